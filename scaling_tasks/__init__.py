@@ -1,0 +1,1 @@
+"""Cheapest static shapes for dynamic ONNX models: plan, compile, verify, bundle, run."""

@@ -1,0 +1,1 @@
+"""Command line; see the end of this commit series."""

@@ -1,0 +1,1 @@
+"""One file per compiler backend behind one contract."""

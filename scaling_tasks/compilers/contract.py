@@ -1,0 +1,149 @@
+"""What a compiler backend is: the contract between the pipeline and every toolchain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from scaling_tasks.shapes.signature import Signature
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Tensors = Mapping[str, NDArray[np.generic]]
+
+__all__ = ["Artefact", "Backend", "CompileJob", "Engine", "Limits", "Tolerance", "Unit"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a platform takes.
+
+    Attributes:
+        fewest_buckets: Fewest buckets in one unit.
+        most_buckets: Most buckets in one unit.
+        product_only: Whether buckets must be the product of a list per variable.
+    """
+
+    fewest_buckets: int = 1
+    most_buckets: int = 1
+    product_only: bool = False
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Largest accepted difference from the original: ``|a - b| <= absolute + relative * |b|``."""
+
+    absolute: float
+    relative: float
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One compiler invocation.
+
+    Attributes:
+        name: Distinguishes it within its target: ``W320``, ``N1_W320``, ``dynamic_hw``, ``static``.
+        stem: File name of its artefact without extension: ``<model>_<name>``.
+        variables: Names of the bucket columns; empty for a model without dynamic dimensions.
+        buckets: The buckets it holds, one value per variable each.
+    """
+
+    name: str
+    stem: str
+    variables: tuple[str, ...]
+    buckets: tuple[tuple[int, ...], ...]
+
+    def values(self) -> list[dict[str, int]]:
+        """Return each bucket as a mapping from variable to value."""
+        return [dict(zip(self.variables, bucket, strict=True)) for bucket in self.buckets]
+
+
+@dataclass(frozen=True)
+class CompileJob:
+    """All that a compiler needs to know.
+
+    Attributes:
+        model: The original model, an existing file.
+        signature: Its inputs with dynamic dimensions named.
+        unit: What to compile.
+        options: The target's ``compile`` section as plain values: ``backend``, ``device``, ``soc_version``, ``options``.
+    """
+
+    model: Path
+    signature: Signature
+    unit: Unit
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """The files that one unit produced; the first is the one that is loaded, the others stand beside it."""
+
+    files: tuple[Path, ...]
+
+
+class Engine(Protocol):
+    """A loaded artefact."""
+
+    def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
+        """Run at exactly one of the unit's buckets: input name to array, output name to array."""
+        ...
+
+    def close(self) -> None:
+        """Release the engine's memory and processes."""
+        ...
+
+
+class Backend(Protocol):
+    """A toolchain. One object, stateless; imports its own package only inside its methods."""
+
+    name: str
+    tolerance: Tolerance
+
+    def limits(self, options: Mapping[str, Any]) -> Limits:
+        """Return what the platform takes under these options."""
+        ...
+
+    def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
+        """Refuse impossible options before anything runs.
+
+        Raises:
+            CompileError: Naming the option.
+        """
+        ...
+
+    def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
+        """Return what of the toolchain determines the result (tool versions, binary digests), for the cache key.
+
+        Raises:
+            CompileError: The toolchain is missing; one line saying how to get it.
+        """
+        ...
+
+    def units(
+        self, model_stem: str, signature: Signature, buckets: Sequence[Sequence[int]], options: Mapping[str, Any]
+    ) -> tuple[Unit, ...]:
+        """Group buckets (columns in the order of ``signature.variables``) into compiler invocations."""
+        ...
+
+    def compile(self, job: CompileJob, workdir: Path) -> Artefact:
+        """Compile in the current (worker) process, or by running the tool; write only below ``workdir``.
+
+        File names of the artefact begin with ``job.unit.stem``.
+
+        Raises:
+            CompileError: With the compiler's own last words.
+        """
+        ...
+
+    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
+        """Load an artefact by its first file.
+
+        Raises:
+            CompileError: It does not load.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""YAML to frozen, fully validated specs."""

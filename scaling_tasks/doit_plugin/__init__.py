@@ -1,0 +1,1 @@
+"""Tasks, loader, reporter and commands for doit."""

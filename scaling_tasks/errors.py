@@ -1,0 +1,70 @@
+"""The exceptions of the package: what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+__all__ = [
+    "BundleError",
+    "CacheError",
+    "CompileError",
+    "ConfigError",
+    "DatasetError",
+    "ModelError",
+    "PlanError",
+    "ScalingTasksError",
+]
+
+
+class ScalingTasksError(Exception):
+    """Root of every error that a user can cause or can mend.
+
+    Args:
+        what: One sentence on what is wrong, without a full stop.
+        where: File, key or value it is about, shown in front.
+        fix: What to do, one sentence.
+    """
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        super().__init__(what, where, fix)
+        self.what = what
+        self.where = where
+        self.fix = fix
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}. {self.fix}" if self.fix else text
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        # Keyword-only arguments would be lost when the error crosses a process border.
+        return (_rebuild, (type(self), self.what, self.where, self.fix))
+
+
+def _rebuild(kind: type[ScalingTasksError], what: str, where: str, fix: str) -> ScalingTasksError:
+    return kind(what, where=where, fix=fix)
+
+
+class ConfigError(ScalingTasksError):
+    """A configuration file or option is wrong."""
+
+
+class DatasetError(ScalingTasksError):
+    """The data set cannot be read or measured."""
+
+
+class ModelError(ScalingTasksError):
+    """The ONNX model cannot be read or does not fit its configuration."""
+
+
+class PlanError(ScalingTasksError):
+    """No plan can be made from these samples and parameters."""
+
+
+class CompileError(ScalingTasksError):
+    """A compiler is missing, failed, or produced something unusable."""
+
+
+class CacheError(ScalingTasksError):
+    """The store or a cache is damaged or cannot be written."""
+
+
+class BundleError(ScalingTasksError):
+    """A bundle cannot be loaded, or a request does not fit it."""

@@ -1,0 +1,56 @@
+"""Publishing files whole or not at all, and digesting them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["digest_bytes", "digest_file", "publish", "write_if_changed"]
+
+
+@contextlib.contextmanager
+def publish(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that is renamed onto it when the block succeeds.
+
+    The temporary file lives in the same directory so that the rename is atomic; it is removed when the block raises.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_if_changed(path: Path, content: bytes) -> bool:
+    """Publish ``content`` at ``path`` unless it is there already; return whether it was written.
+
+    Leaving an unchanged file alone keeps its modification time, so that nothing downstream looks changed.
+    """
+    try:
+        if path.read_bytes() == content:
+            return False
+    except FileNotFoundError:
+        pass
+    with publish(path) as temporary:
+        temporary.write_bytes(content)
+    return True
+
+
+def digest_bytes(content: bytes) -> str:
+    """Return the SHA-256 of ``content`` in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Return the SHA-256 of the file at ``path`` in hexadecimal, read in blocks of 1 MiB."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Reading ONNX models: signatures, digests, fixing dimensions, output relations."""

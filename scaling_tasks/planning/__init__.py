@@ -1,0 +1,1 @@
+"""Choosing buckets: strategies, cost models, exact and certified optimisers."""

@@ -1,0 +1,1 @@
+"""Serving any size from a bundle: select, pad, run, crop, batch."""

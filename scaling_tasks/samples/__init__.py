@@ -1,0 +1,1 @@
+"""Data sets to statistics: kinds, header readers, geometry, the incremental scan cache."""

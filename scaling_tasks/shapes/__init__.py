@@ -1,0 +1,1 @@
+"""The shared vocabulary: variables, shapes, rounding, histograms of samples."""

@@ -1,0 +1,117 @@
+"""What a model takes and gives: tensors whose dimensions are numbers or variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scaling_tasks.errors import ConfigError
+
+__all__ = ["BATCH", "HEIGHT", "WIDTH", "Signature", "TensorSpec", "name_dimensions"]
+
+BATCH, HEIGHT, WIDTH = "N", "H", "W"
+_IMAGE_CHANNELS = (1, 3, 4)
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output.
+
+    Attributes:
+        name: The tensor's name in the model.
+        dims: Its dimensions: a positive number where fixed, a variable's name where dynamic.
+        dtype: The numpy name of its element type, such as ``float32``.
+    """
+
+    name: str
+    dims: tuple[int | str, ...]
+    dtype: str = "float32"
+
+    def shape(self, values: Mapping[str, int]) -> tuple[int, ...]:
+        """Return the dimensions with every variable replaced by its value."""
+        return tuple(values[dim] if isinstance(dim, str) else dim for dim in self.dims)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """All inputs of a model."""
+
+    inputs: tuple[TensorSpec, ...]
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The variables in order of first appearance over the inputs and their axes."""
+        names = (dim for tensor in self.inputs for dim in tensor.dims if isinstance(dim, str))
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def size_variables(self) -> tuple[str, ...]:
+        """The variables other than the batch."""
+        return tuple(name for name in self.variables if name != BATCH)
+
+    def shapes(self, values: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+        """Return every input's shape for one value per variable."""
+        return {tensor.name: tensor.shape(values) for tensor in self.inputs}
+
+    def fixed_side(self, variable: str) -> int | None:
+        """Return what the image side ``variable`` (``H`` or ``W``) is fixed to, None where it is not fixed."""
+        for tensor in self.inputs:
+            axes = _image_axes(tensor.dims)
+            if axes and isinstance(side := tensor.dims[axes[variable]], int):
+                return side
+        return None
+
+
+def name_dimensions(
+    input_shape: Mapping[str, Sequence[int | str | None]], dtypes: Mapping[str, str] | None = None
+) -> Signature:
+    """Give every dynamic dimension its variable's name.
+
+    A dimension of ``-1`` or ``None`` is dynamic. In an image tensor (four dimensions, one of which is the fixed channel
+    count 1, 3 or 4) the dynamic ones are ``N``, ``H`` and ``W``; elsewhere the name is the text given for the
+    dimension, or ``<input>_<axis>`` where there is none.
+
+    Args:
+        input_shape: Dimensions per input name.
+        dtypes: Element type per input name; ``float32`` where absent.
+
+    Raises:
+        ConfigError: A dimension is zero, below -1 or no number.
+    """
+    tensors = []
+    for name, dims in input_shape.items():
+        _check_dims(name, dims)
+        image = _image_axes(dims)
+        names = {axis: variable for variable, axis in image.items()} if image else {}
+        named = tuple(
+            dim if isinstance(dim, int) and dim > 0 else names.get(axis) or _text(dim) or f"{name}_{axis}"
+            for axis, dim in enumerate(dims)
+        )
+        tensors.append(TensorSpec(name, named, (dtypes or {}).get(name, "float32")))
+    return Signature(tuple(tensors))
+
+
+def _check_dims(name: str, dims: Sequence[int | str | None]) -> None:
+    for axis, dim in enumerate(dims):
+        number = isinstance(dim, int) and not isinstance(dim, bool)
+        if not (number or dim is None or isinstance(dim, str)) or (isinstance(dim, int) and (dim == 0 or dim < -1)):
+            raise ConfigError(
+                f"dimension {axis} is {dim!r}",
+                where=f"input_shape.{name}",
+                fix="Write a positive number, -1 for a dynamic dimension, or a variable's name.",
+            )
+
+
+def _text(dim: int | str | None) -> str:
+    return dim if isinstance(dim, str) else ""
+
+
+def _image_axes(dims: Sequence[int | str | None]) -> dict[str, int]:
+    """Return the axis of N, H and W in an image tensor, empty for any other tensor."""
+    if len(dims) != 4:
+        return {}
+    if dims[1] in _IMAGE_CHANNELS:
+        return {BATCH: 0, HEIGHT: 2, WIDTH: 3}
+    if dims[3] in _IMAGE_CHANNELS:
+        return {BATCH: 0, HEIGHT: 1, WIDTH: 2}
+    return {}

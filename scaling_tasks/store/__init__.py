@@ -1,0 +1,1 @@
+"""Content-addressed action cache and blobs."""

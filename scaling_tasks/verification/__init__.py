@@ -1,0 +1,1 @@
+"""Checking artefacts against the original model."""
