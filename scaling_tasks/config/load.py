@@ -1,0 +1,138 @@
+"""Configuration files and mappings to validated target specs."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from scaling_tasks.config.checks import check_target
+from scaling_tasks.config.source import Source, read_yaml
+from scaling_tasks.config.specs import TargetSpec
+from scaling_tasks.errors import ConfigError
+
+__all__ = ["load_target", "parse_target", "section"]
+
+_ERROR = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`")
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+
+
+def load_target(path: Path) -> TargetSpec:
+    """Read one target's YAML file; its stem is the target's name unless the file names it.
+
+    Raises:
+        ConfigError: Naming file, line and key.
+    """
+    source = read_yaml(path)
+    return _convert(Source(source.name, {"name": path.stem, **source.values}, source.lines))
+
+
+def parse_target(values: Mapping[str, Any], *, where: str = "target") -> TargetSpec:
+    """Validate a target given as a mapping.
+
+    Raises:
+        ConfigError: Naming the key.
+    """
+    return _convert(Source(where, dict(values)))
+
+
+def section(spec: msgspec.Struct | None) -> Any:
+    """Return a spec as plain JSON values, for cache keys and documents."""
+    return msgspec.to_builtins(spec)
+
+
+def _convert(source: Source) -> TargetSpec:
+    values = _accept_both_spellings(source)
+    try:
+        spec = msgspec.convert(values, TargetSpec, strict=True)
+    except msgspec.ValidationError as cause:
+        raise _explain(str(cause), source) from cause
+    check_target(spec, source)
+    return spec
+
+
+def _accept_both_spellings(source: Source) -> dict[str, Any]:
+    """Return the values with MindOCR's nested parameters flat and a bare data set path as a mapping."""
+    values = dict(source.values)
+    if isinstance(values.get("dataset"), str):
+        values["dataset"] = {"path": values["dataset"]}
+    scaling = values.get("auto_scaling")
+    if isinstance(scaling, dict):
+        flat = dict(scaling)
+        for nested in ("mean_std", "max_min"):
+            inner = flat.pop(nested, None) if isinstance(flat.get(nested), dict) else None
+            for key, value in (inner or {}).items():
+                if key in flat:
+                    raise ConfigError(
+                        f"{key} is given both here and beside it",
+                        where=source.where(("auto_scaling", nested, key)),
+                        fix="Keep one of them.",
+                    )
+                flat[key] = value
+        values["auto_scaling"] = flat
+    return values
+
+
+def _explain(message: str, source: Source) -> ConfigError:
+    match = _ERROR.match(message)
+    what = match["what"] if match else message
+    path = _path(match["path"] or "" if match else "")
+    unknown = _UNKNOWN.match(what)
+    if unknown:
+        field = unknown["field"]
+        known = sorted(part.encode_name for part in _struct(_kind_at(path)).fields)
+        return ConfigError(
+            f"unknown key {field!r}", where=source.where((*path, field)), fix=_suggest(field, known, "keys")
+        )
+    kind = _kind_at(path)
+    fix = "See the configuration table."
+    if isinstance(kind, msgspec.inspect.LiteralType):
+        fix = _suggest(what.rpartition(" ")[2].strip("'"), [str(value) for value in kind.values], "values")
+    return ConfigError(_plain(what, path, source), where=source.where(path), fix=fix)
+
+
+def _suggest(given: str, known: list[str], noun: str) -> str:
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    return f"Did you mean {near[0]!r}?" if near else f"Known {noun}: {', '.join(known)}."
+
+
+def _path(text: str) -> tuple[str | int, ...]:
+    steps = ((name, index) for name, index in _STEP.findall(text))
+    return tuple(name or (int(index) if index.isdigit() else index) for name, index in steps)
+
+
+def _plain(what: str, path: tuple[str | int, ...], source: Source) -> str:
+    value: Any = source.values
+    for part in path:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return what[:1].lower() + what[1:]
+    if isinstance(value, dict):
+        return what[:1].lower() + what[1:]
+    return f"{value!r} is not valid: {what[:1].lower() + what[1:]}"
+
+
+def _kind_at(path: tuple[str | int, ...]) -> Any:
+    """Return the type that the specs declare at ``path``, as far down as they declare one."""
+    kind: Any = msgspec.inspect.type_info(TargetSpec)
+    for part in path:
+        if not isinstance(part, str) or part == "...":
+            return kind
+        fields = _struct(kind).fields
+        kind = next((field.type for field in fields if field.encode_name == part), kind)
+    return kind
+
+
+def _struct(kind: Any) -> msgspec.inspect.StructType:
+    """Return the struct in a type such as ``Spec | None``."""
+    if isinstance(kind, msgspec.inspect.UnionType):
+        kind = next(member for member in kind.types if isinstance(member, msgspec.inspect.StructType))
+    if not isinstance(kind, msgspec.inspect.StructType):
+        raise TypeError(f"{kind} has no fields")
+    return kind
