@@ -1,0 +1,150 @@
+"""Reading what an ONNX model takes and gives, with every dynamic dimension named."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.errors import ConfigError, ModelError
+from scaling_tasks.shapes.signature import Signature, TensorSpec, name_dimensions
+
+__all__ = ["ModelSignature", "load_model", "read_signature"]
+
+Dims = Sequence[int | str | None]
+
+# Exporters write these for unnamed dimensions: Paddle ``?`` and ``p2o.DynamicDimension.7``, TensorFlow ``unk__7``.
+_ANONYMOUS = re.compile(r"\s*|\?|-?\d+|None|unk__\d+|p2o\.DynamicDimension\.\d+")
+
+
+@dataclass(frozen=True)
+class ModelSignature:
+    """All inputs and outputs of a model.
+
+    Attributes:
+        inputs: The inputs that a caller passes; initialisers listed as inputs are not among them.
+        outputs: The outputs in the model's order; their dynamic dimensions carry the model's own names.
+    """
+
+    inputs: Signature
+    outputs: tuple[TensorSpec, ...]
+
+
+def read_signature(path: Path, input_shape: Mapping[str, Dims] | None = None) -> ModelSignature:
+    """Read the inputs and outputs of the model at ``path``; weights kept in external files are not read.
+
+    Args:
+        path: An ONNX file.
+        input_shape: Dimensions that override the model's, per input: -1 keeps what is dynamic, a number fixes it, a
+            text names it. Inputs that are left out stay as the model says.
+
+    Raises:
+        ModelError: The file is no ONNX model, or ``input_shape`` names an unknown input, has another rank, or
+            contradicts a dimension that the model fixes.
+    """
+    graph = load_model(path, weights=False).graph
+    initialised = {tensor.name for tensor in graph.initializer}
+    given = [_tensor(value, path) for value in graph.input if value.name not in initialised]
+    if not given:
+        raise ModelError("the model takes no input", where=str(path))
+    dims = {name: shape for name, shape, _ in given}
+    _check_names(input_shape or {}, dims, path)
+    merged = {name: _merge(path, name, shape, (input_shape or {}).get(name)) for name, shape in dims.items()}
+    try:
+        inputs = name_dimensions(merged, {name: dtype for name, _, dtype in given})
+    except ConfigError as cause:
+        raise ModelError(cause.what, where=f"{path}: {cause.where}", fix=cause.fix) from cause
+    return ModelSignature(inputs, tuple(_output(value, path) for value in graph.output))
+
+
+def load_model(path: Path, *, weights: bool = True) -> Any:
+    """Return the ``onnx.ModelProto`` at ``path``.
+
+    Args:
+        path: An ONNX file.
+        weights: Whether tensors kept in external files are read too.
+
+    Raises:
+        ModelError: The file is missing or is no ONNX model.
+    """
+    import onnx
+
+    fix = "Give the path of an ONNX model."
+    try:
+        model = onnx.load(str(path), load_external_data=weights)
+    except OSError as cause:
+        raise ModelError(f"cannot be read ({cause.strerror or cause})", where=str(path), fix=fix) from cause
+    except Exception as cause:  # protobuf's DecodeError has no stable import path over its versions
+        raise ModelError(f"not an ONNX model ({cause})", where=str(path), fix=fix) from cause
+    if not model.graph.output:
+        raise ModelError("not an ONNX model (it has no graph with outputs)", where=str(path), fix=fix)
+    return model
+
+
+def _tensor(value: Any, path: Path) -> tuple[str, list[int | str | None], str]:
+    """Return name, dimensions and element type of a graph input or output."""
+    from onnx import helper
+
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type" or not value.type.tensor_type.HasField("shape"):
+        what = "has no shape" if kind == "tensor_type" else f"is a {kind or 'value without a type'}, not a tensor"
+        raise ModelError(f"{value.name!r} {what}", where=str(path), fix="Export the model with typed tensors.")
+    tensor = value.type.tensor_type
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    return value.name, [_dimension(dim) for dim in tensor.shape.dim], dtype
+
+
+def _dimension(dim: Any) -> int | str | None:
+    if dim.WhichOneof("value") == "dim_value":
+        # Some exporters write 0 or -1 for "dynamic".
+        return int(dim.dim_value) if dim.dim_value > 0 else None
+    return None if _ANONYMOUS.fullmatch(dim.dim_param) else str(dim.dim_param)
+
+
+def _output(value: Any, path: Path) -> TensorSpec:
+    name, dims, dtype = _tensor(value, path)
+    return TensorSpec(name, tuple(f"{name}_{axis}" if dim is None else dim for axis, dim in enumerate(dims)), dtype)
+
+
+def _check_names(input_shape: Mapping[str, Dims], known: Mapping[str, Dims], path: Path) -> None:
+    for name in input_shape:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            raise ModelError(
+                f"the model has no input {name!r}; its inputs are {sorted(known)}",
+                where=f"{path}: input_shape.{name}",
+                fix=f"Did you mean {near[0]!r}?",
+            )
+
+
+def _merge(path: Path, name: str, found: Dims, given: Dims | None) -> Dims:
+    """Lay the configured dimensions over the model's."""
+    if given is None:
+        return found
+    where = f"{path}: input_shape.{name}"
+    if len(given) != len(found):
+        raise ModelError(
+            f"{len(given)} dimensions are given but the input has {len(found)}: {_shown(found)}",
+            where=where,
+            fix=f"Write {len(found)} dimensions.",
+        )
+    return [_merge_dimension(where, axis, old, new) for axis, (old, new) in enumerate(zip(found, given, strict=True))]
+
+
+def _merge_dimension(where: str, axis: int, old: int | str | None, new: int | str | None) -> int | str | None:
+    if not isinstance(old, int):
+        return old if new in (-1, None) else new
+    if new != old:
+        raise ModelError(
+            f"dimension {axis} is {new!r} but the model fixes it to {old}",
+            where=where,
+            fix=f"Write {old}, or export the model with a dynamic dimension {axis}.",
+        )
+    return old
+
+
+def _shown(dims: Dims) -> list[int | str]:
+    return [-1 if dim is None else dim for dim in dims]
