@@ -1,0 +1,37 @@
+"""What tasks do: each calls one pipeline stage and turns a user's mistake into a failure without a traceback."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from doit.exceptions import TaskFailed
+
+from scaling_tasks.errors import ScalingTasksError
+from scaling_tasks.pipeline.target import Target
+
+__all__ = ["clean_unit", "run_stage"]
+
+
+def run_stage(stage: str, target: Target, unit: str | None = None) -> dict[str, Any] | TaskFailed:
+    """Run ``pipeline.<stage>.run`` and return its summary, which doit stores as the task's values."""
+    module = import_module(f"scaling_tasks.pipeline.{stage}")
+    try:
+        summary: dict[str, Any] = module.run(target) if unit is None else module.run(target, unit)
+    except ScalingTasksError as error:
+        return TaskFailed(str(error))
+    return summary
+
+
+def clean_unit(target: Target, unit: str, dryrun: bool) -> None:  # noqa: FBT001 (doit passes it by this name)
+    """Remove a unit's artefact files and records; the store keeps its copy."""
+    from scaling_tasks.pipeline import artefacts
+
+    for path in artefacts.files_of(target, unit):
+        _remove(path, dryrun=dryrun)
+
+
+def _remove(path: Path, *, dryrun: bool) -> None:
+    if not dryrun:
+        path.unlink(missing_ok=True)

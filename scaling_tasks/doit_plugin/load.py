@@ -1,0 +1,67 @@
+"""Giving a dodo file its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.config.load import load_target
+from scaling_tasks.doit_plugin.creators import creators
+from scaling_tasks.errors import ConfigError
+from scaling_tasks.pipeline.target import STATE, Target
+
+__all__ = ["doit_config", "load_targets", "load_tasks"]
+
+
+def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
+    """Add the tasks of every ``<configs>/*.yaml`` and doit's settings to a dodo file's namespace.
+
+    Call it as ``load_tasks(globals())``. A ``DOIT_CONFIG`` that the dodo file defines before the call keeps its say over
+    every setting it names.
+
+    Raises:
+        SystemExit: With one line, when a configuration is wrong; doit would show a traceback otherwise.
+    """
+    try:
+        targets = load_targets(configs)
+    except ConfigError as error:
+        raise SystemExit(f"error: {error}") from None
+    add_tasks(namespace, targets)
+
+
+def add_tasks(namespace: dict[str, Any], targets: Sequence[Target]) -> None:
+    """Add the tasks of these targets and doit's settings to a namespace."""
+    namespace.update(creators(targets))
+    namespace["DOIT_CONFIG"] = {**doit_config(targets), **namespace.get("DOIT_CONFIG", {})}
+
+
+def load_targets(configs: str = "configs") -> list[Target]:
+    """Read every configuration in a directory, in order of their names.
+
+    Raises:
+        ConfigError: One of them is wrong, or two give the same name.
+    """
+    targets: dict[str, Target] = {}
+    for path in sorted(Path(configs).glob("*.yaml")):
+        target = Target(load_target(path), path.as_posix())
+        if target.name in targets:
+            raise ConfigError(
+                f"the name {target.name!r} is taken by {targets[target.name].config}",
+                where=f"{path.as_posix()}: name",
+                fix="Give each target its own name.",
+            )
+        targets[target.name] = target
+    return list(targets.values())
+
+
+def doit_config(targets: Sequence[Target]) -> dict[str, Any]:
+    """Return the settings of doit that its own defaults would get wrong here."""
+    return {
+        "backend": "scaling_tasks",
+        "dep_file": (STATE / "doit.sqlite").as_posix(),
+        "check_file_uptodate": "md5",
+        "par_type": "thread",
+        "reporter": "scaling_tasks",
+        "verbosity": 1,
+    }

@@ -1,0 +1,74 @@
+"""Stage ``buckets``: ``statistics.json`` to ``buckets.json`` and the units to compile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scaling_tasks.files import write_if_changed
+from scaling_tasks.pipeline.signature import target_signature
+from scaling_tasks.pipeline.target import Target
+from scaling_tasks.pipeline.units import UnitsDocument, write_units
+
+if TYPE_CHECKING:
+    from scaling_tasks.onnx_model.reading import ModelSignature
+    from scaling_tasks.planning.plan import BucketPlan
+    from scaling_tasks.shapes.statistics import DatasetStatistics
+
+__all__ = ["make_plan", "run"]
+
+
+def run(target: Target) -> dict[str, Any]:
+    """Choose the target's buckets and group them into compiler invocations.
+
+    Raises:
+        PlanError: No plan can be made.
+        CompileError: The backend is unknown or refuses its options.
+    """
+    from scaling_tasks.shapes.statistics import DatasetStatistics
+
+    statistics = None
+    if target.needs_data:
+        statistics = DatasetStatistics.from_json(target.statistics.read_bytes(), where=str(target.statistics))
+    signature = target_signature(target)
+    plan = make_plan(target, signature, statistics)
+    if target.compiles:
+        _write_units(target, signature, plan)
+    write_if_changed(target.buckets, plan.to_json().encode())
+    return {"buckets": len(plan.buckets), "padding_ratio": plan.padding_ratio}
+
+
+def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStatistics | None) -> BucketPlan:
+    """Return the plan of a target within what its backend's platform takes."""
+    from scaling_tasks.planning.api import plan_statistics
+
+    most, product = _limits(target)
+    return plan_statistics(
+        statistics,
+        signature.inputs,
+        target.spec.auto_scaling,
+        target.spec.shape_bucket,
+        most_buckets=most,
+        product_only=product,
+    )
+
+
+def _limits(target: Target) -> tuple[int | None, bool]:
+    from scaling_tasks.compilers.registry import get_backend
+
+    if not target.compiles:
+        return None, False
+    limits = get_backend(target.options["backend"]).limits(target.options)
+    # A backend that compiles one bucket per unit has no limit on how many it compiles.
+    return (limits.most_buckets if limits.most_buckets > 1 else None), limits.product_only
+
+
+def _write_units(target: Target, signature: ModelSignature, plan: BucketPlan) -> None:
+    from scaling_tasks.compilers.registry import get_backend
+    from scaling_tasks.onnx_model.digest import digest_model
+
+    backend = get_backend(target.options["backend"])
+    backend.check(signature.inputs, target.options)
+    order = [plan.variables.index(variable) for variable in signature.inputs.variables]
+    buckets = [tuple(int(bucket[column]) for column in order) for bucket in plan.buckets]
+    units = backend.units(target.model.stem, signature.inputs, buckets, target.options)
+    write_units(target.units, UnitsDocument(digest_model(target.model), signature.inputs, signature.outputs, units))

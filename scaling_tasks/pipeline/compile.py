@@ -1,0 +1,66 @@
+"""Stage ``compile``: one unit to its artefact, from the store where the same work was done before."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling_tasks.documents import canonical_json
+from scaling_tasks.files import digest_bytes
+from scaling_tasks.pipeline.artefacts import write_record
+from scaling_tasks.pipeline.keys import compile_components
+from scaling_tasks.pipeline.locks import exclusive
+from scaling_tasks.pipeline.target import STATE, Target
+from scaling_tasks.pipeline.units import UnitsDocument, read_units
+
+if TYPE_CHECKING:
+    from scaling_tasks.store.store import Record, Store
+
+__all__ = ["run"]
+
+
+def run(target: Target, unit: str) -> dict[str, Any]:
+    """Make the unit's artefact and its record.
+
+    Returns:
+        ``outcome`` (``compiled`` or ``restored``) and the ``seconds`` that compiling takes or took.
+
+    Raises:
+        CompileError: The toolchain is missing, or the compiler failed.
+        CacheError: The store cannot be written.
+    """
+    from scaling_tasks.store.store import Store
+
+    document = read_units(target.units)
+    components = compile_components(target, document, unit)
+    key = digest_bytes(canonical_json(components).encode())
+    store = Store(STATE / "store")
+    with exclusive(STATE / "locks" / key):
+        record = store.get(components)
+        outcome = "restored" if record else "compiled"
+        if record is None:
+            record = _compile(target, document, unit, components, store)
+        files = store.restore(record, target.directory)
+    write_record(target, unit, key, files)
+    return {"outcome": outcome, "seconds": record.details.get("seconds", 0.0)}
+
+
+def _compile(
+    target: Target, document: UnitsDocument, unit: str, components: dict[str, Any], store: Store
+) -> Record:
+    from scaling_tasks.compilers.contract import CompileJob
+    from scaling_tasks.compilers.isolation import run_job
+
+    job = CompileJob(target.model.resolve(), document.inputs, document.unit(unit), target.options)
+    parent = STATE / "work"
+    parent.mkdir(parents=True, exist_ok=True)
+    workdir = Path(tempfile.mkdtemp(dir=parent, prefix=f"{target.name}-{unit}-"))
+    try:
+        result = run_job(job, workdir, log=target.log(unit), timeout=target.options["timeout"])
+        files = {path.name: path for path in result.artefact.files}
+        details = {"seconds": round(result.seconds, 3), "peak_memory_bytes": result.peak_memory_bytes}
+        return store.put(components, files, details)
+    finally:
+        shutil.rmtree(workdir, ignore_errors=True)

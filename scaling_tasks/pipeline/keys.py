@@ -1,0 +1,70 @@
+"""The components of each task's key: everything that its result depends on and doit does not watch as a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scaling_tasks.config.load import section
+from scaling_tasks.pipeline.target import Target
+from scaling_tasks.pipeline.units import UnitsDocument, read_units
+
+__all__ = ["compile_components", "components"]
+
+# Raised when a stage's code changes what it makes from the same inputs.
+_VERSIONS = {"statistics": 1, "buckets": 1, "compile": 1, "verify": 1, "bundle": 1, "report": 1}
+
+# What bounds a compile but does not change its result.
+_NOT_IN_RESULT = ("timeout", "memory", "threads", "optional")
+
+
+def components(stage: str, target: Target, unit: str | None = None) -> dict[str, Any]:
+    """Return the key's components as plain values.
+
+    Raises:
+        PlanError: The plan that the stage works from is not there.
+        CompileError: The toolchain is missing.
+    """
+    spec = target.spec
+    parts: dict[str, Any] = {"stage": stage, "version": _VERSIONS[stage]}
+    if stage in ("statistics", "buckets"):
+        parts["input_shape"] = spec.input_shape
+        parts["auto_scaling"] = section(spec.auto_scaling)
+        parts["dataset"] = section(spec.dataset)
+    if stage == "buckets":
+        parts["shape_bucket"] = section(spec.shape_bucket)
+        parts["compile"] = _result_options(target)
+    if unit is not None:
+        document = read_units(target.units)
+        if stage == "compile":
+            return compile_components(target, document, unit)
+        parts["model"] = document.model_digest
+        parts["verify"] = section(spec.verify)
+    if stage == "bundle":
+        parts["compile"] = _result_options(target)
+    return parts
+
+
+def compile_components(target: Target, document: UnitsDocument, unit_name: str) -> dict[str, Any]:
+    """Return the key of one unit's artefact, under which the store keeps it.
+
+    It holds no path and no target name, so that equal work is shared by targets, branches and checkouts.
+    """
+    from scaling_tasks.compilers.registry import get_backend
+
+    unit = document.unit(unit_name)
+    backend = get_backend(target.options["backend"])
+    return {
+        "stage": "compile",
+        "version": _VERSIONS["compile"],
+        "model": document.model_digest,
+        "inputs": {tensor.name: list(tensor.dims) for tensor in document.inputs.inputs},
+        "stem": unit.stem,
+        "variables": list(unit.variables),
+        "buckets": [list(bucket) for bucket in unit.buckets],
+        "options": _result_options(target),
+        "toolchain": backend.identity(target.options),
+    }
+
+
+def _result_options(target: Target) -> dict[str, Any]:
+    return {key: value for key, value in target.options.items() if key not in _NOT_IN_RESULT}
