@@ -1,1 +1,79 @@
-"""Command line; see the end of this commit series."""
+"""Command line with MindOCR's ``converter.py`` flags: plan, compile, verify and bundle one model without any YAML."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.config.load import parse_target
+from scaling_tasks.config.source import read_yaml
+from scaling_tasks.errors import ConfigError, ScalingTasksError
+from scaling_tasks.pipeline.target import Target
+
+_EPILOG = "The keys of --config are those of a target's configuration; MindOCR's auto_scaling.yaml works as it is."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do the whole job; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        target = _target(options)
+    except ScalingTasksError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    from scaling_tasks.doit_plugin.run import run_targets
+
+    return run_targets([target], jobs=options.jobs)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m scaling_tasks", description=__doc__, epilog=_EPILOG)
+    add = parser.add_argument
+    add("--model_path", required=True, help="the ONNX model")
+    add("--dataset_path", "--data_path", help="image folder, det annotation, or table of sizes; default sizes without")
+    add("--input_name", default="x", help="the model's input (default: %(default)s)")
+    add("--input_shape", default="-1,3,-1,-1", help="its dimensions, -1 where dynamic (default: %(default)s)")
+    add("--backend", type=str.lower, default="lite", help="lite, atc, openvino, onnxruntime, … (default: %(default)s)")
+    add("--device", choices=["ascend", "cpu"], default=None, help="what lite compiles for (default: ascend)")
+    add("--soc_version", default=None, help="Ascend chip (default: Ascend310P3)")
+    add("--output_path", default="output", help="directory of the results (default: %(default)s)")
+    add("--config", help="YAML file with the key auto_scaling and other sections of a target's configuration")
+    add("--jobs", type=int, default=os.cpu_count() or 1, help="compilers run at once (default: all cores)")
+    return parser
+
+
+def _target(options: argparse.Namespace) -> Target:
+    values = dict(read_yaml(Path(options.config)).values) if options.config else {}
+    given = {"backend": options.backend, "device": options.device, "soc_version": options.soc_version}
+    compile_section = {**values.get("compile", {}), **{key: value for key, value in given.items() if value}}
+    values |= {
+        "name": Path(options.model_path).stem,
+        "model": options.model_path,
+        "input_shape": {options.input_name: _dims(options.input_shape)},
+        "compile": compile_section,
+        "output": options.output_path,
+    }
+    if options.dataset_path:
+        values["dataset"] = {**_as_mapping(values.get("dataset")), "path": options.dataset_path}
+    return Target(parse_target(values, where=options.config or "command line"))
+
+
+def _as_mapping(dataset: Any) -> dict[str, Any]:
+    return dict(dataset) if isinstance(dataset, dict) else {}
+
+
+def _dims(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as cause:
+        raise ConfigError(
+            f"{text!r} is not a list of numbers", where="--input_shape", fix="Write it like -1,3,48,-1."
+        ) from cause
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -24,7 +24,7 @@ def run_stage(stage: str, target: Target, unit: str | None = None) -> dict[str, 
     return summary
 
 
-def clean_unit(target: Target, unit: str, dryrun: bool) -> None:  # noqa: FBT001 (doit passes it by this name)
+def clean_unit(target: Target, unit: str, dryrun: bool) -> None:
     """Remove a unit's artefact files and records; the store keeps its copy."""
     from scaling_tasks.pipeline import artefacts
 

@@ -17,8 +17,8 @@ __all__ = ["doit_config", "load_targets", "load_tasks"]
 def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
     """Add the tasks of every ``<configs>/*.yaml`` and doit's settings to a dodo file's namespace.
 
-    Call it as ``load_tasks(globals())``. A ``DOIT_CONFIG`` that the dodo file defines before the call keeps its say over
-    every setting it names.
+    Call it as ``load_tasks(globals())``. A ``DOIT_CONFIG`` that the dodo file defines before the call keeps its
+    say over every setting it names.
 
     Raises:
         SystemExit: With one line, when a configuration is wrong; doit would show a traceback otherwise.

@@ -47,9 +47,7 @@ def run(target: Target, unit: str) -> dict[str, Any]:
     return {"outcome": outcome, "seconds": record.details.get("seconds", 0.0)}
 
 
-def _compile(
-    target: Target, document: UnitsDocument, unit: str, components: dict[str, Any], store: Store
-) -> Record:
+def _compile(target: Target, document: UnitsDocument, unit: str, components: dict[str, Any], store: Store) -> Record:
     from scaling_tasks.compilers.contract import CompileJob
     from scaling_tasks.compilers.isolation import run_job
 

@@ -93,7 +93,10 @@ class Target:
     @property
     def state(self) -> Path:
         """Where the target's intermediate documents live."""
-        return STATE / "targets" / self.name
+        if self.spec.output is None:
+            return STATE / "targets" / self.name
+        place = digest_bytes(self.directory.as_posix().encode())[:8]
+        return STATE / "targets" / f"{self.name}-{place}"
 
     @property
     def units(self) -> Path:
