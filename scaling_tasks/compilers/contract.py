@@ -140,6 +140,18 @@ class Backend(Protocol):
         """
         ...
 
+    def errors_in_log(self, log: str) -> tuple[str, ...]:
+        """Return the lines of the compiler's output that mean failure, whatever its exit status says."""
+        ...
+
+    def accept(self, artefact: Artefact, options: Mapping[str, Any]) -> None:
+        """Refuse an artefact that does not load; called in the worker process after ``compile``.
+
+        Raises:
+            CompileError: It does not load.
+        """
+        ...
+
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
         """Load an artefact by its first file.
 

@@ -20,17 +20,6 @@ _HEADER = (
     "report",
     "bundle",
 )
-    "target",
-    "samples",
-    "buckets",
-    "padding",
-    "compiled",
-    "from store",
-    "kept",
-    "worst diff",
-    "report",
-    "bundle",
-)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
