@@ -1,0 +1,101 @@
+"""Configurations: both spellings accepted, every mistake named with file, line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scaling_tasks.config.load import load_target, parse_target, section
+from scaling_tasks.errors import ConfigError
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "example.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_are_mindocr_s(tmp_path: Path) -> None:
+    scaling = load_target(write(tmp_path, "model: m.onnx\n")).auto_scaling
+    assert (scaling.n_std, scaling.expand_ratio, scaling.limit_side_len, scaling.interval) == (3, 0.2, 1280, 32)
+    assert scaling.max_scaling_num == 100
+    assert scaling.width_range == scaling.height_range == (1, 8192)
+    assert scaling.batch_choices == (1, 4, 8, 16, 32, 64)
+    assert len(scaling.default_scaling.height) == 20
+    assert len(scaling.default_scaling.width) == 29
+
+
+def test_mindocr_s_own_file_is_accepted(tmp_path: Path) -> None:
+    text = """
+model: m.onnx
+auto_scaling:
+  strategy: mean_std
+  mean_std:
+    n_std: 2
+  max_min:
+    expand_ratio: 0.5
+  width_range: [1,8192]
+  default_scaling:
+    batch_size: [1, 4]
+"""
+    scaling = load_target(write(tmp_path, text)).auto_scaling
+    assert (scaling.strategy, scaling.n_std, scaling.expand_ratio) == ("mean_std", 2, 0.5)
+    assert scaling.default_scaling.batch_size == (1, 4)
+
+
+def test_name_is_the_file_s_unless_given(tmp_path: Path) -> None:
+    assert load_target(write(tmp_path, "model: m.onnx\n")).name == "example"
+    assert load_target(write(tmp_path, "model: m.onnx\nname: other\n")).name == "other"
+
+
+def test_a_bare_path_is_a_data_set() -> None:
+    spec = parse_target({"model": "m.onnx", "dataset": "images"})
+    assert spec.dataset is not None
+    assert spec.dataset.path == "images"
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "words"),
+    [
+        ("model: m\nmodell: n\n", "example.yaml:2: modell", "Did you mean 'model'?"),
+        ("model: m\nauto_scaling:\n  stratgy: x\n", ":3: auto_scaling.stratgy", "Did you mean 'strategy'?"),
+        ("model: m\nauto_scaling:\n  strategy: optimum\n", ":3: auto_scaling.strategy", "Did you mean 'optimal'?"),
+        ("model: m\nauto_scaling:\n  interval: '8'\n", ":3: auto_scaling.interval", "expected `int`"),
+        ("model: m\nauto_scaling:\n  interval: 0\n", ":3: auto_scaling.interval", ">= 1"),
+        ("model: m\nauto_scaling:\n  width_range: [9, 2]\n", ":3: auto_scaling.width_range", "begins above its end"),
+        ("model: m\ninput_shape: {x: [1, 0]}\n", ":2: input_shape.x", "dimension 1 is 0"),
+        ("model: m\ninput_shape: {x: [1, -2]}\n", ":2: input_shape.x", "dimension 1 is -2"),
+        ("model: m\nmodel: n\n", ":2: model", "first in line 1"),
+        ("model: [m\n", "example.yaml:2", "not YAML"),
+        ("- a\n", "example.yaml", "not a mapping"),
+        ("dataset: d\n", "example.yaml", "neither model nor input_shape"),
+        ("input_shape: {x: [-1]}\ncompile: {backend: lite}\n", ":2: compile", "nothing to compile"),
+        (
+            "model: m\nshape_bucket:\n  shape_bucket_range_info: {a: [1, 9]}\n  shape_bucket_fix_var_map: {a: 3}\n",
+            ":4: shape_bucket.shape_bucket_fix_var_map.a",
+            "both fixed and given a range",
+        ),
+        (
+            "model: m\nauto_scaling:\n  n_std: 1\n  mean_std: {n_std: 2}\n",
+            ":4: auto_scaling.mean_std.n_std",
+            "Keep one",
+        ),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, where: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_target(write(tmp_path, text))
+    assert where in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.yaml"):
+        load_target(tmp_path / "absent.yaml")
+
+
+def test_sections_are_plain_values() -> None:
+    spec = parse_target({"model": "m", "compile": {"backend": "openvino"}})
+    assert section(spec.compile)["backend"] == "openvino"
+    assert section(None) is None

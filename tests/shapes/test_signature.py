@@ -1,0 +1,49 @@
+"""Naming dimensions: images by axis, everything else by the model's names."""
+
+from __future__ import annotations
+
+import pytest
+
+from scaling_tasks.errors import ConfigError
+from scaling_tasks.shapes.signature import name_dimensions
+
+
+@pytest.mark.parametrize(
+    ("dims", "expected"),
+    [
+        ([-1, 3, -1, -1], ("N", 3, "H", "W")),
+        ([-1, -1, -1, 3], ("N", "H", "W", 3)),
+        ([1, 3, 48, -1], (1, 3, 48, "W")),
+        ([-1, 3, 48, 192], ("N", 3, 48, 192)),
+        (["batch", 3, "h", "w"], ("N", 3, "H", "W")),
+        ([-1, 16, -1, -1], ("x_0", 16, "x_2", "x_3")),
+        (["batch", "seq"], ("batch", "seq")),
+        ([None, "seq", 8], ("x_0", "seq", 8)),
+        ([-1], ("x_0",)),
+    ],
+)
+def test_dimensions_are_named(dims: list[int | str | None], expected: tuple[int | str, ...]) -> None:
+    assert name_dimensions({"x": dims}).inputs[0].dims == expected
+
+
+def test_one_name_is_one_variable() -> None:
+    signature = name_dimensions({"ids": ["batch", "seq"], "mask": ["batch", "seq"], "image": [-1, 3, 32, -1]})
+    assert signature.variables == ("batch", "seq", "N", "W")
+    assert signature.size_variables == ("batch", "seq", "W")
+    assert signature.shapes({"batch": 2, "seq": 7, "N": 1, "W": 64}) == {
+        "ids": (2, 7),
+        "mask": (2, 7),
+        "image": (1, 3, 32, 64),
+    }
+
+
+def test_the_fixed_side_of_an_image() -> None:
+    signature = name_dimensions({"x": [1, 3, 48, -1]})
+    assert signature.fixed_side("H") == 48
+    assert signature.fixed_side("W") is None
+
+
+@pytest.mark.parametrize("bad", [0, -2, True, 1.5])
+def test_impossible_dimensions_are_refused(bad: object) -> None:
+    with pytest.raises(ConfigError, match="dimension 1"):
+        name_dimensions({"x": [1, bad]})  # type: ignore[list-item]
