@@ -70,7 +70,8 @@ class CompileJob:
         model: The original model, an existing file.
         signature: Its inputs with dynamic dimensions named.
         unit: What to compile.
-        options: The target's ``compile`` section as plain values: ``backend``, ``device``, ``soc_version``, ``options``.
+        options: The target's ``compile`` section as plain values: ``backend``, ``device``, ``soc_version``,
+            ``options``.
     """
 
     model: Path

@@ -1,0 +1,110 @@
+"""What most backends have in common: one bucket per unit, no options, an artefact that is accepted when it loads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limits, Tolerance, Unit
+from scaling_tasks.errors import CompileError
+from scaling_tasks.shapes.signature import Signature
+
+__all__ = ["BackendBase", "backend_options", "check_choice", "static_units"]
+
+
+class BackendBase:
+    """Base of a backend that compiles one static bucket per unit.
+
+    A subclass sets ``name`` and implements ``identity``, ``compile`` and ``load``; everything else has a default.
+
+    Attributes:
+        name: What ``compile.backend`` says.
+        tolerance: Largest difference from the original that verification accepts by default.
+        option_names: The keys that ``compile.options`` may hold.
+        error_pattern: Regular expression for a line of the log that means failure.
+    """
+
+    name: str = ""
+    tolerance: Tolerance = Tolerance(absolute=1e-4, relative=1e-3)
+    option_names: ClassVar[tuple[str, ...]] = ()
+    error_pattern: ClassVar[str] = r"^Traceback \(most recent call last\)"
+
+    def limits(self, options: Mapping[str, Any]) -> Limits:
+        """Return one bucket per unit."""
+        return Limits()
+
+    def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
+        """Refuse keys of ``compile.options`` that the backend does not have.
+
+        Raises:
+            CompileError: Naming the key and the nearest known one.
+        """
+        for key in backend_options(options):
+            check_choice(key, self.option_names, where="compile.options", kind=f"option of {self.name}")
+
+    def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
+        """Return what of the toolchain determines the result."""
+        raise NotImplementedError
+
+    def units(
+        self, model_stem: str, signature: Signature, buckets: Sequence[Sequence[int]], options: Mapping[str, Any]
+    ) -> tuple[Unit, ...]:
+        """Return one unit per bucket."""
+        return static_units(model_stem, signature.variables, buckets)
+
+    def compile(self, job: CompileJob, workdir: Path) -> Artefact:
+        """Compile in the current (worker) process."""
+        raise NotImplementedError
+
+    def errors_in_log(self, log: str) -> tuple[str, ...]:
+        """Return the lines that ``error_pattern`` matches."""
+        pattern = re.compile(self.error_pattern)
+        return tuple(line for line in log.splitlines() if pattern.search(line))
+
+    def accept(self, artefact: Artefact, options: Mapping[str, Any]) -> None:
+        """Load the artefact once."""
+        self.load(artefact.files[0], options).close()
+
+    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
+        """Load an artefact by its first file."""
+        raise NotImplementedError
+
+
+def static_units(model_stem: str, variables: Sequence[str], buckets: Sequence[Sequence[int]]) -> tuple[Unit, ...]:
+    """Return one unit per distinct bucket: ``<model>_N1_W320``, or ``<model>_static`` without variables."""
+    if not variables:
+        return (Unit("static", f"{model_stem}_static", (), ((),)),)
+    distinct = dict.fromkeys(tuple(int(value) for value in bucket) for bucket in buckets)
+    units = []
+    for bucket in distinct:
+        name = "_".join(f"{_plain(variable)}{value}" for variable, value in zip(variables, bucket, strict=True))
+        units.append(Unit(name, f"{model_stem}_{name}", tuple(variables), (bucket,)))
+    return tuple(units)
+
+
+def _plain(variable: str) -> str:
+    """Return a variable's name with every character that is unwelcome in a file name replaced."""
+    return re.sub(r"[^A-Za-z0-9.-]", "-", variable)
+
+
+def backend_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the backend's own options out of the target's ``compile`` section."""
+    return options.get("options") or {}
+
+
+def check_choice(value: object, known: Sequence[str], *, where: str, kind: str) -> None:
+    """Refuse a value that is not among the known ones.
+
+    Raises:
+        CompileError: Naming the nearest known value and all of them.
+    """
+    if value in known:
+        return
+    import difflib
+
+    near = difflib.get_close_matches(str(value), known, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    listed = ", ".join(known) or "none"
+    raise CompileError(f"{value!r} is no {kind}", where=where, fix=f"{hint}Known: {listed}.")

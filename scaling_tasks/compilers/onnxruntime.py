@@ -1,0 +1,140 @@
+"""onnxruntime: the shape fixed and the graph optimised offline, the weights in one file shared by all buckets."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Tolerance
+from scaling_tasks.compilers.environment import thread_count
+from scaling_tasks.compilers.weights import share_weights
+from scaling_tasks.errors import CompileError
+from scaling_tasks.onnx_model.fixing import write_fixed_model
+from scaling_tasks.shapes.signature import Signature
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from scaling_tasks.compilers.contract import Tensors
+
+__all__ = ["OnnxRuntimeBackend"]
+
+_LEVELS = {"basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED", "all": "ORT_ENABLE_ALL"}
+
+
+class OnnxRuntimeBackend(BackendBase):
+    """Fixes the dimensions and lets onnxruntime fold constants and fuse nodes offline.
+
+    Option ``optimization``: ``basic`` (default; standard ONNX operators, portable), ``extended`` (onnxruntime's own
+    fused operators, portable between CPUs) or ``all`` (layouts for the CPU that compiles).
+    """
+
+    name = "onnxruntime"
+    tolerance = Tolerance(absolute=1e-4, relative=1e-3)
+    option_names = ("optimization",)
+
+    def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
+        """Refuse unknown options and levels."""
+        super().check(signature, options)
+        check_choice(_level(options), tuple(_LEVELS), where="compile.options.optimization", kind="level")
+
+    def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
+        """Return the versions of onnxruntime and onnx, and the machine where its layout enters the result."""
+        found = {name: _version(name) for name in ("onnxruntime", "onnx")}
+        return found | ({"machine": _machine()} if _level(options) == "all" else {})
+
+    def compile(self, job: CompileJob, workdir: Path) -> Artefact:
+        """Fix, optimise, and move the weights that all buckets share into a file of their own."""
+        (values,) = job.unit.values()
+        fixed = write_fixed_model(job.model, job.signature.shapes(values), workdir / f"{job.unit.stem}.fixed.onnx")
+        level = _LEVELS[_level(job.options)]
+        optimised = _optimise(fixed, workdir / f"{job.unit.stem}.optimised.onnx", level)
+        # What the dynamic model is optimised to is the same for every bucket: its weights are those to share.
+        dynamic = _optimise(job.model, workdir / f"{job.unit.stem}.dynamic.onnx", level)
+        target = workdir / f"{job.unit.stem}.onnx"
+        weights = workdir / f"{job.unit.stem}.weights"
+        files = share_weights(optimised, dynamic, target, weights)
+        for leftover in (fixed, optimised, dynamic):
+            leftover.unlink()
+        return Artefact(files)
+
+    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
+        """Open a session on the CPU."""
+        return _OnnxRuntimeEngine(path)
+
+
+class _OnnxRuntimeEngine:
+    """A session on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = _session_options()
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as cause:
+            raise CompileError(f"does not load ({str(cause).splitlines()[0]})", where=str(path)) from cause
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
+        """Run at the bucket's shape."""
+        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+
+    def close(self) -> None:
+        """Release the session."""
+        self._session = None
+
+
+def _session_options() -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads := thread_count():
+        options.intra_op_num_threads = threads
+    return options
+
+
+def _optimise(source: Path, target: Path, level: str) -> Path:
+    """Write what onnxruntime makes of the model at ``source``.
+
+    Raises:
+        CompileError: onnxruntime refuses the model.
+    """
+    import onnxruntime
+
+    options = _session_options()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    options.optimized_model_filepath = str(target)
+    try:
+        onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+    except Exception as cause:
+        raise CompileError(f"onnxruntime refuses it ({str(cause).splitlines()[0]})", where=str(source)) from cause
+    return target
+
+
+def _level(options: Mapping[str, Any]) -> str:
+    return str(backend_options(options).get("optimization", "basic"))
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError as cause:
+        raise CompileError(
+            f"{package} is not installed", where="compile.backend", fix=f"Run `pip install {package}`."
+        ) from cause
+
+
+def _machine() -> str:
+    """Return the processor model, which decides the layouts of level ``all``."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

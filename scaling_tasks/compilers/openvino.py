@@ -1,0 +1,126 @@
+"""OpenVINO: one static IR per bucket, whose weights are the same bytes for every bucket."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Tolerance
+from scaling_tasks.compilers.environment import thread_count
+from scaling_tasks.errors import CompileError
+from scaling_tasks.shapes.signature import Signature
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from scaling_tasks.compilers.contract import Tensors
+
+__all__ = ["OpenVinoBackend"]
+
+_PRECISIONS = ("FP32", "FP16")
+
+
+class OpenVinoBackend(BackendBase):
+    """Reads the ONNX, reshapes it to the bucket and saves the IR (``.xml`` and ``.bin``).
+
+    Options: ``precision``, in which weights are stored: ``FP32`` (default) or ``FP16``; ``device``, on which
+    artefacts are loaded: ``CPU`` (default) or any OpenVINO device name.
+
+    The IR is byte-deterministic. Reshaping leaves the weights alone, so that the ``.bin`` files of all buckets are one
+    blob in a content-addressed store.
+    """
+
+    name = "openvino"
+    tolerance = Tolerance(absolute=1e-4, relative=1e-3)
+    option_names = ("precision", "device")
+
+    def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
+        """Refuse unknown options and precisions."""
+        super().check(signature, options)
+        check_choice(_precision(options), _PRECISIONS, where="compile.options.precision", kind="precision")
+
+    def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
+        """Return OpenVINO's version, read from its metadata without importing it."""
+        try:
+            return {"openvino": importlib.metadata.version("openvino")}
+        except importlib.metadata.PackageNotFoundError as cause:
+            raise CompileError(
+                "OpenVINO is not installed", where="compile.backend", fix="Run `pip install openvino`."
+            ) from cause
+
+    def compile(self, job: CompileJob, workdir: Path) -> Artefact:
+        """Reshape and save."""
+        import openvino
+
+        (values,) = job.unit.values()
+        try:
+            model = openvino.Core().read_model(job.model)
+            model.reshape({name: list(shape) for name, shape in job.signature.shapes(values).items()})
+        except RuntimeError as cause:
+            raise CompileError(_last_line(cause), where=str(job.model)) from cause
+        _name_tensors(model)
+        xml = workdir / f"{job.unit.stem}.xml"
+        openvino.save_model(model, xml, compress_to_fp16=_precision(job.options) == "FP16")
+        return Artefact((xml, xml.with_suffix(".bin")))
+
+    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
+        """Compile the IR for the device."""
+        return _OpenVinoEngine(path, options)
+
+
+class _OpenVinoEngine:
+    """An IR compiled for a device, with one inference request."""
+
+    def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
+        import openvino
+
+        device = str(backend_options(options).get("device", "CPU"))
+        try:
+            core = openvino.Core()
+            compiled = core.compile_model(core.read_model(path), device, _properties(device, options))
+        except RuntimeError as cause:
+            raise CompileError(f"does not load ({_last_line(cause)})", where=str(path)) from cause
+        self._request = compiled.create_infer_request()
+        self._outputs = tuple(port.get_any_name() for port in compiled.outputs)
+
+    def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
+        """Run at the bucket's shape."""
+        results = self._request.infer(dict(inputs), share_inputs=True)
+        return {name: results[index] for index, name in enumerate(self._outputs)}
+
+    def close(self) -> None:
+        """Release the request and with it the compiled model."""
+        self._request = None
+
+
+def _properties(device: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if device == "CPU":
+        # Newer processors would silently compute in bfloat16.
+        properties["INFERENCE_PRECISION_HINT"] = "f32"
+        if threads := thread_count():
+            properties["INFERENCE_NUM_THREADS"] = threads
+    return properties
+
+
+def _precision(options: Mapping[str, Any]) -> str:
+    return str(backend_options(options).get("precision", "FP32")).upper()
+
+
+def _name_tensors(model: Any) -> None:
+    """Keep only the ONNX names: a port may carry several, of which the runtime would report an arbitrary one."""
+    for port in model.inputs:
+        port.get_tensor().set_names({port.node.friendly_name})
+    for port in model.outputs:
+        name = port.node.friendly_name.split("/sink_port_")[0]
+        if name in port.names:
+            port.get_tensor().set_names({name})
+
+
+def _last_line(cause: Exception) -> str:
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return lines[-1] if lines else type(cause).__name__

@@ -1,0 +1,53 @@
+"""Finding a backend by its name: the built-in ones and those that other packages register."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+
+from scaling_tasks.compilers.base import check_choice
+from scaling_tasks.compilers.contract import Backend
+from scaling_tasks.errors import CompileError
+
+__all__ = ["ENTRY_POINT_GROUP", "backend_names", "get_backend"]
+
+ENTRY_POINT_GROUP = "scaling_tasks.compilers"
+
+_BUILT_IN = {
+    "lite": "scaling_tasks.compilers.lite:LiteBackend",
+    "onnxruntime": "scaling_tasks.compilers.onnxruntime:OnnxRuntimeBackend",
+    "openvino": "scaling_tasks.compilers.openvino:OpenVinoBackend",
+}
+
+
+@functools.cache
+def _registered() -> dict[str, str]:
+    """Return ``module:attribute`` per backend name; a built-in name cannot be taken over."""
+    points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    return {point.name: point.value for point in points} | _BUILT_IN
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return the names of all backends, sorted."""
+    return tuple(sorted(_registered()))
+
+
+@functools.cache
+def get_backend(name: str) -> Backend:
+    """Return the backend called ``name``.
+
+    Raises:
+        CompileError: There is none, or its module cannot be imported.
+    """
+    check_choice(name, backend_names(), where="compile.backend", kind="backend")
+    module_name, _, attribute = _registered()[name].partition(":")
+    try:
+        backend: Backend = getattr(importlib.import_module(module_name), attribute)()
+    except (ImportError, AttributeError) as cause:
+        raise CompileError(
+            f"backend {name!r} cannot be imported ({cause})",
+            where="compile.backend",
+            fix=f"Mend or remove the package that registers {_registered()[name]!r}.",
+        ) from cause
+    return backend

@@ -1,0 +1,77 @@
+"""The digest of a model: its own bytes and those of its external data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scaling_tasks.documents import canonical_json
+from scaling_tasks.errors import ModelError
+from scaling_tasks.files import digest_bytes, digest_file
+
+__all__ = ["digest_model", "external_files"]
+
+_FileState = tuple[str, int, int, int]
+_known: dict[_FileState, str] = {}
+
+
+def digest_model(path: Path) -> str:
+    """Return the SHA-256 over the model file and every external data file it names, in hexadecimal.
+
+    Digests are remembered within the process by path, inode, size and modification time, so that a build asks the
+    disk once per file.
+
+    Raises:
+        ModelError: The model or one of its external data files cannot be read.
+    """
+    try:
+        parts = {"model": _digest(path)}
+        parts |= {f"external/{file.relative_to(path.parent)}": _digest(file) for file in external_files(path)}
+    except OSError as cause:
+        raise ModelError(
+            f"cannot be read ({cause.strerror})", where=str(cause.filename or path), fix="Check `model`."
+        ) from cause
+    return parts["model"] if len(parts) == 1 else digest_bytes(canonical_json(parts).encode())
+
+
+def external_files(path: Path) -> tuple[Path, ...]:
+    """Return the external data files that an ONNX model names, sorted; none for other formats.
+
+    Raises:
+        ModelError: The file is not an ONNX model, or names data outside its directory.
+    """
+    # Every external tensor carries the key "location"; most models have none and need not be parsed.
+    if path.suffix != ".onnx" or b"location" not in path.read_bytes():
+        return ()
+    import onnx
+
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception as cause:  # protobuf's own type, whose package has no annotations
+        raise ModelError("not an ONNX model", where=str(path), fix="Check `model`.") from cause
+    return tuple(sorted({_inside(path, location) for location in _locations(model)}))
+
+
+def _locations(model: object) -> set[str]:
+    from onnx.external_data_helper import ExternalDataInfo, _get_all_tensors, uses_external_data
+
+    tensors = _get_all_tensors(model)
+    return {ExternalDataInfo(tensor).location for tensor in tensors if uses_external_data(tensor)}
+
+
+def _inside(path: Path, location: str) -> Path:
+    file = path.parent / location
+    if not file.resolve().is_relative_to(path.parent.resolve()):
+        raise ModelError(
+            f"its external data {location!r} lies outside its directory",
+            where=str(path),
+            fix="Put the data beside the model.",
+        )
+    return file
+
+
+def _digest(path: Path) -> str:
+    stat = path.stat()
+    state = (str(path.resolve()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    if state not in _known:
+        _known[state] = digest_file(path)
+    return _known[state]

@@ -1,0 +1,100 @@
+"""Fixing the dimensions of an ONNX model to one bucket."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scaling_tasks.errors import ModelError
+from scaling_tasks.onnx_model.digest import external_files
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["fix_dimensions", "write_fixed_model"]
+
+
+def write_fixed_model(source: Path, shapes: Mapping[str, tuple[int, ...]], target: Path) -> Path:
+    """Write the model at ``source`` to ``target`` with every input fixed to its shape.
+
+    External data is linked beside ``target`` (copied where the file system cannot link), never loaded.
+
+    Args:
+        source: The dynamic model.
+        shapes: Shape per input name, as ``Signature.shapes`` gives it for one bucket.
+        target: Where to write; its directory exists.
+
+    Returns:
+        ``target``.
+
+    Raises:
+        ModelError: The model cannot be read, or an input or dimension does not fit it.
+    """
+    import onnx
+
+    try:
+        model = onnx.load(str(source), load_external_data=False)
+    except Exception as cause:  # OSError, or protobuf's own type, whose package has no annotations
+        raise ModelError(f"not a readable ONNX model ({cause})", where=str(source), fix="Check `model`.") from cause
+    for file in external_files(source):
+        _link_or_copy(file, target.parent / file.relative_to(source.parent))
+    target.write_bytes(fix_dimensions(model, shapes, where=str(source)).SerializeToString(deterministic=True))
+    return target
+
+
+def fix_dimensions(
+    model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], *, where: str = "model"
+) -> onnx.ModelProto:
+    """Return a copy of ``model`` with its inputs fixed and all other shapes inferred anew.
+
+    Raises:
+        ModelError: A name is no input of the model, a rank differs, or a fixed dimension would change.
+    """
+    import onnx
+
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    inputs = {value.name: value for value in fixed.graph.input}
+    for name, shape in shapes.items():
+        if name not in inputs:
+            raise ModelError(f"has no input {name!r}", where=where, fix=f"Its inputs are {', '.join(inputs)}.")
+        _fix_input(inputs[name], shape, where=where)
+    # What was inferred for the dynamic model may name dimensions that are numbers now.
+    del fixed.graph.value_info[:]
+    for value in fixed.graph.output:
+        _forget_dimensions(value)
+    return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+
+
+def _fix_input(value: onnx.ValueInfoProto, shape: tuple[int, ...], *, where: str) -> None:
+    dims = value.type.tensor_type.shape.dim
+    known = [dim.dim_value if dim.dim_value > 0 else None for dim in dims]
+    clash = any(dim is not None and dim != size for dim, size in zip(known, shape, strict=False))
+    if len(known) != len(shape) or clash:
+        raise ModelError(
+            f"input {value.name!r} has the dimensions {['?' if dim is None else dim for dim in known]}, "
+            f"which cannot be fixed to {list(shape)}",
+            where=where,
+            fix="Correct `input_shape`.",
+        )
+    for dim, size in zip(dims, shape, strict=True):
+        dim.Clear()
+        dim.dim_value = size
+
+
+def _forget_dimensions(value: onnx.ValueInfoProto) -> None:
+    for dim in value.type.tensor_type.shape.dim:
+        dim.Clear()
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,121 @@
+"""Files by the digest of their content: each content once, placed elsewhere by link where the file system can."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from scaling_tasks.errors import CacheError
+from scaling_tasks.files import digest_file, publish
+
+__all__ = ["BlobDirectory"]
+
+_FICLONE = 0x40049409  # ioctl: share the extents of another file, copy on write (btrfs, xfs)
+_MODE = 0o644
+
+
+class BlobDirectory:
+    """The blobs below one directory.
+
+    A blob may be hard-linked to files outside, so that an edit there changes it. Nothing here trusts a blob before
+    ``verify`` has compared its content with its name.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, digest: str) -> Path:
+        """Return where the blob with this digest lies or would lie."""
+        return self._root / digest[:2] / digest
+
+    def add(self, source: Path) -> str:
+        """Store the content of ``source`` and return its digest."""
+        digest = digest_file(source)
+        target = self.path(digest)
+        if self.verify(digest):
+            target.chmod(_MODE)  # Renews the change time, which tells a concurrent sweep that it is in use.
+            return digest
+        with publish(target) as temporary:
+            _duplicate(source, temporary)
+            temporary.chmod(_MODE)
+        return digest
+
+    def verify(self, digest: str) -> bool:
+        """Return whether the blob exists and is what its name says; remove it when it is not."""
+        path = self.path(digest)
+        try:
+            if digest_file(path) == digest:
+                return True
+        except FileNotFoundError:
+            return False
+        path.unlink(missing_ok=True)
+        return False
+
+    def place(self, digest: str, target: Path) -> None:
+        """Make ``target`` the content of a blob: by shared extents, else by hard link, else by copying.
+
+        Raises:
+            CacheError: There is no such blob.
+        """
+        source = self.path(digest)
+        with contextlib.suppress(FileNotFoundError):
+            if target.samefile(source):
+                return
+        try:
+            with publish(target) as temporary:
+                _duplicate(source, temporary)
+        except FileNotFoundError as cause:
+            raise CacheError(
+                f"the store lost the content of {target.name!r}", where=str(source), fix="Build again."
+            ) from cause
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield digest and size in bytes of every blob."""
+        for path in self._root.glob("??/*"):
+            with contextlib.suppress(FileNotFoundError):
+                if not path.name.startswith("."):
+                    yield path.name, path.stat().st_size
+
+    def sweep(self, keep: set[str], grace: float) -> int:
+        """Remove blobs outside ``keep`` that nothing has touched for ``grace`` seconds; return the bytes freed.
+
+        The grace protects blobs that another process has stored and whose record it is about to write. Half-written
+        files of processes that died go the same way.
+        """
+        freed = 0
+        for path in self._root.glob("??/*"):
+            with contextlib.suppress(FileNotFoundError):
+                stat = path.stat()
+                if path.name not in keep and time.time() - stat.st_ctime >= grace:
+                    path.unlink()
+                    freed += stat.st_size
+        return freed
+
+
+def _duplicate(source: Path, target: Path) -> None:
+    """Give ``target`` the content of ``source`` as cheaply as the file system allows."""
+    if _reflink(source, target):
+        return
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _reflink(source: Path, target: Path) -> bool:
+    try:
+        with source.open("rb") as origin, target.open("xb") as copy:
+            fcntl.ioctl(copy.fileno(), _FICLONE, origin.fileno())
+    except FileNotFoundError:
+        raise
+    except OSError:
+        target.unlink(missing_ok=True)
+        return False
+    return True

@@ -1,0 +1,77 @@
+"""What the store remembers of one action: its key's components in the clear, the files it made, and details."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scaling_tasks.documents import canonical_json, document_text, parse_document
+from scaling_tasks.errors import CacheError
+from scaling_tasks.files import digest_bytes
+
+__all__ = ["Record", "StoredFile", "key_of"]
+
+_KIND, _VERSION = "store-record", 1
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that an action made.
+
+    Attributes:
+        name: Its path relative to the directory it is restored to.
+        digest: SHA-256 of its content.
+        size: Bytes.
+    """
+
+    name: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One action.
+
+    Attributes:
+        key: Digest of the components.
+        components: All that determines the result.
+        files: What it made, in the order given when it was stored.
+        details: What it is good to know, such as ``seconds`` the action took; not part of the key.
+    """
+
+    key: str
+    components: Mapping[str, Any]
+    files: tuple[StoredFile, ...]
+    details: Mapping[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    def to_json(self) -> str:
+        """Return the record as a document."""
+        files = [[file.name, file.digest, file.size] for file in self.files]
+        payload = {"components": self.components, "files": files, "details": self.details}
+        return document_text(_KIND, _VERSION, payload)
+
+    @classmethod
+    def from_json(cls, text: bytes, *, where: str) -> Record:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            CacheError: The text is no record.
+        """
+        payload = parse_document(text, _KIND, _VERSION, where=where, error=CacheError)
+        try:
+            files = tuple(StoredFile(name, digest, size) for name, digest, size in payload["files"])
+            return cls(key_of(payload["components"]), payload["components"], files, payload["details"])
+        except (KeyError, TypeError, ValueError) as cause:
+            raise CacheError(f"incomplete ({cause!r})", where=where, fix="Delete it and build again.") from cause
+
+
+def key_of(components: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the components as canonical JSON."""
+    return digest_bytes(canonical_json(components).encode())
