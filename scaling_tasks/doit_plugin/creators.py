@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from doit.task import DelayedLoader
+from doit.task import DelayedLoader, Task
 
-from scaling_tasks.doit_plugin.actions import clean_unit, run_stage
-from scaling_tasks.doit_plugin.uptodate import DatasetUnchanged, KeyUnchanged
+from scaling_tasks.doit_plugin.tasks import BEFORE_PLAN, PER_UNIT, WHOLE, TaskDict, stage_task
 from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import read_units_if_there
 
@@ -26,13 +26,11 @@ _DOCS = {
     "scan": "measure the data set's samples",
     "statistics": "count the shapes the model will see",
     "buckets": "choose the cheapest buckets",
-    "compile": "compile one artefact per unit",
-    "verify": "compare each artefact with the original model",
+    "compile": "compile",
+    "verify": "compare with the original model",
     "bundle": "write the manifest that the runtime loads",
     "report": "write the report",
 }
-
-TaskDict = dict[str, Any]
 
 
 def creators(targets: Sequence[Target]) -> dict[str, Any]:
@@ -41,12 +39,17 @@ def creators(targets: Sequence[Target]) -> dict[str, Any]:
     for stage in STAGES:
         concerned = [target for target in targets if _has(target, stage)]
         if stage in _AFTER_PLAN:
-            for target in concerned:
-                namespace[f"{stage}:{target.name}"] = _delayed(stage, target)
-            namespace[stage] = _creator(_Stage(stage, tuple(concerned)), _Stage.group)
+            requested = RequestedNames()
+            later = [_TargetStage(stage, target, requested) for target in concerned]
+            namespace |= {f"{stage}:{each.target.name}": _delayed(each) for each in later}
+            namespace[stage] = _group(stage, later, requested)
         else:
             namespace[stage] = _creator(_Stage(stage, tuple(concerned)), _Stage.tasks)
     return namespace
+
+
+def _doc(stage: str, target: Target) -> str:
+    return f"{target.name}: {_DOCS[stage]}"
 
 
 def _has(target: Target, stage: str) -> bool:
@@ -71,156 +74,116 @@ def _own_method(owner: Any, method: Callable[..., Any]) -> Any:
     return types.MethodType(function, owner)
 
 
-def _delayed(stage: str, target: Target) -> types.SimpleNamespace:
-    per_unit = stage in ("compile", "verify")
-    creator = _own_method(_TargetStage(stage, target), _TargetStage.units if per_unit else _TargetStage.whole)
-    creator.__func__.__doc__ = f"{_DOCS[stage]} of {target.name}"
-    stages = [each for each in STAGES[2:] if _has(target, each)]
-    before = stages[stages.index(stage) - 1]
-    creator.__func__.doit_create_after = DelayedLoader(creator, executed=f"{before}:{target.name}")
+def _delayed(later: _TargetStage) -> types.SimpleNamespace:
+    per_unit = later.stage in PER_UNIT
+    creator = _own_method(later, _TargetStage.units if per_unit else _TargetStage.whole)
+    creator.__func__.__doc__ = _doc(later.stage, later.target)
+    creator.__func__.doit_create_after = later.loader(creator)
     return types.SimpleNamespace(create_doit_tasks=creator)
 
 
+def _group(stage: str, later: Sequence[_TargetStage], requested: RequestedNames) -> types.SimpleNamespace:
+    creator = _own_method(_Group(stage, tuple(later), requested), _Group.tasks)
+    creator.__func__.__doc__ = _DOCS[stage]
+    loader = DelayedLoader(creator)
+    loader.regex_groups = requested
+    creator.__func__.doit_create_after = loader
+    return types.SimpleNamespace(create_doit_tasks=creator)
+
+
+class RequestedNames(dict[str, Any]):
+    """Learns which sub-tasks of a stage were asked for by name before they exist.
+
+    For ``doit compile:<target>:<unit>`` doit makes a task that only holds the loader of ``compile``, looks its name up
+    in the loader's ``regex_groups``, and then calls the creator, which is not told the name. This mapping is always
+    empty, as it should be, and remembers what was looked up.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Note the name and answer that there is no such group."""
+        self.names.append(key)
+        return default
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (RequestedNames, ())
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The task that stands for a stage of every target."""
+
+    stage: str
+    targets: tuple[_TargetStage, ...]
+    requested: RequestedNames
+
+    def tasks(self) -> Iterator[Any]:
+        """Yield the group, and for each sub-task asked for by name a task that waits until it can be created."""
+        prefix = f"{self.stage}:"
+        yield {"name": None, "doc": _DOCS[self.stage], "task_dep": [prefix + each.target.name for each in self.targets]}
+        for name in dict.fromkeys(self.requested.names):
+            for each in self.targets:
+                if name.startswith(f"{prefix}{each.target.name}:"):
+                    loader = each.loader(_own_method(each, _TargetStage.units))
+                    loader.basename = f"{prefix}{each.target.name}"
+                    yield Task(name, None, loader=loader)
+
+
+@dataclass(frozen=True)
 class _Stage:
     """A stage over all targets."""
 
-    def __init__(self, stage: str, targets: tuple[Target, ...]) -> None:
-        self.stage = stage
-        self.targets = targets
-
-    def group(self) -> TaskDict:
-        """Return the task that stands for the stage of every target."""
-        names = [f"{self.stage}:{target.name}" for target in self.targets]
-        return {"actions": None, "task_dep": names, "doc": _DOCS[self.stage]}
+    stage: str
+    targets: tuple[Target, ...]
 
     def tasks(self) -> Iterator[TaskDict]:
         """Yield the stage's task of every target."""
         yield {"name": None, "doc": _DOCS[self.stage]}
         scanned: dict[str, str] = {}
         for target in self.targets:
-            task = _TASKS[self.stage](target)
+            task = BEFORE_PLAN[self.stage](target)
             if self.stage == "scan" and (first := scanned.setdefault(str(target.scan_directory), target.name)):
                 # A data set is scanned once, by the first target that uses it.
                 task = task if first == target.name else {"actions": None, "task_dep": [f"scan:{first}"]}
-            yield {"name": target.name, "doc": f"{_DOCS[self.stage]} of {target.name}", **task}
+            yield {"name": target.name, "doc": _doc(self.stage, target), **task}
 
 
+@dataclass(frozen=True)
 class _TargetStage:
     """A stage of one target, created when its plan is known."""
 
-    def __init__(self, stage: str, target: Target) -> None:
-        self.stage = stage
-        self.target = target
+    stage: str
+    target: Target
+    requested: RequestedNames
+
+    def loader(self, creator: Any) -> DelayedLoader:
+        """Return doit's note to call the creator when the stage before has run."""
+        stages = [each for each in STAGES[2:] if _has(self.target, each)]
+        return DelayedLoader(creator, executed=f"{stages[stages.index(self.stage) - 1]}:{self.target.name}")
 
     def units(self) -> Iterator[TaskDict]:
         """Yield one task per unit of the plan, none where there is no plan yet."""
-        yield {"name": None, "doc": f"{_DOCS[self.stage]} of {self.target.name}"}
-        for name in _unit_names(self.target):
-            yield {"name": name, "doc": f"{_DOCS[self.stage]}: {self.target.name} {name}", **self._task(name)}
+        yield {"name": None, "doc": _doc(self.stage, self.target)}
+        names = _unit_names(self.target)
+        for name in names:
+            doc = f"{self.target.name} {name}: {_DOCS[self.stage]}"
+            yield {"name": name, "doc": doc, **PER_UNIT[self.stage](self.target, name)}
+        prefix = f"{self.stage}:{self.target.name}:"
+        asked = [name.removeprefix(prefix) for name in self.requested.names if name.startswith(prefix)]
+        for name in dict.fromkeys(asked):
+            if name not in names:
+                # Its action finds that the plan has no such unit and says so.
+                yield {"name": name, **stage_task(self.stage, self.target, name)}
 
     def whole(self) -> TaskDict:
         """Return the task that concerns all units of the target."""
-        doc = f"{_DOCS[self.stage]} of {self.target.name}"
-        return {"doc": doc, **_WHOLE[self.stage](self.target, _unit_names(self.target))}
-
-    def _task(self, unit: str) -> TaskDict:
-        return _PER_UNIT[self.stage](self.target, unit)
+        doc = _doc(self.stage, self.target)
+        return {"doc": doc, **WHOLE[self.stage](self.target, _unit_names(self.target))}
 
 
 def _unit_names(target: Target) -> list[str]:
     document = read_units_if_there(target.units) if target.compiles else None
     return [unit.name for unit in document.units] if document else []
-
-
-def _task(stage: str, target: Target, unit: str | None = None, **more: Any) -> TaskDict:
-    arguments = [stage, target] if unit is None else [stage, target, unit]
-    return {
-        "actions": [(run_stage, arguments)],
-        "uptodate": [KeyUnchanged(target, stage, unit)],
-        "verbosity": 1,
-        "clean": True,
-        "meta": {"stage": stage, "target": target.name, "unit": unit},
-        **more,
-    }
-
-
-def _scan(target: Target) -> TaskDict:
-    from scaling_tasks.pipeline import scan
-
-    return _task(
-        "scan", target, targets=[scan.summary(target).as_posix()], uptodate=[DatasetUnchanged(target)], clean=[]
-    )
-
-
-def _statistics(target: Target) -> TaskDict:
-    from scaling_tasks.pipeline import scan
-
-    return _task(
-        "statistics",
-        target,
-        file_dep=[scan.summary(target).as_posix(), *_model(target)],
-        targets=[target.statistics.as_posix()],
-    )
-
-
-def _buckets(target: Target) -> TaskDict:
-    statistics = [target.statistics.as_posix()] if target.needs_data else []
-    units = [target.units.as_posix()] if target.compiles else []
-    return _task(
-        "buckets", target, file_dep=[*statistics, *_model(target)], targets=[target.buckets.as_posix(), *units]
-    )
-
-
-def _model(target: Target) -> list[str]:
-    return [target.model.as_posix()] if target.spec.model else []
-
-
-def _compile(target: Target, unit: str) -> TaskDict:
-    return _task(
-        "compile",
-        target,
-        unit,
-        task_dep=[f"buckets:{target.name}"],
-        targets=[target.artefact_record(unit).as_posix()],
-        clean=[(clean_unit, [target, unit])],
-    )
-
-
-def _verify(target: Target, unit: str) -> TaskDict:
-    return _task(
-        "verify",
-        target,
-        unit,
-        task_dep=[f"compile:{target.name}:{unit}"],
-        file_dep=[target.artefact_record(unit).as_posix()],
-        targets=[target.verification(unit).as_posix()],
-    )
-
-
-def _bundle(target: Target, units: Sequence[str]) -> TaskDict:
-    records = [target.artefact_record(unit).as_posix() for unit in units]
-    return _task(
-        "bundle",
-        target,
-        task_dep=[f"buckets:{target.name}", *(f"verify:{target.name}:{unit}" for unit in units)],
-        file_dep=[target.buckets.as_posix(), target.units.as_posix(), *records],
-        targets=[target.manifest.as_posix()],
-    )
-
-
-def _report(target: Target, units: Sequence[str]) -> TaskDict:
-    statistics = [target.statistics.as_posix()] if target.needs_data else []
-    manifest = [target.manifest.as_posix()] if target.compiles else []
-    verifications = [target.verification(unit).as_posix() for unit in units]
-    return _task(
-        "report",
-        target,
-        task_dep=[f"{'bundle' if target.compiles else 'buckets'}:{target.name}"],
-        file_dep=[target.buckets.as_posix(), *statistics, *manifest, *verifications],
-        targets=[target.report.as_posix()],
-    )
-
-
-_TASKS = {"scan": _scan, "statistics": _statistics, "buckets": _buckets}
-_PER_UNIT = {"compile": _compile, "verify": _verify}
-_WHOLE = {"bundle": _bundle, "report": _report}

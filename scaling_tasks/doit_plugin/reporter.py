@@ -18,6 +18,7 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
 
     def __init__(self, outstream: Any, options: dict[str, Any]) -> None:
         super().__init__(outstream, options)
+        self.failures: list[dict[str, Any]] = []
         self.tasks: dict[str, Any] = {}
         self.outcomes: dict[str, str] = {}
         # With threads, doit calls some of these methods from its workers.

@@ -1,0 +1,109 @@
+"""The doit tasks of each stage: actions, dependencies and targets as doit's dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from scaling_tasks.doit_plugin.actions import clean_unit, run_stage
+from scaling_tasks.doit_plugin.uptodate import DatasetUnchanged, KeyUnchanged
+from scaling_tasks.pipeline.target import Target
+
+__all__ = ["BEFORE_PLAN", "PER_UNIT", "WHOLE", "TaskDict", "stage_task"]
+
+TaskDict = dict[str, Any]
+
+
+def stage_task(stage: str, target: Target, unit: str | None = None, **more: Any) -> TaskDict:
+    """Return what the tasks of all stages have in common, with ``more`` on top."""
+    arguments = [stage, target] if unit is None else [stage, target, unit]
+    return {
+        "actions": [(run_stage, arguments)],
+        "uptodate": [KeyUnchanged(target, stage, unit)],
+        "verbosity": 1,
+        "clean": True,
+        "meta": {"stage": stage, "target": target.name, "unit": unit},
+        **more,
+    }
+
+
+def _scan(target: Target) -> TaskDict:
+    from scaling_tasks.pipeline import scan
+
+    return stage_task(
+        "scan", target, targets=[scan.summary(target).as_posix()], uptodate=[DatasetUnchanged(target)], clean=[]
+    )
+
+
+def _statistics(target: Target) -> TaskDict:
+    from scaling_tasks.pipeline import scan
+
+    return stage_task(
+        "statistics",
+        target,
+        file_dep=[scan.summary(target).as_posix(), *_model(target)],
+        targets=[target.statistics.as_posix()],
+    )
+
+
+def _buckets(target: Target) -> TaskDict:
+    statistics = [target.statistics.as_posix()] if target.needs_data else []
+    units = [target.units.as_posix()] if target.compiles else []
+    return stage_task(
+        "buckets", target, file_dep=[*statistics, *_model(target)], targets=[target.buckets.as_posix(), *units]
+    )
+
+
+def _model(target: Target) -> list[str]:
+    return [target.model.as_posix()] if target.spec.model else []
+
+
+def _compile(target: Target, unit: str) -> TaskDict:
+    return stage_task(
+        "compile",
+        target,
+        unit,
+        task_dep=[f"buckets:{target.name}"],
+        targets=[target.artefact_record(unit).as_posix()],
+        clean=[(clean_unit, [target, unit])],
+    )
+
+
+def _verify(target: Target, unit: str) -> TaskDict:
+    return stage_task(
+        "verify",
+        target,
+        unit,
+        task_dep=[f"compile:{target.name}:{unit}"],
+        file_dep=[target.artefact_record(unit).as_posix()],
+        targets=[target.verification(unit).as_posix()],
+    )
+
+
+def _bundle(target: Target, units: Sequence[str]) -> TaskDict:
+    records = [target.artefact_record(unit).as_posix() for unit in units]
+    return stage_task(
+        "bundle",
+        target,
+        task_dep=[f"buckets:{target.name}", *(f"verify:{target.name}:{unit}" for unit in units)],
+        file_dep=[target.buckets.as_posix(), target.units.as_posix(), *records],
+        targets=[target.manifest.as_posix()],
+    )
+
+
+def _report(target: Target, units: Sequence[str]) -> TaskDict:
+    statistics = [target.statistics.as_posix()] if target.needs_data else []
+    manifest = [target.manifest.as_posix()] if target.compiles else []
+    verifications = [target.verification(unit).as_posix() for unit in units]
+    return stage_task(
+        "report",
+        target,
+        task_dep=[f"{'bundle' if target.compiles else 'buckets'}:{target.name}"],
+        file_dep=[target.buckets.as_posix(), *statistics, *manifest, *verifications],
+        targets=[target.report.as_posix()],
+    )
+
+
+BEFORE_PLAN: dict[str, Callable[[Target], TaskDict]] = {"scan": _scan, "statistics": _statistics, "buckets": _buckets}
+PER_UNIT: dict[str, Callable[[Target, str], TaskDict]] = {"compile": _compile, "verify": _verify}
+WHOLE: dict[str, Callable[[Target, Sequence[str]], TaskDict]] = {"bundle": _bundle, "report": _report}
