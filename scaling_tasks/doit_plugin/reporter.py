@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from typing import Any
 
@@ -27,6 +28,8 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
     def initialize(self, tasks: dict[str, Any], selected_tasks: list[str]) -> None:
         """Keep doit's live table of tasks; delayed ones join it as they are created."""
         self.tasks = tasks
+        # Continuous integration stops a job with SIGTERM; as an interrupt it lets doit close and compilers be stopped.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def execute_task(self, task: Any) -> None:
         """Say nothing at the start of our tasks: their line says how they ended."""
