@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from scaling_tasks.config.preprocessing import PreprocessingName, PreprocessingSpec
+
 __all__ = [
     "AutoScalingSpec",
     "CompileSpec",
@@ -22,7 +24,20 @@ __all__ = [
 
 Positive = Annotated[int, Meta(ge=1)]
 Fraction = Annotated[float, Meta(ge=0)]
-Strategy = Literal["optimal", "mean_std", "max_min", "segments", "explicit"]
+Strategy = Literal[
+    "optimal",
+    "mean_std",
+    "max_min",
+    "segments",
+    "explicit",
+    "equal_parts",
+    "nncase",
+    "quantiles",
+    "powers_of_two",
+    "geometric",
+    "padding_limited",
+    "equal_mass",
+]
 
 
 class _Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=False):
@@ -30,11 +45,19 @@ class _Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class DatasetSpec(_Spec, frozen=True):
-    """Where the data is and how to read it."""
+    """Where the data is, how to read it, and what its sizes become before the network.
+
+    Attributes:
+        path: Image folder, det annotation, or table of sizes or lengths.
+        format: What the path holds; told from the path where ``auto``.
+        strict: Whether files and lines that cannot be measured are an error instead of being counted and skipped.
+        preprocessing: A kind by its name, or a mapping with ``kind`` and its parameters.
+    """
 
     path: str
     format: Literal["auto", "images", "annotation", "csv", "jsonl", "parquet"] = "auto"
     strict: bool = False
+    preprocessing: PreprocessingName | PreprocessingSpec = "mindocr"
 
 
 class DefaultScaling(_Spec, frozen=True):
@@ -46,7 +69,26 @@ class DefaultScaling(_Spec, frozen=True):
 
 
 class AutoScalingSpec(_Spec, frozen=True):
-    """How buckets are chosen from the data set's statistics."""
+    """How buckets are chosen from the data set's statistics.
+
+    The keys up to ``default_scaling`` are MindOCR's. The others:
+
+    Attributes:
+        buckets: For ``strategy: explicit``, one mapping from variable to size per bucket.
+        target_padding: With ``max_scaling_num: auto``, the padding ratio that the fewest buckets shall reach.
+        bucket_price: Price of one more bucket in the unit of Σ weight·cost; buckets that save less are left out.
+        cost: What an inference costs: padded ``elements``, the model's ``flops``, or ``measured`` latencies.
+        latency_table: For ``cost: measured``, the JSON file that the verify stage wrote.
+        headroom: Raises the largest bucket: a factor on the largest observed sizes, or a size per variable.
+        drop_quantile: Share of the weight, the costliest samples, that may be left to the oversize policy.
+        batching: ``observed``: one sample per request, as large as its batch; ``partition``: a request of many items may
+            be served in any batches, at least cost.
+        folds: Number of parts of the data set for the estimate on unseen samples; 0 for none.
+        segments: For ``strategy: segments``, nncase's formula or ``equal`` parts.
+        min_size: For ``powers_of_two``, ``geometric`` and ``padding_limited``, the smallest size.
+        pad_percent: For ``padding_limited``, the most padding of a bucket; the least that fits where left out.
+        pad_max: For ``padding_limited``, the most padded elements.
+    """
 
     strategy: Strategy = "optimal"
     n_std: Fraction = 3
@@ -55,10 +97,22 @@ class AutoScalingSpec(_Spec, frozen=True):
     width_range: tuple[Positive, Positive] = (1, 8192)
     height_range: tuple[Positive, Positive] = (1, 8192)
     interval: Positive = 32
-    max_scaling_num: Positive = 100
+    max_scaling_num: Positive | Literal["auto"] = 100
     batch_choices: tuple[Positive, ...] = (1, 4, 8, 16, 32, 64)
     default_scaling: DefaultScaling = DefaultScaling()
     buckets: tuple[dict[str, Positive], ...] = ()
+    target_padding: Annotated[float, Meta(ge=1)] | None = None
+    bucket_price: Fraction = 0
+    cost: Literal["elements", "flops", "measured"] = "elements"
+    latency_table: str | None = None
+    headroom: Annotated[float, Meta(ge=1)] | dict[str, Positive] | None = None
+    drop_quantile: Annotated[float, Meta(ge=0, lt=1)] = 0
+    batching: Literal["observed", "partition"] = "observed"
+    folds: Annotated[int, Meta(ge=0)] = 5
+    segments: Literal["nncase", "equal"] = "nncase"
+    min_size: Positive | None = None
+    pad_percent: Annotated[float, Meta(ge=0, le=100)] | None = None
+    pad_max: Positive | None = None
 
 
 class ShapeBucketSpec(_Spec, frozen=True):

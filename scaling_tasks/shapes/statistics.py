@@ -79,8 +79,7 @@ class DatasetStatistics:
         """Observed numbers of items per request, over ``("N",)``; None where the data has no requests."""
         if self.requests is None:
             return None
-        counts = self.requests.counts
-        return ShapeHistogram.from_samples(counts[counts > 0][:, None], variables=(BATCH,))
+        return self.histogram.project((BATCH,))
 
     def to_json(self) -> str:
         """Return the ``statistics.json`` document, byte-deterministic."""
@@ -116,6 +115,6 @@ class DatasetStatistics:
 
 def _requests(payload: Mapping[str, Any]) -> Requests:
     variables = tuple(payload["variables"])
-    items = np.asarray(payload["items"], dtype=np.int64).reshape(-1, len(variables))
+    items = np.asarray(payload["items"], dtype=np.int64).reshape(len(payload["items"]), len(variables))
     offsets = np.concatenate([[0], np.cumsum(payload["counts"])]).astype(np.int64)
     return Requests(variables, items, offsets)

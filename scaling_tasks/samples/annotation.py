@@ -1,0 +1,111 @@
+r"""The det annotation kind: text boxes per image, one line ``file\t[{"transcription", "points"}, …]`` each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scaling_tasks.errors import DatasetError
+from scaling_tasks.samples.boxes import box_sides, polygon_sides
+from scaling_tasks.samples.measurements import MOST_LISTED, Measurements
+from scaling_tasks.shapes.signature import HEIGHT, WIDTH
+
+__all__ = ["read_annotation"]
+
+_LARGEST = 2**31
+_FORM = 'Write one line per image: file name, tab, JSON list of {"points": [[x, y], ...]}.'
+
+
+def read_annotation(path: Path) -> tuple[Measurements, str]:
+    """Measure every box; return the measurements and the SHA-256 of the file.
+
+    A box's sides are the larger of its two widths and of its two heights, cut to whole pixels. Boxes whose points
+    cannot be read or that have a side below one pixel are skipped and counted, as are lines of another form.
+
+    Raises:
+        DatasetError: The file cannot be read, or holds no box.
+    """
+    digest = hashlib.sha256()
+    boxes = _Boxes()
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            digest.update(line)
+            boxes.add_line(number, line)
+    return boxes.measurements(str(path)), digest.hexdigest()
+
+
+class _Boxes:
+    """Boxes gathered line by line: the sides, and how many each line has."""
+
+    def __init__(self) -> None:
+        self._corners = array("d")  # x0 y0 … x3 y3 per box
+        self._replaced: dict[int, tuple[float, float]] = {}  # box number -> height, width of a larger polygon
+        self._counts = array("q")
+        self._bad_boxes = 0
+        self._bad_lines = 0
+        self._listed: list[str] = []
+
+    def add_line(self, number: int, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            boxes = json.loads(line.decode("utf-8-sig").split("\t")[1])
+            if not isinstance(boxes, list):
+                raise TypeError("not a list of boxes")  # noqa: TRY301 - one way out for every malformed line
+        except (ValueError, IndexError, TypeError) as cause:
+            self._bad_lines += 1
+            self._list(f"line {number}: {_reason(cause)}")
+            return
+        self._counts.append(sum(self._add_box(number, box) for box in boxes))
+
+    def _add_box(self, number: int, box: Any) -> bool:
+        try:
+            points = [(float(point[0]), float(point[1])) for point in box["points"]]
+            if len(points) < 4:
+                raise ValueError(f"{len(points)} points")  # noqa: TRY301
+        except (TypeError, ValueError, KeyError, IndexError):
+            self._bad_boxes += 1
+            self._list(f"line {number}: a box without four points")
+            return False
+        if len(points) > 4:
+            self._replaced[len(self._corners) // 8] = polygon_sides(points)
+        for point in points[:4]:
+            self._corners.extend(point)
+        return True
+
+    def _list(self, text: str) -> None:
+        if len(self._listed) < MOST_LISTED:
+            self._listed.append(text)
+
+    def measurements(self, where: str) -> Measurements:
+        if not self._counts:
+            raise DatasetError("no line has the det annotation form", where=where, fix=_FORM)
+        sides = box_sides(np.frombuffer(self._corners, dtype=np.float64).reshape(-1, 4, 2))
+        for place, side in self._replaced.items():
+            sides[place] = side
+        good = ((sides >= 1) & (sides < _LARGEST)).all(axis=1)  # false for NaN too
+        if not good.any():
+            raise DatasetError("no box has a height and a width", where=where, fix=_FORM)
+        starts = np.concatenate([[0], np.cumsum(np.frombuffer(self._counts, dtype=np.int64))])
+        offsets = np.concatenate([[0], np.cumsum(good)])[starts]
+        values = sides[good].astype(np.int64)
+        bad_boxes = self._bad_boxes + int((~good).sum())
+        if not good.all():
+            self._list(f"{int((~good).sum())} boxes with a side below one pixel")
+        source = {"lines": len(self._counts), "boxes": len(values), "skipped": self._bad_lines + bad_boxes}
+        source |= {"skipped_boxes": bad_boxes, "skipped_lines": self._bad_lines}
+        return Measurements(
+            "annotation", (HEIGHT, WIDTH), values, offsets=offsets.astype(np.int64), source=source,
+            skipped=tuple(self._listed),
+        )  # fmt: skip
+
+
+def _reason(cause: Exception) -> str:
+    if isinstance(cause, IndexError):
+        return "no tab between file name and boxes"
+    return f"no JSON list of boxes ({cause})"

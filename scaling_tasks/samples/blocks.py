@@ -1,0 +1,88 @@
+"""The image cache's body: per directory its listing and the size of every file in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from scaling_tasks.samples.listing import Folder, fingerprint
+
+__all__ = ["Block", "pack", "unpack"]
+
+Buffer = bytes | memoryview
+Entry = tuple[int, int, int, int]  # size, modification time, height, width
+
+
+@dataclass(frozen=True)
+class Block:
+    """One directory's files and what was measured, as raw bytes.
+
+    Attributes:
+        path: Relative to the data set.
+        fingerprint: Of the listing the block was made from.
+        count: Number of files, n.
+        names: Names in byte order, separated by NUL.
+        numbers: int64 [2, n] sizes and modification times, then int32 [2, n] heights and widths; where a file gave no
+            size the height is 0 and the width its `Fault`.
+    """
+
+    path: str
+    fingerprint: bytes
+    count: int
+    names: Buffer
+    numbers: Buffer
+
+    @classmethod
+    def of(cls, folder: Folder, heights: array[int], widths: array[int]) -> Block:
+        """Return the block of a listed directory and its measured sizes (``array('i')``)."""
+        names = os.fsencode("\0".join(folder.names))
+        parts = (folder.sizes, folder.times, heights, widths)
+        numbers = b"".join(part.tobytes() for part in parts)
+        mark = fingerprint(folder.path, folder.names, folder.sizes, folder.times)
+        return cls(folder.path, mark, len(folder.names), names, numbers)
+
+    def entries(self) -> dict[str, Entry]:
+        """Return each file's size, modification time, height and width by name."""
+        names = self.file_names()
+        return dict(zip(names, zip(*self.columns(), strict=True), strict=True))
+
+    def file_names(self) -> list[str]:
+        """Return the names of the files."""
+        return os.fsdecode(bytes(self.names)).split("\0")
+
+    def columns(self) -> tuple[array[int], array[int], array[int], array[int]]:
+        """Return sizes, times, heights and widths."""
+        cuts = [0, 8, 16, 20, 24]
+        pieces = [self.numbers[low * self.count : high * self.count] for low, high in pairwise(cuts)]
+        sizes, times, heights, widths = (array(code, bytes(raw)) for code, raw in zip("qqii", pieces, strict=True))
+        return sizes, times, heights, widths
+
+    def measured(self) -> Buffer:
+        """Return heights, then widths, int32 [2, n], as raw bytes."""
+        return self.numbers[16 * self.count :]
+
+
+def pack(blocks: Iterable[Block]) -> list[Buffer]:
+    """Return the body of a cache file: the length of a JSON index, the index, then every block's bytes."""
+    index: list[list[Any]] = []
+    chunks: list[Buffer] = []
+    for block in blocks:
+        index.append([block.path, block.fingerprint.hex(), block.count, len(block.names)])
+        chunks += [block.names, block.numbers]
+    # Escaped, as a path need not be valid Unicode.
+    head = json.dumps(index, separators=(",", ":")).encode("ascii")
+    return [len(head).to_bytes(8, "little"), head, *chunks]
+
+
+def unpack(body: memoryview) -> Iterator[Block]:
+    """Yield the blocks of a cache file's body without copying them."""
+    start = 8 + int.from_bytes(body[:8], "little")
+    for path, mark, count, length in json.loads(bytes(body[8:start])):
+        middle, end = start + length, start + length + 24 * count
+        yield Block(path, bytes.fromhex(mark), count, body[start:middle], body[middle:end])
+        start = end

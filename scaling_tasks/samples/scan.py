@@ -1,0 +1,159 @@
+"""Scanning a data set: measure what is new, and tell cheaply whether anything is.
+
+The plugin calls `watch` on every run, so nothing here imports numpy before there is something to measure.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling_tasks.config.specs import DatasetSpec
+from scaling_tasks.errors import DatasetError
+from scaling_tasks.files import digest_file, write_if_changed
+from scaling_tasks.samples.container import read_header
+from scaling_tasks.samples.images import cached_images, folder_state, scan_images, write_images
+from scaling_tasks.samples.kinds import dataset_kind
+
+if TYPE_CHECKING:
+    from scaling_tasks.samples.measurements import Measurements
+
+__all__ = ["Progress", "read_measurements", "scan", "summary_path", "watch"]
+
+Progress = Callable[[int, int], None]
+
+_TICK = 20_000_000
+
+
+def summary_path(cache_path: Path) -> Path:
+    """Return where `scan` writes its summary: beside the cache, with the suffix ``.json``."""
+    return cache_path.with_suffix(".json")
+
+
+def watch(dataset: DatasetSpec, cache_path: Path) -> bool:
+    """Return whether the cache still describes the data set, by one listing with sizes and modification times.
+
+    False too where the last scan ended in an error. Never raises: whatever is wrong, the scan says it.
+    """
+    header = read_header(cache_path)
+    if header is None or not summary_path(cache_path).exists():
+        return False
+    try:
+        kind = dataset_kind(dataset)
+        if header["kind"] != kind or not header["rows"] or (dataset.strict and header["skipped"]):
+            return False
+        state = folder_state(dataset.path) if kind == "images" else _file_state(Path(dataset.path))
+    except (DatasetError, OSError):
+        return False
+    return bool(header["state"] == state)
+
+
+def scan(dataset: DatasetSpec, cache_path: Path, *, progress: Progress | None = None) -> Measurements:
+    """Measure the data set; only files that the cache does not know as they are get opened.
+
+    Writes the cache and, beside it, the ``scan`` summary (`summary_path`), each whole or not at all. The summary's
+    bytes change only when the measurements do.
+
+    Args:
+        dataset: Where the data is.
+        cache_path: The cache file; created where absent. A name other than ``*.json``.
+        progress: Called with (files done, files to do) now and then.
+
+    Raises:
+        DatasetError: Nothing could be measured, or something had to be skipped and ``strict`` is set.
+    """
+    kind = dataset_kind(dataset)
+    is_folder = kind == "images"
+    found = _scan_folder(dataset, cache_path, progress) if is_folder else _scan_file(dataset, cache_path, kind)
+    _check(found, dataset)
+    return found
+
+
+def read_measurements(dataset: DatasetSpec, cache_path: Path) -> Measurements:
+    """Return what the last scan measured, without looking at the data set.
+
+    Raises:
+        DatasetError: There is no usable cache.
+    """
+    found = _cached(cache_path)
+    if found is None:
+        raise DatasetError("there is no usable scan cache", where=str(cache_path), fix="Run the scan first.")
+    _check(found, dataset)
+    return found
+
+
+def _cached(cache_path: Path) -> Measurements | None:
+    from scaling_tasks.samples.image_sizes import image_measurements
+    from scaling_tasks.samples.stored import load_measurements
+
+    blocks = cached_images(cache_path)
+    if blocks is not None:
+        return image_measurements(blocks)
+    stored = load_measurements(cache_path)
+    return stored[1] if stored else None
+
+
+def _scan_folder(dataset: DatasetSpec, cache_path: Path, progress: Progress | None) -> Measurements:
+    from scaling_tasks.samples.image_sizes import image_measurements
+
+    blocks = scan_images(dataset.path, cache_path, progress)
+    found = image_measurements(blocks)
+    write_if_changed(summary_path(cache_path), found.summary().encode())
+    write_images(cache_path, blocks, _facts(found))
+    return found
+
+
+def _scan_file(dataset: DatasetSpec, cache_path: Path, kind: str) -> Measurements:
+    from scaling_tasks.samples.stored import load_measurements, store_measurements
+
+    path = Path(dataset.path)
+    state = _file_state(path)
+    stored = load_measurements(cache_path)
+    if stored and stored[0]["kind"] == kind and stored[0]["content"] == digest_file(path):
+        found, content = stored[1], stored[0]["content"]
+    else:
+        found, content = _read_file(path, kind)
+    write_if_changed(summary_path(cache_path), found.summary().encode())
+    header = {**_facts(found), "kind": kind, "state": state, "content": content}
+    store_measurements(cache_path, found, header)
+    return found
+
+
+def _read_file(path: Path, kind: str) -> tuple[Measurements, str]:
+    from scaling_tasks.samples.annotation import read_annotation
+    from scaling_tasks.samples.tables import read_table
+
+    try:
+        return read_annotation(path) if kind == "annotation" else read_table(path, kind)
+    except OSError as cause:
+        raise DatasetError(f"cannot be read ({cause.strerror})", where=str(path), fix="Check dataset.path.") from cause
+
+
+def _facts(found: Measurements) -> dict[str, Any]:
+    return {"rows": len(found.values), "skipped": found.source.get("skipped", 0)}
+
+
+def _file_state(path: Path) -> list[int]:
+    """Return size and modification time; a time so recent that it could still repeat is not given."""
+    status = path.stat()
+    recent = abs(time.time_ns() - status.st_mtime_ns) < _TICK
+    return [status.st_size, -1 if recent else status.st_mtime_ns]
+
+
+def _check(found: Measurements, dataset: DatasetSpec) -> None:
+    skipped = found.source.get("skipped", 0)
+    listed = "; ".join(found.skipped[:3])
+    if not len(found.values):
+        raise DatasetError(
+            f"there is no image in it ({skipped} other files)" if skipped else "there is no image in it",
+            where=dataset.path,
+            fix="Check dataset.path and its contents.",
+        )
+    if dataset.strict and skipped:
+        raise DatasetError(
+            f"{skipped} entries could not be measured ({listed}{'; …' if skipped > 3 else ''})",
+            where=dataset.path,
+            fix="Mend or remove them, or set dataset.strict to false to skip them.",
+        )
