@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scaling_tasks.config.specs import DatasetSpec
 from scaling_tasks.pipeline.locks import exclusive
 from scaling_tasks.pipeline.target import STATE, Target
+from scaling_tasks.samples.scan import scan, summary_path, watch
 
-if TYPE_CHECKING:
-    from scaling_tasks.samples.scan import Measurements
-
-__all__ = ["measure", "run", "summary", "unchanged"]
+__all__ = ["cache", "dataset_of", "run", "summary", "unchanged"]
 
 
 def run(target: Target) -> dict[str, Any]:
@@ -21,36 +19,28 @@ def run(target: Target) -> dict[str, Any]:
     Raises:
         DatasetError: The data set is missing, empty or unreadable.
     """
-    measurements = measure(target)
+    with exclusive(STATE / "locks" / f"scan-{target.scan_directory.name}"):
+        measurements = scan(dataset_of(target), cache(target))
     return {"digest": measurements.digest}
-
-
-def measure(target: Target) -> Measurements:
-    """Return the data set's measurements, reading only files that the cache does not know."""
-    from scaling_tasks.samples.scan import scan
-
-    cache = _cache(target)
-    with exclusive(STATE / "locks" / f"scan-{cache.parent.name}"):
-        return scan(_dataset(target), cache)
 
 
 def unchanged(target: Target) -> bool:
     """Return whether the cache still is what the data set is."""
-    from scaling_tasks.samples.scan import watch
-
-    return watch(_dataset(target), _cache(target))
+    return watch(dataset_of(target), cache(target))
 
 
 def summary(target: Target) -> Path:
     """Return the document that changes exactly when the measurements do."""
-    return target.scan_directory / "scan.json"
+    return summary_path(cache(target))
 
 
-def _cache(target: Target) -> Path:
+def cache(target: Target) -> Path:
+    """Return the scan cache's file."""
     return target.scan_directory / "cache"
 
 
-def _dataset(target: Target) -> DatasetSpec:
+def dataset_of(target: Target) -> DatasetSpec:
+    """Return the data set of a target that has one."""
     if target.spec.dataset is None:
         raise ValueError(f"target {target.name} has no data set")
     return target.spec.dataset

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scaling_tasks.files import write_if_changed
-from scaling_tasks.pipeline.scan import measure
+from scaling_tasks.pipeline.scan import cache, dataset_of
 from scaling_tasks.pipeline.signature import target_signature
 from scaling_tasks.pipeline.target import Target
 
@@ -19,11 +19,12 @@ def run(target: Target) -> dict[str, Any]:
         DatasetError: The data set has nothing that the model's variables could be taken from.
         ModelError: The model cannot be read.
     """
+    from scaling_tasks.samples.scan import read_measurements
     from scaling_tasks.samples.statistics import compute_statistics
 
-    if target.spec.dataset is None:
-        raise ValueError(f"target {target.name} has no data set")
+    dataset = dataset_of(target)
+    measurements = read_measurements(dataset, cache(target))
     signature = target_signature(target).inputs
-    statistics = compute_statistics(measure(target), signature, target.spec.auto_scaling, target.spec.dataset)
+    statistics = compute_statistics(measurements, signature, target.spec.auto_scaling, dataset)
     write_if_changed(target.statistics, statistics.to_json().encode())
     return {"samples": len(statistics.histogram.samples), "weight": statistics.histogram.total}

@@ -1,0 +1,72 @@
+"""Asking for parts: one target, one unit, before and after the first build."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.doit_plugin.repository import Repository
+
+
+def test_asking_for_one_target_builds_that_one_only(repository: Repository) -> None:
+    repository.write_target("other", sizes=[(64, 64)])
+    run = repository.doit("bundle:other")
+    assert run.ok, run.output
+    assert run.compiled == ["other:N1_H64_W64"]
+    assert (repository.root / "build/other/manifest.json").exists()
+    assert not (repository.root / "build/net").exists()
+
+
+@pytest.mark.parametrize("when", ["cold", "warm"])
+def test_asking_for_one_unit_builds_that_one_only(repository: Repository, when: str) -> None:
+    if when == "warm":
+        assert repository.doit("buckets:net").ok
+    run = repository.doit("compile:net:N1_H24_W40")
+    assert run.ok, run.output
+    assert run.compiled == ["net:N1_H24_W40"]
+
+
+def test_asking_for_a_unit_that_is_not_planned_says_so(repository: Repository) -> None:
+    run = repository.doit("compile:net:N1_H99_W99")
+    assert run.status != 0
+    assert "no unit 'N1_H99_W99'" in run.output
+    assert "Traceback" not in run.output
+
+
+def test_list_shows_units_once_planned(repository: Repository) -> None:
+    assert "compile:net" in repository.doit("list").output
+    assert repository.doit("buckets").ok
+    listed = repository.doit("list", "--all", "-q").output.split()
+    assert {"compile:net:N1_H16_W24", "verify:net:N1_H32_W64", "bundle:net", "report:net"} <= set(listed)
+    assert repository.doit("info", "compile:net:N1_H16_W24").status == 1
+
+
+def test_list_loads_neither_numpy_nor_a_compiler(built: Repository) -> None:
+    probe = (
+        "import sys\n"
+        "from doit.doit_cmd import DoitMain\n"
+        "status = DoitMain().run(['list', '--all'])\n"
+        "heavy = {'numpy', 'onnx', 'onnxruntime', 'openvino', 'highspy'} & set(sys.modules)\n"
+        "assert status == 0 and not heavy, heavy\n"
+    )
+    import subprocess
+
+    done = subprocess.run([sys.executable, "-c", probe], cwd=built.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("workers", ["thread", "process"])
+def test_parallel_runs_give_the_same(repository: Repository, workers: str) -> None:
+    run = repository.doit("-n", "2", "-P", workers)
+    assert run.ok, run.output
+    assert len(run.compiled) == 3
+    assert repository.doit("-n", "2", "-P", workers).executed == []
+
+
+def test_no_dodo_file_is_needed(repository: Repository) -> None:
+    (repository.root / "dodo.py").unlink()
+    (repository.root / "pyproject.toml").write_text('[tool.doit]\nloader = "scaling_tasks"\n')
+    run = repository.doit()
+    assert run.ok, run.output
+    assert len(run.compiled) == 3
