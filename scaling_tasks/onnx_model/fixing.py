@@ -14,7 +14,7 @@ from scaling_tasks.onnx_model.digest import external_files
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["fix_dimensions", "write_fixed_model"]
+__all__ = ["fix_dimensions", "link_external_data", "write_fixed_model"]
 
 
 def write_fixed_model(source: Path, shapes: Mapping[str, tuple[int, ...]], target: Path) -> Path:
@@ -39,10 +39,15 @@ def write_fixed_model(source: Path, shapes: Mapping[str, tuple[int, ...]], targe
         model = onnx.load(str(source), load_external_data=False)
     except Exception as cause:  # OSError, or protobuf's own type, whose package has no annotations
         raise ModelError(f"not a readable ONNX model ({cause})", where=str(source), fix="Check `model`.") from cause
-    for file in external_files(source):
-        _link_or_copy(file, target.parent / file.relative_to(source.parent))
+    link_external_data(source, target.parent)
     target.write_bytes(fix_dimensions(model, shapes, where=str(source)).SerializeToString(deterministic=True))
     return target
+
+
+def link_external_data(source: Path, directory: Path) -> None:
+    """Give a copy of the model at ``source`` that lies in ``directory`` the external data it names."""
+    for file in external_files(source):
+        _link_or_copy(file, directory / file.relative_to(source.parent))
 
 
 def fix_dimensions(

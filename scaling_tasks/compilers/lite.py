@@ -1,0 +1,200 @@
+"""MindSpore Lite: static MindIR per bucket for the CPU, gears in one MindIR for Ascend."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.compilers import lite_worker
+from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice, static_units
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limits, Tolerance, Unit
+from scaling_tasks.compilers.environment import thread_count
+from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
+from scaling_tasks.compilers.lite_config import PRECISION_MODES, ascend_config
+from scaling_tasks.compilers.lite_rewrite import rewrite_for_lite
+from scaling_tasks.compilers.lite_toolchain import find_toolchain, tool_environment
+from scaling_tasks.compilers.mindir import check_mindir, sort_primitives
+from scaling_tasks.compilers.tools import run_tool
+from scaling_tasks.errors import CompileError
+from scaling_tasks.shapes.signature import Signature
+
+__all__ = ["LiteBackend"]
+
+_FRAMEWORKS = {".onnx": "ONNX", ".tflite": "TFLITE"}
+_PARSER = re.compile(r"config_file_parser|config_infos|INPUT ILLEGAL|INPUT INVALID")
+_NO_CANN = re.compile(r"acl_pass_plugin|create acl pass|libascendcl|libge_|libgraph\.so")
+
+
+class LiteBackend(BackendBase):
+    """Converts with MindSpore Lite, wherever it is found.
+
+    ``device: cpu`` makes one static MindIR per bucket. Options: ``dynamic`` (true: one MindIR that takes any size) and
+    ``weight_fp16``.
+
+    ``device: ascend`` makes MindOCR's artefacts with gears. Options: ``gears`` (``per_batch``, default, or ``joint``:
+    N and sizes in one artefact), ``precision_mode`` and ``insert_op_conf`` (an AIPP file).
+    """
+
+    name = "lite"
+    tolerance = Tolerance(absolute=1e-4, relative=1e-3)
+    option_names = ("dynamic", "weight_fp16", "gears", "precision_mode", "insert_op_conf")
+    # The converter prints SUCCESS after errors in its configuration.
+    error_pattern = r"\[ERROR\]|^INPUT (ILLEGAL|INVALID)"
+
+    def limits(self, options: Mapping[str, Any]) -> Limits:
+        """Return one bucket per unit for the CPU, 100 gears for Ascend."""
+        if _device(options) == "ascend" or _is_dynamic(options):
+            return Limits(fewest_buckets=1, most_buckets=MOST_GEARS)
+        return Limits()
+
+    def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
+        """Refuse unknown options and values."""
+        super().check(signature, options)
+        own = backend_options(options)
+        check_choice(_device(options), ("ascend", "cpu"), where="compile.device", kind="device")
+        check_choice(_gears(options), ("per_batch", "joint"), where="compile.options.gears", kind="way to group gears")
+        if "precision_mode" in own:
+            where = "compile.options.precision_mode"
+            check_choice(own["precision_mode"], PRECISION_MODES, where=where, kind="precision mode")
+
+    def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
+        """Return the version of the package, or the digest of the converter."""
+        return find_toolchain(_device(options)).identity()
+
+    def units(
+        self, model_stem: str, signature: Signature, buckets: Sequence[Sequence[int]], options: Mapping[str, Any]
+    ) -> tuple[Unit, ...]:
+        """Return one unit per bucket for the CPU, MindOCR's artefacts for Ascend."""
+        if _device(options) == "ascend":
+            return gear_units(model_stem, signature, buckets, joint=_gears(options) == "joint")
+        if _is_dynamic(options) and signature.variables:
+            distinct = tuple(dict.fromkeys(tuple(int(value) for value in bucket) for bucket in buckets))
+            return (Unit("dynamic", f"{model_stem}_dynamic", signature.variables, distinct),)
+        return static_units(model_stem, signature.variables, buckets)
+
+    def compile(self, job: CompileJob, workdir: Path) -> Artefact:
+        """Convert, under the Python or with the converter that was found."""
+        toolchain = find_toolchain(_device(job.options))
+        request = _request(job, workdir)
+        if toolchain.converter is not None:
+            command = converter_command(toolchain.converter, request)
+        else:
+            request_file = workdir / "request.json"
+            request_file.write_text(json.dumps(request), encoding="utf-8")
+            command = [str(toolchain.python), lite_worker.__file__, "convert", str(request_file)]
+        status, output = run_tool(command, environment=tool_environment(_device(job.options)))
+        _refuse(status, output, job)
+        path = workdir / f"{job.unit.stem}.mindir"
+        if not path.is_file():
+            raise CompileError("MindSpore Lite ended without error but wrote no file", where=str(path))
+        path.chmod(0o644)
+        sort_primitives(path)
+        return Artefact((path,))
+
+    def accept(self, artefact: Artefact, options: Mapping[str, Any]) -> None:
+        """Load for the CPU; an Ascend artefact loads on an NPU only, so that here it must at least be whole."""
+        if _device(options) == "cpu" and find_toolchain("cpu").python is not None:
+            super().accept(artefact, options)
+        else:
+            check_mindir(artefact.files[0])
+
+    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
+        """Load in a worker process under the Python that has MindSpore Lite."""
+        from scaling_tasks.compilers.lite_engine import LiteEngine
+
+        device = _device(options)
+        python = find_toolchain(device).python
+        if python is None:
+            raise CompileError(
+                "running it needs a Python with mindspore_lite, and only converter_lite was found", where=str(path)
+            )
+        return LiteEngine(python, path, device, thread_count())
+
+
+def converter_command(converter: Path, request: Mapping[str, Any]) -> list[str]:
+    """Return the ``converter_lite`` call that equals a request to the worker; current flags only."""
+    command = [
+        str(converter),
+        f"--fmk={request['framework']}",
+        f"--modelFile={request['model']}",
+        f"--outputFile={request['output']}",
+        "--saveType=MINDIR",
+        f"--optimize={request['optimize']}",
+    ]
+    if request["input_shape"]:
+        shapes = (f"{name}:{','.join(map(str, dims))}" for name, dims in request["input_shape"].items())
+        command.append(f"--inputShape={';'.join(shapes)}")
+    if request["config_file"]:
+        command.append(f"--configFile={request['config_file']}")
+    if request.get("weight_fp16"):
+        command.append("--fp16=on")
+    return command
+
+
+def _request(job: CompileJob, workdir: Path) -> dict[str, Any]:
+    framework = _FRAMEWORKS.get(job.model.suffix)
+    if framework is None:
+        raise CompileError("is neither .onnx nor .tflite", where=str(job.model), fix="Check `model`.")
+    request: dict[str, Any] = {
+        "model": str(rewrite_for_lite(job.model, workdir)),
+        "framework": framework,
+        "output": str(workdir / job.unit.stem),
+        "weight_fp16": bool(backend_options(job.options).get("weight_fp16", False)),
+        "input_shape": {},
+        "config_file": "",
+        "optimize": "general",
+    }
+    if _device(job.options) == "ascend":
+        config = workdir / f"{job.unit.stem}.config.txt"
+        config.write_text(ascend_config(job), encoding="utf-8")
+        return request | {"optimize": _ascend_optimize(job.options), "config_file": str(config)}
+    if len(job.unit.buckets) == 1 and not _is_dynamic(job.options):
+        (values,) = job.unit.values()
+        request["input_shape"] = {name: list(shape) for name, shape in job.signature.shapes(values).items()}
+    return request
+
+
+def _ascend_optimize(options: Mapping[str, Any]) -> str:
+    """Return the optimisation with the chip after the colon; all chips of the 910B series are called ``910b``."""
+    chip = str(options.get("soc_version", "")).removeprefix("Ascend")
+    if chip.lower().startswith("910b"):
+        chip = "910b"
+    return f"ascend_oriented:{chip}" if chip else "ascend_oriented"
+
+
+def _refuse(status: int, output: str, job: CompileJob) -> None:
+    """Raise what the converter's output says, most telling first."""
+    errors = [line for line in output.splitlines() if re.search(LiteBackend.error_pattern, line)]
+    if refused := [line for line in errors if _PARSER.search(line)]:
+        raise CompileError(f"MindSpore Lite refuses the configuration: {_message(refused[0])}", where=job.unit.stem)
+    if _device(job.options) == "ascend" and any(_NO_CANN.search(line) for line in errors):
+        raise CompileError(
+            "this machine has no CANN, which MindSpore Lite needs to compile for Ascend",
+            where="compile.device",
+            fix="Build on a machine with CANN, or set `compile.device: cpu`.",
+        )
+    if errors or status != 0:
+        lines = [line for line in output.splitlines() if line.strip()]
+        last = _message(errors[0]) if errors else (lines[-1] if lines else f"status {status}")
+        raise CompileError(f"MindSpore Lite failed: {last}", where=str(job.model))
+
+
+def _message(line: str) -> str:
+    """Return a log line without its time stamp, process id and source position."""
+    found = re.search(r"\[ERROR\][^\[]*\[[^\]]*\]\s*\w+\]\s*(.*)", line)
+    return (found[1] if found else line).strip()
+
+
+def _device(options: Mapping[str, Any]) -> str:
+    return str(options.get("device", "ascend"))
+
+
+def _gears(options: Mapping[str, Any]) -> str:
+    return str(backend_options(options).get("gears", "per_batch"))
+
+
+def _is_dynamic(options: Mapping[str, Any]) -> bool:
+    return bool(backend_options(options).get("dynamic", False))

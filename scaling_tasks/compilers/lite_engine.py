@@ -1,0 +1,143 @@
+"""Running a MindIR through a worker process under the Python that has MindSpore Lite; tensors in shared memory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+import subprocess
+import threading
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from scaling_tasks.compilers import lite_worker
+from scaling_tasks.compilers.lite_toolchain import tool_environment
+from scaling_tasks.errors import CompileError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from scaling_tasks.compilers.contract import Tensors
+
+__all__ = ["LiteEngine"]
+
+_CLOSE_SECONDS = 5.0
+
+
+class LiteEngine:
+    """A MindIR loaded in a worker process that lives as long as the engine; safe to use from several threads.
+
+    Args:
+        python: The interpreter that has ``mindspore_lite``.
+        path: The MindIR.
+        device: ``cpu`` or ``ascend``.
+        threads: How many threads inference uses; the library's choice where None.
+
+    Raises:
+        CompileError: The model does not load.
+    """
+
+    def __init__(self, python: Path, path: Path, device: str, threads: int | None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._descriptor = os.memfd_create("scaling-tasks-lite")
+        self._map: mmap.mmap | None = None
+        command = [str(python), lite_worker.__file__, "serve", str(path), device, str(threads or 0)]
+        self._process = subprocess.Popen(
+            [*command, str(self._descriptor)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(self._descriptor,),
+            env=tool_environment(device),
+        )
+        try:
+            self._answer()
+        except CompileError:
+            self.close()
+            raise
+
+    def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
+        """Run at the bucket's shape, or at any shape where the MindIR is dynamic.
+
+        Raises:
+            CompileError: MindSpore Lite refuses the inputs, or its process died.
+        """
+        with self._lock:
+            places, end = self._write(inputs)
+            request = json.dumps({"inputs": places, "end": end}) + "\n"
+            with contextlib.suppress(BrokenPipeError):
+                _pipe(self._process.stdin).write(request.encode())
+                _pipe(self._process.stdin).flush()
+            return self._read(self._answer()["outputs"])
+
+    def close(self) -> None:
+        """End the worker process."""
+        with self._lock:
+            if self._process.poll() is None:
+                with contextlib.suppress(BrokenPipeError):
+                    _pipe(self._process.stdin).close()
+                try:
+                    self._process.wait(_CLOSE_SECONDS)
+                except subprocess.TimeoutExpired:
+                    self._process.kill()
+                    self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with contextlib.suppress(BrokenPipeError):
+                    _pipe(pipe).close()
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    def _write(self, inputs: Tensors) -> tuple[list[list[Any]], int]:
+        """Lay the inputs out in the shared memory; return where each lies and where they end."""
+        import numpy as np
+
+        places: list[list[Any]] = []
+        end = 0
+        for name, array in inputs.items():
+            offset = -(-end // lite_worker.ALIGNMENT) * lite_worker.ALIGNMENT
+            end = offset + array.nbytes
+            places.append([name, str(array.dtype), list(array.shape), offset])
+        area = self._area(end)
+        for (_, dtype, shape, offset), array in zip(places, inputs.values(), strict=True):
+            np.frombuffer(area, dtype, array.size, offset).reshape(shape)[...] = array
+        return places, end
+
+    def _read(self, places: list[list[Any]]) -> dict[str, NDArray[np.generic]]:
+        import numpy as np
+
+        area = self._area(0)
+        return {
+            name: np.frombuffer(area, dtype, int(np.prod(shape)), offset).reshape(shape).copy()
+            for name, dtype, shape, offset in places
+        }
+
+    def _area(self, size: int) -> mmap.mmap:
+        """Return a map of the whole shared memory, grown to at least ``size`` bytes."""
+        if os.fstat(self._descriptor).st_size < size:
+            os.ftruncate(self._descriptor, size)
+        total = os.fstat(self._descriptor).st_size
+        if self._map is None or len(self._map) < total:
+            self._map = mmap.mmap(self._descriptor, total)
+        return self._map
+
+    def _answer(self) -> dict[str, Any]:
+        line = _pipe(self._process.stdout).readline()
+        if not line:
+            status = self._process.wait()
+            raise CompileError(
+                f"does not load in MindSpore Lite or made its process end (status {status})", where=str(self._path)
+            )
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise CompileError(answer["error"], where=str(self._path))
+        return answer
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:
+        raise CompileError("the engine's process has no pipe")
+    return pipe

@@ -1,0 +1,82 @@
+"""Spelling out ONNX operators whose attributes MindSpore Lite's importer ignores.
+
+Its HardSigmoid is always ``clip(x / 6 + 1/2, 0, 1)``, whatever ``alpha`` and ``beta`` say (2.0.0: an error of 0.05 to
+0.2 in the probabilities of PP-OCR's direction classifier, without any warning).
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scaling_tasks.onnx_model.fixing import link_external_data
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["rewrite_for_lite"]
+
+_ASSUMED = (1 / 6, 0.5)
+_DEFAULT = (0.2, 0.5)
+_CLIP_TAKES_INPUTS = 11  # Before this opset its bounds are attributes.
+
+
+def rewrite_for_lite(source: Path, directory: Path) -> Path:
+    """Return a model that MindSpore Lite imports as it is meant: ``source`` itself, or a copy in ``directory``."""
+    if source.suffix != ".onnx" or b"HardSigmoid" not in source.read_bytes():
+        return source
+    import onnx
+
+    model = onnx.load(str(source), load_external_data=False)
+    nodes = [new for node in model.graph.node for new in _replacement(model, node)]
+    if len(nodes) == len(model.graph.node):
+        return source
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    link_external_data(source, directory)
+    target = directory / f"{source.stem}.rewritten.onnx"
+    target.write_bytes(model.SerializeToString(deterministic=True))
+    return target
+
+
+def _replacement(model: onnx.ModelProto, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    if node.op_type != "HardSigmoid":
+        return [node]
+    given = {attribute.name: attribute.f for attribute in node.attribute}
+    alpha, beta = given.get("alpha", _DEFAULT[0]), given.get("beta", _DEFAULT[1])
+    if math.isclose(alpha, _ASSUMED[0], rel_tol=1e-4) and math.isclose(beta, _ASSUMED[1], rel_tol=1e-4):
+        return [node]
+    return _spelled_out(model, node, alpha, beta)
+
+
+def _spelled_out(model: onnx.ModelProto, node: onnx.NodeProto, alpha: float, beta: float) -> list[onnx.NodeProto]:
+    """Return ``clip(alpha * x + beta, 0, 1)`` as three nodes; their constants join the model's initialisers."""
+    from onnx import helper
+
+    (output,) = node.output
+    element = _element_type(model, node.input[0])
+    constants = {"alpha": alpha, "beta": beta, "low": 0.0, "high": 1.0}
+    names = {role: f"{output}/{role}" for role in constants}
+    for role, value in constants.items():
+        model.graph.initializer.append(helper.make_tensor(names[role], element, [], [value]))
+    scaled, moved = f"{output}/scaled", f"{output}/moved"
+    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    if opset >= _CLIP_TAKES_INPUTS:
+        clip = helper.make_node("Clip", [moved, names["low"], names["high"]], [output], name=f"{output}/clip")
+    else:
+        clip = helper.make_node("Clip", [moved], [output], name=f"{output}/clip", min=0.0, max=1.0)
+    return [
+        helper.make_node("Mul", [node.input[0], names["alpha"]], [scaled], name=scaled),
+        helper.make_node("Add", [scaled, names["beta"]], [moved], name=moved),
+        clip,
+    ]
+
+
+def _element_type(model: onnx.ModelProto, name: str) -> int:
+    """Return the element type of a tensor where the model says it, float where it does not."""
+    import onnx
+
+    known = (*model.graph.input, *model.graph.value_info, *model.graph.output)
+    types = (value.type.tensor_type.elem_type for value in known if value.name == name)
+    return int(next(types, onnx.TensorProto.FLOAT))

@@ -1,0 +1,155 @@
+"""Runs under the Python that has MindSpore Lite (3.7 or later): converts models, and serves inference.
+
+Only the standard library, numpy and mindspore_lite are imported here, and the syntax is Python 3.7's.
+
+``lite_worker.py convert REQUEST.json`` converts one model. ``lite_worker.py serve MODEL DEVICE THREADS DESCRIPTOR``
+loads one and answers requests: a line of JSON on standard input says where the inputs lie in the shared memory behind
+the descriptor, a line on standard output where the outputs lie.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import sys
+import threading
+import time
+from typing import Any, TextIO
+
+ALIGNMENT = 64
+_PARENT_SECONDS = 1.0
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return the exit status."""
+    command = arguments[0]
+    if command == "convert":
+        with open(arguments[1], encoding="utf-8") as file:  # noqa: PTH123
+            return convert(json.load(file))
+    model, device, threads, descriptor = arguments[1:]
+    return serve(model, device, int(threads), int(descriptor))
+
+
+def convert(request: dict[str, Any]) -> int:
+    """Convert one model as the request says: model, framework, output, optimize, input_shape, config_file."""
+    import mindspore_lite
+
+    converter = mindspore_lite.Converter()
+    _set_optimize(converter, request["optimize"])
+    if request["input_shape"]:
+        converter.input_shape = request["input_shape"]
+    if request.get("weight_fp16"):
+        converter.weight_fp16 = True
+    framework = getattr(mindspore_lite.FmkType, request["framework"])
+    converter.convert(framework, request["model"], request["output"], "", request["config_file"])
+    return 0
+
+
+def _set_optimize(converter: Any, optimize: str) -> None:
+    try:
+        converter.optimize = optimize
+    except ValueError:
+        # Up to 2.0 the Python interface knows no chip after the colon.
+        converter.optimize = optimize.partition(":")[0]
+
+
+def serve(path: str, device: str, threads: int, descriptor: int) -> int:
+    """Answer requests until standard input ends."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # The library prints to standard output.
+    threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
+    model = _load(path, device, threads)
+    memory = SharedMemory(descriptor)
+    _reply(replies, {"inputs": [[tensor.name, list(tensor.shape)] for tensor in model.get_inputs()]})
+    for line in sys.stdin:
+        try:
+            answer = _run(model, memory, json.loads(line))
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        _reply(replies, answer)
+    return 0
+
+
+def _reply(replies: TextIO, answer: dict[str, Any]) -> None:
+    replies.write(json.dumps(answer) + "\n")
+    replies.flush()
+
+
+def _leave_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_PARENT_SECONDS)
+    os._exit(1)
+
+
+def _load(path: str, device: str, threads: int) -> Any:
+    import mindspore_lite
+
+    context = mindspore_lite.Context()
+    context.target = [device]
+    if device == "cpu" and threads:
+        context.cpu.thread_num = threads
+    model = mindspore_lite.Model()
+    model.build_from_file(path, mindspore_lite.ModelType.MINDIR, context)
+    return model
+
+
+class SharedMemory:
+    """The memory behind a descriptor, mapped anew whenever it has grown."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.map: mmap.mmap | None = None
+
+    def require(self, size: int) -> mmap.mmap:
+        """Return a map of at least ``size`` bytes."""
+        if os.fstat(self.descriptor).st_size < size:
+            os.ftruncate(self.descriptor, size)
+        total = os.fstat(self.descriptor).st_size
+        if self.map is None or len(self.map) < total:
+            self.map = mmap.mmap(self.descriptor, total)
+        return self.map
+
+
+def _run(model: Any, memory: SharedMemory, request: dict[str, Any]) -> dict[str, Any]:
+    """Run one request; the outputs follow the inputs in the shared memory."""
+    import numpy
+
+    tensors = model.get_inputs()
+    given = {name: (dtype, shape, offset) for name, dtype, shape, offset in request["inputs"]}
+    wanted = [tensor.name for tensor in tensors]
+    if set(given) != set(wanted):
+        raise ValueError(f"inputs are {wanted}, not {sorted(given)}")
+    shapes = [list(given[name][1]) for name in wanted]
+    if shapes != [list(tensor.shape) for tensor in tensors]:
+        model.resize(tensors, shapes)
+        tensors = model.get_inputs()
+    area = memory.require(request["end"])
+    held = []
+    for tensor in tensors:
+        dtype, shape, offset = given[tensor.name]
+        count = int(numpy.prod(shape, dtype=numpy.int64))
+        array = numpy.frombuffer(area, dtype, count, offset).reshape(shape)
+        held.append(array)  # The tensor may keep a reference to the memory only.
+        tensor.set_data_from_numpy(array)
+    results = [(tensor.name, tensor.get_data_to_numpy()) for tensor in model.predict(tensors)]
+    return {"outputs": _write_outputs(memory, request["end"], results)}
+
+
+def _write_outputs(memory: SharedMemory, start: int, results: list[tuple[str, Any]]) -> list[list[Any]]:
+    import numpy
+
+    places: list[list[Any]] = []
+    end = start
+    for name, array in results:
+        offset = -(-end // ALIGNMENT) * ALIGNMENT
+        end = offset + array.nbytes
+        places.append([name, str(array.dtype), list(array.shape), offset])
+    area = memory.require(end)
+    for (_, array), place in zip(results, places):  # noqa: B905 (strict= is younger)
+        numpy.frombuffer(area, array.dtype, array.size, place[-1])[:] = array.reshape(-1)
+    return places
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

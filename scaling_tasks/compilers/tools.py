@@ -1,0 +1,49 @@
+"""Running a compiler's command from the worker process: everything it prints is shown at once and returned."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from scaling_tasks.compilers.processes import die_with_parent
+from scaling_tasks.errors import CompileError
+
+__all__ = ["run_tool"]
+
+
+def run_tool(
+    command: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, workdir: Path | None = None
+) -> tuple[int, str]:
+    """Run a command to its end; it is killed when this process dies.
+
+    Returns:
+        Its exit status and everything it wrote to either stream.
+
+    Raises:
+        CompileError: It cannot be started.
+    """
+    try:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=None if environment is None else dict(environment),
+            cwd=workdir,
+            # The worker that calls this has a single thread, so that running Python in the child is safe.
+            preexec_fn=lambda: die_with_parent(signal.SIGKILL),
+            text=True,
+            errors="replace",
+        )
+    except OSError as cause:
+        raise CompileError(f"cannot be started ({cause.strerror})", where=str(command[0])) from cause
+    lines = []
+    with process:
+        for line in process.stdout or ():
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            lines.append(line)
+    return process.returncode, "".join(lines)
