@@ -10,6 +10,7 @@ from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import UnitsDocument, write_units
 
 if TYPE_CHECKING:
+    from scaling_tasks.compilers.contract import Limits
     from scaling_tasks.onnx_model.reading import ModelSignature
     from scaling_tasks.planning.plan import BucketPlan
     from scaling_tasks.shapes.statistics import DatasetStatistics
@@ -41,25 +42,25 @@ def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStat
     """Return the plan of a target within what its backend's platform takes."""
     from scaling_tasks.planning.api import plan_statistics
 
-    most, product = _limits(target)
+    limits = _limits(target)
     return plan_statistics(
         statistics,
         signature.inputs,
         target.spec.auto_scaling,
         target.spec.shape_bucket,
-        most_buckets=most,
-        product_only=product,
+        fewest_buckets=limits.fewest_buckets,
+        # A backend that compiles one bucket per unit has no limit on how many units it compiles.
+        most_buckets=limits.most_buckets if limits.most_buckets > 1 else None,
+        product_only=limits.product_only,
+        model=target.model if target.spec.model else None,
     )
 
 
-def _limits(target: Target) -> tuple[int | None, bool]:
+def _limits(target: Target) -> Limits:
+    from scaling_tasks.compilers.contract import Limits
     from scaling_tasks.compilers.registry import get_backend
 
-    if not target.compiles:
-        return None, False
-    limits = get_backend(target.options["backend"]).limits(target.options)
-    # A backend that compiles one bucket per unit has no limit on how many it compiles.
-    return (limits.most_buckets if limits.most_buckets > 1 else None), limits.product_only
+    return get_backend(target.options["backend"]).limits(target.options) if target.compiles else Limits()
 
 
 def _write_units(target: Target, signature: ModelSignature, plan: BucketPlan) -> None:
