@@ -81,8 +81,8 @@ class AutoScalingSpec(_Spec, frozen=True):
         latency_table: For ``cost: measured``, the JSON file that the verify stage wrote.
         headroom: Raises the largest bucket: a factor on the largest observed sizes, or a size per variable.
         drop_quantile: Share of the weight, the costliest samples, that may be left to the oversize policy.
-        batching: ``observed``: one sample per request, as large as its batch; ``partition``: a request of many items may
-            be served in any batches, at least cost.
+        batching: ``observed``: one sample per request, as large as its batch; ``partition``: a request of many items
+            may be served in any batches, at least cost.
         folds: Number of parts of the data set for the estimate on unseen samples; 0 for none.
         segments: For ``strategy: segments``, nncase's formula or ``equal`` parts.
         min_size: For ``powers_of_two``, ``geometric`` and ``padding_limited``, the smallest size.

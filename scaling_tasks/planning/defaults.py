@@ -1,0 +1,58 @@
+"""The buckets of a target without a data set: MindOCR's default lists."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.config.specs import DefaultScaling
+from scaling_tasks.errors import PlanError
+from scaling_tasks.planning.mindocr import cut_evenly
+from scaling_tasks.planning.product import product_of
+from scaling_tasks.shapes.signature import BATCH, HEIGHT, WIDTH
+
+__all__ = ["default_buckets"]
+
+
+def default_buckets(
+    defaults: DefaultScaling, variables: Sequence[str], limit: int | None
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the product of the default lists, int64 [k, d], and warnings.
+
+    The limit is on the number of buckets per batch size (MindOCR makes one model of each batch size), or on the
+    number of batch sizes where nothing else varies. Lists are thinned evenly, in proportion to their lengths; the
+    largest sizes stay.
+
+    Raises:
+        PlanError: A variable has no default list.
+    """
+    known = {BATCH: defaults.batch_size, HEIGHT: defaults.height, WIDTH: defaults.width}
+    for name in variables:
+        if not known.get(name):
+            raise PlanError(
+                f"there is neither a data set nor a default list for {name!r}",
+                where="dataset",
+                fix="Name a data set, or give ranges under shape_bucket.",
+            )
+    lists = {name: sorted(set(known[name])) for name in variables}
+    limited = [name for name in variables if name != BATCH] or list(variables)
+    whole = math.prod(len(lists[name]) for name in limited)
+    warnings: tuple[str, ...] = ()
+    if limit is not None and whole > limit:
+        room = limit
+        for index, name in enumerate(limited):
+            left = limited[index + 1 :]
+            share = len(lists[name]) * (room / (len(lists[name]) * math.prod(len(lists[n]) for n in left))) ** (
+                1 / (len(left) + 1)
+            )
+            count = min(len(lists[name]), room, max(1, math.floor(share + 1e-9)))
+            lists[name] = cut_evenly(lists[name], count)
+            room //= len(lists[name])
+        kept = math.prod(len(lists[name]) for name in limited)
+        warnings = (
+            f"The default lists make {whole} buckets; {kept} were kept, evenly spread, as {limit} is the limit.",
+        )
+    return product_of([np.asarray(lists[name], dtype=np.int64) for name in variables]), warnings

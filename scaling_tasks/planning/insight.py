@@ -1,0 +1,91 @@
+"""What a plan document says beyond the buckets: the curve over their number, the rules' curves, unseen samples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from scaling_tasks.planning.plan import BucketPlan, make_plan, score_buckets
+from scaling_tasks.planning.rectangles import Effort
+from scaling_tasks.planning.rules import RULES
+from scaling_tasks.planning.strategies import choose
+from scaling_tasks.planning.task import Task
+from scaling_tasks.shapes.histogram import ShapeHistogram
+
+__all__ = ["split_folds", "with_insight"]
+
+LIGHT = Effort(candidates=40_000, pool=600_000, passes=0, exact=0)
+_LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1000)
+
+
+def with_insight(plan: BucketPlan, task: Task, strategy: str, most: int) -> BucketPlan:
+    """Return the plan with the details that its options ask for."""
+    details = dict(plan.details)
+    if task.options.curve:
+        details["curve"], details["rules"] = _curves(plan, task, strategy, most)
+    if task.options.folds > 1:
+        details["unseen"] = _unseen(task, strategy, most)
+    return replace(plan, details=details)
+
+
+def _curves(
+    plan: BucketPlan, task: Task, strategy: str, most: int
+) -> tuple[list[list[float]], dict[str, list[list[float]]]]:
+    """Return [number of buckets, padding ratio] pairs for the strategy and for every rule."""
+    last = max(len(plan.buckets), min(most, len(task.rounded.weights)))
+    counts = [count for count in _LADDER if count < last]
+    light = replace(task, effort=LIGHT, options=replace(task.options, bucket_price=0.0))
+    own = dict(pair for count in counts if (pair := _point(light, strategy, count)))
+    own[len(plan.buckets)] = plan.padding_ratio
+    rules = {}
+    for rule in RULES:
+        points = dict(pair for count in [*counts, last] if (pair := _point(light, rule, count)))
+        rules[rule] = [[count, points[count]] for count in sorted(points)]
+    return [[count, own[count]] for count in sorted(own)], rules
+
+
+def _point(task: Task, strategy: str, count: int) -> tuple[int, float] | None:
+    """Return the number of buckets used and the ratio, None where they do not contain all samples."""
+    buckets = choose(task, strategy, count).buckets
+    names = task.original.variables
+    plan = make_plan(task.original, names, buckets, task.model, strategy=strategy, parameters={})
+    return (len(plan.buckets), plan.padding_ratio) if plan.coverage >= 1 - task.options.drop_quantile else None
+
+
+def _unseen(task: Task, strategy: str, most: int) -> dict[str, float | int]:
+    """Plan on all folds but one, score on that one, and sum up."""
+    from scaling_tasks.planning.task import make_task
+
+    paid = needed = covered = total = 0.0
+    for seen, unseen in split_folds(task.original, task.options.folds):
+        part, _ = make_task(seen, task.model, task.options, LIGHT)
+        buckets = choose(part, strategy, most).buckets
+        plan = make_plan(seen, seen.variables, buckets, task.model, strategy=strategy, parameters={})
+        score = score_buckets(plan.buckets, plan.bucket_costs, unseen.samples, unseen.weights, task.model)
+        spent = float(score.hits @ plan.bucket_costs)
+        paid, needed = paid + spent, needed + spent / score.padding_ratio
+        covered, total = covered + float(score.hits.sum()), total + unseen.total
+    ratio = paid / needed if needed > 0 else 1.0
+    return {"folds": task.options.folds, "padding_ratio": ratio, "coverage": covered / total if total else 1.0}
+
+
+def split_folds(histogram: ShapeHistogram, folds: int) -> list[tuple[ShapeHistogram, ShapeHistogram]]:
+    """Return (all other folds, this fold) for each fold that is not empty; the same split for the same histogram.
+
+    Whole weights are counts of samples and are dealt one by one; a sample of broken weight goes to one fold.
+    """
+    dealer = np.random.default_rng(20240229)
+    weights = histogram.weights
+    counted = (weights == np.floor(weights)) & (weights < 2**31)
+    shares = np.full(folds, 1 / folds)
+    dealt = dealer.multinomial(np.where(counted, weights, 1).astype(np.int64), shares).astype(np.float64)
+    dealt[~counted] *= weights[~counted, None]
+    pairs = []
+    for fold in dealt.T:
+        rest = weights - fold
+        rest[rest < 1e-12 * weights] = 0
+        if fold.any() and rest.any():
+            parts = (ShapeHistogram.from_samples(histogram.samples, mass, histogram.variables) for mass in (rest, fold))
+            pairs.append((next(parts), next(parts)))
+    return pairs

@@ -1,0 +1,259 @@
+"""The chosen buckets with their provenance and score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.documents import document_text, parse_document
+from scaling_tasks.errors import PlanError
+from scaling_tasks.files import digest_bytes
+from scaling_tasks.planning.costs import CostModel, cost_of, restore_cost_model
+from scaling_tasks.planning.selection import cheapest_containing, sort_buckets
+from scaling_tasks.shapes.histogram import ShapeHistogram
+
+__all__ = ["BucketPlan", "PlanScore", "histogram_digest", "make_plan"]
+
+_KIND, _VERSION = "buckets", 1
+
+
+@dataclass(frozen=True, eq=False)
+class PlanScore:
+    """How well buckets serve samples.
+
+    Attributes:
+        padding_ratio: Σ w·cost(bucket chosen) / Σ w·cost(sample) over the covered samples, at least 1; 1 where nothing
+            is covered.
+        coverage: Share of the weight that some bucket contains.
+        hits: Weight served by each bucket, float64 [k].
+    """
+
+    padding_ratio: float
+    coverage: float
+    hits: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class BucketPlan:
+    """The chosen buckets with their provenance and score.
+
+    Attributes:
+        variables: Names of the d columns of ``buckets``.
+        buckets: Distinct shapes, int64 [k, d], sorted by cost, equal costs lexicographically.
+        bucket_costs: What one inference at each bucket costs, float64 [k].
+        padding_ratio: On the samples it was planned for; over the covered ones.
+        lower_bound: Proven lower bound of the padding ratio for this many buckets; None for rule-based strategies.
+        coverage: Share of the weight it was planned for that some bucket contains.
+        hits: Weight served by each bucket, float64 [k].
+        strategy: Name of the strategy.
+        parameters: All its parameters, plain values.
+        cost: Description of the cost model, plain values.
+        statistics_digest: SHA-256 of the statistics it came from; empty where there were none.
+        warnings: What the user should know, one sentence each.
+        details: Further findings as plain values: ``curve``, ``comparison``, ``unseen``, …
+        cost_model: The cost model itself; None when read back from JSON that cannot hold it.
+    """
+
+    variables: tuple[str, ...]
+    buckets: NDArray[np.int64]
+    bucket_costs: NDArray[np.float64]
+    padding_ratio: float
+    lower_bound: float | None
+    coverage: float
+    hits: NDArray[np.float64]
+    strategy: str
+    parameters: Mapping[str, Any]
+    cost: Mapping[str, Any]
+    statistics_digest: str = ""
+    warnings: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    cost_model: CostModel | None = None
+
+    def evaluate(self, other: ShapeHistogram, cost: CostModel | None = None) -> PlanScore:
+        """Return how these buckets serve another histogram.
+
+        A sample's own cost is taken as no more than that of the bucket that serves it, so that the ratio is at least 1
+        under any cost model.
+
+        Args:
+            other: Samples over the same variables, in any order of columns.
+            cost: Needed only where the plan was read from JSON and its cost model was a callable.
+
+        Raises:
+            PlanError: Other variables, or no cost model at hand.
+        """
+        if not self.variables:
+            return PlanScore(1.0, 1.0, np.array([other.total]))
+        model = cost or self.cost_model
+        if model is None:
+            raise PlanError(f"the cost model {dict(self.cost)} is not stored in the plan", fix="Pass it as cost=.")
+        return score_buckets(self.buckets, self.bucket_costs, _columns(other, self.variables), other.weights, model)
+
+    def to_json(self) -> str:
+        """Return the ``buckets.json`` document, byte-deterministic."""
+        return document_text(
+            _KIND,
+            _VERSION,
+            {
+                **self.details,
+                "variables": list(self.variables),
+                "buckets": self.buckets.tolist(),
+                "bucket_costs": self.bucket_costs.tolist(),
+                "padding_ratio": self.padding_ratio,
+                "lower_bound": self.lower_bound,
+                "coverage": self.coverage,
+                "hits": self.hits.tolist(),
+                "strategy": {"name": self.strategy, "parameters": dict(self.parameters)},
+                "cost": dict(self.cost),
+                "statistics_digest": self.statistics_digest,
+                "warnings": list(self.warnings),
+            },
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, where: str = "buckets") -> BucketPlan:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            PlanError: The text is not such a document.
+        """
+        payload = parse_document(text, _KIND, _VERSION, where=where, error=PlanError)
+        try:
+            return _from_payload(payload)
+        except (KeyError, TypeError, ValueError) as cause:
+            raise PlanError(f"incomplete ({cause!r})", where=where, fix="Delete it and build again.") from cause
+
+
+def _from_payload(payload: dict[str, Any]) -> BucketPlan:
+    variables = tuple(payload.pop("variables"))
+    strategy = payload.pop("strategy")
+    cost = payload.pop("cost")
+    return BucketPlan(
+        variables=variables,
+        buckets=np.asarray(payload.pop("buckets"), dtype=np.int64).reshape(-1, len(variables)),
+        bucket_costs=np.asarray(payload.pop("bucket_costs"), dtype=np.float64),
+        padding_ratio=payload.pop("padding_ratio"),
+        lower_bound=payload.pop("lower_bound"),
+        coverage=payload.pop("coverage"),
+        hits=np.asarray(payload.pop("hits"), dtype=np.float64),
+        strategy=strategy["name"],
+        parameters=strategy["parameters"],
+        cost=cost,
+        statistics_digest=payload.pop("statistics_digest"),
+        warnings=tuple(payload.pop("warnings")),
+        details=payload,
+        cost_model=restore_cost_model(cost),
+    )
+
+
+def _columns(histogram: ShapeHistogram, variables: tuple[str, ...]) -> NDArray[np.int64]:
+    if set(histogram.variables) != set(variables):
+        raise PlanError(f"the samples are over {list(histogram.variables)}, the plan over {list(variables)}")
+    return histogram.samples[:, [histogram.variables.index(name) for name in variables]]
+
+
+def score_buckets(
+    buckets: NDArray[np.int64],
+    bucket_costs: NDArray[np.float64],
+    samples: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    model: CostModel,
+) -> PlanScore:
+    """Return how buckets sorted by cost serve samples [n, d]; see ``BucketPlan.evaluate``."""
+    chosen = cheapest_containing(samples, buckets)
+    covered = chosen >= 0
+    hits: NDArray[np.float64] = np.zeros(len(buckets))
+    np.add.at(hits, chosen[covered], weights[covered])
+    if not covered.any():
+        return PlanScore(1.0, 0.0, hits)
+    paid = bucket_costs[chosen[covered]]
+    needed = np.minimum(cost_of(model, samples[covered]), paid)
+    total = float(needed @ weights[covered])
+    ratio = max(1.0, float(paid @ weights[covered]) / total) if total > 0 else 1.0
+    share = 1.0 if covered.all() else float(weights[covered].sum() / weights.sum())
+    return PlanScore(ratio, share, hits)
+
+
+def histogram_digest(histogram: ShapeHistogram) -> str:
+    """Return the SHA-256 of a histogram's names, samples and weights."""
+    head = "\0".join(histogram.variables).encode()
+    body = histogram.samples.astype("<i8").tobytes() + histogram.weights.astype("<f8").tobytes()
+    return digest_bytes(head + b"\0\0" + body)
+
+
+def make_plan(
+    histogram: ShapeHistogram | None,
+    variables: tuple[str, ...],
+    buckets: NDArray[np.int64],
+    model: CostModel,
+    *,
+    strategy: str,
+    parameters: Mapping[str, Any],
+    bound: tuple[float, float] | None = None,
+    digest: str | None = None,
+    warnings: tuple[str, ...] = (),
+    details: Mapping[str, Any] | None = None,
+) -> BucketPlan:
+    """Return the scored plan of ``buckets`` [k, d].
+
+    Args:
+        histogram: The samples to score on; None where buckets come from ranges alone.
+        variables: Names of the columns.
+        buckets: In any order, repeated at will.
+        model: The cost model.
+        strategy: Name of the strategy.
+        parameters: Its parameters, plain values.
+        bound: Proven lower bound of Σ w·cost(bucket chosen) over the samples that had to be covered, and their own
+            Σ w·cost(sample).
+        digest: Digest of the statistics, the histogram's own by default.
+        warnings: For the user.
+        details: Further keys of the document.
+    """
+    unsorted = np.asarray(buckets, dtype=np.int64).reshape(-1, len(variables))
+    rows, costs = sort_buckets(unsorted, cost_of(model, unsorted))
+    score, bound_ratio = PlanScore(1.0, 1.0, np.zeros(len(rows))), None
+    if histogram is not None and variables:
+        samples = _columns(histogram, variables)
+        score = score_buckets(rows, costs, samples, histogram.weights, model)
+        if bound is not None:
+            bound_ratio = _bound_ratio(bound, samples, histogram.weights, rows, model, score)
+    own_digest = "" if histogram is None else histogram_digest(histogram)
+    return BucketPlan(
+        variables=variables,
+        buckets=rows,
+        bucket_costs=costs,
+        padding_ratio=score.padding_ratio,
+        lower_bound=bound_ratio,
+        coverage=score.coverage,
+        hits=score.hits,
+        strategy=strategy,
+        parameters=dict(parameters),
+        cost=model.describe(),
+        statistics_digest=own_digest if digest is None else digest,
+        warnings=warnings,
+        details=dict(details or {}),
+        cost_model=model,
+    )
+
+
+def _bound_ratio(
+    bound: tuple[float, float],
+    samples: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    buckets: NDArray[np.int64],
+    model: CostModel,
+    score: PlanScore,
+) -> float:
+    bound_cost, bound_needed = bound
+    covered = cheapest_containing(samples, buckets) >= 0
+    needed = float(cost_of(model, samples[covered]) @ weights[covered])
+    if needed <= 0:
+        return 1.0
+    # Samples that need not be covered but happen to be cost at least their own cost.
+    ratio = (bound_cost + max(0.0, needed - bound_needed)) / needed
+    # Rounding in the last digits must not put the bound above what was reached.
+    return min(max(1.0, ratio), score.padding_ratio)

@@ -1,0 +1,208 @@
+"""Several variables: free rectangles with a proven bound.
+
+The candidates are all joins of samples (``grid``). A greedy choice improved by exchanges gives a solution, a Lagrangian
+relaxation gives a bound, the gap between them rules out most candidates, and what is left is improved again and,
+when small, solved exactly by branch and bound (``exact``). Work is limited by counts, never by the clock, so that
+results repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.planning.costs import CostModel
+from scaling_tasks.planning.exact import solve_exactly
+from scaling_tasks.planning.exchange import Pool, add_greedily, drop_useless, improve_by_exchange
+from scaling_tasks.planning.grid import build_grid
+from scaling_tasks.planning.lagrangian import Problem, Relaxation, maximise_bound
+
+__all__ = ["Effort", "RectangleChoice", "choose_rectangles"]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work may be done.
+
+    Attributes:
+        candidates: Most candidates in the grid; more joins are thinned.
+        pool: Most entries (samples times candidates) of the table that exchanges work on.
+        passes: Most passes of the relaxation over the grid.
+        exact: Most sample-candidate pairs handed to branch and bound; 0 for never.
+    """
+
+    candidates: int = 400_000
+    pool: int = 3_000_000
+    passes: int = 300
+    exact: int = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class RectangleChoice:
+    """Chosen buckets with their proof.
+
+    Attributes:
+        buckets: int64 [k, d].
+        total: Σ w·cost(bucket chosen) plus prices.
+        bound: Proven lower bound of ``total``.
+        thinned: Whether the candidates were thinned.
+    """
+
+    buckets: NDArray[np.int64]
+    total: float
+    bound: float
+    thinned: bool
+
+
+def choose_rectangles(
+    samples: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    model: CostModel,
+    most: int,
+    *,
+    price: float = 0.0,
+    top: Sequence[int] | None = None,
+    starts: Sequence[NDArray[np.int64]] = (),
+    effort: Effort | None = None,
+) -> RectangleChoice:
+    """Return at most ``most`` buckets of little total cost, and a bound.
+
+    Args:
+        samples: Distinct samples, int64 [n, d].
+        weights: Positive weights, float64 [n].
+        model: The cost model.
+        most: Largest number of buckets.
+        price: Price of each bucket, in the unit of Σ w·cost.
+        top: A bucket that must be chosen; it contains every sample.
+        starts: Other solutions to improve upon, so that the result is never worse than any of them.
+        effort: How much work may be done.
+    """
+    effort = effort or Effort()
+    grid = build_grid(samples, weights, model, effort.candidates, top)
+    prices = np.full(grid.size, price)
+    forced = (grid.size - 1,) if top is not None else ()
+    return _Search(Problem(grid, prices, most, forced), effort).run(model, starts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    problem: Problem
+    effort: Effort
+
+    def run(self, model: CostModel, starts: Sequence[NDArray[np.int64]]) -> RectangleChoice:
+        """Alternate between solutions and bounds."""
+        grid, problem = self.problem.grid, self.problem
+        chosen = self._improve(self._spread(), [])
+        for start in starts:
+            chosen = self._better(chosen, self._from_buckets(start))
+        total = self._total(chosen)
+        relaxation = maximise_bound(problem, self._served(chosen), total, self._passes())
+        for _ in range(2):
+            if total - relaxation.bound <= 1e-9 * total:
+                break
+            before = total
+            chosen = self._better(chosen, self._improve(self._promising(relaxation, total), chosen))
+            chosen = self._better(chosen, self._improve(self._promising(relaxation, total), []))
+            total = self._total(chosen)
+            if total >= before * (1 - 1e-9):
+                break
+            relaxation = maximise_bound(problem, relaxation.limits, total, self._passes() // 2)
+        exact = solve_exactly(problem, relaxation, total, self.effort.exact)
+        if exact is not None:
+            chosen, relaxed = self._better(chosen, exact.chosen), exact.bound
+        else:
+            relaxed = relaxation.bound
+        total = self._total(chosen)
+        bound = self._outer_bound(relaxation, total) if grid.thinned else relaxed
+        buckets = grid.shapes(np.asarray([grid.attained(flat) for flat in chosen], dtype=np.int64))
+        return RectangleChoice(buckets, total, min(bound, total), grid.thinned)
+
+    def _passes(self) -> int:
+        # A pass costs about one operation per line and sample, and one per candidate.
+        grid = self.problem.grid
+        work = 30 * grid.size + (grid.size // grid.costs.shape[-1]) * (len(grid.weights) * 12 + 3000)
+        return int(np.clip(3_000_000_000 // work, 20, self.effort.passes))
+
+    def _outer_bound(self, relaxation: Relaxation, total: float) -> float:
+        return maximise_bound(self.problem, relaxation.limits, total, self._passes() // 2, outer=True).bound
+
+    def _pool(self, flat: NDArray[np.int64]) -> Pool:
+        grid = self.problem.grid
+        return Pool.build(grid.contained(flat), grid.costs.ravel()[flat], grid.weights, self.problem.prices[flat])
+
+    def _improve(self, flat: NDArray[np.int64], start: list[int]) -> list[int]:
+        """Return a solution out of the candidates ``flat``, starting from some of them, shrunk to joins."""
+        fixed = [*self.problem.forced] or [self.problem.grid.size - 1]
+        flat = np.unique(np.concatenate([flat, np.asarray([*start, *fixed], dtype=np.int64)]))
+        pool, most = self._pool(flat), self.problem.most
+        keep = np.searchsorted(flat, np.asarray(self.problem.forced, dtype=np.int64)).tolist()
+        local = np.searchsorted(flat, np.asarray(start or fixed, dtype=np.int64)).tolist()
+        local = add_greedily(pool, list(dict.fromkeys([*keep, *local])), most)
+        local = improve_by_exchange(pool, local, 4 * most + 20, keep)
+        local = add_greedily(pool, drop_useless(pool, local, keep), most)
+        return self._shrink(flat[local].tolist())
+
+    def _shrink(self, chosen: list[int]) -> list[int]:
+        """Replace each bucket by the join of the samples it serves."""
+        grid = self.problem.grid
+        flat = np.asarray(chosen, dtype=np.int64)
+        costs = np.where(grid.contained(flat), grid.costs.ravel()[flat], np.inf)
+        first = costs.argmin(axis=1)
+        free = [index for index in np.unique(first).tolist() if chosen[index] not in self.problem.forced]
+        joins = [grid.join(np.flatnonzero(first == index)) for index in free]
+        return list(dict.fromkeys([*self.problem.forced, *joins]))
+
+    def _spread(self) -> NDArray[np.int64]:
+        """Return the whole grid, or a sub-grid at equal distances that the exchange table can hold."""
+        grid = self.problem.grid
+        room = max(64, self.effort.pool // len(grid.weights))
+        if grid.size <= room:
+            return np.arange(grid.size)
+        share = (room / grid.size) ** (1 / len(grid.axes))
+        picks = [_equal_steps(len(axis), max(2, int(len(axis) * share))) for axis in grid.axes]
+        mesh = np.meshgrid(*picks, indexing="ij")
+        return np.ravel_multi_index(tuple(part.ravel() for part in mesh), grid.costs.shape)
+
+    def _promising(self, relaxation: Relaxation, total: float) -> NDArray[np.int64]:
+        """Return the candidates that a better solution may hold, those that earn most where they are too many."""
+        flat = relaxation.survivors(total)
+        room = max(64, self.effort.pool // len(self.problem.grid.weights))
+        if len(flat) > room:
+            order = np.argsort(-relaxation.earned[flat], kind="stable")
+            flat = np.sort(flat[order[:room]])
+        return flat
+
+    def _from_buckets(self, buckets: NDArray[np.int64]) -> list[int]:
+        """Return the solution that serves the samples as ``buckets`` do, shrunk to joins."""
+        grid = self.problem.grid
+        chosen = []
+        for bucket in buckets:
+            index = [
+                int(np.searchsorted(axis, size, side="right")) - 1 for axis, size in zip(grid.axes, bucket, strict=True)
+            ]
+            if min(index) >= 0:
+                chosen.append(int(np.ravel_multi_index(tuple(index), grid.costs.shape)))
+        chosen = list(dict.fromkeys([*self.problem.forced, *chosen]))
+        if not chosen or not grid.contained(np.asarray(chosen)).any(axis=1).all():
+            return []
+        return self._shrink(chosen)
+
+    def _served(self, chosen: list[int]) -> NDArray[np.float64]:
+        grid, flat = self.problem.grid, np.asarray(chosen, dtype=np.int64)
+        served: NDArray[np.float64] = np.where(grid.contained(flat), grid.costs.ravel()[flat], np.inf).min(axis=1)
+        return served
+
+    def _total(self, chosen: list[int]) -> float:
+        return float(self.problem.grid.weights @ self._served(chosen)) + float(self.problem.prices[chosen].sum())
+
+    def _better(self, first: list[int], second: list[int]) -> list[int]:
+        if not second or len(second) > self.problem.most:
+            return first
+        return second if self._total(second) < self._total(first) * (1 - 1e-12) else first
+
+
+def _equal_steps(count: int, picks: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, count - 1, picks).round().astype(np.int64))
