@@ -1,0 +1,113 @@
+"""Which items run together: the partition of items into batches of least total cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scaling_tasks.runtime.selection import BucketTable
+
+__all__ = ["Batch", "Batcher"]
+
+Size = tuple[int, ...]
+
+# Beyond this many distinct sizes the memory of choices starts again.
+_MOST_REMEMBERED = 1 << 14
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Items that run together.
+
+    Attributes:
+        bucket: Index of the bucket.
+        items: Indices of the items, at most as many as the bucket has rows.
+    """
+
+    bucket: int
+    items: tuple[int, ...]
+
+
+class Batcher:
+    """Partitions items over the buckets of a table.
+
+    With one size variable the partition is exact: some optimal partition consists of runs of neighbours in descending
+    order of size (exchange argument: the cost of a batch depends on its count and its largest size only, and grows with
+    both), and within it a batch is as full as its bucket allows, because leaving items out of the rest never makes the
+    rest dearer. So a dynamic programme over the items and the distinct batch sizes finds it. With several size
+    variables the same programme runs over a few orders of the items (by each variable, and by the cost of running each
+    alone), and the cheapest result is taken.
+
+    Args:
+        table: The buckets.
+        batch_column: Which column of a bucket is the batch.
+    """
+
+    def __init__(self, table: BucketTable, batch_column: int) -> None:
+        self._table, self._column = table, batch_column
+        # One item alone always fits, also where no bucket has a single row.
+        self._counts = sorted({1} | {bucket[batch_column] for bucket in table.buckets})
+        self._choices: dict[Size, list[tuple[int, float, int]]] = {}
+
+    def find(self, count: int, size: Size) -> int:
+        """Return the cheapest bucket for ``count`` items of ``size`` in one run, -1 for none."""
+        return self._table.find((*size[: self._column], count, *size[self._column :]))
+
+    def partition(self, sizes: Sequence[Size]) -> list[Batch]:
+        """Return batches that hold every item once.
+
+        Args:
+            sizes: Per item its values of the variables other than the batch; each is contained in some bucket.
+        """
+        if not sizes:
+            return []
+        orders = [self._order(sizes, key) for key in range(len(sizes[0]) or 1)]
+        if len(sizes[0]) > 1:
+            alone = {size: min(cost for _, cost, _ in self._options(size)) for size in set(sizes)}
+            orders.append(sorted(range(len(sizes)), key=lambda item: alone[sizes[item]], reverse=True))
+        return min((self._divide(order, sizes) for order in orders), key=lambda result: result[0])[1]
+
+    @staticmethod
+    def _order(sizes: Sequence[Size], key: int) -> list[int]:
+        return sorted(range(len(sizes)), key=lambda item: sizes[item][key:] + sizes[item][:key], reverse=True)
+
+    def _divide(self, order: Sequence[int], sizes: Sequence[Size]) -> tuple[float, list[Batch]]:
+        """Return the least cost of cutting ``order`` into runs, and the runs."""
+        total = len(order)
+        least = [math.inf] * total + [0.0]
+        best: list[tuple[int, int]] = [(1, -1)] * total
+        for start in range(total - 1, -1, -1):
+            largest = sizes[order[start]]
+            reach = start + 1
+            for count, cost, bucket in self._options(largest):
+                end = min(start + count, total)
+                if len(largest) > 1:
+                    # Neighbours may be larger in another variable, and then need another bucket.
+                    while reach < end:
+                        largest = tuple(map(max, largest, sizes[order[reach]]))
+                        reach += 1
+                    bucket = self.find(end - start, largest)
+                    cost = self._table.costs[bucket] if bucket >= 0 else math.inf
+                if cost + least[end] < least[start]:
+                    least[start] = cost + least[end]
+                    best[start] = (end, bucket)
+                if end == total:
+                    break
+        batches, start = [], 0
+        while start < total:
+            end, bucket = best[start]
+            batches.append(Batch(bucket, tuple(order[start:end])))
+            start = end
+        return least[0], batches
+
+    def _options(self, size: Size) -> list[tuple[int, float, int]]:
+        """Return (count, cost, bucket) for every batch size in which an item of ``size`` can run, counts ascending."""
+        options = self._choices.get(size)
+        if options is None:
+            found = ((count, self.find(count, size)) for count in self._counts)
+            options = [(count, self._table.costs[bucket], bucket) for count, bucket in found if bucket >= 0]
+            if len(self._choices) >= _MOST_REMEMBERED:
+                self._choices.clear()
+            self._choices[size] = options
+        return options

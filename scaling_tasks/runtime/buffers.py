@@ -1,0 +1,100 @@
+"""Reused, aligned, padded input arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from scaling_tasks.runtime.policies import Padding
+
+__all__ = ["PaddedBuffer"]
+
+_ALIGNMENT = 64
+
+
+class PaddedBuffer:
+    """One input at one bucket.
+
+    Rows are padded separately, since the items of one batch differ in size. What was real before and is padding now is
+    the only part that is filled again.
+
+    Args:
+        shape: The bucket's shape; its first axis counts the rows.
+        dtype: Element type.
+        policy: How to pad.
+    """
+
+    def __init__(self, shape: Sequence[int], dtype: DTypeLike, policy: Padding) -> None:
+        self.array = _aligned(tuple(shape), np.dtype(dtype))
+        self._policy = policy
+        self.array.fill(policy.fill)
+        self._extents = [(0,) * (len(shape) - 1)] * shape[0]
+
+    def fill(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """Lay the parts [n_i, …] below each other from the first row on, and return the whole array.
+
+        It is overwritten by the next call.
+        """
+        row = 0
+        for part in parts:
+            self._place(row, part)
+            row += part.shape[0]
+        for unused in range(row, len(self._extents)):
+            if any(self._extents[unused]):
+                self.array[unused] = self._policy.fill
+                self._extents[unused] = (0,) * len(self._extents[unused])
+        return self.array
+
+    def _place(self, row: int, part: NDArray[Any]) -> None:
+        end = row + part.shape[0]
+        block = self.array[row:end]
+        extents = part.shape[1:]
+        if self._policy.side == "start":
+            block.fill(self._policy.fill)
+        elif not self._policy.repeats:
+            self._clear(block, self._extents[row:end], extents)
+        block[self._region(extents)] = part
+        if self._policy.repeats:
+            self._repeat(block, extents)
+        self._extents[row:end] = [extents] * part.shape[0]
+
+    def _region(self, extents: Sequence[int]) -> tuple[slice, ...]:
+        if self._policy.side == "end":
+            return (slice(None), *(slice(0, size) for size in extents))
+        whole = self.array.shape[1:]
+        return (slice(None), *(slice(full - size, full) for full, size in zip(whole, extents, strict=True)))
+
+    def _clear(self, block: NDArray[Any], before: list[tuple[int, ...]], extents: tuple[int, ...]) -> None:
+        """Fill what the rows held before beyond their new extents."""
+        for axis, size in enumerate(extents):
+            old = max(row[axis] for row in before)
+            if size < old:
+                block[(slice(None),) * (axis + 1) + (slice(size, old),)] = self._policy.fill
+
+    def _repeat(self, block: NDArray[Any], extents: tuple[int, ...]) -> None:
+        """Repeat the outermost real slice along one axis after another."""
+        at_end = self._policy.side == "end"
+        region = list(self._region(extents))
+        for axis, size in enumerate(extents, start=1):
+            full = block.shape[axis]
+            if size < full:
+                outer = slice(size - 1, size) if at_end else slice(full - size, full - size + 1)
+                added = slice(size, full) if at_end else slice(0, full - size)
+                block[_with(region, axis, added)] = block[_with(region, axis, outer)]
+            region[axis] = slice(None)
+
+
+def _with(region: Sequence[slice], axis: int, window: slice) -> tuple[slice, ...]:
+    return (*region[:axis], window, *region[axis + 1 :])
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array that starts where vector instructions and zero-copy engines want it."""
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.empty(size + _ALIGNMENT, dtype=np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)

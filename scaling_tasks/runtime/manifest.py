@@ -1,0 +1,251 @@
+"""``manifest.json``: everything a runtime needs to know of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scaling_tasks.compilers.contract import Unit
+from scaling_tasks.documents import document_text, parse_document
+from scaling_tasks.errors import BundleError
+from scaling_tasks.onnx_model.reading import ModelSignature
+from scaling_tasks.onnx_model.relations import Relations
+from scaling_tasks.runtime.policies import Oversize, Padding, default_padding
+from scaling_tasks.shapes.signature import Signature, TensorSpec
+
+__all__ = ["MANIFEST", "ArtefactFile", "BundleArtefact", "Fallback", "Manifest", "make_manifest"]
+
+MANIFEST = "manifest.json"
+
+_KIND, _VERSION = "manifest", 1
+
+
+@dataclass(frozen=True)
+class ArtefactFile:
+    """A file of the bundle.
+
+    Attributes:
+        name: Its name below the bundle's directory.
+        digest: SHA-256 of its content, hexadecimal.
+    """
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class BundleArtefact:
+    """What one unit produced.
+
+    Attributes:
+        stem: The unit's stem.
+        files: Its files; the first is the one that is loaded.
+        buckets: The buckets it runs at, one value per variable of the manifest each.
+        costs: What one inference at each bucket costs, in the plan's unit.
+    """
+
+    stem: str
+    files: tuple[ArtefactFile, ...]
+    buckets: tuple[tuple[int, ...], ...]
+    costs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """The dynamic model that serves what no bucket contains.
+
+    Attributes:
+        backend: Name of the backend that loads it.
+        file: The model.
+        options: The options it is loaded with.
+    """
+
+    backend: str
+    file: ArtefactFile
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle holds and how it is to be used.
+
+    Attributes:
+        model: Name of the model.
+        backend: Name of the backend that loads the artefacts.
+        options: The options they are loaded with (the target's ``compile`` section).
+        signature: Inputs with named variables, and outputs; output dimensions are in ``relations``.
+        relations: The length of every output axis as an expression of the variables.
+        artefacts: All artefacts, sorted by stem.
+        padding: How each input is padded.
+        oversize: What to do with sizes that no bucket contains.
+        fallback: The dynamic model for ``oversize: fallback``.
+    """
+
+    model: str
+    backend: str
+    options: Mapping[str, Any]
+    signature: ModelSignature
+    relations: Relations
+    artefacts: tuple[BundleArtefact, ...]
+    padding: Mapping[str, Padding]
+    oversize: Oversize = "error"
+    fallback: Fallback | None = None
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The columns of all buckets."""
+        return self.signature.inputs.variables
+
+    def to_json(self) -> str:
+        """Return the ``manifest.json`` document, byte-deterministic."""
+        outputs = [{"name": tensor.name, "dtype": tensor.dtype} for tensor in self.signature.outputs]
+        relations = self.relations.to_payload()
+        payload: dict[str, Any] = {
+            "model": self.model,
+            "backend": self.backend,
+            "options": dict(self.options),
+            "variables": list(self.variables),
+            "inputs": [
+                {"name": tensor.name, "dtype": tensor.dtype, "dims": list(tensor.dims)}
+                | {"padding": self.padding[tensor.name].to_payload()}
+                for tensor in self.signature.inputs.inputs
+            ],
+            "outputs": [{**output, "axes": relations[output["name"]]} for output in outputs],
+            "artefacts": [_artefact_payload(artefact) for artefact in self.artefacts],
+            "oversize": self.oversize,
+        }
+        if self.fallback is not None:
+            payload["fallback"] = {
+                "backend": self.fallback.backend,
+                "file": vars(self.fallback.file),
+                "options": dict(self.fallback.options),
+            }
+        return document_text(_KIND, _VERSION, payload)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, where: str = MANIFEST) -> Manifest:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            BundleError: The text is not such a document.
+        """
+        payload = parse_document(text, _KIND, _VERSION, where=where, error=BundleError)
+        try:
+            return _from_payload(payload)
+        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+            raise BundleError(f"incomplete ({cause!r})", where=where, fix="Delete it and build again.") from cause
+
+
+def make_manifest(
+    model: str,
+    backend: str,
+    options: Mapping[str, Any],
+    signature: ModelSignature,
+    relations: Relations,
+    artefacts: Sequence[tuple[Unit, Sequence[ArtefactFile]]],
+    costs: Mapping[tuple[int, ...], float],
+    *,
+    padding: Mapping[str, Padding] | None = None,
+    oversize: Oversize = "error",
+    fallback: Fallback | None = None,
+) -> Manifest:
+    """Return the manifest of what was built.
+
+    Args:
+        model: Name of the model, shown in messages.
+        backend: Name of the backend that loads the artefacts.
+        options: The target's ``compile`` section as plain values.
+        signature: The model's inputs with named variables, and its outputs.
+        relations: Of every output axis.
+        artefacts: Each unit with its files, the one to load first.
+        costs: Cost per bucket, columns in the order of the signature's variables; a bucket that is missing costs the
+            product of its sizes, as all do where ``costs`` is empty.
+        padding: Policies of inputs that differ from the default.
+        oversize: What to do with sizes that no bucket contains.
+        fallback: The dynamic model, needed for ``oversize="fallback"``.
+
+    Raises:
+        BundleError: Units over other variables, or a policy that names no input or lacks its model.
+    """
+    variables = signature.inputs.variables
+    policies = default_padding(signature.inputs)
+    for name, policy in (padding or {}).items():
+        if name not in policies:
+            raise BundleError(f"there is no input {name!r} to pad", where="padding", fix=f"Inputs: {sorted(policies)}.")
+        policies[name] = policy
+    if oversize == "fallback" and fallback is None:
+        raise BundleError("the dynamic model is not in the bundle", where="oversize: fallback")
+    built = [_built(unit, files, variables, costs) for unit, files in artefacts]
+    return Manifest(
+        model,
+        backend,
+        dict(options),
+        signature,
+        relations,
+        tuple(sorted(built, key=lambda artefact: artefact.stem)),
+        policies,
+        oversize,
+        fallback,
+    )
+
+
+def _built(
+    unit: Unit, files: Sequence[ArtefactFile], variables: tuple[str, ...], costs: Mapping[tuple[int, ...], float]
+) -> BundleArtefact:
+    if set(unit.variables) != set(variables):
+        raise BundleError(f"its variables are {list(unit.variables)}, not {list(variables)}", where=unit.stem)
+    columns = [unit.variables.index(name) for name in variables]
+    buckets = tuple(tuple(int(bucket[column]) for column in columns) for bucket in unit.buckets)
+    return BundleArtefact(unit.stem, tuple(files), buckets, tuple(float(_cost(costs, bucket)) for bucket in buckets))
+
+
+def _cost(costs: Mapping[tuple[int, ...], float], bucket: tuple[int, ...]) -> float:
+    if bucket in costs:
+        return costs[bucket]
+    product = 1.0
+    for size in bucket:
+        product *= size
+    return product
+
+
+def _artefact_payload(artefact: BundleArtefact) -> dict[str, Any]:
+    return {
+        "stem": artefact.stem,
+        "files": [vars(file) for file in artefact.files],
+        "buckets": [list(bucket) for bucket in artefact.buckets],
+        "costs": list(artefact.costs),
+    }
+
+
+def _from_payload(payload: Mapping[str, Any]) -> Manifest:
+    inputs = tuple(_tensor(each, each["dims"]) for each in payload["inputs"])
+    # The axes of an output stand in the relations; here they only say which axes there are.
+    outputs = tuple(
+        _tensor(each, [f"{each['name']}_{axis}" for axis in range(len(each["axes"]))]) for each in payload["outputs"]
+    )
+    fallback = payload.get("fallback")
+    return Manifest(
+        payload["model"],
+        payload["backend"],
+        payload["options"],
+        ModelSignature(Signature(inputs), outputs),
+        Relations.from_payload({each["name"]: each["axes"] for each in payload["outputs"]}),
+        tuple(_artefact(each) for each in payload["artefacts"]),
+        {each["name"]: Padding.from_payload(each["padding"]) for each in payload["inputs"]},
+        payload["oversize"],
+        fallback and Fallback(fallback["backend"], ArtefactFile(**fallback["file"]), fallback["options"]),
+    )
+
+
+def _tensor(payload: Mapping[str, Any], dims: Sequence[int | str]) -> TensorSpec:
+    return TensorSpec(payload["name"], tuple(dims), payload["dtype"])
+
+
+def _artefact(payload: Mapping[str, Any]) -> BundleArtefact:
+    return BundleArtefact(
+        payload["stem"],
+        tuple(ArtefactFile(**file) for file in payload["files"]),
+        tuple(tuple(bucket) for bucket in payload["buckets"]),
+        tuple(payload["costs"]),
+    )

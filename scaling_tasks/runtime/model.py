@@ -1,0 +1,194 @@
+"""A bundle that serves requests of any size."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from scaling_tasks.errors import BundleError
+from scaling_tasks.runtime.batching import Batcher
+from scaling_tasks.runtime.cropping import Cropper
+from scaling_tasks.runtime.engines import EnginePool, Loader
+from scaling_tasks.runtime.layout import batch_variable
+from scaling_tasks.runtime.manifest import Manifest
+from scaling_tasks.runtime.oversize import OversizeServer
+from scaling_tasks.runtime.requests import Arrays, RequestReader
+from scaling_tasks.runtime.selection import BucketTable
+from scaling_tasks.runtime.serving import Request, Server
+from scaling_tasks.runtime.traffic import Traffic, TrafficRecorder
+
+__all__ = ["BucketedModel"]
+
+
+class BucketedModel:
+    """A model compiled for a few shapes that takes every shape they contain. Safe to use from many threads.
+
+    Args:
+        directory: Of the bundle.
+        manifest: What is in it.
+        loader: Turns an artefact into an engine; opens the fallback model too.
+        resident: Most engines kept loaded, 0 for all; the one used longest ago goes first.
+        in_flight: How many batches of ``run_many`` and requests of ``submit`` run at the same time.
+        refuse_nan: Whether NaN in an input is an error.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        manifest: Manifest,
+        loader: Loader,
+        *,
+        fallback_loader: Loader | None = None,
+        resident: int = 0,
+        in_flight: int = 1,
+        refuse_nan: bool = True,
+    ) -> None:
+        self.manifest = manifest
+        self.variables = manifest.variables
+        buckets = [bucket for artefact in manifest.artefacts for bucket in artefact.buckets]
+        costs = [cost for artefact in manifest.artefacts for cost in artefact.costs]
+        self._table = BucketTable(buckets, costs)
+        batch = batch_variable(manifest)
+        column = None if batch is None else self.variables.index(batch)
+        started = {
+            dim
+            for tensor in manifest.signature.inputs.inputs
+            for dim in tensor.dims
+            if isinstance(dim, str) and dim != batch and manifest.padding[tensor.name].side == "start"
+        }
+        self._reader = RequestReader(manifest.model, manifest.signature.inputs, manifest.padding, refuse_nan=refuse_nan)
+        self._traffic = TrafficRecorder(self.variables, column, buckets)
+        self._engines = EnginePool(directory, manifest, loader, batch=batch is not None, limit=resident)
+        self._oversize = OversizeServer(directory, manifest, fallback_loader, self._table)
+        self._server = Server(
+            self._engines,
+            self._table,
+            None if column is None else Batcher(self._table, column),
+            column,
+            Cropper(manifest.relations, self.variables, started),
+            self._traffic,
+            self._oversize,
+        )
+        self._executor = _LazyExecutor(in_flight)
+        self._in_flight = in_flight
+
+    @property
+    def buckets(self) -> list[dict[str, int]]:
+        """All buckets, in the order of the manifest."""
+        return [dict(zip(self.variables, bucket, strict=True)) for bucket in self._table.buckets]
+
+    def run(self, inputs: Mapping[str, Any]) -> Arrays:
+        """Serve one request.
+
+        A request whose batch is larger than any bucket, or cheaper in pieces, is cut along the batch.
+
+        Args:
+            inputs: Input name to array, of the element types that the model has.
+
+        Returns:
+            Output name to array at the size that the original model gives for these inputs.
+
+        Raises:
+            BundleError: The request does not fit the model, or no bucket contains it and the policy is ``error``.
+        """
+        return self._server.run(Request(*self._reader.read(inputs)))
+
+    def run_many(self, requests: Iterable[Mapping[str, Any]]) -> list[Arrays]:
+        """Serve many requests of any sizes in batches of least total cost; results are in the order of requests.
+
+        Raises:
+            BundleError: A request does not fit; nothing is run then.
+        """
+        read = [Request(*self._reader.read(inputs)) for inputs in requests]
+        return self._server.run_many(read, self._executor.get() if self._in_flight > 1 else None)
+
+    def submit(self, inputs: Mapping[str, Any]) -> Future[Arrays]:
+        """Serve one request in the background; the arrays must not be changed until it is done.
+
+        Raises:
+            BundleError: The model is closed.
+        """
+        return self._executor.get().submit(self.run, inputs)
+
+    def select(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Return the bucket that would serve the sizes; variables that are left out count as 1.
+
+        Raises:
+            BundleError: An unknown variable, a size below 1, or no bucket contains the sizes.
+        """
+        for name, size in sizes.items():
+            if name not in self.variables:
+                near = difflib.get_close_matches(name, self.variables, n=1, cutoff=0.0)
+                raise BundleError(
+                    f"there is no variable {name!r}",
+                    where=self.manifest.model,
+                    fix=f"Did you mean {near[0]!r}?" if near else "The model has none.",
+                )
+            if size < 1:
+                raise BundleError(f"{name} is {size}", where=self.manifest.model, fix="Sizes are at least 1.")
+        shape = tuple(int(sizes.get(name, 1)) for name in self.variables)
+        found = self._table.find(shape)
+        if found < 0:
+            raise self._oversize.error(shape)
+        return dict(zip(self.variables, self._table.buckets[found], strict=True))
+
+    def warm_up(self, sizes: Sequence[Mapping[str, int]] | None = None) -> None:
+        """Load engines and run each once on zeros, so that no request pays for it.
+
+        Args:
+            sizes: Whose buckets to warm up; all by default.
+
+        Raises:
+            BundleError: An artefact is missing or damaged, or no bucket contains a size.
+        """
+        chosen = self.buckets if sizes is None else [self.select(each) for each in sizes]
+        for bucket in chosen:
+            self._server.warm_up(self._table.buckets.index(tuple(bucket[name] for name in self.variables)))
+
+    def stats(self) -> Traffic:
+        """Return what was served so far; saved as ``.csv`` it is a data set for the next plan."""
+        return self._traffic.snapshot()
+
+    def close(self) -> None:
+        """Release all engines; requests that still run are finished first."""
+        self._executor.close()
+        self._engines.close()
+        self._oversize.close()
+
+    def __enter__(self) -> BucketedModel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _LazyExecutor:
+    """Threads that start when the first background request comes."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._lock = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = None
+        self._closed = False
+
+    def get(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._closed:
+                raise BundleError("the model is closed", fix="Load the bundle again.")
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(max(1, self._workers), thread_name_prefix="scaling-tasks")
+            return self._executor
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True)

@@ -1,0 +1,149 @@
+"""Checking what a caller passes, and reading the variables' values off it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.errors import BundleError
+from scaling_tasks.runtime.policies import Padding
+from scaling_tasks.shapes.signature import Signature, TensorSpec
+
+__all__ = ["Arrays", "RequestReader"]
+
+Arrays = dict[str, NDArray[Any]]
+
+
+# Every real size is larger.
+_UNKNOWN = -1
+
+
+class RequestReader:
+    """Knows the inputs of one model.
+
+    Args:
+        model: Name of the model, shown in messages.
+        signature: The inputs.
+        padding: The policy of each; masks may be left out of a request.
+        refuse_nan: Whether NaN in an input is an error; one row with NaN would otherwise go unnoticed until the answer.
+    """
+
+    def __init__(
+        self, model: str, signature: Signature, padding: Mapping[str, Padding], *, refuse_nan: bool = True
+    ) -> None:
+        self._model = model
+        self._signature = signature
+        self._variables = signature.variables
+        columns = {name: column for column, name in enumerate(self._variables)}
+        self._specs = [_Spec(tensor, columns) for tensor in signature.inputs]
+        self._names = {tensor.name for tensor in signature.inputs}
+        self._masks = {name for name, policy in padding.items() if policy.mask}
+        self._refuse_nan = refuse_nan
+
+    def read(self, inputs: Mapping[str, Any]) -> tuple[Arrays, tuple[int, ...]]:
+        """Return the inputs as arrays, masks added, and one value per variable.
+
+        Raises:
+            BundleError: Wrong names, ranks, element types or sizes, or NaN.
+        """
+        if not isinstance(inputs, Mapping):
+            raise BundleError(
+                f"a request is a mapping from input name to array, not {type(inputs).__name__}", where=self._model
+            )
+        if inputs.keys() != self._names:
+            self._check_names(inputs)
+        values = [_UNKNOWN] * len(self._variables)
+        arrays: Arrays = {}
+        for spec in self._specs:
+            if spec.name in inputs:
+                array = arrays[spec.name] = self._array(spec, inputs[spec.name])
+                for axis, column in spec.variable_axes:
+                    size = array.shape[axis]
+                    if size != values[column]:
+                        self._set(values, spec.name, axis, column, size)
+        if len(arrays) != len(self._specs):
+            self._add_masks(arrays, values)
+        return arrays, tuple(values)
+
+    def _array(self, spec: _Spec, value: Any) -> NDArray[Any]:
+        array = value if type(value) is np.ndarray else np.asarray(value)
+        if array.dtype != spec.dtype or array.ndim != spec.rank:
+            self._refuse_kind(spec, array)
+        for axis, size in spec.fixed_axes:
+            if array.shape[axis] != size:
+                raise BundleError(
+                    f"axis {axis} is {array.shape[axis]} long but the model fixes it to {size}",
+                    where=f"{self._model}: input {spec.name!r}",
+                    fix=f"Pass an array of shape {list(spec.dims)}.",
+                )
+        if self._refuse_nan and spec.floating and _has_nan(array):
+            raise BundleError("the array holds NaN", where=f"{self._model}: input {spec.name!r}", fix="Mend the input.")
+        return array
+
+    def _refuse_kind(self, spec: _Spec, array: NDArray[Any]) -> None:
+        where = f"{self._model}: input {spec.name!r}"
+        if array.ndim != spec.rank:
+            raise BundleError(
+                f"the array has {array.ndim} axes, not {spec.rank}",
+                where=where,
+                fix=f"Pass an array of shape {list(spec.dims)}.",
+            )
+        raise BundleError(
+            f"the array is of {array.dtype}, not {spec.dtype}",
+            where=where,
+            fix=f"Convert it: .astype({spec.dtype.name!r}).",
+        )
+
+    def _set(self, values: list[int], name: str, axis: int, column: int, size: int) -> None:
+        where = f"{self._model}: input {name!r}"
+        if size == 0:
+            raise BundleError(f"axis {axis} ({self._variables[column]}) is empty", where=where, fix="Leave it out.")
+        if values[column] != _UNKNOWN:
+            raise BundleError(
+                f"axis {axis} is {size} long but {self._variables[column]} is {values[column]} in another input",
+                where=where,
+                fix="Give all inputs of one request the same sizes.",
+            )
+        values[column] = size
+
+    def _check_names(self, inputs: Mapping[str, Any]) -> None:
+        for name in inputs:
+            if name not in self._names:
+                near = difflib.get_close_matches(str(name), self._names, n=1, cutoff=0.0)[0]
+                raise BundleError(f"there is no input {name!r}", where=self._model, fix=f"Did you mean {near!r}?")
+        missing = self._names - self._masks - inputs.keys()
+        if missing:
+            raise BundleError(f"the inputs {sorted(missing)} are missing", where=self._model, fix="Pass them too.")
+
+    def _add_masks(self, arrays: Arrays, values: list[int]) -> None:
+        named = dict(zip(self._variables, values, strict=True))
+        for spec in self._specs:
+            if spec.name not in arrays:
+                shape = spec.tensor.shape(named)
+                if _UNKNOWN in shape:
+                    raise BundleError(f"its size is unknown: {spec.name!r} must be passed", where=self._model)
+                arrays[spec.name] = np.ones(shape, spec.dtype)
+
+
+class _Spec:
+    """What is looked up per input, made once."""
+
+    def __init__(self, tensor: TensorSpec, columns: Mapping[str, int]) -> None:
+        self.tensor = tensor
+        self.name, self.dims, self.rank = tensor.name, tensor.dims, len(tensor.dims)
+        self.dtype = np.dtype(tensor.dtype)
+        self.floating = self.dtype.kind == "f"
+        self.fixed_axes = [(axis, dim) for axis, dim in enumerate(tensor.dims) if isinstance(dim, int)]
+        self.variable_axes = [(axis, columns[dim]) for axis, dim in enumerate(tensor.dims) if isinstance(dim, str)]
+
+
+def _has_nan(array: NDArray[Any]) -> bool:
+    if array.dtype.itemsize < 4:
+        return bool(np.isnan(array).any())
+    # A sum of squares is NaN exactly if an element is, and needs no array of flags.
+    flat = array.reshape(-1)
+    return bool(np.isnan(np.dot(flat, flat)))

@@ -1,0 +1,220 @@
+"""From requests to runs and back: which buckets, which rows, which crops."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.runtime.batching import Batch, Batcher
+from scaling_tasks.runtime.cropping import Cropper, Crops, cut, cut_rows
+from scaling_tasks.runtime.engines import EnginePool
+from scaling_tasks.runtime.oversize import OversizeServer
+from scaling_tasks.runtime.requests import Arrays
+from scaling_tasks.runtime.selection import BucketTable
+from scaling_tasks.runtime.traffic import TrafficRecorder
+
+__all__ = ["Request", "Server"]
+
+# Beyond this many distinct shapes the memory of routes starts again.
+_MOST_ROUTES = 1 << 14
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked request.
+
+    Attributes:
+        arrays: All inputs.
+        shape: One value per variable.
+    """
+
+    arrays: Arrays
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Route:
+    """How requests of one shape are served.
+
+    Attributes:
+        buckets: The bucket of each piece along the batch; empty where no bucket contains the shape.
+        rows: First row and end of each piece.
+        crops: What to keep of the outputs.
+    """
+
+    buckets: tuple[int, ...]
+    rows: tuple[tuple[int, int], ...]
+    crops: Crops
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a request, an item of a batch."""
+
+    request: int
+    first: int
+    count: int
+
+
+class Server:
+    """Serves checked requests; see ``BucketedModel`` for the meaning of the parts."""
+
+    def __init__(
+        self,
+        engines: EnginePool,
+        table: BucketTable,
+        batcher: Batcher | None,
+        batch_column: int | None,
+        cropper: Cropper,
+        traffic: TrafficRecorder,
+        oversize: OversizeServer,
+    ) -> None:
+        self._engines, self._table, self._batcher, self._column = engines, table, batcher, batch_column
+        self._cropper, self._traffic, self._oversize = cropper, traffic, oversize
+        self._routes: dict[tuple[int, ...], _Route] = {}
+
+    def run(self, request: Request) -> Arrays:
+        """Serve one request."""
+        if not self._route(request.shape).buckets:
+            return self._run_oversize(request)
+        self._traffic.request(request.shape)
+        return self._serve(request)
+
+    def _serve(self, request: Request) -> Arrays:
+        route = self._route(request.shape)
+        if not route.buckets:
+            raise self._oversize.error(request.shape)
+        if len(route.buckets) == 1:
+            bucket = route.buckets[0]
+            self._traffic.run(bucket)
+            outputs = self._engines.run(bucket, {name: (array,) for name, array in request.arrays.items()})
+            return cut(outputs, route.crops)
+        self._traffic.oversize("batch")
+        results = []
+        for bucket, (first, end) in zip(route.buckets, route.rows, strict=True):
+            self._traffic.run(bucket)
+            parts = {name: (array[first:end],) for name, array in request.arrays.items()}
+            results.append(cut_rows(self._engines.run(bucket, parts), route.crops, 0, end - first))
+        return _joined(results)
+
+    def run_many(self, requests: Sequence[Request], executor: Executor | None) -> list[Arrays]:
+        """Serve many requests at least cost; batches run on ``executor`` where there is one."""
+        if self._batcher is None:
+            return self._map(self.run, requests, executor)
+        inside = [i for i, request in enumerate(requests) if self._route(request.shape).buckets]
+        results: dict[int, Arrays] = {}
+        for i in range(len(requests)):
+            if not self._route(requests[i].shape).buckets:
+                results[i] = self._run_oversize(requests[i])
+        rows = [_Rows(i, row, 1) for i in inside for row in range(requests[i].shape[self._batch])]
+        batches = self._batcher.partition([self._size(requests[item.request].shape) for item in rows])
+        for i in inside:
+            self._traffic.request(requests[i].shape)
+
+        def serve(batch: Batch) -> list[tuple[_Rows, Arrays]]:
+            return self._run_batch(batch.bucket, _merged([rows[item] for item in sorted(batch.items)]), requests)
+
+        gathered: dict[int, list[tuple[int, Arrays]]] = defaultdict(list)
+        for served in self._map(serve, batches, executor):
+            for item, outputs in served:
+                gathered[item.request].append((item.first, outputs))
+        for i, parts in gathered.items():
+            results[i] = _joined([outputs for _, outputs in sorted(parts, key=lambda part: part[0])])
+        return [results[i] for i in range(len(requests))]
+
+    def warm_up(self, bucket: int) -> None:
+        """Load the bucket's engine and run it on zeros."""
+        self._engines.load(bucket)
+        self._engines.run(bucket, {name: (array,) for name, array in self._engines.zeros(bucket).items()})
+
+    @property
+    def _batch(self) -> int:
+        return -1 if self._column is None else self._column
+
+    def _size(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return a shape without its batch."""
+        return (*shape[: self._batch], *shape[self._batch + 1 :])
+
+    def _route(self, shape: tuple[int, ...]) -> _Route:
+        return self._routes.get(shape) or self._plan(shape)
+
+    def _plan(self, shape: tuple[int, ...]) -> _Route:
+        """Choose the buckets for a shape, and remember them."""
+        batches = self._pieces(shape)
+        ends = np.cumsum([len(batch.items) for batch in batches]).tolist()
+        rows = tuple((end - len(batch.items), end) for batch, end in zip(batches, ends, strict=True))
+        route = _Route(tuple(batch.bucket for batch in batches), rows, self._cropper.crops(shape))
+        if len(self._routes) >= _MOST_ROUTES:
+            self._routes.clear()
+        self._routes[shape] = route
+        return route
+
+    def _pieces(self, shape: tuple[int, ...]) -> list[Batch]:
+        if self._batcher is None:
+            found = self._table.find(shape)
+            return [] if found < 0 else [Batch(found, (0,))]
+        size = self._size(shape)
+        if self._batcher.find(1, size) < 0:
+            return []
+        return self._batcher.partition([size] * shape[self._batch])
+
+    def _run_batch(
+        self, bucket: int, items: Sequence[_Rows], requests: Sequence[Request]
+    ) -> list[tuple[_Rows, Arrays]]:
+        names = requests[0].arrays
+        parts = {
+            name: [requests[item.request].arrays[name][item.first : item.first + item.count] for item in items]
+            for name in names
+        }
+        self._traffic.run(bucket)
+        outputs = self._engines.run(bucket, parts)
+        served, row = [], 0
+        for item in items:
+            crops = self._route(requests[item.request].shape).crops
+            served.append((item, cut_rows(outputs, crops, row, item.count)))
+            row += item.count
+        return served
+
+    def _run_oversize(self, request: Request) -> Arrays:
+        policy = self._oversize.policy
+        self._traffic.oversize(policy)
+        self._traffic.request(request.shape, served=policy == "split")
+        if policy == "fallback":
+            return self._oversize.run(request.arrays)
+        if policy == "split":
+            pieces, axes = self._oversize.pieces(request.arrays, request.shape)
+            return _joined([self._serve(Request(arrays, shape)) for arrays, shape in pieces], axes)
+        raise self._oversize.error(request.shape)
+
+    @staticmethod
+    def _map(function: Any, items: Sequence[Any], executor: Executor | None) -> list[Any]:
+        return list(map(function, items) if executor is None else executor.map(function, items))
+
+
+def _merged(items: Sequence[_Rows]) -> list[_Rows]:
+    """Put neighbouring rows of one request together: one copy, one crop."""
+    merged: list[_Rows] = []
+    for item in items:
+        last = merged[-1] if merged else None
+        if last and last.request == item.request and last.first + last.count == item.first:
+            merged[-1] = _Rows(last.request, last.first, last.count + item.count)
+        else:
+            merged.append(item)
+    return merged
+
+
+def _joined(results: Sequence[Arrays], axes: dict[str, int] | None = None) -> Arrays:
+    """Join results along the batch, or along the given axes."""
+    if len(results) == 1:
+        return results[0]
+    return {name: _concatenate([part[name] for part in results], (axes or {}).get(name, 0)) for name in results[0]}
+
+
+def _concatenate(parts: Sequence[NDArray[Any]], axis: int) -> NDArray[Any]:
+    return np.concatenate(parts, axis=axis)

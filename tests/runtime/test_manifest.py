@@ -1,0 +1,111 @@
+"""The manifest's JSON, and what is refused when it is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scaling_tasks.compilers.contract import Unit
+from scaling_tasks.errors import BundleError
+from scaling_tasks.onnx_model.reading import ModelSignature
+from scaling_tasks.onnx_model.relations import Relations
+from scaling_tasks.runtime.engines import EnginePool
+from scaling_tasks.runtime.layout import batch_variable
+from scaling_tasks.runtime.manifest import ArtefactFile, Fallback, Manifest, make_manifest
+from scaling_tasks.runtime.model import BucketedModel
+from scaling_tasks.runtime.policies import Padding
+from scaling_tasks.shapes.expressions import Expression
+from scaling_tasks.shapes.signature import Signature, TensorSpec
+
+FILES = [ArtefactFile("m.xml", "ab"), ArtefactFile("m.bin", "cd")]
+
+
+def manifest_of(
+    axes: tuple[Expression, ...] = ("batch", "length", 8),
+    dims: tuple[int | str, ...] = ("batch", "length"),
+    **more: object,
+) -> Manifest:
+    inputs = Signature((TensorSpec("ids", dims, "int64"), TensorSpec("attention_mask", dims, "int64")))
+    outputs = (TensorSpec("y", tuple(f"y_{axis}" for axis in range(len(axes))), "float32"),)
+    unit = Unit("a", "m_a", ("length", "batch"), ((16, 2), (32, 2)))
+    signature = ModelSignature(inputs, outputs)
+    return make_manifest(
+        "m",
+        "fake",
+        {"device": "cpu"},
+        signature,
+        Relations({"y": axes}),
+        [(unit, FILES)],
+        {(2, 16): 1.5},
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def test_json_round_trip_keeps_everything() -> None:
+    manifest = manifest_of(
+        padding={"ids": Padding("constant", value=3, side="start")},
+        oversize="fallback",
+        fallback=Fallback("fake", FILES[0], {"device": "cpu"}),
+    )
+    again = Manifest.from_json(manifest.to_json())
+    assert again == manifest
+    assert again.to_json() == manifest.to_json()
+
+
+def test_buckets_are_in_the_order_of_the_signature_and_costed() -> None:
+    (artefact,) = manifest_of().artefacts
+    assert artefact.buckets == ((2, 16), (2, 32))
+    assert artefact.costs == (1.5, 64.0)
+
+
+def test_wrong_policies_are_refused() -> None:
+    with pytest.raises(BundleError, match="no input 'idz' to pad"):
+        manifest_of(padding={"idz": Padding()})
+    with pytest.raises(BundleError, match="dynamic model is not in the bundle"):
+        manifest_of(oversize="fallback")
+    with pytest.raises(BundleError, match="'mirror' is no way to pad"):
+        Padding("mirror")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("axes", "dims", "batch"),
+    [
+        (("batch", "length"), ("batch", "length"), "batch"),
+        ((("*", "batch", "length"),), ("batch", "length"), None),
+        (("batch", "batch"), ("batch", "length"), None),
+        ((7, "length"), ("batch", "length"), None),
+        (("length",), (1, "length"), None),
+    ],
+)
+def test_what_counts_as_the_batch(axes: tuple[Expression, ...], dims: tuple[int | str, ...], batch: str | None) -> None:
+    manifest = manifest_of()
+    inputs = Signature((TensorSpec("ids", dims, "int64"),))
+    changed = Manifest("m", "b", {}, ModelSignature(inputs, ()), Relations({"y": axes}), manifest.artefacts, {})
+    assert batch_variable(changed) == batch
+
+
+class _Masked:
+    """Counts the real positions of every row."""
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        assert inputs["ids"].shape == inputs["attention_mask"].shape
+        real = inputs["attention_mask"].sum(axis=1, keepdims=True)[..., None]
+        return {"y": (np.zeros((*inputs["ids"].shape, 8)) + real).astype(np.float32)}
+
+    def close(self) -> None: ...
+
+
+def test_a_mask_is_made_where_it_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EnginePool, "_load", lambda pool, position: _Masked())
+    model = BucketedModel(tmp_path, manifest_of(), lambda path, options: _Masked())
+    ids = np.full((1, 11), 5, np.int64)
+    (row,) = model.run({"ids": ids})["y"]
+    assert row.shape == (11, 8)
+    assert (row == 11).all()
+    given = {"ids": ids, "attention_mask": np.array([[1] * 4 + [0] * 7])}
+    assert (model.run(given)["y"] == 4).all()
+    mixed = model.run_many([{"ids": ids}, {"ids": ids[:, :3]}])
+    assert [result["y"].shape for result in mixed] == [(1, 11, 8), (1, 3, 8)]
+    assert (mixed[1]["y"] == 3).all()
