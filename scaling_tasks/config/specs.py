@@ -126,11 +126,25 @@ class ShapeBucketSpec(_Spec, frozen=True):
 
 
 class CompileSpec(_Spec, frozen=True):
-    """Which compiler makes the artefacts, and how."""
+    """Which compiler makes the artefacts, and how.
+
+    Attributes:
+        backend: Name of the backend.
+        device: What ``lite`` compiles for.
+        soc_version: Ascend chip.
+        optional: Whether a plain ``doit`` leaves the target out where its toolchain is missing.
+        threads: Threads of one compiler; by default as many as it likes.
+        memory: Bytes that one compiler may use; without limit by default.
+        timeout: Seconds that one unit may take.
+        options: The backend's own options.
+    """
 
     backend: str = "lite"
     device: Literal["ascend", "cpu"] = "ascend"
     soc_version: str = "Ascend310P3"
+    optional: bool = False
+    threads: Positive | None = None
+    memory: Positive | None = None
     timeout: Annotated[float, Meta(gt=0)] = 3600
     options: dict[str, Any] = {}
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from doit.task import DelayedLoader, Task
 
-from scaling_tasks.doit_plugin.tasks import BEFORE_PLAN, PER_UNIT, WHOLE, TaskDict, stage_task
+from scaling_tasks.doit_plugin.optional import missing_toolchain
+from scaling_tasks.doit_plugin.tasks import BEFORE_PLAN, PER_UNIT, WHOLE, TaskDict, left_out_task, stage_task
 from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import read_units_if_there
 
@@ -167,6 +168,10 @@ class _TargetStage:
     def units(self) -> Iterator[TaskDict]:
         """Yield one task per unit of the plan, none where there is no plan yet."""
         yield {"name": None, "doc": _doc(self.stage, self.target)}
+        if reason := missing_toolchain(self.target):
+            if self.stage == "compile":
+                yield {"name": "toolchain", **left_out_task(self.target, reason)}
+            return
         names = _unit_names(self.target)
         for name in names:
             doc = f"{self.target.name} {name}: {_DOCS[self.stage]}"
@@ -181,6 +186,8 @@ class _TargetStage:
     def whole(self) -> TaskDict:
         """Return the task that concerns all units of the target."""
         doc = _doc(self.stage, self.target)
+        if missing_toolchain(self.target):
+            return {"doc": doc, "actions": None}
         return {"doc": doc, **WHOLE[self.stage](self.target, _unit_names(self.target))}
 
 

@@ -9,6 +9,8 @@ from typing import Any
 from doit.exceptions import BaseFail, UnmetDependency
 from doit.reporter import ConsoleReporter
 
+from scaling_tasks.doit_plugin.optional import note_selection
+
 __all__ = ["ScalingReporter"]
 
 
@@ -28,6 +30,7 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
     def initialize(self, tasks: dict[str, Any], selected_tasks: list[str]) -> None:
         """Keep doit's live table of tasks; delayed ones join it as they are created."""
         self.tasks = tasks
+        note_selection(selected_tasks, tasks)
         # Continuous integration stops a job with SIGTERM; as an interrupt it lets doit close and compilers be stopped.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -73,6 +76,9 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
         if rows:
             self._line("")
             self._line(table(rows))
+        for row in rows:
+            if "left out" in row:
+                self._line(f"left out: {row['target']}: {row['left out']}")
         ours = [each for each in self.failures if _is_ours(each["task"])]
         self.failures = [each for each in self.failures if not _is_ours(each["task"])]
         super().complete_run()
@@ -91,7 +97,9 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
             row = rows.setdefault(task.meta["target"], {"target": task.meta["target"], "units": {}})
             stage = task.meta["stage"]
             row.setdefault("outcomes", {}).setdefault(stage, outcome)
-            if stage == "compile":
+            if outcome == "left out":
+                row["left out"] = task.values["reason"]
+            elif stage == "compile":
                 row["units"][task.meta["unit"]] = outcome
             elif stage == "verify":
                 row["difference"] = max(row.get("difference", 0.0), task.values.get("absolute", 0.0))
@@ -112,6 +120,8 @@ def _result(task: Any) -> str:
     values = task.values
     if values.get("outcome") == "compiled":
         return f"  compiled in {values['seconds']:.1f} s"
+    if values.get("outcome") == "left out":
+        return f"  left out: {values['reason']}"
     if values.get("outcome") == "restored":
         return f"  from the store (compiling took {values['seconds']:.1f} s)"
     if "padding_ratio" in values:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scaling_tasks.doit_plugin.actions import clean_unit, run_stage
+from scaling_tasks.doit_plugin.optional import leave_out
 from scaling_tasks.doit_plugin.uptodate import DatasetUnchanged, KeyUnchanged
 from scaling_tasks.pipeline.target import Target
 
-__all__ = ["BEFORE_PLAN", "PER_UNIT", "WHOLE", "TaskDict", "stage_task"]
+__all__ = ["BEFORE_PLAN", "PER_UNIT", "WHOLE", "TaskDict", "left_out_task", "stage_task"]
 
 TaskDict = dict[str, Any]
 
@@ -24,6 +25,15 @@ def stage_task(stage: str, target: Target, unit: str | None = None, **more: Any)
         "clean": True,
         "meta": {"stage": stage, "target": target.name, "unit": unit},
         **more,
+    }
+
+
+def left_out_task(target: Target, reason: str) -> TaskDict:
+    """Return the task that stands for all units of a target whose toolchain is missing."""
+    return {
+        "actions": [(leave_out, [target, reason])],
+        "verbosity": 1,
+        "meta": {"stage": "compile", "target": target.name, "unit": None},
     }
 
 

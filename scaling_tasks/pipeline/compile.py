@@ -56,7 +56,9 @@ def _compile(target: Target, document: UnitsDocument, unit: str, components: dic
     parent.mkdir(parents=True, exist_ok=True)
     workdir = Path(tempfile.mkdtemp(dir=parent, prefix=f"{target.name}-{unit}-"))
     try:
-        result = run_job(job, workdir, log=target.log(unit), timeout=target.options["timeout"])
+        options = target.options
+        limits = {"timeout": options["timeout"], "memory": options["memory"], "threads": options["threads"]}
+        result = run_job(job, workdir, log=target.log(unit), **limits)
         files = {path.name: path for path in result.artefact.files}
         details = {"seconds": round(result.seconds, 3), "peak_memory_bytes": result.peak_memory_bytes}
         return store.put(components, files, details)
