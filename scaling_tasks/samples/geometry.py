@@ -93,7 +93,7 @@ def _mindocr(spec: Mindocr, sides: Sides, fixed: Fixed, scaling: AutoScalingSpec
         # neither to the next multiple stands in for it. Whoever pays for padding must count what the network gets.
         least = 1 if scaling.strategy in ("mean_std", "max_min") else scaling.interval
         return limit_side(sides, scaling.limit_side_len, scaling.interval, least)
-    result = sides.copy()
+    result: Sides = sides.copy()
     if height is not None:
         result[:, 0] = height
         result[:, 1] = width if width is not None else sides[:, 1] * height / sides[:, 0]

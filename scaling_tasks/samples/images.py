@@ -45,17 +45,31 @@ def scan_images(root: str, cache_path: Path, progress: Progress | None) -> list[
     Raises:
         DatasetError: A directory cannot be listed.
     """
-    started = time.time_ns()
     known = {block.path: block for block in cached_images(cache_path) or ()}
-    settled, pending = _compare(walk(root), known)
     journal = Journal(cache_path)
     journal.load()
+    blocks, young = _scan_once(root, known, journal, progress)
+    if young:
+        # Waiting out the tick settles what was written just now, so that the next run has nothing to do.
+        time.sleep(_TICK / 1e9)
+        blocks, _ = _scan_once(root, {block.path: block for block in blocks}, journal, progress)
+    return blocks
+
+
+def _scan_once(
+    root: str, known: dict[str, Block], journal: Journal, progress: Progress | None
+) -> tuple[list[Block], bool]:
+    """Return one block per directory, and whether some file is so young that waiting a moment would help."""
+    started = time.time_ns()
+    settled, pending = _compare(walk(root), known)
     reader = Reader(root, journal, progress, total=sum(len(folder.names) for folder in pending))
     try:
         fresh = [_renew(folder, known.get(folder.path), reader, journal, started) for folder in pending]
     finally:
         reader.close()
-    return sorted([*settled, *fresh], key=lambda block: block.path.split("/") if block.path else [])
+    blocks = [*settled, *(block for block, _ in fresh)]
+    blocks.sort(key=lambda block: block.path.split("/") if block.path else [])
+    return blocks, any(young for _, young in fresh)
 
 
 def write_images(cache_path: Path, blocks: list[Block], facts: dict[str, int]) -> None:
@@ -85,13 +99,16 @@ def _compare(folders: Iterator[Folder], known: dict[str, Block]) -> tuple[list[B
     return settled, pending
 
 
-def _renew(folder: Folder, old: Block | None, reader: Reader, journal: Journal, started: int) -> Block:
+def _renew(folder: Folder, old: Block | None, reader: Reader, journal: Journal, started: int) -> tuple[Block, bool]:
     known = {**(old.entries() if old else {}), **journal.entries(folder.path)}
     heights, widths = reader.measure(folder, known)
     now = time.time_ns()
+    young = False
     for place, when in enumerate(folder.times):
         tick = _TICK if when % 1_000_000_000 else _COARSE_TICK
+        recent = started - tick < when <= now + _TICK
         unreadable = not heights[place] and widths[place] == Fault.UNREADABLE and folder.sizes[place] >= 0
-        if started - tick < when <= now + tick or unreadable:
+        if recent or unreadable:
             folder.times[place] = UNTRUSTED
-    return Block.of(folder, heights, widths)
+            young = young or (recent and tick == _TICK)
+    return Block.of(folder, heights, widths), young

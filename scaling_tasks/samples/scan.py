@@ -109,6 +109,8 @@ def _scan_file(dataset: DatasetSpec, cache_path: Path, kind: str) -> Measurement
     from scaling_tasks.samples.stored import load_measurements, store_measurements
 
     path = Path(dataset.path)
+    if _is_young(path):
+        time.sleep(_TICK / 1e9)  # what is written after this cannot have the same modification time
     state = _file_state(path)
     stored = load_measurements(cache_path)
     if stored and stored[0]["kind"] == kind and stored[0]["content"] == digest_file(path):
@@ -136,10 +138,12 @@ def _facts(found: Measurements) -> dict[str, Any]:
 
 
 def _file_state(path: Path) -> list[int]:
-    """Return size and modification time; a time so recent that it could still repeat is not given."""
     status = path.stat()
-    recent = abs(time.time_ns() - status.st_mtime_ns) < _TICK
-    return [status.st_size, -1 if recent else status.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _is_young(path: Path) -> bool:
+    return abs(time.time_ns() - path.stat().st_mtime_ns) < _TICK
 
 
 def _check(found: Measurements, dataset: DatasetSpec) -> None:
