@@ -11,6 +11,7 @@ __all__ = [
     "ModelError",
     "PlanError",
     "ScalingTasksError",
+    "VerificationFailed",
 ]
 
 
@@ -68,3 +69,7 @@ class CacheError(ScalingTasksError):
 
 class BundleError(ScalingTasksError):
     """A bundle cannot be loaded, or a request does not fit it."""
+
+
+class VerificationFailed(ScalingTasksError):  # noqa: N818 - what happened, not what is wrong with the input
+    """A compiled model answers differently from the original."""

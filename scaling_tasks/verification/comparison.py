@@ -1,0 +1,105 @@
+"""How far apart two answers of one model are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.compilers.contract import Tolerance
+
+__all__ = ["Difference", "compare", "compare_outputs", "worst"]
+
+# JSON has no infinity: what cannot be compared is as far apart as a number can say.
+INCOMPARABLE = 1e300
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference of one output from its reference.
+
+    Attributes:
+        output: Name of the output.
+        absolute: Largest ``|a - b|``.
+        relative: ``absolute`` over the largest ``|b|``: element by element it would say nothing of numbers near zero.
+        agreement: Share of positions whose largest entry along the last axis is the same; None where that axis does
+            not hold classes.
+        excess: Largest ``|a - b| - (absolute + relative·|b|)`` under the tolerance; at most 0 where all is well.
+        problem: Why the two cannot be compared; empty where they can.
+    """
+
+    output: str
+    absolute: float
+    relative: float
+    agreement: float | None
+    excess: float
+    problem: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every element is within the tolerance."""
+        return self.excess <= 0
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return plain values; three digits, so that the last bits of a parallel sum do not change a document."""
+        rounded = {key: float(f"{value:.3g}") for key, value in vars(self).items() if isinstance(value, float)}
+        return {**vars(self), **rounded, "passed": self.passed}
+
+
+def compare_outputs(
+    found: Mapping[str, NDArray[Any]],
+    reference: Mapping[str, NDArray[Any]],
+    tolerance: Tolerance,
+    *,
+    classes: Mapping[str, bool] | None = None,
+) -> list[Difference]:
+    """Compare every output of ``reference``.
+
+    Args:
+        found: What the compiled model gave.
+        reference: What the original gave.
+        tolerance: Largest accepted difference.
+        classes: Per output whether its last axis holds classes; by default it does where it is longer than 1.
+    """
+    return [
+        compare(name, found.get(name), array, tolerance, classes=(classes or {}).get(name, True))
+        for name, array in reference.items()
+    ]
+
+
+def compare(
+    name: str, found: NDArray[Any] | None, reference: NDArray[Any], tolerance: Tolerance, *, classes: bool = True
+) -> Difference:
+    """Compare one output; NaN equals NaN, and infinities equal themselves."""
+    if found is None:
+        return _incomparable(name, "the output is missing")
+    if found.shape != reference.shape:
+        return _incomparable(name, f"the shape is {list(found.shape)}, not {list(reference.shape)}")
+    if reference.size == 0:
+        return Difference(name, 0.0, 0.0, None, 0.0)
+    left, right = found.astype(np.float64), reference.astype(np.float64)
+    same = (left == right) | (np.isnan(left) & np.isnan(right))
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap = np.where(same, 0.0, np.abs(left - right))
+        excess = np.where(same, -tolerance.absolute, gap - tolerance.absolute - tolerance.relative * np.abs(right))
+    if not np.isfinite(gap).all():
+        return _incomparable(name, "one of the two is not finite where the other is")
+    scale = float(np.abs(right[np.isfinite(right)]).max(initial=0.0))
+    absolute = float(gap.max())
+    relative = absolute / scale if scale else (INCOMPARABLE if absolute else 0.0)
+    agreement = None
+    if classes and reference.ndim and reference.shape[-1] > 1:
+        agreement = float((left.argmax(axis=-1) == right.argmax(axis=-1)).mean())
+    return Difference(name, absolute, relative, agreement, float(excess.max()))
+
+
+def worst(differences: list[Difference]) -> Difference:
+    """Return the difference that is furthest beyond the tolerance, or nearest to it."""
+    return max(differences, key=lambda difference: (difference.excess, difference.absolute))
+
+
+def _incomparable(name: str, problem: str) -> Difference:
+    return Difference(name, INCOMPARABLE, INCOMPARABLE, None, INCOMPARABLE, problem)

@@ -1,0 +1,136 @@
+"""The exact error of real artefacts, and the comparison it rests on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from scaling_tasks.compilers.contract import CompileJob, Tolerance
+from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.errors import CompileError, VerificationFailed
+from scaling_tasks.onnx_model.reading import ModelSignature, read_signature
+from scaling_tasks.verification.comparison import INCOMPARABLE, compare, compare_outputs
+from scaling_tasks.verification.numerics import VerificationResult, verify_artefact
+
+TIGHT = Tolerance(1e-5, 1e-4)
+
+
+def linear_model(path: Path, scale: float = 1.0) -> Path:
+    weight = (np.arange(12, dtype=np.float32).reshape(4, 3) - 5) * scale
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["z"]),
+        helper.make_node("Softmax", ["z"], ["y"], axis=-1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return path
+
+
+def compile_one(path: Path, backend: str, bucket: tuple[int, ...], workdir: Path) -> tuple[ModelSignature, Path]:
+    signature = read_signature(path)
+    engine = get_backend(backend)
+    (unit,) = engine.units(path.stem, signature.inputs, [bucket], {})
+    workdir.mkdir()
+    artefact = engine.compile(CompileJob(path, signature.inputs, unit, {}), workdir)
+    return signature, artefact.files[0]
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_a_faithful_artefact_passes(tmp_path: Path, backend: str) -> None:
+    path = linear_model(tmp_path / "m.onnx")
+    signature, artefact = compile_one(path, backend, (5,), tmp_path / "work")
+    result = verify_artefact(path, signature, backend, artefact, {}, [{"n": 5}], TIGHT, rounds=2)
+    assert result.passed
+    assert result.failure() is None
+    assert result.absolute < 1e-5
+    assert result.buckets[0].worst.agreement == 1.0
+    payload = json.loads(result.to_json())
+    assert payload["format"] == "scaling-tasks/verification/1"
+    assert payload["buckets"][0]["sizes"] == {"n": 5}
+    again = verify_artefact(path, signature, backend, artefact, {}, [{"n": 5}], TIGHT, rounds=2)
+    assert again.to_json() == result.to_json()
+
+
+def test_an_artefact_of_other_weights_fails_and_says_where(tmp_path: Path) -> None:
+    other = linear_model(tmp_path / "other.onnx", scale=1.01)
+    signature, artefact = compile_one(other, "openvino", (5,), tmp_path / "work")
+    path = linear_model(tmp_path / "m.onnx")
+    result = verify_artefact(path, signature, "openvino", artefact, {}, [{"n": 5}], TIGHT)
+    assert not result.passed
+    failure = result.failure()
+    assert isinstance(failure, VerificationFailed)
+    assert "output 'y' differs from the original model at {'n': 5}" in str(failure)
+    assert artefact.name in str(failure)
+
+
+def test_an_artefact_that_is_none_is_a_compile_error(tmp_path: Path) -> None:
+    path = linear_model(tmp_path / "m.onnx")
+    (tmp_path / "broken.xml").write_text("<net>")
+    with pytest.raises(CompileError):
+        verify_artefact(path, read_signature(path), "openvino", tmp_path / "broken.xml", {}, [{"n": 5}], TIGHT)
+
+
+def test_a_recogniser_bucket_on_openvino(ocr_models: Path, tmp_path: Path) -> None:
+    path = ocr_models / "ch_ppocr_mobile_v2.0_cls_infer.onnx"
+    backend = get_backend("openvino")
+    signature = read_signature(path, {"x": [-1, 3, 48, 192]})
+    (unit,) = backend.units("cls", signature.inputs, [(2,)], {})
+    artefact = backend.compile(CompileJob(path, signature.inputs, unit, {}), tmp_path)
+    result = verify_artefact(path, signature, "openvino", artefact.files[0], {}, [{"N": 2}], backend.tolerance)
+    assert result.passed
+    assert 0 < result.absolute < 1e-4
+
+
+def arrays(*values: float) -> Any:
+    return np.array(values, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("found", "reference", "passed"),
+    [
+        (arrays(1, 2), arrays(1, 2), True),
+        (arrays(1, 2.0001), arrays(1, 2), True),
+        (arrays(1, 2.01), arrays(1, 2), False),
+        (arrays(np.nan, 2), arrays(np.nan, 2), True),
+        (arrays(np.nan, 2), arrays(1, 2), False),
+        (arrays(np.inf, 2), arrays(np.inf, 2), True),
+        (arrays(np.inf, 2), arrays(-np.inf, 2), False),
+        (arrays(1, 2, 3), arrays(1, 2), False),
+        (None, arrays(1), False),
+    ],
+)
+def test_what_counts_as_equal(found: Any, reference: Any, passed: bool) -> None:
+    difference = compare("y", found, reference, Tolerance(1e-5, 1e-4))
+    assert difference.passed is passed
+    assert json.loads(json.dumps(difference.to_payload(), allow_nan=False))["passed"] is passed
+
+
+def test_what_cannot_be_compared_says_why() -> None:
+    assert "shape is [3], not [2]" in compare("y", arrays(1, 2, 3), arrays(1, 2), TIGHT).problem
+    result = VerificationResult("m.xml", "b", TIGHT, ())
+    assert result.passed
+    (missing,) = compare_outputs({}, {"y": arrays(1)}, TIGHT)
+    assert (missing.problem, missing.absolute) == ("the output is missing", INCOMPARABLE)
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20), st.floats(0, 10, width=32))
+def test_the_excess_is_what_allclose_decides(values: list[float], shift: float) -> None:
+    reference = np.array(values, dtype=np.float64)
+    found = reference + shift
+    difference = compare("y", found, reference, Tolerance(0.5, 1e-3))
+    assert difference.passed == bool((np.abs(found - reference) <= 0.5 + 1e-3 * np.abs(reference)).all())
+    assert difference.absolute == np.abs(found - reference).max()
