@@ -1,7 +1,8 @@
-"""Spelling out ONNX operators whose attributes MindSpore Lite's importer ignores.
+"""Spelling out what MindSpore Lite's ONNX importer ignores or takes for granted.
 
-Its HardSigmoid is always ``clip(x / 6 + 1/2, 0, 1)``, whatever ``alpha`` and ``beta`` say (2.0.0: an error of 0.05 to
-0.2 in the probabilities of PP-OCR's direction classifier, without any warning).
+* Its HardSigmoid is always ``clip(x / 6 + 1/2, 0, 1)``, whatever ``alpha`` and ``beta`` say (2.0.0: an error of 0.05
+  to 0.2 in the probabilities of PP-OCR's direction classifier, without any warning).
+* It refuses a convolution that leaves out ``kernel_shape``, ``strides`` or ``dilations``, which ONNX allows.
 """
 
 from __future__ import annotations
@@ -23,14 +24,22 @@ _CLIP_TAKES_INPUTS = 11  # Before this opset its bounds are attributes.
 
 
 def rewrite_for_lite(source: Path, directory: Path) -> Path:
-    """Return a model that MindSpore Lite imports as it is meant: ``source`` itself, or a copy in ``directory``."""
-    if source.suffix != ".onnx" or b"HardSigmoid" not in source.read_bytes():
+    """Return a model that MindSpore Lite imports as it is meant: ``source`` itself, or a copy in ``directory``.
+
+    Raises:
+        ModelError: The model names external data outside its directory.
+    """
+    if source.suffix != ".onnx":
         return source
     import onnx
 
-    model = onnx.load(str(source), load_external_data=False)
-    nodes = [new for node in model.graph.node for new in _replacement(model, node)]
-    if len(nodes) == len(model.graph.node):
+    try:
+        model = onnx.load(str(source), load_external_data=False)
+    except Exception:  # The converter says better what is wrong with it.
+        return source
+    completed = [_complete_convolution(model, node) for node in model.graph.node]
+    nodes = [new for node in model.graph.node for new in _replace_hard_sigmoid(model, node)]
+    if not any(completed) and len(nodes) == len(model.graph.node):
         return source
     del model.graph.node[:]
     model.graph.node.extend(nodes)
@@ -40,7 +49,22 @@ def rewrite_for_lite(source: Path, directory: Path) -> Path:
     return target
 
 
-def _replacement(model: onnx.ModelProto, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+def _complete_convolution(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:
+    """Add the attributes a convolution leaves out; return whether it left out any."""
+    from onnx import helper
+
+    if node.op_type not in ("Conv", "ConvTranspose"):
+        return False
+    given = {attribute.name for attribute in node.attribute}
+    shapes = (list(tensor.dims) for tensor in model.graph.initializer if tensor.name == node.input[1])
+    kernel = next(shapes, [])[2:]
+    defaults = {"kernel_shape": kernel, "strides": [1] * len(kernel), "dilations": [1] * len(kernel)}
+    missing = {name: value for name, value in defaults.items() if name not in given and kernel}
+    node.attribute.extend(helper.make_attribute(name, value) for name, value in missing.items())
+    return bool(missing)
+
+
+def _replace_hard_sigmoid(model: onnx.ModelProto, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     if node.op_type != "HardSigmoid":
         return [node]
     given = {attribute.name: attribute.f for attribute in node.attribute}

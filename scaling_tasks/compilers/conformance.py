@@ -1,0 +1,201 @@
+"""Tests that every backend must pass; a backend's own test suite inherits them.
+
+A package that brings a backend writes, in a test module that pytest collects::
+
+    from scaling_tasks.compilers.conformance import CompilerConformance
+
+    class TestMine(CompilerConformance):
+        backend_name = "mine"
+        options = {"device": "cpu", "options": {}}
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from scaling_tasks.compilers.conformance_models import (
+    ConformanceCase,
+    image_case,
+    shared_variable_case,
+    transformer_case,
+)
+from scaling_tasks.compilers.contract import Backend, CompileJob, Unit
+from scaling_tasks.compilers.isolation import CompileResult, run_job
+from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.errors import CompileError
+from scaling_tasks.files import digest_file
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Arrays = dict[str, NDArray[Any]]
+
+__all__ = ["CompilerConformance"]
+
+
+class CompilerConformance:
+    """Base class of a backend's tests.
+
+    Attributes:
+        backend_name: The name it is registered under.
+        options: The target's ``compile`` section without ``backend``.
+        unequal_bytes: Why two compiles of one unit may differ in bytes; empty where they must not.
+        heavy_modules: Packages that ``identity`` must not import.
+        timeout: Longest compile in seconds.
+    """
+
+    backend_name: ClassVar[str]
+    options: ClassVar[Mapping[str, Any]] = {}
+    unequal_bytes: ClassVar[str] = ""
+    heavy_modules: ClassVar[tuple[str, ...]] = ()
+    timeout: ClassVar[float] = 120.0
+
+    @property
+    def backend(self) -> Backend:
+        """The backend under test, found as the pipeline finds it."""
+        return get_backend(self.backend_name)
+
+    @property
+    def compile_options(self) -> dict[str, Any]:
+        """The target's ``compile`` section."""
+        return {"backend": self.backend_name, **self.options}
+
+    def test_image_model(self, tmp_path: Path) -> None:
+        """An image model with two variables gives the original's results at every bucket."""
+        self.check_case(image_case(tmp_path), tmp_path)
+
+    def test_inputs_that_share_a_variable(self, tmp_path: Path) -> None:
+        """A variable that two inputs share is fixed in both."""
+        self.check_case(shared_variable_case(tmp_path), tmp_path)
+
+    def test_batch_and_sequence(self, tmp_path: Path) -> None:
+        """Variables of other names than N, H and W do as well."""
+        self.check_case(transformer_case(tmp_path), tmp_path)
+
+    def test_units_hold_every_bucket(self, tmp_path: Path) -> None:
+        """Each bucket is in a unit, no unit is beyond the limits, and stems are file names that differ."""
+        case = image_case(tmp_path)
+        limits = self.backend.limits(self.compile_options)
+        units = self.units(case)
+        held = {bucket for unit in units for bucket in unit.buckets}
+        assert set(case.buckets) <= held
+        assert all(limits.fewest_buckets <= len(unit.buckets) <= limits.most_buckets for unit in units)
+        assert len({unit.stem for unit in units}) == len(units)
+        assert all(unit.stem == f"{case.model.stem}_{unit.name}" and "/" not in unit.stem for unit in units)
+
+    def test_same_bytes_again(self, tmp_path: Path) -> None:
+        """Two compiles of one unit agree, or the backend says why not."""
+        case = shared_variable_case(tmp_path)
+        unit = self.units(case)[0]
+        digests = []
+        for attempt in ("first", "second"):
+            files = self.compile(case, unit, tmp_path / attempt).artefact.files
+            digests.append({file.name: digest_file(file) for file in files})
+        assert digests[0].keys() == digests[1].keys()
+        assert digests[0] == digests[1] or self.unequal_bytes
+
+    def test_identity_is_plain_and_light(self) -> None:
+        """The toolchain is identified by plain strings, without importing it."""
+        code = (
+            "import json, sys; from scaling_tasks.compilers.registry import get_backend; "
+            f"identity = get_backend({self.backend_name!r}).identity(json.loads(sys.argv[1])); "
+            f"sys.exit([name for name in {self.heavy_modules!r} if name in sys.modules] or 0) "
+            "if identity and all(isinstance(v, str) and v for v in identity.values()) else sys.exit('not plain')"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, json.dumps(self.compile_options)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+
+    def test_unknown_option_is_named(self, tmp_path: Path) -> None:
+        """A key of ``compile.options`` that does not exist is refused before anything runs."""
+        own = dict(self.compile_options.get("options") or {}) | {"no_such_option": 1}
+        message = _refusal(
+            self.backend.check, shared_variable_case(tmp_path).signature, {**self.compile_options, "options": own}
+        )
+        assert "no_such_option" in message
+
+    def test_broken_model_fails_alone(self, tmp_path: Path) -> None:
+        """A file that is no model gives one error with the log and a command to repeat it."""
+        case = shared_variable_case(tmp_path)
+        unit = self.units(case)[0]
+        broken = tmp_path / "broken.onnx"
+        broken.write_bytes(case.model.read_bytes()[:40])
+        message = _refusal(
+            self.compile, ConformanceCase(broken, case.signature, case.buckets), unit, tmp_path / "broken"
+        )
+        assert unit.stem in message
+        assert str(tmp_path / "broken.log") in message
+        assert "scaling_tasks.compilers.worker" in message
+
+    def test_truncated_artefact_does_not_load(self, tmp_path: Path) -> None:
+        """Half an artefact is refused."""
+        case = shared_variable_case(tmp_path)
+        artefact = self.compile(case, self.units(case)[0], tmp_path / "work").artefact
+        path = artefact.files[0]
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        assert str(path) in _refusal(self.backend.accept, artefact, self.compile_options)
+
+    def check_case(self, case: ConformanceCase, directory: Path) -> None:
+        """Compile every unit of a case and compare it with onnxruntime on the original at each of its buckets."""
+        self.backend.check(case.signature, self.compile_options)
+        for unit in self.units(case):
+            files = self.compile(case, unit, directory / unit.name).artefact.files
+            assert all(file.name.startswith(unit.stem) for file in files)
+            engine = self.backend.load(files[0], self.compile_options)
+            try:
+                for values in unit.values():
+                    inputs = _inputs(case, values)
+                    self.compare(engine.run(inputs), _reference(case.model, inputs))
+            finally:
+                engine.close()
+
+    def compare(self, found: Arrays, expected: Arrays) -> None:
+        """Assert that the outputs have the names, shapes and, within the backend's tolerance, values expected."""
+        import numpy as np
+
+        tolerance = self.backend.tolerance
+        assert found.keys() == expected.keys()
+        for name, array in expected.items():
+            assert found[name].shape == array.shape
+            np.testing.assert_allclose(found[name], array, rtol=tolerance.relative, atol=tolerance.absolute)
+
+    def units(self, case: ConformanceCase) -> tuple[Unit, ...]:
+        """Return the units for a case."""
+        return self.backend.units(case.model.stem, case.signature, case.buckets, self.compile_options)
+
+    def compile(self, case: ConformanceCase, unit: Unit, workdir: Path) -> CompileResult:
+        """Compile one unit in isolation, as the pipeline does."""
+        job = CompileJob(case.model, case.signature, unit, self.compile_options)
+        return run_job(job, workdir, log=workdir.with_suffix(".log"), timeout=self.timeout)
+
+
+def _inputs(case: ConformanceCase, values: Mapping[str, int]) -> Arrays:
+    import numpy as np
+
+    generator = np.random.default_rng(7)
+    return {
+        tensor.name: generator.random(tensor.shape(values)).astype(tensor.dtype) for tensor in case.signature.inputs
+    }
+
+
+def _reference(model: Path, inputs: Arrays) -> Arrays:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def _refusal(action: Any, *arguments: Any) -> str:
+    """Return the message of the ``CompileError`` that the call must raise."""
+    try:
+        action(*arguments)
+    except CompileError as error:
+        return str(error)
+    raise AssertionError("no CompileError was raised")

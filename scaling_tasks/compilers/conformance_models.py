@@ -1,0 +1,116 @@
+"""Small ONNX models with dynamic dimensions, on which a backend proves that it keeps the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling_tasks.shapes.signature import Signature, TensorSpec
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["ConformanceCase", "image_case", "shared_variable_case", "transformer_case"]
+
+_OPSET = 12
+
+
+@dataclass(frozen=True)
+class ConformanceCase:
+    """A model, its signature and buckets to compile.
+
+    Attributes:
+        model: The file.
+        signature: Its inputs with dynamic dimensions named.
+        buckets: In the order of ``signature.variables``.
+    """
+
+    model: Path
+    signature: Signature
+    buckets: tuple[tuple[int, ...], ...]
+
+
+def image_case(directory: Path) -> ConformanceCase:
+    """Return a convolution, a HardSigmoid gate and a mean over both sides of an image; N and W vary."""
+    nodes: list[tuple[Any, ...]] = [
+        ("Conv", ["x", "kernel"], ["features"], {"pads": [1, 1, 1, 1]}),
+        ("Relu", ["features"], ["active"]),
+        ("GlobalAveragePool", ["active"], ["mean"]),
+        ("HardSigmoid", ["mean"], ["gate"], {"alpha": 0.3, "beta": 0.4}),
+        ("Mul", ["active", "gate"], ["y"]),
+    ]
+    signature = Signature((TensorSpec("x", ("N", 3, 16, "W")),))
+    weights = {"kernel": (8, 3, 3, 3)}
+    model = _write(directory / "image.onnx", nodes, weights, signature, {"y": ("N", 8, 16, "W")})
+    return ConformanceCase(model, signature, ((1, 32), (2, 64)))
+
+
+def shared_variable_case(directory: Path) -> ConformanceCase:
+    """Return a model whose two inputs have the variable ``length`` in common."""
+    nodes: list[tuple[Any, ...]] = [
+        ("MatMul", ["left", "weight"], ["moved"]),
+        ("Add", ["moved", "right"], ["sum"]),
+        ("Tanh", ["sum"], ["y"]),
+    ]
+    signature = Signature((TensorSpec("left", (1, "length", 16)), TensorSpec("right", (1, "length", 8))))
+    weights = {"weight": (16, 8)}
+    model = _write(directory / "shared.onnx", nodes, weights, signature, {"y": (1, "length", 8)})
+    return ConformanceCase(model, signature, ((8,), (24,)))
+
+
+def transformer_case(directory: Path) -> ConformanceCase:
+    """Return one attention block over ``[batch, seq, 16]``."""
+    nodes: list[tuple[Any, ...]] = [
+        ("MatMul", ["tokens", "query_weight"], ["query"]),
+        ("MatMul", ["tokens", "key_weight"], ["key"]),
+        ("MatMul", ["tokens", "value_weight"], ["value"]),
+        ("Transpose", ["key"], ["key_columns"], {"perm": [0, 2, 1]}),
+        ("MatMul", ["query", "key_columns"], ["scores"]),
+        ("Softmax", ["scores"], ["attention"], {"axis": 2}),
+        ("MatMul", ["attention", "value"], ["context"]),
+        ("Add", ["context", "tokens"], ["y"]),
+    ]
+    signature = Signature((TensorSpec("tokens", ("batch", "seq", 16)),))
+    weights = dict.fromkeys(("query_weight", "key_weight", "value_weight"), (16, 16))
+    model = _write(directory / "transformer.onnx", nodes, weights, signature, {"y": ("batch", "seq", 16)})
+    return ConformanceCase(model, signature, ((1, 8), (2, 20)))
+
+
+def _write(
+    path: Path,
+    nodes: Sequence[tuple[Any, ...]],
+    weights: Mapping[str, tuple[int, ...]],
+    signature: Signature,
+    outputs: Mapping[str, tuple[int | str, ...]],
+) -> Path:
+    """Write a model; a node is (operator, inputs, outputs, attributes)."""
+    import onnx
+    from onnx import helper
+
+    graph = helper.make_graph(
+        [helper.make_node(node[0], node[1], node[2], node[2][0], **(node[3] if node[3:] else {})) for node in nodes],
+        path.stem,
+        [_value(tensor.name, tensor.dims) for tensor in signature.inputs],
+        [_value(name, dims) for name, dims in outputs.items()],
+        [_weight(name, shape) for name, shape in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=7)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return path
+
+
+def _value(name: str, dims: Sequence[int | str]) -> onnx.ValueInfoProto:
+    from onnx import TensorProto, helper
+
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(dims))
+
+
+def _weight(name: str, shape: tuple[int, ...]) -> onnx.TensorProto:
+    import numpy as np
+    from onnx import numpy_helper
+
+    generator = np.random.default_rng(len(name))
+    return numpy_helper.from_array(generator.normal(0, 0.3, shape).astype(np.float32), name)

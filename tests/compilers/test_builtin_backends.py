@@ -1,0 +1,98 @@
+"""The conformance tests on every compiler that runs here, and on the PP-OCR models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scaling_tasks.compilers.conformance import CompilerConformance
+from scaling_tasks.compilers.conformance_models import ConformanceCase
+from scaling_tasks.compilers.lite_toolchain import find_toolchain
+from scaling_tasks.errors import CompileError
+from scaling_tasks.files import digest_file
+from scaling_tasks.shapes.signature import name_dimensions
+
+CASES = {
+    "cls": ("ch_ppocr_mobile_v2.0_cls_infer.onnx", [-1, 3, 48, -1], ((1, 192), (2, 96))),
+    "det": ("ch_PP-OCRv4_det_infer.onnx", [1, 3, -1, -1], ((64, 96), (160, 128))),
+    "rec": ("ch_PP-OCRv4_rec_infer.onnx", [-1, 3, 48, -1], ((1, 160), (2, 320))),
+}
+
+
+class OcrConformance(CompilerConformance):
+    """Adds the PP-OCR models."""
+
+    @pytest.mark.parametrize("name", sorted(CASES))
+    def test_ocr_model(self, name: str, ocr_models: Path, tmp_path: Path):
+        file, shape, buckets = CASES[name]
+        signature = name_dimensions({"x": shape})
+        self.check_case(ConformanceCase(ocr_models / file, signature, buckets), tmp_path)
+
+
+class TestOpenVino(OcrConformance):
+    backend_name = "openvino"
+    heavy_modules = ("openvino", "numpy")
+
+    def test_weights_are_the_same_bytes_for_every_bucket(self, ocr_models: Path, tmp_path: Path):
+        assert_weights_shared(self, ocr_models, tmp_path, ".bin")
+
+
+class TestOpenVinoHalf(CompilerConformance):
+    """FP16 weights; compared with the original as loosely as half precision needs."""
+
+    backend_name = "openvino"
+    options = {"options": {"precision": "fp16"}}  # noqa: RUF012
+
+    def compare(self, found, expected):
+        import numpy as np
+
+        assert found.keys() == expected.keys()
+        for name, array in expected.items():
+            np.testing.assert_allclose(found[name], array, rtol=1e-2, atol=1e-2)
+
+
+class TestOnnxRuntime(OcrConformance):
+    backend_name = "onnxruntime"
+    heavy_modules = ("onnxruntime", "onnx", "numpy")
+
+    def test_weights_are_the_same_bytes_for_every_bucket(self, ocr_models: Path, tmp_path: Path):
+        assert_weights_shared(self, ocr_models, tmp_path, ".weights")
+
+
+class TestOnnxRuntimeExtended(CompilerConformance):
+    backend_name = "onnxruntime"
+    options = {"options": {"optimization": "extended"}}  # noqa: RUF012
+
+
+@pytest.fixture(scope="module")
+def mindspore_lite():
+    try:
+        return find_toolchain("cpu")
+    except CompileError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.usefixtures("mindspore_lite")
+class TestLite(OcrConformance):
+    backend_name = "lite"
+    options = {"device": "cpu"}  # noqa: RUF012
+
+
+@pytest.mark.usefixtures("mindspore_lite")
+class TestLiteDynamic(CompilerConformance):
+    """One MindIR for all sizes."""
+
+    backend_name = "lite"
+    options = {"device": "cpu", "options": {"dynamic": True}}  # noqa: RUF012
+
+
+def assert_weights_shared(suite: CompilerConformance, models: Path, directory: Path, suffix: str) -> None:
+    file, shape, buckets = CASES["rec"]
+    case = ConformanceCase(models / file, name_dimensions({"x": shape}), buckets)
+    files = [suite.compile(case, unit, directory / unit.name).artefact.files for unit in suite.units(case)]
+    weights = [path for group in files for path in group if path.suffix == suffix]
+    assert len(weights) == len(buckets)
+    assert len({digest_file(path) for path in weights}) == 1
+    rest = sum(path.stat().st_size for group in files for path in group if path.suffix != suffix)
+    assert rest < weights[0].stat().st_size / 5
