@@ -7,8 +7,8 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# Builds the targets in configs/ and ends with the table of targets.
-BUILD := $(BIN)/doit -n $(JOBS)
+# Builds the targets in configs/ and ends with the table of targets; one that fails does not stop the others.
+BUILD := $(BIN)/doit --continue -n $(JOBS)
 
 CODE := scaling_tasks datasets models
 DATA := datasets/receipts/det_gt.txt

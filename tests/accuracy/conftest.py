@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def read_exactly(ocr_models: Path, alphabet: list[str]) -> Reader:
     return read
 
 
-def _session(ocr_models: Path):  # type: ignore[no-untyped-def]
+def _session(ocr_models: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
