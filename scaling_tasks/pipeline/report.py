@@ -62,6 +62,9 @@ def _headline(
         values["distinct shapes"] = str(len(statistics.histogram.samples))
         values["padding ratio"] = f"{plan.padding_ratio:.3f}"
         values["coverage"] = f"{plan.coverage:.2%}"
+    if unseen := plan.details.get("unseen"):
+        values["padding on unseen data"] = f"{unseen['padding_ratio']:.3f}"
+        values["coverage of unseen data"] = f"{unseen['coverage']:.1%}"
     if plan.lower_bound is not None:
         values["proven lower bound"] = f"{plan.lower_bound:.3f}"
     values["buckets"] = str(len(plan.buckets))
@@ -78,8 +81,9 @@ def _samples(statistics: DatasetStatistics | None) -> dict[str, Any]:
 
 
 def _curves(plan: BucketPlan) -> dict[str, list[tuple[float, float]]]:
-    curve: Mapping[str, Any] = plan.details.get("curve") or {}
-    named = {name: [(float(k), float(ratio)) for k, ratio in points if ratio] for name, points in curve.items()}
+    """Return the plan's own curve first, then those of the common rules."""
+    curves: dict[str, Any] = {plan.strategy: plan.details.get("curve") or (), **(plan.details.get("rules") or {})}
+    named = {name: [(float(k), float(ratio)) for k, ratio in points] for name, points in curves.items()}
     return {name: points for name, points in named.items() if len(points) > 1}
 
 
