@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["box_sides", "polygon_sides"]
+__all__ = ["box_sides", "least_rectangle", "polygon_sides"]
 
 
 def box_sides(corners: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -23,9 +23,21 @@ def box_sides(corners: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def polygon_sides(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return height and width of a polygon's minimum-area rectangle; its width is the side nearer to the horizontal.
+    """Return height and width of a polygon's minimum-area rectangle, whole numbers; 0 where it has no area."""
+    height, width = least_rectangle(points)
+    return float(np.trunc(height + _SLACK)), float(np.trunc(width + _SLACK))
 
-    The least rectangle has a side along an edge of the convex hull (Freeman and Shapira 1975), so every edge is tried.
+
+# A rectangle of exactly 30 pixels must not become 29 by the last bit of a rotation.
+_SLACK = 1e-6
+
+
+def least_rectangle(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the exact height and width of the minimum-area rectangle.
+
+    The width is the side that spans more columns, so that two corners lie to its left and two to its right, as
+    PaddleOCR orders the corners of ``cv2.minAreaRect``. The least rectangle has a side along an edge of the convex
+    hull (Freeman and Shapira 1975), so every edge is tried.
     """
     hull = _convex_hull(np.asarray(points, dtype=np.float64))
     if len(hull) < 3:
@@ -36,13 +48,9 @@ def polygon_sides(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     lengths = np.ptp(hull @ along.T, axis=0)
     depths = np.ptp(hull @ across.T, axis=0)
     best = int(np.argmin(lengths * depths))
-    level = abs(along[best, 0]) >= abs(along[best, 1])
+    level = lengths[best] * abs(along[best, 0]) >= depths[best] * abs(across[best, 0])
     height, width = (depths[best], lengths[best]) if level else (lengths[best], depths[best])
-    return float(np.trunc(height + _SLACK)), float(np.trunc(width + _SLACK))
-
-
-# A rectangle of exactly 30 pixels must not become 29 by the last bit of a rotation.
-_SLACK = 1e-6
+    return float(height), float(width)
 
 
 def _convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
