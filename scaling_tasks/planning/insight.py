@@ -36,7 +36,9 @@ def _curves(
     last = max(len(plan.buckets), min(most, len(task.rounded.weights)))
     counts = [count for count in _LADDER if count < last]
     light = replace(task, effort=LIGHT, options=replace(task.options, bucket_price=0.0))
-    own = dict(pair for count in counts if (pair := _point(light, strategy, count)))
+    # A list that the user wrote has one length only.
+    shorter = () if strategy == "explicit" else counts
+    own = dict(pair for count in shorter if (pair := _point(light, strategy, count)))
     own[len(plan.buckets)] = plan.padding_ratio
     rules = {}
     for rule in RULES:
