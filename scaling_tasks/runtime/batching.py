@@ -89,7 +89,8 @@ class Batcher:
                         reach += 1
                     bucket = self.find(end - start, largest)
                     cost = self._table.costs[bucket] if bucket >= 0 else math.inf
-                if cost + least[end] < least[start]:
+                # Of equal costs the fuller batch: fewer runs.
+                if cost + least[end] <= least[start]:
                     least[start] = cost + least[end]
                     best[start] = (end, bucket)
                 if end == total:
