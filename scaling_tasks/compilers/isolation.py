@@ -24,6 +24,9 @@ __all__ = ["CompileResult", "run_job"]
 
 _ERROR_WORDS = re.compile(r"error|exception|fail|fatal|abort|assert|cannot|denied|killed|terminated", re.IGNORECASE)
 
+# What Python's fault handler adds below the compiler's own last words.
+_FAULT_REPORT = "Fatal Python error: "
+
 
 @dataclass(frozen=True)
 class CompileResult:
@@ -143,7 +146,8 @@ def _status_text(status: int) -> str:
 
 def _last_words(log: str) -> str:
     """Return the last line of the log that speaks of an error, or else its last line."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    said, _, _ = log.partition(_FAULT_REPORT)
+    lines = [line.strip() for line in (said.strip() or log).splitlines() if line.strip()]
     telling = [line for line in lines if _ERROR_WORDS.search(line)]
     return f": {(telling or lines)[-1][:500]}" if lines else ""
 

@@ -1,0 +1,138 @@
+"""Compilers that abort, hang, leak, lie or are killed: their unit fails alone, clearly, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from scaling_tasks.compilers.isolation import run_job
+from scaling_tasks.errors import CompileError
+
+MIB = 2**20
+
+
+def run(job, directory: Path, **limits):
+    return run_job(job, directory / "work", log=directory / "logs" / "m_W8.log", **{"timeout": 60, **limits})
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def test_an_accepted_result(make_job, tmp_path: Path):
+    result = run(make_job(), tmp_path)
+    (path,) = result.artefact.files
+    assert path == tmp_path / "work" / "m_W8.out"
+    assert path.stat().st_mode & 0o777 == 0o644  # although the compiler left it unwritable
+    assert result.seconds > 0
+    assert 5 * MIB < result.peak_memory_bytes < 2000 * MIB
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("no_file", r"wrote no such file"),
+        ("empty_file", r"wrote no such file"),
+        ("truncated", r"m_W8\.out: is not whole"),
+        ("success_over_error", r"claimed success but reported 'E19999: the configuration was ignored'"),
+        ("compile_error", r"m_W8: node 7: this operator is unknown\. Use another\."),
+        ("crash", r"was killed by SIGABRT: fatal: assertion failed in pass 3"),
+        ("exit_three", r"ended with status 3: cannot allocate a thing"),
+        ("exception", r"ZeroDivisionError: by zero"),
+        ("killed", r"was killed by SIGKILL"),
+        ("disk_full", r"m_W8\.out: No space left on device"),
+    ],
+)
+def test_a_fault_names_its_cause_its_log_and_how_to_repeat_it(make_job, tmp_path: Path, fault: str, message: str):
+    with pytest.raises(CompileError, match=message) as caught:
+        run(make_job(fault), tmp_path)
+    text = str(caught.value)
+    assert text.startswith("m_W8")
+    assert str(tmp_path / "logs" / "m_W8.log") in text
+    command = shlex.split(text.partition("Run it alone: ")[2])
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert (again.returncode != 0) == (fault != "success_over_error")
+    assert run(make_job(), tmp_path).artefact.files  # the next try, with the fault mended, succeeds
+
+
+def test_a_hanging_compiler_is_killed_with_all_its_children(make_job, tmp_path: Path, wait_for):
+    with pytest.raises(CompileError, match=r"took longer than 3 s: working\. Raise `compile.timeout`"):
+        run(make_job("hang", pids=str(tmp_path / "pids")), tmp_path, timeout=3)
+    pids = [int(text) for text in (tmp_path / "pids").read_text().split()]
+    assert len(pids) == 3
+    wait_for(lambda: not [pid for pid in pids if alive(pid)])
+
+
+@pytest.mark.parametrize("fault", ["greedy", "greedy_child"])
+def test_memory_is_limited_for_the_whole_tree(make_job, tmp_path: Path, fault: str):
+    with pytest.raises(CompileError, match=r"needed more than the memory limit of 300 MiB\. Raise `compile.memory`"):
+        run(make_job(fault), tmp_path, memory=300 * MIB)
+
+
+def test_a_process_left_behind_by_a_successful_compiler_is_ended(make_job, tmp_path: Path, wait_for):
+    result = run(make_job("leaves_a_process", pids=str(tmp_path / "pid")), tmp_path)
+    assert result.artefact.files
+    wait_for(lambda: not alive(int((tmp_path / "pid").read_text())))
+
+
+def test_threads_are_limited_by_the_environment(make_job, tmp_path: Path):
+    run(make_job("threads"), tmp_path, threads=1)
+    assert "threads 1" in (tmp_path / "logs" / "m_W8.log").read_text()
+
+
+def test_two_units_at_once_from_threads(make_job, tmp_path: Path):
+    failures: list[str] = []
+    results: list[object] = []
+
+    def compile_one(fault: str) -> None:
+        try:
+            results.append(run(make_job(fault), tmp_path / fault))
+        except CompileError as error:
+            failures.append(str(error))
+
+    (tmp_path / "none").mkdir()
+    (tmp_path / "crash").mkdir()
+    threads = [threading.Thread(target=compile_one, args=(fault,)) for fault in ("none", "crash")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == len(failures) == 1
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_survives_the_death_of_the_build(make_job, tmp_path: Path, wait_for, sent: signal.Signals):
+    job = make_job("hang", pids=str(tmp_path / "pids"))
+    code = (
+        "from pathlib import Path\n"
+        "from scaling_tasks.compilers.contract import CompileJob\n"
+        "from scaling_tasks.compilers.isolation import run_job\n"
+        "from scaling_tasks.shapes.signature import Signature, TensorSpec\n"
+        "from scaling_tasks.compilers.contract import Unit\n"
+        f"job = CompileJob(Path({str(job.model)!r}), Signature((TensorSpec('x', (1, 'W')),)), "
+        f"Unit('W8', 'm_W8', ('W',), ((8,),)), {dict(job.options)!r})\n"
+        f"run_job(job, Path({str(tmp_path / 'work')!r}), log=Path({str(tmp_path / 'm.log')!r}), timeout=600)\n"
+    )
+    build = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    wait_for((tmp_path / "pids").exists)
+    pids = [int(text) for text in (tmp_path / "pids").read_text().split()]
+    os.kill(build.pid, sent)
+    build.wait()
+    wait_for(lambda: not [pid for pid in pids if alive(pid)])
+
+
+def test_a_read_only_work_directory_is_named(make_job, tmp_path: Path):
+    (tmp_path / "work").write_text("a file in the way")
+    with pytest.raises(CompileError, match=r"m_W8: .*work: (File exists|Not a directory)"):
+        run(make_job(), tmp_path)
