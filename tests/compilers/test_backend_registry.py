@@ -24,7 +24,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all():
         CompileError, match=r"'openvin' is no backend. Did you mean 'openvino'\? Known: .*lite"
     ) as caught:
         get_backend("openvin")
-    assert got.value.where == "compile.backend"
+    assert caught.value.where == "compile.backend"
 
 
 @pytest.mark.usefixtures("outside_package")
