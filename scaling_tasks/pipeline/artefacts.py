@@ -10,8 +10,9 @@ from scaling_tasks.documents import canonical_json, document_text, read_document
 from scaling_tasks.errors import CompileError, ScalingTasksError
 from scaling_tasks.files import digest_file, write_if_changed
 from scaling_tasks.pipeline.target import Target
+from scaling_tasks.pipeline.units import UnitsDocument
 
-__all__ = ["files_of", "intact", "read_record", "remove_others", "write_record"]
+__all__ = ["artefacts_by_digest", "files_of", "intact", "read_record", "remove_others", "write_record"]
 
 _KIND, _VERSION = "artefact", 1
 
@@ -36,6 +37,18 @@ def read_record(target: Target, unit: str) -> dict[str, Any]:
 def files_of(target: Target, unit: str) -> list[Path]:
     """Return every file that exists because of the unit: artefact files and records."""
     return [*_artefact_files(target, unit), target.artefact_record(unit), _stamps(target, unit)]
+
+
+def artefacts_by_digest(target: Target, document: UnitsDocument) -> dict[str, Path]:
+    """Return the files that the target's units have so far: equal ones, such as weights, can share their bytes."""
+    found: dict[str, Path] = {}
+    for unit in document.units:
+        try:
+            entries = read_record(target, unit.name)["files"]
+        except ScalingTasksError:
+            continue
+        found |= {entry["digest"]: target.directory / entry["name"] for entry in entries}
+    return found
 
 
 def intact(target: Target, unit: str) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scaling_tasks.planning.plan import BucketPlan
     from scaling_tasks.shapes.statistics import DatasetStatistics
 
-__all__ = ["make_plan", "run"]
+__all__ = ["make_plan", "make_units", "run"]
 
 
 def run(target: Target) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def run(target: Target) -> dict[str, Any]:
     signature = target_signature(target)
     plan = make_plan(target, signature, statistics)
     if target.compiles:
-        _write_units(target, signature, plan)
+        write_units(target.units, make_units(target, signature, plan))
     write_if_changed(target.buckets, plan.to_json().encode())
     return {"buckets": len(plan.buckets), "padding_ratio": plan.padding_ratio}
 
@@ -63,7 +63,12 @@ def _limits(target: Target) -> Limits:
     return get_backend(target.options["backend"]).limits(target.options) if target.compiles else Limits()
 
 
-def _write_units(target: Target, signature: ModelSignature, plan: BucketPlan) -> None:
+def make_units(target: Target, signature: ModelSignature, plan: BucketPlan) -> UnitsDocument:
+    """Return the plan's buckets grouped into the backend's compiler invocations.
+
+    Raises:
+        CompileError: The backend is unknown or refuses its options.
+    """
     from scaling_tasks.compilers.registry import get_backend
     from scaling_tasks.onnx_model.digest import digest_model
 
@@ -72,4 +77,4 @@ def _write_units(target: Target, signature: ModelSignature, plan: BucketPlan) ->
     order = [plan.variables.index(variable) for variable in signature.inputs.variables]
     buckets = [tuple(int(bucket[column]) for column in order) for bucket in plan.buckets]
     units = backend.units(target.model.stem, signature.inputs, buckets, target.options)
-    write_units(target.units, UnitsDocument(digest_model(target.model), signature.inputs, signature.outputs, units))
+    return UnitsDocument(digest_model(target.model), signature.inputs, signature.outputs, units)

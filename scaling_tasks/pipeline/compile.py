@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.files import digest_bytes
-from scaling_tasks.pipeline.artefacts import write_record
+from scaling_tasks.pipeline.artefacts import artefacts_by_digest, write_record
 from scaling_tasks.pipeline.keys import compile_components
 from scaling_tasks.pipeline.locks import exclusive
+from scaling_tasks.pipeline.storage import open_store
 from scaling_tasks.pipeline.target import STATE, Target
 from scaling_tasks.pipeline.units import UnitsDocument, read_units
 
@@ -25,36 +24,37 @@ def run(target: Target, unit: str) -> dict[str, Any]:
     """Make the unit's artefact and its record.
 
     Returns:
-        ``outcome`` (``compiled`` or ``restored``) and the ``seconds`` that compiling takes or took.
+        ``outcome`` (``compiled`` or ``restored``), the ``seconds`` that compiling takes or took, and the ``bytes`` made.
 
     Raises:
         CompileError: The toolchain is missing, or the compiler failed.
         CacheError: The store cannot be written.
     """
-    from scaling_tasks.store.store import Store
-
     document = read_units(target.units)
     components = compile_components(target, document, unit)
     key = digest_bytes(canonical_json(components).encode())
-    store = Store(STATE / "store")
-    with exclusive(STATE / "locks" / key):
+    store = open_store()
+    with exclusive(STATE / "locks" / key, f"compiling {target.name} {unit}"):
         record = store.get(components)
         outcome = "restored" if record else "compiled"
         if record is None:
-            record = _compile(target, document, unit, components, store)
-        files = store.restore(record, target.directory)
+            record = _compile(target, document, unit, components, key, store)
+        files = store.restore(record, target.directory, artefacts_by_digest(target, document))
     write_record(target, unit, key, files)
-    return {"outcome": outcome, "seconds": record.details.get("seconds", 0.0)}
+    return {"outcome": outcome, "seconds": record.details.get("seconds", 0.0), "bytes": record.size}
 
 
-def _compile(target: Target, document: UnitsDocument, unit: str, components: dict[str, Any], store: Store) -> Record:
+def _compile(
+    target: Target, document: UnitsDocument, unit: str, components: dict[str, Any], key: str, store: Store
+) -> Record:
     from scaling_tasks.compilers.contract import CompileJob
     from scaling_tasks.compilers.isolation import run_job
 
     job = CompileJob(target.model.resolve(), document.inputs, document.unit(unit), target.options)
-    parent = STATE / "work"
-    parent.mkdir(parents=True, exist_ok=True)
-    workdir = Path(tempfile.mkdtemp(dir=parent, prefix=f"{target.name}-{unit}-"))
+    # Whoever holds the key's lock owns this directory, so that what a killed run left in it can be told and removed.
+    workdir = STATE / "work" / key
+    shutil.rmtree(workdir, ignore_errors=True)
+    workdir.mkdir(parents=True)
     try:
         options = target.options
         limits = {"timeout": options["timeout"], "memory": options["memory"], "threads": options["threads"]}

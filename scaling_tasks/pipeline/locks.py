@@ -4,17 +4,85 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
-__all__ = ["exclusive"]
+__all__ = ["exclusive", "is_free", "when_waiting"]
+
+Notice = Callable[[str], None]
+_notice: Notice | None = None
+
+
+def when_waiting(notice: Notice | None) -> None:
+    """Have ``notice`` called with one line whenever this process has to wait for another; None for standard error."""
+    global _notice
+    _notice = notice
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on ``path``; waits for whoever holds it, and is released if the holder dies."""
+def exclusive(path: Path, purpose: str = "") -> Iterator[None]:
+    """Hold an exclusive lock on ``path``; waits for whoever holds it, and is released if the holder dies.
+
+    Args:
+        path: The lock's file, created where absent. It holds the process id and command of its last holder.
+        purpose: What is done under the lock; whoever has to wait is told.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A descriptor of its own for each holder: flock excludes threads of one process as well as other processes.
-    with path.open("a") as file:
+    while True:
+        # A descriptor of its own for each holder: flock excludes threads of one process as well as other processes.
+        with path.open("a+") as file:
+            _acquire(file, purpose)
+            if not _is_still(file, path):
+                continue  # Removed while we waited: whoever comes now would lock another file.
+            _sign(file)
+            yield
+            return
+
+
+def is_free(path: Path) -> bool:
+    """Return whether nobody holds the lock at this moment."""
+    try:
+        with path.open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _acquire(file: IO[str], purpose: str) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip()
+        # Between units of one run there is nothing to tell: it is the run's own business.
+        if holder and not holder.startswith(f"{os.getpid()} "):
+            pid, _, command = holder.partition(" ")
+            _tell(f"waiting for process {pid} ({command})" + (f", which is {purpose}" if purpose else ""))
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+
+
+def _is_still(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _sign(file: IO[str]) -> None:
+    with contextlib.suppress(OSError):
+        file.truncate(0)
+        file.write(f"{os.getpid()} {' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])}\n")
+        file.flush()
+
+
+def _tell(line: str) -> None:
+    if _notice is not None:
+        _notice(line)
+    else:
+        sys.stderr.write(line + "\n")

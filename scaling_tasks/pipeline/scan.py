@@ -19,7 +19,7 @@ def run(target: Target) -> dict[str, Any]:
     Raises:
         DatasetError: The data set is missing, empty or unreadable.
     """
-    with exclusive(STATE / "locks" / f"scan-{target.scan_directory.name}"):
+    with exclusive(STATE / "locks" / f"scan-{target.scan_directory.name}", f"scanning {dataset_of(target).path}"):
         measurements = scan(dataset_of(target), cache(target))
     return {"digest": measurements.digest}
 

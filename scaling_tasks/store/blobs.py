@@ -1,4 +1,4 @@
-"""Files by the digest of their content: each content once, placed elsewhere by link where the file system can."""
+"""Files by the digest of their content: each content once."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _MODE = 0o644
 class BlobDirectory:
     """The blobs below one directory.
 
-    A blob may be hard-linked to files outside, so that an edit there changes it. Nothing here trusts a blob before
-    ``verify`` has compared its content with its name.
+    Nothing here trusts a blob before ``verify`` has compared its content with its name: something else may still have
+    had the work file open that became the blob, and disks fail.
     """
 
     def __init__(self, root: Path) -> None:
@@ -41,9 +41,16 @@ class BlobDirectory:
             target.chmod(_MODE)  # Renews the change time, which tells a concurrent sweep that it is in use.
             return digest
         with publish(target) as temporary:
-            _duplicate(source, temporary)
+            _take(source, temporary)
             temporary.chmod(_MODE)
         return digest
+
+    def has(self, digest: str, size: int) -> bool:
+        """Return whether there is a blob of that size, without reading it."""
+        try:
+            return self.path(digest).stat().st_size == size
+        except FileNotFoundError:
+            return False
 
     def verify(self, digest: str) -> bool:
         """Return whether the blob exists and is what its name says; remove it when it is not."""
@@ -56,19 +63,28 @@ class BlobDirectory:
         path.unlink(missing_ok=True)
         return False
 
-    def place(self, digest: str, target: Path) -> None:
-        """Make ``target`` the content of a blob: by shared extents, else by hard link, else by copying.
+    def place(self, digest: str, target: Path, sibling: Path | None = None) -> None:
+        """Make ``target`` the content of a blob, without sharing the blob's bytes with it.
+
+        A hard link to the blob would be cheaper, but then an edit or a truncation of the output would destroy the
+        store's copy, which is what an output is mended from. Shared extents or a copy do not have that flaw. Outputs
+        may share bytes among each other: all of them can be mended.
+
+        Args:
+            digest: The blob.
+            target: Where its content goes.
+            sibling: Another output that should have the same content; linked to if it really has.
 
         Raises:
             CacheError: There is no such blob.
         """
+        if _holds(target, digest):
+            return
         source = self.path(digest)
-        with contextlib.suppress(FileNotFoundError):
-            if target.samefile(source):
-                return
         try:
             with publish(target) as temporary:
-                _duplicate(source, temporary)
+                if not _reflink(source, temporary) and not _linked(sibling, digest, temporary):
+                    shutil.copyfile(source, temporary)
         except FileNotFoundError as cause:
             raise CacheError(
                 f"the store lost the content of {target.name!r}", where=str(source), fix="Build again."
@@ -97,8 +113,8 @@ class BlobDirectory:
         return freed
 
 
-def _duplicate(source: Path, target: Path) -> None:
-    """Give ``target`` the content of ``source`` as cheaply as the file system allows."""
+def _take(source: Path, target: Path) -> None:
+    """Give ``target`` the content of a work file as cheaply as the file system allows."""
     if _reflink(source, target):
         return
     try:
@@ -107,6 +123,23 @@ def _duplicate(source: Path, target: Path) -> None:
         raise
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _linked(sibling: Path | None, digest: str, target: Path) -> bool:
+    if sibling is None or not _holds(sibling, digest):
+        return False
+    try:
+        os.link(sibling, target)
+    except OSError:
+        return False
+    return True
+
+
+def _holds(path: Path, digest: str) -> bool:
+    try:
+        return digest_file(path) == digest
+    except OSError:
+        return False
 
 
 def _reflink(source: Path, target: Path) -> bool:

@@ -55,6 +55,11 @@ class Store:
         self._note(hits=1, bytes_restored=record.size, seconds_saved=_seconds(record))
         return record
 
+    def contains(self, components: Mapping[str, Any]) -> bool:
+        """Return whether ``get`` would most likely find a record; counts as no look-up and reads no content."""
+        record = self._read(key_of(components))
+        return record is not None and all(self._blobs.has(file.digest, file.size) for file in record.files)
+
     def put(self, components: Mapping[str, Any], files: Mapping[str, Path], details: Mapping[str, Any]) -> Record:
         """Store what an action made.
 
@@ -76,10 +81,15 @@ class Store:
         self._note(stored=1, bytes_stored=record.size)
         return record
 
-    def restore(self, record: Record, directory: Path) -> list[Path]:
+    def restore(self, record: Record, directory: Path, siblings: Mapping[str, Path] | None = None) -> list[Path]:
         """Place the record's files below ``directory`` and return their paths in the record's order.
 
-        A file that is there already is replaced, whole, unless it is the very same file.
+        A file that is there already is replaced, whole, unless it holds the same content.
+
+        Args:
+            record: What to place.
+            directory: Where to.
+            siblings: Other outputs by digest, which may share their bytes with these.
 
         Raises:
             CacheError: The directory cannot be written, or the store lost a file since ``get``.
@@ -87,7 +97,7 @@ class Store:
         targets = [directory / file.name for file in record.files]
         try:
             for file, target in zip(record.files, targets, strict=True):
-                self._blobs.place(file.digest, target)
+                self._blobs.place(file.digest, target, (siblings or {}).get(file.digest))
         except OSError as cause:
             raise _unwritable(cause, directory) from cause
         return targets

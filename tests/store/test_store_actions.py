@@ -77,13 +77,22 @@ def test_the_record_is_readable_by_people(store: Store, tmp_path: Path):
 
 def test_equal_content_is_stored_and_published_once(store: Store, tmp_path: Path):
     weights = os.urandom(100_000)
+    siblings: dict[str, Path] = {}
     for bucket in range(4):
         files = write(tmp_path / f"in{bucket}", xml=b"%d" % bucket, bin=weights)
         record = store.put({"bucket": bucket}, files, {})
-        store.restore(record, tmp_path / f"out{bucket}")
+        placed = store.restore(record, tmp_path / f"out{bucket}", siblings)
+        siblings |= {file.digest: path for file, path in zip(record.files, placed, strict=True)}
     assert store.size() == 100_000 + 4
     inodes = {(tmp_path / f"out{bucket}" / "bin").stat().st_ino for bucket in range(4)}
     assert len(inodes) == 1  # hard links (a file system with reflinks would have 4, and share extents instead)
+
+
+def test_a_damaged_sibling_is_not_shared(store: Store, tmp_path: Path):
+    record = store.put(COMPONENTS, write(tmp_path / "in", a=b"right"), {})
+    bad = write(tmp_path / "other", a=b"wrong")["a"]
+    (target,) = store.restore(record, tmp_path / "out", {record.files[0].digest: bad})
+    assert target.read_bytes() == b"right"
 
 
 def test_published_files_have_normal_permissions_and_are_whole(store: Store, tmp_path: Path):
@@ -111,13 +120,14 @@ def test_damaged_content_is_a_miss_and_is_forgotten(store: Store, tmp_path: Path
     assert store.get(COMPONENTS) is not None
 
 
-def test_an_edit_of_an_output_never_reaches_another_target(store: Store, tmp_path: Path):
+def test_an_output_edited_in_place_is_mended_from_the_store(store: Store, tmp_path: Path):
     record = store.put(COMPONENTS, write(tmp_path / "in", a=b"right"), {})
     (output,) = store.restore(record, tmp_path / "out")
-    with output.open("r+b") as file:  # in place, as an editor might: the blob has the same inode
+    with output.open("r+b") as file:
         file.write(b"WRONG")
-    assert store.get(COMPONENTS) is None
-    assert output.read_bytes() == b"WRONG"
+    assert store.get(COMPONENTS) == record
+    store.restore(record, tmp_path / "out")
+    assert output.read_bytes() == b"right"
 
 
 def test_storing_again_replaces_a_damaged_blob(store: Store, tmp_path: Path):
