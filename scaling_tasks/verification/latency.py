@@ -1,0 +1,124 @@
+"""Measuring what one inference costs at each bucket: the numbers behind ``cost: measured``."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.compilers.contract import Engine
+from scaling_tasks.compilers.environment import thread_count
+from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.documents import document_text, read_document
+from scaling_tasks.errors import BundleError
+from scaling_tasks.onnx_model.original import random_inputs
+from scaling_tasks.runtime.manifest import Manifest
+
+__all__ = ["LatencyTable", "measure_bundle", "median_seconds"]
+
+_KIND, _VERSION = "latency", 1
+_WARM_RUNS = 2
+_FEWEST, _MOST, _LONG_ENOUGH = 5, 50, 0.3
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Median seconds of one inference per shape, warm.
+
+    Attributes:
+        variables: Names of a shape's columns.
+        backend: What ran.
+        threads: How many threads it had.
+        seconds: Per shape the median.
+    """
+
+    variables: tuple[str, ...]
+    backend: str
+    threads: int
+    seconds: Mapping[tuple[int, ...], float]
+
+    def to_json(self) -> str:
+        """Return the ``latency`` document; seconds are rounded to microseconds, which is what clocks resolve."""
+        payload = {
+            "variables": list(self.variables),
+            "backend": self.backend,
+            "threads": self.threads,
+            "measurements": [
+                {"shape": list(shape), "seconds": round(self.seconds[shape], 6)} for shape in sorted(self.seconds)
+            ],
+        }
+        return document_text(_KIND, _VERSION, payload)
+
+    @classmethod
+    def load(cls, path: Path) -> LatencyTable:
+        """Read what ``to_json`` gave.
+
+        Raises:
+            BundleError: The file is missing or holds something else.
+        """
+        payload = read_document(path, _KIND, _VERSION, error=BundleError)
+        try:
+            seconds = {tuple(each["shape"]): float(each["seconds"]) for each in payload["measurements"]}
+            return cls(tuple(payload["variables"]), payload["backend"], payload["threads"], seconds)
+        except (KeyError, TypeError, ValueError) as cause:
+            raise BundleError(f"incomplete ({cause!r})", where=str(path), fix="Delete it and measure again.") from cause
+
+    def fits(self, other: LatencyTable) -> bool:
+        """Whether two tables speak of the same thing, so that one may complete the other."""
+        return (self.variables, self.backend, self.threads) == (other.variables, other.backend, other.threads)
+
+
+def measure_bundle(
+    directory: Path,
+    manifest: Manifest,
+    known: LatencyTable | None = None,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> LatencyTable:
+    """Measure the bundle's buckets that are not known yet; known shapes that it no longer has are kept.
+
+    Args:
+        directory: Of the bundle.
+        manifest: What is in it.
+        known: An earlier table; it is ignored where it is of another backend or number of threads.
+        clock: Seconds that only grow.
+
+    Raises:
+        CompileError: An artefact does not load or run.
+    """
+    table = LatencyTable(manifest.variables, manifest.backend, thread_count() or os.cpu_count() or 1, {})
+    seconds = dict(known.seconds) if known is not None and known.fits(table) else {}
+    backend = get_backend(manifest.backend)
+    for artefact in manifest.artefacts:
+        missing = [bucket for bucket in artefact.buckets if bucket not in seconds]
+        if not missing:
+            continue
+        engine = backend.load(directory / artefact.files[0].name, manifest.options)
+        try:
+            for bucket in missing:
+                seconds[bucket] = _measure(engine, manifest, bucket, clock)
+        finally:
+            engine.close()
+    return LatencyTable(table.variables, table.backend, table.threads, seconds)
+
+
+def _measure(engine: Engine, manifest: Manifest, bucket: Sequence[int], clock: Callable[[], float]) -> float:
+    sizes = dict(zip(manifest.variables, bucket, strict=True))
+    inputs: Mapping[str, Any] = random_inputs(manifest.signature.inputs, sizes, seed=0)
+    return median_seconds(lambda: engine.run(inputs), clock)
+
+
+def median_seconds(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Return the median time of ``call`` in seconds, warm: at least 5 runs, more where they are short, at most 50."""
+    for _ in range(_WARM_RUNS):
+        call()
+    times: list[float] = []
+    while len(times) < _FEWEST or (sum(times) < _LONG_ENOUGH and len(times) < _MOST):
+        begin = clock()
+        call()
+        times.append(clock() - begin)
+    return statistics.median(times)

@@ -1,0 +1,241 @@
+"""Padding error: what a bundle answers at sizes between its buckets, against the original at the exact size.
+
+An exact artefact can still answer differently where it is padded: convolutions see the padding at the edge, pooling and
+normalisation average over it, attention attends to it. How much is a property of the model and of the padding policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scaling_tasks.compilers.contract import Tolerance
+from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.documents import document_text
+from scaling_tasks.errors import ModelError, VerificationFailed
+from scaling_tasks.onnx_model.original import Arrays, OriginalModel, random_inputs
+from scaling_tasks.runtime.manifest import Manifest
+from scaling_tasks.runtime.model import BucketedModel
+from scaling_tasks.runtime.policies import Padding
+from scaling_tasks.shapes.signature import Signature
+from scaling_tasks.verification.comparison import Difference, compare_outputs, worst
+
+__all__ = ["PaddingProbe", "PaddingResult", "compare_policies", "measure_padding", "smooth_inputs"]
+
+InputMaker = Callable[[Signature, Mapping[str, int], int], Arrays]
+
+_KIND, _VERSION = "padding", 1
+_SEED = 20230608
+# A model may run at some sizes only; those just below a bucket are tried in this order.
+_BELOW = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class PaddingProbe:
+    """The differences at one size.
+
+    Attributes:
+        bucket: The bucket that served it.
+        sizes: The true size.
+        inputs: Which inputs: ``random``, ``smooth``, or the caller's name for its own.
+        outputs: One difference per output.
+    """
+
+    bucket: Mapping[str, int]
+    sizes: Mapping[str, int]
+    inputs: str
+    outputs: tuple[Difference, ...]
+
+    @property
+    def worst(self) -> Difference:
+        """The output that is furthest off."""
+        return worst(list(self.outputs))
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return plain values for a JSON document."""
+        outputs = [difference.to_payload() for difference in self.outputs]
+        return {"bucket": dict(self.bucket), "sizes": dict(self.sizes), "inputs": self.inputs, "outputs": outputs}
+
+
+@dataclass(frozen=True)
+class PaddingResult:
+    """What padding does to the answers of one bundle.
+
+    Attributes:
+        model: Name of the model.
+        tolerance: What counts as a change.
+        probes: In order of bucket and size.
+    """
+
+    model: str
+    tolerance: Tolerance
+    probes: tuple[PaddingProbe, ...]
+
+    @property
+    def absolute(self) -> float:
+        """The largest absolute difference at any size."""
+        return max((each.absolute for probe in self.probes for each in probe.outputs), default=0.0)
+
+    @property
+    def agreement(self) -> float | None:
+        """The mean share of positions with the same largest class; None where no output has classes."""
+        shares = [each.agreement for probe in self.probes for each in probe.outputs if each.agreement is not None]
+        return float(np.mean(shares)) if shares else None
+
+    @property
+    def changed(self) -> dict[str, list[dict[str, int]]]:
+        """Which outputs padding changes by more than the tolerance, and at which sizes."""
+        found: dict[str, list[dict[str, int]]] = {}
+        for probe in self.probes:
+            for difference in probe.outputs:
+                if not difference.passed and dict(probe.sizes) not in found.setdefault(difference.output, []):
+                    found[difference.output].append(dict(probe.sizes))
+        return {name: sizes for name, sizes in found.items() if sizes}
+
+    def to_json(self) -> str:
+        """Return the ``padding`` document, byte-deterministic."""
+        payload = {
+            "model": self.model,
+            "tolerance": {"absolute": self.tolerance.absolute, "relative": self.tolerance.relative},
+            "probes": [probe.to_payload() for probe in self.probes],
+            "changed": self.changed,
+        }
+        return document_text(_KIND, _VERSION, payload)
+
+    def failure(self) -> VerificationFailed | None:
+        """Return the error to raise where padding must not change answers, None where it does not."""
+        if not self.changed:
+            return None
+        probe = max(self.probes, key=lambda each: each.worst.excess)
+        found = probe.worst
+        return VerificationFailed(
+            f"padding changes output {found.output!r} by {found.absolute:.3g} at {dict(probe.sizes)} in the bucket "
+            f"{dict(probe.bucket)}; accepted are {self.tolerance.absolute:g} + {self.tolerance.relative:g}·|value|",
+            where=self.model,
+            fix="Try another padding policy, judge by a task metric, or raise verify.padding_tolerance.",
+        )
+
+
+def measure_padding(
+    directory: Path,
+    manifest: Manifest,
+    original: OriginalModel,
+    tolerance: Tolerance,
+    *,
+    makers: Mapping[str, InputMaker] | None = None,
+) -> PaddingResult:
+    """Run the bundle at the sizes at which padding is largest and smallest, and compare with the original.
+
+    Per bucket and variable these are the next smaller bucket's size plus 1, and the bucket's own minus 1.
+
+    Args:
+        directory: Of the bundle.
+        manifest: What is in it; with other padding policies, those are what is measured.
+        original: The original model.
+        tolerance: What counts as a change.
+        makers: How inputs are made, by name; random and smooth ones by default.
+
+    Raises:
+        BundleError: An artefact is missing or damaged.
+    """
+    named = makers or {"random": random_inputs, "smooth": smooth_inputs}
+    probes = []
+    signature = manifest.signature.inputs
+    classes = {name: isinstance(axes[-1], int) for name, axes in manifest.relations.axes.items() if axes}
+    with BucketedModel(directory, replace(manifest, oversize="error"), get_backend(manifest.backend).load) as model:
+        for sizes, reference in _served(model, original, signature, named):
+            for name, (inputs, wanted) in reference.items():
+                differences = compare_outputs(model.run(inputs), wanted, tolerance, classes=classes)
+                probes.append(PaddingProbe(model.select(sizes), sizes, name, tuple(differences)))
+    return PaddingResult(manifest.model, tolerance, tuple(probes))
+
+
+def compare_policies(
+    directory: Path,
+    manifest: Manifest,
+    original: OriginalModel,
+    tolerance: Tolerance,
+    policies: Mapping[str, Padding] | None = None,
+) -> tuple[str, dict[str, PaddingResult]]:
+    """Measure several padding policies for all inputs at once and recommend one.
+
+    Args:
+        directory: Of the bundle.
+        manifest: What is in it.
+        original: The original model.
+        tolerance: What counts as a change.
+        policies: By name; zeros, repeated edges and the constants 1 and -1 (white and black after normalisation) by
+            default. Masks stay masks.
+
+    Returns:
+        The name of the policy whose answers are nearest to the original's, and every policy's result.
+    """
+    tried = policies or {
+        "zero": Padding(),
+        "edge": Padding("edge"),
+        "constant 1": Padding("constant", value=1.0),
+        "constant -1": Padding("constant", value=-1.0),
+    }
+    results = {}
+    for name, policy in tried.items():
+        padding = {key: replace(policy, mask=old.mask) for key, old in manifest.padding.items()}
+        results[name] = measure_padding(directory, replace(manifest, padding=padding), original, tolerance)
+    return min(results, key=lambda name: _distance(results[name])), results
+
+
+def _distance(result: PaddingResult) -> tuple[float, float]:
+    """Order policies by disagreement, then by the mean difference."""
+    errors = [each.absolute for probe in result.probes for each in probe.outputs]
+    agreement = result.agreement
+    return (0.0 if agreement is None else -agreement, float(np.mean(errors)) if errors else 0.0)
+
+
+def smooth_inputs(signature: Signature, values: Mapping[str, int], seed: int) -> Arrays:
+    """Return inputs whose neighbours are alike, as in images: random ones, averaged along their last two axes."""
+    arrays = random_inputs(signature, values, seed)
+    for name, array in arrays.items():
+        if array.dtype.kind == "f":
+            for axis in range(max(0, array.ndim - 2), array.ndim):
+                array = _smoothed(array, axis)
+            arrays[name] = array
+    return arrays
+
+
+def _smoothed(array: Any, axis: int) -> Any:
+    near = [np.roll(array, shift, axis=axis) for shift in (-2, -1, 0, 1, 2)]
+    return (np.sum(near, axis=0) / np.sqrt(len(near))).clip(-1, 1).astype(array.dtype)
+
+
+def _served(
+    model: BucketedModel, original: OriginalModel, signature: Signature, makers: Mapping[str, InputMaker]
+) -> Iterator[tuple[dict[str, int], dict[str, tuple[Arrays, Arrays]]]]:
+    """Yield sizes that are padded, with inputs and the original's answers by maker."""
+    seen = set()
+    for bucket in sorted(model.buckets, key=lambda sizes: tuple(sizes.values())):
+        for candidates in _candidates(model, bucket):
+            for sizes in candidates:
+                if tuple(sizes.values()) in seen or model.select(sizes) == sizes:
+                    continue
+                inputs = {name: make(signature, sizes, _SEED) for name, make in makers.items()}
+                try:
+                    answers = {name: (each, original.run(each)) for name, each in inputs.items()}
+                except ModelError:
+                    continue
+                seen.add(tuple(sizes.values()))
+                yield sizes, answers
+                break
+
+
+def _candidates(model: BucketedModel, bucket: Mapping[str, int]) -> Iterator[Sequence[dict[str, int]]]:
+    """Yield, per size to probe, the sizes to try until the original runs at one."""
+    for name, size in bucket.items():
+        smaller = max((other[name] for other in model.buckets if other[name] < size), default=0)
+        from_above = [dict(bucket) | {name: size - step} for step in _BELOW if size - step > smaller]
+        from_below = [dict(bucket) | {name: smaller + step} for step in _BELOW if smaller + step < size]
+        yield from_above
+        # Nobody sends images of one pixel; without a smaller bucket half the size stands for "much smaller".
+        yield from_below if smaller else [dict(bucket) | {name: max(1, size // 2 // 32 * 32 or size // 2)}]

@@ -1,0 +1,91 @@
+"""Padding error of models that feel padding and of one that does not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scaling_tasks.compilers.contract import Tolerance
+from scaling_tasks.errors import VerificationFailed
+from scaling_tasks.onnx_model.original import OriginalModel, random_inputs
+from scaling_tasks.runtime.policies import Padding
+from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.verification.padding import compare_policies, measure_padding, smooth_inputs
+
+TIGHT = Tolerance(1e-4, 1e-3)
+
+POINTWISE = "g (float[1,3,H,W] x) => (float[1,3,H,W] y) { y = Sigmoid(x) }"
+POOLED = """g (float[1,3,H,W] x) => (float[1,3,1,1] y, float[1,3,H,W] z) {
+    y = GlobalAveragePool(x)
+    z = Relu(x)
+}"""
+# The second convolution sees what the first made of the padding.
+CONVOLVED = """g (float[1,1,8,W] x) => (float[1,1,8,W] y)
+    <float[1,1,3,3] k = {1., 1., 1., 1., 1., 1., 1., 1., 1.}, float[1] b = {1.}> {
+    a = Conv <pads = [1,1,1,1]> (x, k, b)
+    y = Conv <pads = [1,1,1,1]> (a, k, b)
+}"""
+
+
+def test_pointwise_models_do_not_feel_padding(saved: Any, bundled: Any) -> None:
+    path = saved(POINTWISE)
+    directory, manifest = bundled(path, [(16, 16), (32, 32)])
+    result = measure_padding(directory, manifest, OriginalModel(path), TIGHT)
+    assert result.absolute < 1e-6
+    assert result.changed == {}
+    assert result.failure() is None
+    probed = {(tuple(probe.sizes.values()), tuple(probe.bucket.values())) for probe in result.probes}
+    # The bucket minus one, and the smaller bucket plus one, along each variable.
+    assert {((31, 32), (32, 32)), ((32, 17), (32, 32)), ((16, 15), (16, 16))} <= probed
+    assert {probe.inputs for probe in result.probes} == {"random", "smooth"}
+
+
+def test_pooling_feels_it_and_the_output_is_named(saved: Any, bundled: Any) -> None:
+    path = saved(POOLED)
+    directory, manifest = bundled(path, [(16, 16), (32, 32)])
+    result = measure_padding(directory, manifest, OriginalModel(path), TIGHT)
+    assert list(result.changed) == ["y"]
+    assert {"H": 17, "W": 32} in result.changed["y"]
+    failure = result.failure()
+    assert isinstance(failure, VerificationFailed)
+    assert "padding changes output 'y'" in str(failure)
+    payload = json.loads(result.to_json())
+    assert payload["format"] == "scaling-tasks/padding/1"
+    assert measure_padding(directory, manifest, OriginalModel(path), TIGHT).to_json() == result.to_json()
+
+
+def test_convolutions_feel_it_at_the_edge(saved: Any, bundled: Any) -> None:
+    path = saved(CONVOLVED)
+    directory, manifest = bundled(path, [(16,), (32,)])
+    result = measure_padding(directory, manifest, OriginalModel(path), TIGHT)
+    assert {"W": 31} in result.changed["y"]
+
+
+def test_the_policy_nearest_to_the_original_is_recommended(saved: Any, bundled: Any) -> None:
+    # The output is the largest value: only padding with something small leaves it alone.
+    path = saved("g (float[1,3,8,W] x) => (float[1,3,1,1] y) { y = GlobalMaxPool(x) }")
+    directory, manifest = bundled(path, [(16,), (32,)])
+    tried = {"high": Padding("constant", value=5.0), "low": Padding("constant", value=-5.0)}
+    best, results = compare_policies(directory, manifest, OriginalModel(path), TIGHT, tried)
+    assert best == "low"
+    assert results["low"].absolute < 1e-6 < results["high"].absolute
+
+
+def test_smooth_inputs_have_like_neighbours_and_keep_integers() -> None:
+    signature = Signature((TensorSpec("x", (1, 3, 32, "W")), TensorSpec("i", ("W",), "int64")))
+    smooth, rough = smooth_inputs(signature, {"W": 64}, 1), random_inputs(signature, {"W": 64}, 1)
+    assert np.abs(np.diff(smooth["x"], axis=-1)).mean() < 0.5 * np.abs(np.diff(rough["x"], axis=-1)).mean()
+    np.testing.assert_array_equal(smooth["i"], rough["i"])
+    assert np.abs(smooth["x"]).max() <= 1
+
+
+@pytest.mark.parametrize("text", [POINTWISE, CONVOLVED])
+def test_one_bucket_is_probed_at_half_its_size(saved: Any, bundled: Any, text: str) -> None:
+    path = saved(text)
+    bucket = (64, 64) if text is POINTWISE else (64,)
+    directory, manifest = bundled(path, [bucket])
+    result = measure_padding(directory, manifest, OriginalModel(path), TIGHT)
+    assert 32 in {size for probe in result.probes for size in probe.sizes.values()}
