@@ -11,6 +11,7 @@ from typing import Any
 
 from scaling_tasks.config.load import parse_target
 from scaling_tasks.config.source import read_yaml
+from scaling_tasks.documents import read_document
 from scaling_tasks.errors import ConfigError, ScalingTasksError
 from scaling_tasks.pipeline.target import Target
 
@@ -59,7 +60,22 @@ def _target(options: argparse.Namespace) -> Target:
     }
     if options.dataset_path:
         values["dataset"] = {**_as_mapping(values.get("dataset")), "path": options.dataset_path}
-    return Target(parse_target(values, where=options.config or "command line"))
+    target = Target(parse_target(values, where=options.config or "command line"))
+    _refuse_foreign_output(target)
+    return target
+
+
+def _refuse_foreign_output(target: Target) -> None:
+    """Keep one model's bundle from overwriting another's."""
+    if not target.manifest.exists():
+        return
+    found = read_document(target.manifest, "manifest", 1, error=ConfigError)["model"]
+    if found != target.model.stem:
+        raise ConfigError(
+            f"the directory holds the bundle of {found!r}",
+            where=f"--output_path {target.directory}",
+            fix="Give each model its own directory.",
+        )
 
 
 def _as_mapping(dataset: Any) -> dict[str, Any]:

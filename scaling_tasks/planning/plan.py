@@ -130,11 +130,12 @@ class BucketPlan:
 
 def _from_payload(payload: dict[str, Any]) -> BucketPlan:
     variables = tuple(payload.pop("variables"))
+    buckets = payload.pop("buckets")
     strategy = payload.pop("strategy")
     cost = payload.pop("cost")
     return BucketPlan(
         variables=variables,
-        buckets=np.asarray(payload.pop("buckets"), dtype=np.int64).reshape(-1, len(variables)),
+        buckets=np.asarray(buckets, dtype=np.int64).reshape(len(buckets), len(variables)),
         bucket_costs=np.asarray(payload.pop("bucket_costs"), dtype=np.float64),
         padding_ratio=payload.pop("padding_ratio"),
         lower_bound=payload.pop("lower_bound"),
@@ -213,7 +214,7 @@ def make_plan(
         warnings: For the user.
         details: Further keys of the document.
     """
-    unsorted = np.asarray(buckets, dtype=np.int64).reshape(-1, len(variables))
+    unsorted = np.asarray(buckets, dtype=np.int64).reshape(len(buckets), len(variables))
     rows, costs = sort_buckets(unsorted, cost_of(model, unsorted))
     score, bound_ratio = PlanScore(1.0, 1.0, np.zeros(len(rows))), None
     if histogram is not None and variables:
