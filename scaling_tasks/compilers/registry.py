@@ -15,6 +15,7 @@ __all__ = ["ENTRY_POINT_GROUP", "backend_names", "get_backend"]
 ENTRY_POINT_GROUP = "scaling_tasks.compilers"
 
 _BUILT_IN = {
+    "atc": "scaling_tasks.compilers.atc:AtcBackend",
     "lite": "scaling_tasks.compilers.lite:LiteBackend",
     "onnxruntime": "scaling_tasks.compilers.onnxruntime:OnnxRuntimeBackend",
     "openvino": "scaling_tasks.compilers.openvino:OpenVinoBackend",
