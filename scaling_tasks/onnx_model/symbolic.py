@@ -28,10 +28,7 @@ def infer_symbolically(path: Path, signature: Signature) -> dict[str, list[Expre
     log = logging.getLogger(__name__)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
-
-            model = _with_named_inputs(load_model(path, weights=False), signature)
-            inferred = SymbolicShapeInference.infer_shapes(model)
+            inferred = _infer(_with_named_inputs(load_model(path, weights=False), signature))
     except BaseException as cause:  # it ends with assertions, bare exceptions and even SystemExit
         if isinstance(cause, KeyboardInterrupt):
             raise
@@ -39,6 +36,21 @@ def infer_symbolically(path: Path, signature: Signature) -> dict[str, list[Expre
         return {}
     known = set(signature.variables)
     return {value.name: _axes(value, known) for value in inferred.graph.output}
+
+
+def _infer(model: Any) -> Any:
+    """Do as the tool's ``infer_shapes``, which on failure would leave a file in the current directory."""
+    from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
+
+    tool = SymbolicShapeInference(int_max=2**31 - 1, auto_merge=False, guess_output_rank=False, verbose=0)
+    tool._preprocess(model)
+    complete = False
+    while tool.run_:
+        complete = tool._infer_impl()
+    tool._update_output_from_vi()
+    if not complete:
+        raise ValueError("incomplete")
+    return tool.out_mp_
 
 
 def _with_named_inputs(model: Any, signature: Signature) -> Any:

@@ -20,7 +20,7 @@ from scaling_tasks.runtime.manifest import Manifest
 
 __all__ = ["LatencyTable", "measure_bundle", "median_seconds"]
 
-_KIND, _VERSION = "latency", 1
+_KIND, _VERSION = "latencies", 1
 _WARM_RUNS = 2
 _FEWEST, _MOST, _LONG_ENOUGH = 5, 50, 0.3
 
@@ -42,14 +42,13 @@ class LatencyTable:
     seconds: Mapping[tuple[int, ...], float]
 
     def to_json(self) -> str:
-        """Return the ``latency`` document; seconds are rounded to microseconds, which is what clocks resolve."""
+        """Return the ``latencies`` document, which the planner reads; clocks resolve microseconds, so no more are kept."""
         payload = {
             "variables": list(self.variables),
             "backend": self.backend,
             "threads": self.threads,
-            "measurements": [
-                {"shape": list(shape), "seconds": round(self.seconds[shape], 6)} for shape in sorted(self.seconds)
-            ],
+            "shapes": [list(shape) for shape in sorted(self.seconds)],
+            "seconds": [round(self.seconds[shape], 6) for shape in sorted(self.seconds)],
         }
         return document_text(_KIND, _VERSION, payload)
 
@@ -62,7 +61,8 @@ class LatencyTable:
         """
         payload = read_document(path, _KIND, _VERSION, error=BundleError)
         try:
-            seconds = {tuple(each["shape"]): float(each["seconds"]) for each in payload["measurements"]}
+            pairs = zip(payload["shapes"], payload["seconds"], strict=True)
+            seconds = {tuple(shape): float(value) for shape, value in pairs}
             return cls(tuple(payload["variables"]), payload["backend"], payload["threads"], seconds)
         except (KeyError, TypeError, ValueError) as cause:
             raise BundleError(f"incomplete ({cause!r})", where=str(path), fix="Delete it and measure again.") from cause

@@ -16,7 +16,7 @@ from scaling_tasks.onnx_model.fitting import fit_line
 from scaling_tasks.onnx_model.original import OriginalModel, random_inputs
 from scaling_tasks.onnx_model.reading import read_signature
 from scaling_tasks.onnx_model.relations import Relations, derive_relations
-from scaling_tasks.onnx_model.symbolic import expression_from_text
+from scaling_tasks.onnx_model.symbolic import expression_from_text, infer_symbolically
 from scaling_tasks.shapes.expressions import evaluate, parse_expression, variables_of
 
 
@@ -68,6 +68,13 @@ def test_detector_that_runs_at_some_sizes_only(ocr_models: Path) -> None:
     path = ocr_models / "ch_PP-OCRv4_det_infer.onnx"
     relations = relations_of(path, [(1, 64, 96), (1, 128, 160)])
     assert relations.shapes({"N": 1, "H": 192, "W": 224}) == {"sigmoid_0.tmp_0": (1, 1, 192, 224)}
+
+
+def test_a_failed_inference_leaves_no_file(ocr_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = ocr_models / "ch_PP-OCRv4_det_infer.onnx"
+    assert infer_symbolically(path, read_signature(path).inputs) == {}
+    assert not list(tmp_path.iterdir())
 
 
 def test_chained_strides_and_paddings(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from scaling_tasks.errors import BundleError, ConfigError, VerificationFailed
+from scaling_tasks.planning.measured import MeasuredCost
 from scaling_tasks.verification import latency
 from scaling_tasks.verification.latency import LatencyTable, measure_bundle, median_seconds
 from scaling_tasks.verification.metric import MetricResult, load_metric, score_task
@@ -37,8 +38,9 @@ def test_the_table_survives_its_file(tmp_path: Path) -> None:
     table = LatencyTable(("N", "W"), "openvino", 2, {(4, 32): 0.25, (1, 32): 0.125})
     (tmp_path / "latency.json").write_text(table.to_json())
     assert LatencyTable.load(tmp_path / "latency.json") == table
-    assert [each["shape"] for each in json.loads(table.to_json())["measurements"]] == [[1, 32], [4, 32]]
-    (tmp_path / "bad.json").write_text('{"format": "scaling-tasks/latency/1"}')
+    cost = MeasuredCost.read(tmp_path / "latency.json", ("W", "N"))
+    assert cost(np.array([[32, 4], [32, 1]])).tolist() == [0.25, 0.125]
+    (tmp_path / "bad.json").write_text('{"format": "scaling-tasks/latencies/1"}')
     with pytest.raises(BundleError, match="incomplete"):
         LatencyTable.load(tmp_path / "bad.json")
 
