@@ -1,0 +1,90 @@
+"""The environment variables that adjust a run without touching any configuration: what a CI system sets.
+
+Nothing here changes what is built, only where things are kept, what is checked and what is reported.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaling_tasks.errors import ConfigError
+
+__all__ = ["Knobs", "knobs", "parse_size"]
+
+_PREFIX = "SCALING_TASKS_"
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """What the environment says; the variable's name is ``SCALING_TASKS_`` and the attribute's in capitals.
+
+    Attributes:
+        locked: Whether a build that would change ``scaling.lock`` fails instead.
+        store: Directory of the store, ``.scaling/store`` where None.
+        store_size: Bytes that ``doit prune`` leaves in the store, None for no limit.
+        junit: File for the JUnit XML report of a run, None for none.
+        summary: File that a run's Markdown summary is appended to; ``GITHUB_STEP_SUMMARY`` where it is not given.
+        progress: ``bar`` or ``plain``; ``auto`` is a bar on a terminal unless ``CI`` is set.
+    """
+
+    locked: bool = False
+    store: Path | None = None
+    store_size: int | None = None
+    junit: Path | None = None
+    summary: Path | None = None
+    progress: str = "auto"
+
+
+def knobs(environment: Mapping[str, str] | None = None) -> Knobs:
+    """Return what the environment (by default the process's own) says.
+
+    Raises:
+        ConfigError: Naming the variable whose value is not usable.
+    """
+    variables = os.environ if environment is None else environment
+    size = variables.get(f"{_PREFIX}STORE_SIZE", "")
+    return Knobs(
+        locked=_flag(variables, "LOCKED"),
+        store=_path(variables, f"{_PREFIX}STORE"),
+        store_size=parse_size(size, where=f"{_PREFIX}STORE_SIZE") if size else None,
+        junit=_path(variables, f"{_PREFIX}JUNIT"),
+        summary=_path(variables, f"{_PREFIX}SUMMARY") or _path(variables, "GITHUB_STEP_SUMMARY"),
+        progress=_choice(variables, "PROGRESS", ("auto", "bar", "plain")),
+    )
+
+
+def parse_size(text: str, *, where: str) -> int:
+    """Return the bytes that a text such as ``500M`` or ``2GiB`` stands for.
+
+    Raises:
+        ConfigError: It is no size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?", text.strip().lower())
+    if match is None or match[2] not in _UNITS:
+        raise ConfigError(f"{text!r} is not a size", where=where, fix="Write it like 500M, 2G or 1.5GiB.")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _flag(variables: Mapping[str, str], name: str) -> bool:
+    value = variables.get(_PREFIX + name, "").lower()
+    if value not in (*_TRUE, *_FALSE):
+        raise ConfigError(f"{value!r} is neither yes nor no", where=_PREFIX + name, fix="Write 1 or 0.")
+    return value in _TRUE
+
+
+def _choice(variables: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
+    value = variables.get(_PREFIX + name, "") or known[0]
+    if value not in known:
+        raise ConfigError(f"{value!r} is not known", where=_PREFIX + name, fix=f"Known values: {', '.join(known)}.")
+    return value
+
+
+def _path(variables: Mapping[str, str], name: str) -> Path | None:
+    value = variables.get(name, "")
+    return Path(value) if value else None
