@@ -125,11 +125,12 @@ def _problem(
 ) -> tuple[str, str, str] | None:
     """Return what, where and fix of the first thing that is not well."""
     if ended.status is None:
-        return (f"took longer than {timeout:g} s{_last_words(log)}", "", "Raise `compile.timeout` if it may.")
+        said = _last_words(log, log_errors)
+        return (f"took longer than {timeout:g} s{said}", "", "Raise `compile.timeout` if it may.")
     if outcome is not None and outcome.error:
         return outcome.error
     if ended.status != 0:
-        return (f"the compiler {_status_text(ended.status)}{_last_words(log)}", "", "")
+        return (f"the compiler {_status_text(ended.status)}{_last_words(log, log_errors)}", "", "")
     if log_errors:
         return (f"the compiler claimed success but reported {log_errors[0].strip()!r}", "", "")
     return None
@@ -144,8 +145,10 @@ def _status_text(status: int) -> str:
     return f"was killed by {name}"
 
 
-def _last_words(log: str) -> str:
-    """Return the last line of the log that speaks of an error, or else its last line."""
+def _last_words(log: str, log_errors: tuple[str, ...]) -> str:
+    """Return the last error line by the backend's rule, else the last that speaks of an error, else the last."""
+    if log_errors:
+        return f": {log_errors[-1].strip()[:500]}"
     said, _, _ = log.partition(_FAULT_REPORT)
     lines = [line.strip() for line in (said.strip() or log).splitlines() if line.strip()]
     telling = [line for line in lines if _ERROR_WORDS.search(line)]

@@ -103,7 +103,7 @@ class LiteBackend(BackendBase):
 
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
         """Load in a worker process under the Python that has MindSpore Lite."""
-        from scaling_tasks.compilers.lite_engine import LiteEngine
+        from scaling_tasks.compilers.process_engine import ProcessEngine
 
         device = _device(options)
         python = find_toolchain(device).python
@@ -111,7 +111,8 @@ class LiteBackend(BackendBase):
             raise CompileError(
                 "running it needs a Python with mindspore_lite, and only converter_lite was found", where=str(path)
             )
-        return LiteEngine(python, path, device, thread_count())
+        command = [str(python), lite_worker.__file__, "serve", str(path), device, str(thread_count() or 0)]
+        return ProcessEngine(command, path, tool_environment(device))
 
 
 def converter_command(converter: Path, request: Mapping[str, Any]) -> list[str]:

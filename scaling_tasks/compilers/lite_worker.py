@@ -1,6 +1,7 @@
 """Runs under the Python that has MindSpore Lite (3.7 or later): converts models, and serves inference.
 
-Only the standard library, numpy and mindspore_lite are imported here, and the syntax is Python 3.7's.
+The serving half is what every engine that needs a process of its own runs. Only the standard library, numpy and
+mindspore_lite are imported here, and the syntax is Python 3.7's.
 
 ``lite_worker.py convert REQUEST.json`` converts one model. ``lite_worker.py serve MODEL DEVICE THREADS DESCRIPTOR``
 loads one and answers requests: a line of JSON on standard input says where the inputs lie in the shared memory behind
@@ -15,7 +16,12 @@ import os
 import sys
 import threading
 import time
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Arrays = dict[str, Any]
 
 ALIGNMENT = 64
 _PARENT_SECONDS = 1.0
@@ -55,16 +61,32 @@ def _set_optimize(converter: Any, optimize: str) -> None:
 
 
 def serve(path: str, device: str, threads: int, descriptor: int) -> int:
-    """Answer requests until standard input ends."""
+    """Answer requests for one MindIR until standard input ends."""
+
+    def load() -> Callable[[Arrays], Arrays]:
+        model = _load(path, device, threads)
+        return lambda arrays: _run(model, arrays)
+
+    return serve_requests(load, descriptor)
+
+
+def serve_requests(load: Callable[[], Callable[[Arrays], Arrays]], descriptor: int) -> int:
+    """Load a model and answer requests for it until standard input ends.
+
+    Args:
+        load: Returns a function from arrays by input name to arrays by output name.
+        descriptor: Of the shared memory in which inputs and outputs lie.
+    """
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # The library prints to standard output.
+    os.dup2(2, 1)  # Libraries print to standard output.
     threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
-    model = _load(path, device, threads)
+    run = load()
     memory = SharedMemory(descriptor)
-    _reply(replies, {"inputs": [[tensor.name, list(tensor.shape)] for tensor in model.get_inputs()]})
+    _reply(replies, {"ready": True})
     for line in sys.stdin:
         try:
-            answer = _run(model, memory, json.loads(line))
+            request = json.loads(line)
+            answer: dict[str, Any] = {"outputs": memory.write(request["end"], run(memory.read(request)))}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         _reply(replies, answer)
@@ -110,45 +132,45 @@ class SharedMemory:
             self.map = mmap.mmap(self.descriptor, total)
         return self.map
 
+    def read(self, request: dict[str, Any]) -> Arrays:
+        """Return the inputs of a request, without copying."""
+        import numpy
 
-def _run(model: Any, memory: SharedMemory, request: dict[str, Any]) -> dict[str, Any]:
-    """Run one request; the outputs follow the inputs in the shared memory."""
-    import numpy
+        area = self.require(request["end"])
+        arrays = {}
+        for name, dtype, shape, offset in request["inputs"]:
+            count = int(numpy.prod(shape, dtype=numpy.int64))
+            arrays[name] = numpy.frombuffer(area, dtype, count, offset).reshape(shape)
+        return arrays
 
+    def write(self, start: int, arrays: Arrays) -> list[list[Any]]:
+        """Lay arrays out from ``start``; return name, dtype, shape and offset of each."""
+        import numpy
+
+        places: list[list[Any]] = []
+        end = start
+        for name, array in arrays.items():
+            offset = -(-end // ALIGNMENT) * ALIGNMENT
+            end = offset + array.nbytes
+            places.append([name, str(array.dtype), list(array.shape), offset])
+        area = self.require(end)
+        for place, array in zip(places, arrays.values()):  # noqa: B905 (strict= is younger)
+            numpy.frombuffer(area, array.dtype, array.size, place[-1])[:] = array.reshape(-1)
+        return places
+
+
+def _run(model: Any, arrays: Arrays) -> Arrays:
     tensors = model.get_inputs()
-    given = {name: (dtype, shape, offset) for name, dtype, shape, offset in request["inputs"]}
     wanted = [tensor.name for tensor in tensors]
-    if set(given) != set(wanted):
-        raise ValueError(f"inputs are {wanted}, not {sorted(given)}")
-    shapes = [list(given[name][1]) for name in wanted]
+    if set(arrays) != set(wanted):
+        raise ValueError(f"inputs are {wanted}, not {sorted(arrays)}")
+    shapes = [list(arrays[name].shape) for name in wanted]
     if shapes != [list(tensor.shape) for tensor in tensors]:
         model.resize(tensors, shapes)
         tensors = model.get_inputs()
-    area = memory.require(request["end"])
-    held = []
     for tensor in tensors:
-        dtype, shape, offset = given[tensor.name]
-        count = int(numpy.prod(shape, dtype=numpy.int64))
-        array = numpy.frombuffer(area, dtype, count, offset).reshape(shape)
-        held.append(array)  # The tensor may keep a reference to the memory only.
-        tensor.set_data_from_numpy(array)
-    results = [(tensor.name, tensor.get_data_to_numpy()) for tensor in model.predict(tensors)]
-    return {"outputs": _write_outputs(memory, request["end"], results)}
-
-
-def _write_outputs(memory: SharedMemory, start: int, results: list[tuple[str, Any]]) -> list[list[Any]]:
-    import numpy
-
-    places: list[list[Any]] = []
-    end = start
-    for name, array in results:
-        offset = -(-end // ALIGNMENT) * ALIGNMENT
-        end = offset + array.nbytes
-        places.append([name, str(array.dtype), list(array.shape), offset])
-    area = memory.require(end)
-    for (_, array), place in zip(results, places):  # noqa: B905 (strict= is younger)
-        numpy.frombuffer(area, array.dtype, array.size, place[-1])[:] = array.reshape(-1)
-    return places
+        tensor.set_data_from_numpy(arrays[tensor.name])
+    return {tensor.name: tensor.get_data_to_numpy() for tensor in model.predict(tensors)}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Running a MindIR through a worker process under the Python that has MindSpore Lite; tensors in shared memory."""
+"""Running an artefact in a process of its own, which may need another Python or may abort; tensors in shared memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import mmap
 import os
 import subprocess
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from scaling_tasks.compilers import lite_worker
-from scaling_tasks.compilers.lite_toolchain import tool_environment
+from scaling_tasks.compilers.lite_worker import ALIGNMENT
 from scaling_tasks.errors import CompileError
 
 if TYPE_CHECKING:
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
 
     from scaling_tasks.compilers.contract import Tensors
 
-__all__ = ["LiteEngine"]
+__all__ = ["ProcessEngine"]
 
 _CLOSE_SECONDS = 5.0
 
 
-class LiteEngine:
-    """A MindIR loaded in a worker process that lives as long as the engine; safe to use from several threads.
+class ProcessEngine:
+    """An artefact loaded in a process that lives as long as the engine; safe to use from several threads.
+
+    The process answers as ``lite_worker.serve_requests`` does.
 
     Args:
-        python: The interpreter that has ``mindspore_lite``.
-        path: The MindIR.
-        device: ``cpu`` or ``ascend``.
-        threads: How many threads inference uses; the library's choice where None.
+        command: What to start; the number of the shared memory's descriptor is appended.
+        path: The artefact, for messages.
+        environment: The process's environment.
 
     Raises:
-        CompileError: The model does not load.
+        CompileError: The artefact does not load.
     """
 
-    def __init__(self, python: Path, path: Path, device: str, threads: int | None) -> None:
+    def __init__(self, command: Sequence[str | Path], path: Path, environment: Mapping[str, str]) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._descriptor = os.memfd_create("scaling-tasks-lite")
+        self._descriptor = os.memfd_create("scaling-tasks-engine")
         self._map: mmap.mmap | None = None
-        command = [str(python), lite_worker.__file__, "serve", str(path), device, str(threads or 0)]
         self._process = subprocess.Popen(
-            [*command, str(self._descriptor)],
+            [*(str(part) for part in command), str(self._descriptor)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             pass_fds=(self._descriptor,),
-            env=tool_environment(device),
+            env=dict(environment),
         )
         try:
             self._answer()
@@ -60,10 +60,10 @@ class LiteEngine:
             raise
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
-        """Run at the bucket's shape, or at any shape where the MindIR is dynamic.
+        """Run at the bucket's shape, or at any shape where the artefact is dynamic.
 
         Raises:
-            CompileError: MindSpore Lite refuses the inputs, or its process died.
+            CompileError: The engine refuses the inputs, or its process died.
         """
         with self._lock:
             places, end = self._write(inputs)
@@ -98,7 +98,7 @@ class LiteEngine:
         places: list[list[Any]] = []
         end = 0
         for name, array in inputs.items():
-            offset = -(-end // lite_worker.ALIGNMENT) * lite_worker.ALIGNMENT
+            offset = -(-end // ALIGNMENT) * ALIGNMENT
             end = offset + array.nbytes
             places.append([name, str(array.dtype), list(array.shape), offset])
         area = self._area(end)
@@ -129,7 +129,7 @@ class LiteEngine:
         if not line:
             status = self._process.wait()
             raise CompileError(
-                f"does not load in MindSpore Lite or made its process end (status {status})", where=str(self._path)
+                f"does not load or made the engine's process end (status {status})", where=str(self._path)
             )
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
