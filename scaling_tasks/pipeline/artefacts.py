@@ -12,7 +12,7 @@ from scaling_tasks.files import digest_file, write_if_changed
 from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import UnitsDocument
 
-__all__ = ["artefacts_by_digest", "files_of", "intact", "read_record", "remove_others", "write_record"]
+__all__ = ["artefacts_by_digest", "files_of", "files_of_others", "intact", "read_record", "remove_others", "write_record"]
 
 _KIND, _VERSION = "artefact", 1
 
@@ -20,13 +20,15 @@ _KIND, _VERSION = "artefact", 1
 def write_record(target: Target, unit: str, key: str, files: Sequence[Path]) -> None:
     """Publish which files the unit has, the one to load first; equal artefacts give equal bytes."""
     entries = [{"name": path.name, "digest": digest_file(path), "size": path.stat().st_size} for path in files]
-    text = document_text(_KIND, _VERSION, {"unit": unit, "key": key, "files": entries})
+    # The directory, so that the files can be found when the target is configured no longer.
+    payload = {"unit": unit, "key": key, "files": entries, "directory": target.directory.as_posix()}
+    text = document_text(_KIND, _VERSION, payload)
     write_if_changed(target.artefact_record(unit), text.encode())
     _write_stamps(target, unit, files)
 
 
 def read_record(target: Target, unit: str) -> dict[str, Any]:
-    """Return the record: ``unit``, ``key`` and ``files`` with ``name``, ``digest`` and ``size``.
+    """Return the record: ``unit``, ``key``, ``directory``, and ``files`` with ``name``, ``digest`` and ``size``.
 
     Raises:
         CompileError: There is none.
@@ -74,17 +76,22 @@ def intact(target: Target, unit: str) -> bool:
 
 def remove_others(target: Target, units: Sequence[str]) -> list[Path]:
     """Remove the artefacts of units that the plan no longer has; return the artefact files removed."""
-    keep = {path.name for unit in units for path in _artefact_files(target, unit)}
     removed = []
-    for record in sorted(target.artefact_record("x").parent.glob("*.json")):
-        if record.stem in units:
-            continue
-        for path in files_of(target, record.stem):
-            if path.name not in keep:
-                removed.extend([path] if path.exists() and path.parent == target.directory else [])
-                path.unlink(missing_ok=True)
-        target.verification(record.stem).unlink(missing_ok=True)
+    for path in files_of_others(target, units):
+        removed.extend([path] if path.parent == target.directory else [])
+        path.unlink(missing_ok=True)
     return removed
+
+
+def files_of_others(target: Target, units: Sequence[str]) -> list[Path]:
+    """Return every existing file that exists only because of units that the plan no longer has."""
+    keep = {path.name for unit in units for path in _artefact_files(target, unit)}
+    found: list[Path] = []
+    for record in sorted(target.artefact_record("x").parent.glob("*.json")):
+        if record.stem not in units:
+            mine = [path for path in files_of(target, record.stem) if path.name not in keep]
+            found += [path for path in [*mine, target.verification(record.stem)] if path.exists()]
+    return found
 
 
 def _artefact_files(target: Target, unit: str) -> list[Path]:

@@ -13,7 +13,7 @@ from scaling_tasks.errors import PlanError
 from scaling_tasks.files import write_if_changed
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
-__all__ = ["UnitsDocument", "read_units", "read_units_if_there", "write_units"]
+__all__ = ["UnitsDocument", "read_units", "read_units_if_there", "units_text", "write_units"]
 
 _KIND, _VERSION = "units", 1
 
@@ -48,6 +48,11 @@ class UnitsDocument:
 
 def write_units(path: Path, document: UnitsDocument) -> bool:
     """Publish the document; return whether it changed."""
+    return write_if_changed(path, units_text(document).encode())
+
+
+def units_text(document: UnitsDocument) -> str:
+    """Return the document as it is written."""
     payload = {
         "model": document.model_digest,
         "inputs": [_tensor_payload(tensor) for tensor in document.inputs.inputs],
@@ -57,7 +62,7 @@ def write_units(path: Path, document: UnitsDocument) -> bool:
             for unit in document.units
         ],
     }
-    return write_if_changed(path, document_text(_KIND, _VERSION, payload).encode())
+    return document_text(_KIND, _VERSION, payload)
 
 
 def read_units(path: Path) -> UnitsDocument:
