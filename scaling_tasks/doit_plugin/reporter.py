@@ -46,6 +46,8 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
             return
         self.outcomes[task.name] = task.values.get("outcome", "done")
         self._line(f".  {task.name}{_result(task)}")
+        for warning in task.values.get("warnings", ()):
+            self._line(f"   warning: {warning}")
 
     def skip_uptodate(self, task: Any) -> None:
         """Count what was up to date; the closing table tells."""
@@ -101,8 +103,8 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
                 row["left out"] = task.values["reason"]
             elif stage == "compile":
                 row["units"][task.meta["unit"]] = outcome
-            elif stage == "verify":
-                row["difference"] = max(row.get("difference", 0.0), task.values.get("absolute", 0.0))
+            elif stage == "verify" and "absolute" in task.values:
+                row["difference"] = max(row.get("difference", 0.0), task.values["absolute"])
             else:
                 row[stage] = dict(task.values)
         return [rows[name] for name in sorted(rows)]

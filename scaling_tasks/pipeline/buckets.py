@@ -35,7 +35,7 @@ def run(target: Target) -> dict[str, Any]:
     if target.compiles:
         write_units(target.units, make_units(target, signature, plan))
     write_if_changed(target.buckets, plan.to_json().encode())
-    return {"buckets": len(plan.buckets), "padding_ratio": plan.padding_ratio}
+    return {"buckets": len(plan.buckets), "padding_ratio": plan.padding_ratio, "warnings": list(plan.warnings)}
 
 
 def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStatistics | None) -> BucketPlan:

@@ -42,12 +42,12 @@ def plan_target(configuration: Mapping[str, Any] | str | Path) -> BucketPlan:
 
 
 def _statistics(target: Target) -> DatasetStatistics | None:
-    from scaling_tasks.samples.scan import scan
-    from scaling_tasks.samples.statistics import compute_statistics
-
     dataset = target.spec.dataset
     if dataset is None or not target.needs_data:
         return None
+    from scaling_tasks.samples.scan import scan
+    from scaling_tasks.samples.statistics import compute_statistics
+
     with tempfile.TemporaryDirectory() as directory:
         measurements = scan(dataset, Path(directory) / "cache")
     return compute_statistics(measurements, target_signature(target).inputs, target.spec.auto_scaling, dataset)

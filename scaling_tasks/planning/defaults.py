@@ -18,13 +18,18 @@ __all__ = ["default_buckets"]
 
 
 def default_buckets(
-    defaults: DefaultScaling, variables: Sequence[str], limit: int | None
+    defaults: DefaultScaling, variables: Sequence[str], limit: int | None, *, per_batch: bool
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return the product of the default lists, int64 [k, d], and warnings.
 
-    The limit is on the number of buckets per batch size (MindOCR makes one model of each batch size), or on the
-    number of batch sizes where nothing else varies. Lists are thinned evenly, in proportion to their lengths; the
-    largest sizes stay.
+    Lists are thinned evenly, in proportion to their lengths; the largest sizes stay.
+
+    Args:
+        defaults: The lists.
+        variables: The target's variables.
+        limit: Most buckets.
+        per_batch: Whether the limit is on the buckets of each batch size, as on platforms where each batch size is one
+            model of many buckets, and not on all of them together.
 
     Raises:
         PlanError: A variable has no default list.
@@ -38,7 +43,7 @@ def default_buckets(
                 fix="Name a data set, or give ranges under shape_bucket.",
             )
     lists = {name: sorted(set(known[name])) for name in variables}
-    limited = [name for name in variables if name != BATCH] or list(variables)
+    limited = [name for name in variables if name != BATCH or not per_batch] or list(variables)
     whole = math.prod(len(lists[name]) for name in limited)
     warnings: tuple[str, ...] = ()
     if limit is not None and whole > limit:

@@ -70,7 +70,7 @@ def plan_statistics(
         return _from_ranges(shape_bucket, variables, histogram, chosen_cost, most_buckets, product_only, digest)
     limit = _limit(auto_scaling, most_buckets)
     if statistics is None or histogram is None:
-        return _without_data(auto_scaling, variables, chosen_cost, limit)
+        return _without_data(auto_scaling, variables, chosen_cost, limit, per_batch=most_buckets is not None)
     options = _options(auto_scaling, variables, fewest_buckets, product_only)
     if auto_scaling.batching == "partition" and BATCH in variables and statistics.requests is not None:
         from scaling_tasks.planning.joint import plan_requests
@@ -186,11 +186,14 @@ def _from_ranges(
     return make_plan(histogram, variables, buckets, cost, strategy="shape_bucket", parameters=parameters, digest=digest)
 
 
-def _without_data(spec: AutoScalingSpec, variables: tuple[str, ...], cost: CostModel, limit: int | str) -> BucketPlan:
+def _without_data(
+    spec: AutoScalingSpec, variables: tuple[str, ...], cost: CostModel, limit: int | str, *, per_batch: bool
+) -> BucketPlan:
     if spec.strategy == "explicit":
         rows = explicit_rows(spec.buckets, variables)
         return make_plan(None, variables, rows, cost, strategy="explicit", parameters={"buckets": list(spec.buckets)})
-    buckets, warnings = default_buckets(spec.default_scaling, variables, None if limit == "auto" else int(limit))
+    most = None if limit == "auto" else int(limit)
+    buckets, warnings = default_buckets(spec.default_scaling, variables, most, per_batch=per_batch)
     return make_plan(
         None, variables, buckets, cost, strategy="default_scaling", parameters={"max_buckets": limit}, warnings=warnings
     )

@@ -30,7 +30,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
   padding: .28rem .6rem; border-bottom: 1px solid var(--line) } th:first-child, td:first-child { text-align: left }
 th { color: var(--soft); font-weight: 600 } .warning { background: #fff6e5; border-left: 4px solid #e8a200;
   padding: .5rem .8rem; margin: .4rem 0 } pre { background: var(--panel); border: 1px solid var(--line);
-  border-radius: 8px; padding: .8rem; overflow-x: auto; font-size: .85rem }
+  border-radius: 8px; padding: .8rem; white-space: pre-wrap; font-size: .85rem }
 """
 
 
