@@ -58,7 +58,8 @@ def _target(options: argparse.Namespace) -> Target:
         "compile": compile_section,
         "output": options.output_path,
     }
-    if options.dataset_path:
+    static = all(dim > 0 for dim in _dims(options.input_shape))
+    if options.dataset_path and not static:
         values["dataset"] = {**_as_mapping(values.get("dataset")), "path": options.dataset_path}
     target = Target(parse_target(values, where=options.config or "command line"))
     _refuse_foreign_output(target)
