@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from scaling_tasks.samples.listing import Folder, fingerprint
+from scaling_tasks.samples.listing import Folder
 
 __all__ = ["Block", "pack", "unpack"]
 
@@ -24,7 +24,9 @@ class Block:
 
     Attributes:
         path: Relative to the data set.
-        fingerprint: Of the listing the block was made from.
+        listed: Fingerprint of the listing the block was made from, in the file system's order; an unchanged directory
+            is listed in an unchanged order, so this saves sorting it. Empty where a file must be read again.
+        fingerprint: The same in the order of names, for copies of the data set.
         count: Number of files, n.
         names: Names in byte order, separated by NUL.
         numbers: int64 [2, n] sizes and modification times, then int32 [2, n] heights and widths; where a file gave no
@@ -32,19 +34,18 @@ class Block:
     """
 
     path: str
-    fingerprint: bytes
+    listed: str
+    fingerprint: str
     count: int
     names: Buffer
     numbers: Buffer
 
     @classmethod
-    def of(cls, folder: Folder, heights: array[int], widths: array[int]) -> Block:
-        """Return the block of a listed directory and its measured sizes (``array('i')``)."""
+    def of(cls, folder: Folder, listed: str, heights: array[int], widths: array[int]) -> Block:
+        """Return the block of a directory, its files sorted by name, and their measured sizes (``array('i')``)."""
         names = os.fsencode("\0".join(folder.names))
-        parts = (folder.sizes, folder.times, heights, widths)
-        numbers = b"".join(part.tobytes() for part in parts)
-        mark = fingerprint(folder.path, folder.names, folder.sizes, folder.times)
-        return cls(folder.path, mark, len(folder.names), names, numbers)
+        numbers = b"".join(part.tobytes() for part in (folder.sizes, folder.times, heights, widths))
+        return cls(folder.path, listed, folder.fingerprint(), len(folder.names), names, numbers)
 
     def entries(self) -> dict[str, Entry]:
         """Return each file's size, modification time, height and width by name."""
@@ -72,7 +73,7 @@ def pack(blocks: Iterable[Block]) -> list[Buffer]:
     index: list[list[Any]] = []
     chunks: list[Buffer] = []
     for block in blocks:
-        index.append([block.path, block.fingerprint.hex(), block.count, len(block.names)])
+        index.append([block.path, block.listed, block.fingerprint, block.count, len(block.names)])
         chunks += [block.names, block.numbers]
     # Escaped, as a path need not be valid Unicode.
     head = json.dumps(index, separators=(",", ":")).encode("ascii")
@@ -82,7 +83,7 @@ def pack(blocks: Iterable[Block]) -> list[Buffer]:
 def unpack(body: memoryview) -> Iterator[Block]:
     """Yield the blocks of a cache file's body without copying them."""
     start = 8 + int.from_bytes(body[:8], "little")
-    for path, mark, count, length in json.loads(bytes(body[8:start])):
+    for path, listed, mark, count, length in json.loads(bytes(body[8:start])):
         middle, end = start + length, start + length + 24 * count
-        yield Block(path, bytes.fromhex(mark), count, body[start:middle], body[middle:end])
+        yield Block(path, listed, mark, count, body[start:middle], body[middle:end])
         start = end

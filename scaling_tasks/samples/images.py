@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from scaling_tasks.samples.blocks import Block, pack, unpack
 from scaling_tasks.samples.container import read_container, write_container
@@ -14,16 +17,25 @@ from scaling_tasks.samples.journal import Journal
 from scaling_tasks.samples.listing import UNTRUSTED, Folder, walk
 from scaling_tasks.samples.reading import Progress, Reader
 
-__all__ = ["cached_images", "folder_state", "scan_images", "write_images"]
+__all__ = ["cached_images", "same_images", "scan_images", "write_images"]
 
 # A file changed this shortly before it was listed can change again without a new modification time: the clock of the
 # file system ticks every few milliseconds, on some file systems every second or two.
 _TICK, _COARSE_TICK = 20_000_000, 2_000_000_000
 
 
-def folder_state(root: str) -> str:
-    """Return a digest of all names, sizes and modification times below ``root``: one listing, nothing opened."""
-    return _state(folder.fingerprint for folder in walk(root))
+def same_images(root: str, header: Mapping[str, Any]) -> bool:
+    """Return whether names, sizes and modification times below ``root`` are those of the cache with this header.
+
+    One listing, nothing opened. Directories are sorted only where the file system lists them in another order than at
+    the last scan, as it does in a copy of the data set.
+    """
+    folders = list(walk(root))
+    if _state(folder.fingerprint() for folder in folders) == header["listed"]:
+        return True
+    for folder in folders:
+        folder.sort()
+    return _state(folder.fingerprint() for folder in folders) == header["sorted"]
 
 
 def cached_images(cache_path: Path) -> list[Block] | None:
@@ -62,9 +74,9 @@ def _scan_once(
     """Return one block per directory, and whether some file is so young that waiting a moment would help."""
     started = time.time_ns()
     settled, pending = _compare(walk(root), known)
-    reader = Reader(root, journal, progress, total=sum(len(folder.names) for folder in pending))
+    reader = Reader(root, journal, progress, total=sum(len(folder.names) for folder, _ in pending))
     try:
-        fresh = [_renew(folder, known.get(folder.path), reader, journal, started) for folder in pending]
+        fresh = [_renew(folder, listed, known.get(folder.path), reader, journal, started) for folder, listed in pending]
     finally:
         reader.close()
     blocks = [*settled, *(block for block, _ in fresh)]
@@ -74,34 +86,56 @@ def _scan_once(
 
 def write_images(cache_path: Path, blocks: list[Block], facts: dict[str, int]) -> None:
     """Publish the cache with ``facts`` in its header, and drop the journal."""
-    header = {"kind": "images", "state": _state(block.fingerprint for block in blocks), **facts}
+    states = {
+        "listed": _state(block.listed for block in blocks),
+        "sorted": _state(block.fingerprint for block in blocks),
+    }
+    header = {"kind": "images", **states, **facts}
     write_container(cache_path, header, pack(blocks))
     Journal(cache_path).discard()
 
 
-def _state(fingerprints: Iterable[bytes]) -> str:
+def _state(fingerprints: Iterable[str]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for fingerprint in fingerprints:
-        digest.update(fingerprint)
+        digest.update(fingerprint.encode())
     return digest.hexdigest()
 
 
-def _compare(folders: Iterator[Folder], known: dict[str, Block]) -> tuple[list[Block], list[Folder]]:
-    """Split the listing into blocks that still hold and directories that changed."""
+_Pending = list[tuple[Folder, str]]
+
+
+def _compare(folders: Iterator[Folder], known: dict[str, Block]) -> tuple[list[Block], _Pending]:
+    """Split the listing into blocks that still hold, and changed directories with their fingerprints as listed."""
     settled: list[Block] = []
-    pending: list[Folder] = []
+    pending: _Pending = []
     for folder in folders:
         block = known.get(folder.path)
-        if block is not None and block.fingerprint == folder.fingerprint:
+        listed = folder.fingerprint()
+        if block is not None and block.listed == listed:
             settled.append(block)
+            continue
+        folder.sort()
+        if block is not None and block.fingerprint == folder.fingerprint():
+            settled.append(replace(block, listed=listed))
         else:
-            pending.append(folder)
+            pending.append((folder, listed))
     return settled, pending
 
 
-def _renew(folder: Folder, old: Block | None, reader: Reader, journal: Journal, started: int) -> tuple[Block, bool]:
+def _renew(
+    folder: Folder, listed: str, old: Block | None, reader: Reader, journal: Journal, started: int
+) -> tuple[Block, bool]:
     known = {**(old.entries() if old else {}), **journal.entries(folder.path)}
     heights, widths = reader.measure(folder, known)
+    young = _distrust(folder, heights, widths, started)
+    return Block.of(folder, "" if UNTRUSTED in folder.times else listed, heights, widths), young
+
+
+def _distrust(folder: Folder, heights: array[int], widths: array[int], started: int) -> bool:
+    """Mark the times of files that must be read again; return whether some are only too young by a moment."""
+    if max(folder.times) <= started - _COARSE_TICK and 0 not in heights:
+        return False
     now = time.time_ns()
     young = False
     for place, when in enumerate(folder.times):
@@ -111,4 +145,4 @@ def _renew(folder: Folder, old: Block | None, reader: Reader, journal: Journal, 
         if recent or unreadable:
             folder.times[place] = UNTRUSTED
             young = young or (recent and tick == _TICK)
-    return Block.of(folder, heights, widths), young
+    return young

@@ -9,103 +9,100 @@ import hashlib
 import os
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
-from stat import S_ISREG
+from dataclasses import dataclass, field
+from stat import S_IFDIR, S_IFMT, S_IFREG
 
 from scaling_tasks.errors import DatasetError
 
-__all__ = ["UNTRUSTED", "Folder", "fingerprint", "walk"]
+__all__ = ["UNTRUSTED", "Folder", "walk"]
 
 UNTRUSTED = -1  # stands for a modification time that must not be believed: the file is read again next time
 
+_Inodes = tuple[tuple[int, int], ...]
 
-@dataclass(frozen=True)
+
+@dataclass
 class Folder:
-    """The files directly in one directory, in byte order of their names.
+    """The files directly in one directory.
 
     Attributes:
         path: Relative to the data set, ``""`` for the data set itself.
-        names: File names.
+        names: File names, in the order in which the file system lists them until `sort` is called.
         sizes: Bytes per file, ``array('q')``; -1 where there is no regular file behind the name.
         times: Modification times in nanoseconds, ``array('q')``.
     """
 
     path: str
-    names: list[str]
-    sizes: array[int]
-    times: array[int]
+    names: list[str] = field(default_factory=list)
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+    times: array[int] = field(default_factory=lambda: array("q"))
 
-    @property
-    def fingerprint(self) -> bytes:
-        """A digest of everything above."""
-        return fingerprint(self.path, self.names, self.sizes, self.times)
+    def fingerprint(self) -> str:
+        """Return a digest of everything above, in the present order."""
+        digest = hashlib.blake2b(os.fsencode("\0".join([self.path, *self.names])), digest_size=16)
+        digest.update(self.sizes.tobytes())
+        digest.update(self.times.tobytes())
+        return digest.hexdigest()
 
-
-def fingerprint(path: str, names: list[str], sizes: array[int], times: array[int]) -> bytes:
-    """Return the digest by which two listings of one directory are compared, 16 bytes."""
-    digest = hashlib.blake2b(os.fsencode("\0".join([path, *names])), digest_size=16)
-    digest.update(sizes.tobytes())
-    digest.update(times.tobytes())
-    return digest.digest()
+    def sort(self) -> None:
+        """Put the files in the order of their names."""
+        order = sorted(range(len(self.names)), key=self.names.__getitem__)
+        self.names = [self.names[place] for place in order]
+        self.sizes = array("q", [self.sizes[place] for place in order])
+        self.times = array("q", [self.times[place] for place in order])
 
 
 def walk(root: str) -> Iterator[Folder]:
-    """Yield every directory below ``root`` that holds files, in byte order of their paths.
+    """Yield every directory below ``root`` that holds files; each directory before what is in it, neighbours by name.
 
     Names beginning with a dot are left out. Links are followed; one that leads back to a directory it lies in is not.
 
     Raises:
         DatasetError: A directory cannot be listed.
     """
-    pending: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ())]
+    pending: list[tuple[str, _Inodes]] = [("", ())]
     while pending:
         path, above = pending.pop()
-        files, folders, here = _list(root, path, above)
-        if files:
-            names, sizes, times = zip(*files, strict=True)
-            yield Folder(path, list(names), array("q", sizes), array("q", times))
-        pending += [(folder, here) for folder in sorted(folders, reverse=True)]
+        folder = Folder(path)
+        inside, here = _list(root, folder, above)
+        if folder.names:
+            yield folder
+        pending += [(name, here) for name in sorted(inside, reverse=True)]
 
 
-_Entry = tuple[str, int, int]
-_Inodes = tuple[tuple[int, int], ...]
-
-
-def _list(root: str, path: str, above: _Inodes) -> tuple[list[_Entry], list[str], _Inodes]:
-    directory = os.path.join(root, path) if path else root  # noqa: PTH118 - pathlib costs more than the listing
-    files: list[_Entry] = []
-    folders: list[str] = []
-    linked: list[str] = []
+def _list(root: str, folder: Folder, above: _Inodes) -> tuple[list[str], _Inodes]:
+    """Fill ``folder``; return the directories in it and the inodes on the way to them."""
+    directory = os.path.join(root, folder.path) if folder.path else root  # noqa: PTH118 - pathlib costs too much here
+    inside: list[str] = []
     try:
+        status = os.stat(directory)  # noqa: PTH116
+        here = (*above, (status.st_dev, status.st_ino))
         with os.scandir(directory) as entries:
             for entry in entries:
-                name = entry.name
-                if name[0] == ".":
-                    continue
-                if entry.is_dir():
-                    (linked if entry.is_symlink() else folders).append(f"{path}/{name}" if path else name)
-                else:
-                    files.append(_measure(entry))
-        here = (*above, _inode(directory))
-        folders += [name for name in linked if _inode(os.path.join(root, name)) not in here]  # noqa: PTH118
+                if (name := _take(entry, folder, here)) is not None:
+                    inside.append(f"{folder.path}/{name}" if folder.path else name)
     except OSError as cause:
         raise DatasetError(
             f"cannot be listed ({cause.strerror})", where=directory, fix="Check dataset.path and its permissions."
         ) from cause
-    files.sort()
-    return files, folders, here
+    return inside, here
 
 
-def _measure(entry: os.DirEntry[str]) -> _Entry:
+def _take(entry: os.DirEntry[str], folder: Folder, here: _Inodes) -> str | None:
+    """Note a file in ``folder``, or return the name of a directory to go into."""
+    name = entry.name
+    if name[0] == ".":
+        return None
     try:
         status = entry.stat()
     except OSError:
-        return entry.name, -1, 0
-    if not S_ISREG(status.st_mode):
-        return entry.name, -1, 0
-    return entry.name, status.st_size, status.st_mtime_ns
-
-
-def _inode(directory: str) -> tuple[int, int]:
-    status = os.stat(directory)  # noqa: PTH116
-    return status.st_dev, status.st_ino
+        size, when = -1, 0
+    else:
+        kind = S_IFMT(status.st_mode)
+        if kind == S_IFDIR:
+            return name if (status.st_dev, status.st_ino) not in here else None
+        size, when = (status.st_size, status.st_mtime_ns) if kind == S_IFREG else (-1, 0)
+    folder.names.append(name)
+    folder.sizes.append(size)
+    folder.times.append(when)
+    return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from scaling_tasks.samples.blocks import Entry
-from scaling_tasks.samples.headers import Fault, probe
+from scaling_tasks.samples.headers import UNREADABLE, probe
 from scaling_tasks.samples.journal import Journal
 from scaling_tasks.samples.listing import Folder
 
@@ -18,6 +18,7 @@ Progress = Callable[[int, int], None]
 _Size = tuple[int, int]
 
 _STRETCH = 512
+_SECONDS_BETWEEN_REPORTS = 0.1
 # From memory a header takes about 10 µs, nearly all of it in the interpreter, where threads only hinder each other.
 # Slower than this, the time goes into waiting for a disk or a server, and waiting can be shared.
 _SLOW_SECONDS = 100e-6
@@ -33,6 +34,7 @@ class Reader:
         self._progress = progress
         self._total = total
         self._done = 0
+        self._reported = time.monotonic()
         self._pool: ThreadPoolExecutor | None = None
 
     def measure(self, folder: Folder, known: Mapping[str, Entry]) -> tuple[array[int], array[int]]:
@@ -41,15 +43,17 @@ class Reader:
         A file without a size gets the height 0 and its `Fault` as width.
         """
         heights, widths = array("i"), array("i")
+        if min(folder.sizes) < 0:
+            # Broken links, pipes and devices: opening them could block for ever.
+            closed = (place for place, size in enumerate(folder.sizes) if size < 0)
+            known = {**known, **{folder.names[place]: (-1, folder.times[place], *UNREADABLE) for place in closed}}
         for start in range(0, len(folder.names), _STRETCH):
             places = range(start, min(start + _STRETCH, len(folder.names)))
-            for height, width in self._stretch(folder, places, known):
-                heights.append(height)
-                widths.append(width)
+            high, wide = zip(*self._stretch(folder, places, known), strict=True)
+            heights.extend(high)
+            widths.extend(wide)
             self._journal.add(folder, start, heights, widths)
-            self._done += len(places)
-            if self._progress:
-                self._progress(self._done, self._total)
+            self._report(len(places))
         return heights, widths
 
     def close(self) -> None:
@@ -58,26 +62,31 @@ class Reader:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
+    def _report(self, count: int) -> None:
+        self._done += count
+        now = time.monotonic()
+        if self._progress and (now - self._reported > _SECONDS_BETWEEN_REPORTS or self._done == self._total):
+            self._progress(self._done, self._total)
+            self._reported = now
+
     def _stretch(self, folder: Folder, places: range, known: Mapping[str, Entry]) -> list[_Size]:
-        sizes: list[_Size | None] = (
-            [_recall(folder, place, known) for place in places] if known else [None] * len(places)
-        )
         prefix = f"{self._root}/{folder.path}/" if folder.path else f"{self._root}/"
-        unknown = [place for place, size in zip(places, sizes, strict=True) if size is None]
-        found = iter(self._probe([prefix + folder.names[place] for place in unknown]))
-        return [next(found) if size is None else size for size in sizes]
+        recalled = {place: size for place in places if (size := _recall(folder, place, known))} if known else {}
+        if not recalled:
+            return self._probe([prefix + name for name in folder.names[places.start : places.stop]])
+        found = iter(self._probe([prefix + folder.names[place] for place in places if place not in recalled]))
+        return [recalled.get(place) or next(found) for place in places]
 
     def _probe(self, paths: Sequence[str]) -> list[_Size]:
         begin = time.perf_counter()
         found = list(self._pool.map(probe, paths) if self._pool else map(probe, paths))
         if not self._pool and time.perf_counter() - begin > _SLOW_SECONDS * max(len(paths), 32):
             self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="image-headers")
-        return [(0, int(size)) if isinstance(size, Fault) else size for size in found]
+        return found
 
 
 def _recall(folder: Folder, place: int, known: Mapping[str, Entry]) -> _Size | None:
-    if folder.sizes[place] < 0:
-        return 0, int(Fault.UNREADABLE)
+    """Return what is known of a file if it is still of that size and age."""
     entry = known.get(folder.names[place])
     if entry is None or entry[0] != folder.sizes[place] or entry[1] != folder.times[place]:
         return None

@@ -14,7 +14,7 @@ from scaling_tasks.config.specs import DatasetSpec
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.files import digest_file, write_if_changed
 from scaling_tasks.samples.container import read_header
-from scaling_tasks.samples.images import cached_images, folder_state, scan_images, write_images
+from scaling_tasks.samples.images import cached_images, same_images, scan_images, write_images
 from scaling_tasks.samples.kinds import dataset_kind
 
 if TYPE_CHECKING:
@@ -44,10 +44,11 @@ def watch(dataset: DatasetSpec, cache_path: Path) -> bool:
         kind = dataset_kind(dataset)
         if header["kind"] != kind or not header["rows"] or (dataset.strict and header["skipped"]):
             return False
-        state = folder_state(dataset.path) if kind == "images" else _file_state(Path(dataset.path))
+        if kind == "images":
+            return same_images(dataset.path, header)
+        return bool(header["state"] == _file_state(Path(dataset.path)))
     except (DatasetError, OSError):
         return False
-    return bool(header["state"] == state)
 
 
 def scan(dataset: DatasetSpec, cache_path: Path, *, progress: Progress | None = None) -> Measurements:

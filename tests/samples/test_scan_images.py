@@ -111,6 +111,19 @@ def test_moving_and_renaming_change_no_measurement(folder: Path, cache: Path, tm
     assert summary_path(cache).read_bytes() == summary
 
 
+def test_a_copy_in_another_order_of_listing_is_the_same(folder: Path, cache: Path, tmp_path: Path) -> None:
+    scan(spec(folder), cache)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in sorted(folder.rglob("*"), key=lambda path: path.name[::-1], reverse=True):
+        (copy / path.relative_to(folder)).parent.mkdir(exist_ok=True)
+        if path.is_file():
+            shutil.copy2(path, copy / path.relative_to(folder))
+    assert watch(spec(copy), cache)
+    (copy / "part0" / "00.png").unlink()
+    assert not watch(spec(copy), cache)
+
+
 def test_a_new_size_changes_the_digest(folder: Path, cache: Path, make_image: MakeImage) -> None:
     first = scan(spec(folder), cache)
     make_image(folder / "wide.png", 10, 500)
@@ -126,6 +139,12 @@ def test_other_files_are_counted_listed_and_skipped(folder: Path, cache: Path) -
     assert found.source == {"images": 13, "skipped": 3, "not_an_image": 1, "corrupt": 1, "unreadable": 1}
     assert len(found.skipped) == 3
     assert any(text.startswith("part0/broken.jpg: ") for text in found.skipped)
+    assert watch(spec(folder), cache)
+
+
+def test_pipes_are_not_opened(folder: Path, cache: Path) -> None:
+    os.mkfifo(folder / "pipe.png")
+    assert scan(spec(folder), cache).source["unreadable"] == 1
     assert watch(spec(folder), cache)
 
 
