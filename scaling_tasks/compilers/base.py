@@ -31,6 +31,10 @@ class BackendBase:
     option_names: ClassVar[tuple[str, ...]] = ()
     error_pattern: ClassVar[str] = r"^Traceback \(most recent call last\)"
 
+    def tolerance_for(self, options: Mapping[str, Any]) -> Tolerance:
+        """Return the tolerance under these options; ``tolerance`` unless a backend computes in fewer bits for some."""
+        return self.tolerance
+
     def limits(self, options: Mapping[str, Any]) -> Limits:
         """Return one bucket per unit."""
         return Limits()

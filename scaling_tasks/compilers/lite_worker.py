@@ -80,7 +80,11 @@ def serve_requests(load: Callable[[], Callable[[Arrays], Arrays]], descriptor: i
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # Libraries print to standard output.
     threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
-    run = load()
+    try:
+        run = load()
+    except Exception as error:
+        _reply(replies, {"error": f"{type(error).__name__}: {error}"})
+        return 1
     memory = SharedMemory(descriptor)
     _reply(replies, {"ready": True})
     for line in sys.stdin:

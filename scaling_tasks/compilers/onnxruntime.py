@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from scaling_tasks.compilers.contract import Tensors
 
-__all__ = ["OnnxRuntimeBackend"]
+__all__ = ["OnnxRuntimeBackend", "optimise"]
 
 _LEVELS = {"basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED", "all": "ORT_ENABLE_ALL"}
 
@@ -53,9 +53,9 @@ class OnnxRuntimeBackend(BackendBase):
         (values,) = job.unit.values()
         fixed = write_fixed_model(job.model, job.signature.shapes(values), workdir / f"{job.unit.stem}.fixed.onnx")
         level = _LEVELS[_level(job.options)]
-        optimised = _optimise(fixed, workdir / f"{job.unit.stem}.optimised.onnx", level)
+        optimised = optimise(fixed, workdir / f"{job.unit.stem}.optimised.onnx", level)
         # What the dynamic model is optimised to is the same for every bucket: its weights are those to share.
-        dynamic = _optimise(job.model, workdir / f"{job.unit.stem}.dynamic.onnx", level)
+        dynamic = optimise(job.model, workdir / f"{job.unit.stem}.dynamic.onnx", level)
         target = workdir / f"{job.unit.stem}.onnx"
         weights = workdir / f"{job.unit.stem}.weights"
         files = share_weights(optimised, dynamic, target, weights)
@@ -100,7 +100,7 @@ def _session_options() -> Any:
     return options
 
 
-def _optimise(source: Path, target: Path, level: str) -> Path:
+def optimise(source: Path, target: Path, level: str) -> Path:
     """Write what onnxruntime makes of the model at ``source``.
 
     Raises:

@@ -17,6 +17,7 @@ ENTRY_POINT_GROUP = "scaling_tasks.compilers"
 _BUILT_IN = {
     "atc": "scaling_tasks.compilers.atc:AtcBackend",
     "lite": "scaling_tasks.compilers.lite:LiteBackend",
+    "nncase": "scaling_tasks.compilers.nncase:NncaseBackend",
     "onnxruntime": "scaling_tasks.compilers.onnxruntime:OnnxRuntimeBackend",
     "openvino": "scaling_tasks.compilers.openvino:OpenVinoBackend",
 }

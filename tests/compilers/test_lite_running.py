@@ -95,7 +95,7 @@ def test_a_refused_request_leaves_the_engine_usable(dynamic_engine):
 def test_an_engine_whose_process_dies_says_so_and_can_be_closed(dynamic_engine):
     other = LiteBackend().load(dynamic_engine[0]._path, CPU)
     other._process.kill()
-    with pytest.raises(CompileError, match="made its process end"):
+    with pytest.raises(CompileError, match="made the engine's process end"):
         other.run(tokens(1, 1, 8))
     other.close()
     other.close()

@@ -1,0 +1,166 @@
+"""nncase: a kmodel per bucket for the K230 or the CPU, or all sizes in one through its own ShapeBucket."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.compilers.base import BackendBase, backend_options, static_units
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limits, Tolerance, Unit
+from scaling_tasks.compilers.nncase_calibration import calibration_digest, calibration_samples
+from scaling_tasks.compilers.nncase_environment import identify, nncase_environment
+from scaling_tasks.compilers.nncase_options import (
+    COMPILE_OPTIONS,
+    OPTION_NAMES,
+    PTQ_OPTIONS,
+    check_buckets,
+    check_options,
+    is_native,
+    quantizes,
+    target_of,
+)
+from scaling_tasks.compilers.nncase_worker import names_file
+from scaling_tasks.compilers.process_engine import ProcessEngine
+from scaling_tasks.shapes.signature import Signature
+
+__all__ = ["NncaseBackend"]
+
+_MOST_NATIVE = 1 << 16  # nncase has no limit of its own.
+
+
+class NncaseBackend(BackendBase):
+    """Compiles kmodels with nncase 2.x.
+
+    Options: ``target`` (``k230``, default, or ``cpu``), ``quantize`` (default: for k230), ``samples_count``,
+    ``calibration`` or ``calibration_range`` (see ``nncase_calibration``), ``simplify`` (default true: fold constants
+    first, without which nncase aborts on some models), and the options of nncase's ``CompileOptions`` and
+    ``PTQTensorOptions`` under their own names. ``shape_bucket_enable: true`` leaves the buckets to nncase, with its
+    ``shape_bucket_range_info``, ``shape_bucket_segments_count`` and ``shape_bucket_fix_var_map``.
+    """
+
+    name = "nncase"
+    tolerance = Tolerance(absolute=1e-3, relative=1e-2)
+    option_names = OPTION_NAMES
+    error_pattern = r"^Process terminated|^Unhandled exception|^ ---> "
+
+    def tolerance_for(self, options: Mapping[str, Any]) -> Tolerance:
+        """Return the tolerance for floats, or a wide one for eight bits."""
+        return Tolerance(absolute=0.1, relative=0.1) if quantizes(options) else self.tolerance
+
+    def limits(self, options: Mapping[str, Any]) -> Limits:
+        """Return one bucket per unit, any number with nncase's own ShapeBucket."""
+        return Limits(most_buckets=_MOST_NATIVE) if is_native(options) else Limits()
+
+    def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
+        """Refuse unknown options and those that would make the compiler abort."""
+        super().check(signature, options)
+        check_options(signature, options)
+
+    def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
+        """Return the versions of nncase and .NET, and the digest of the calibration samples."""
+        return identify(target_of(options)) | calibration_digest(options)
+
+    def units(
+        self, model_stem: str, signature: Signature, buckets: Sequence[Sequence[int]], options: Mapping[str, Any]
+    ) -> tuple[Unit, ...]:
+        """Return one unit per bucket, or one for nncase's own ShapeBucket."""
+        if not (is_native(options) and signature.variables):
+            return static_units(model_stem, signature.variables, buckets)
+        check_buckets(signature, buckets, options)
+        distinct = tuple(dict.fromkeys(tuple(int(value) for value in bucket) for bucket in buckets))
+        return (Unit("shape_bucket", f"{model_stem}_shape_bucket", signature.variables, distinct),)
+
+    def compile(self, job: CompileJob, workdir: Path) -> Artefact:
+        """Prepare the model, compile, and write the kmodel with the names of its inputs and outputs."""
+        os.environ.update(nncase_environment())
+        import nncase
+
+        source, outputs = _prepared(job, workdir)
+        compile_options = nncase.CompileOptions()
+        compile_options.target = target_of(job.options)
+        own = backend_options(job.options)
+        _assign(compile_options, own, COMPILE_OPTIONS)
+        if is_native(job.options):
+            _set_shape_bucket(compile_options, job)
+        compiler = nncase.Compiler(compile_options)
+        importer = compiler.import_tflite if job.model.suffix == ".tflite" else compiler.import_onnx
+        importer(source.read_bytes(), nncase.ImportOptions())
+        if quantizes(job.options):
+            compiler.use_ptq(_calibration(job, nncase))
+        compiler.compile()
+        kmodel = workdir / f"{job.unit.stem}.kmodel"
+        kmodel.write_bytes(compiler.gencode_tobytes())
+        names_file(kmodel).write_text(json.dumps(_names(job, outputs), sort_keys=True) + "\n", encoding="utf-8")
+        return Artefact((kmodel, names_file(kmodel)))
+
+    def accept(self, artefact: Artefact, options: Mapping[str, Any]) -> None:
+        """Load the kmodel, in this process where it has nncase already, as after compiling."""
+        if "nncase" not in sys.modules:
+            super().accept(artefact, options)
+            return
+        import nncase
+
+        try:
+            nncase.Simulator().load_model(artefact.files[0].read_bytes())
+        except RuntimeError as cause:
+            raise CompileError(f"does not load ({cause})", where=str(artefact.files[0])) from cause
+
+    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
+        """Load in the simulator, in a process of its own."""
+        command = [sys.executable, "-m", "scaling_tasks.compilers.nncase_worker", str(path)]
+        return ProcessEngine(command, path, os.environ | nncase_environment())
+
+
+def _prepared(job: CompileJob, workdir: Path) -> tuple[Path, list[str]]:
+    """Return the model to import and the names of its outputs."""
+    from scaling_tasks.compilers.nncase_model import named_model, static_model
+
+    if is_native(job.options):
+        return named_model(job, workdir)
+    return static_model(job, workdir, simplify=bool(backend_options(job.options).get("simplify", True)))
+
+
+def _assign(target: Any, own: Mapping[str, Any], names: Sequence[str]) -> None:
+    for name in names:
+        if name in own:
+            setattr(target, name, own[name])
+
+
+def _set_shape_bucket(compile_options: Any, job: CompileJob) -> None:
+    """Give nncase its ranges: those of the options, else from 1 to the largest bucket."""
+    own = backend_options(job.options)
+    fixed = own.get("shape_bucket_fix_var_map", {})
+    columns = zip(job.unit.variables, zip(*job.unit.buckets, strict=True), strict=True)
+    largest = {variable: max(column) for variable, column in columns if variable not in fixed}
+    common = max(largest.values(), default=1)  # nncase selects correctly for equal ranges only
+    ranges = own.get("shape_bucket_range_info") or dict.fromkeys(largest, (1, common))
+    compile_options.shape_bucket_enable = True
+    compile_options.shape_bucket_range_info = {name: tuple(bounds) for name, bounds in ranges.items()}
+    compile_options.shape_bucket_segments_count = int(own.get("shape_bucket_segments_count", 2))
+    compile_options.shape_bucket_fix_var_map = dict(fixed)
+
+
+def _calibration(job: CompileJob, nncase: Any) -> Any:
+    """Return the quantisation options with the bucket's samples; those of the largest bucket for several."""
+    values = max(job.unit.values(), key=lambda bucket: sum(bucket.values()))
+    dtypes = {tensor.name: tensor.dtype for tensor in job.signature.inputs}
+    samples = calibration_samples(job.options, job.signature.shapes(values), dtypes)
+    options = nncase.PTQTensorOptions()
+    _assign(options, backend_options(job.options), PTQ_OPTIONS)
+    options.samples_count = len(samples)
+    options.set_tensor_data([[sample[tensor.name] for sample in samples] for tensor in job.signature.inputs])
+    return options
+
+
+def _names(job: CompileJob, outputs: list[str]) -> dict[str, Any]:
+    """Return the names of inputs and outputs, and the shapes of a static kmodel's inputs."""
+    inputs = [tensor.name for tensor in job.signature.inputs]
+    if is_native(job.options):
+        return {"inputs": inputs, "outputs": outputs, "shapes": None}
+    (values,) = job.unit.values()
+    shapes = [list(shape) for shape in job.signature.shapes(values).values()]
+    return {"inputs": inputs, "outputs": outputs, "shapes": shapes}

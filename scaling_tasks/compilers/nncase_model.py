@@ -1,0 +1,46 @@
+"""Preparing an ONNX model for nncase: static and simplified, or with its dynamic dimensions named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
+
+__all__ = ["named_model", "static_model"]
+
+
+def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Path, list[str]]:
+    """Return the model of the unit's one bucket, constants folded by onnxruntime, and its outputs' names."""
+    import onnx
+
+    from scaling_tasks.compilers.onnxruntime import optimise
+
+    (values,) = job.unit.values()
+    fixed = write_fixed_model(job.model, job.signature.shapes(values), workdir / f"{job.unit.stem}.fixed.onnx")
+    outputs = [value.name for value in onnx.load(str(fixed), load_external_data=False).graph.output]
+    if not simplify:
+        return fixed, outputs
+    return optimise(fixed, workdir / f"{job.unit.stem}.simple.onnx", "ORT_ENABLE_BASIC"), outputs
+
+
+def named_model(job: CompileJob, workdir: Path) -> tuple[Path, list[str]]:
+    """Return the model with every dynamic input dimension called by its variable, and its outputs' names.
+
+    nncase takes a dimension without a name for one of size 0, and knows variables by these names only.
+    """
+    import onnx
+
+    model = onnx.load(str(job.model), load_external_data=False)
+    inputs = {value.name: value for value in model.graph.input}
+    for tensor in job.signature.inputs:
+        for dim, name in zip(inputs[tensor.name].type.tensor_type.shape.dim, tensor.dims, strict=True):
+            dim.Clear()
+            if isinstance(name, str):
+                dim.dim_param = name
+            else:
+                dim.dim_value = name
+    link_external_data(job.model, workdir)
+    target = workdir / f"{job.unit.stem}.named.onnx"
+    target.write_bytes(model.SerializeToString(deterministic=True))
+    return target, [value.name for value in model.graph.output]

@@ -1,0 +1,226 @@
+"""nncase for real: conformance on its CPU target, quantisation for the k230, its own ShapeBucket, and its aborts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scaling_tasks.compilers.conformance import CompilerConformance, _inputs, _reference
+from scaling_tasks.compilers.conformance_models import (
+    ConformanceCase,
+    image_case,
+    shared_variable_case,
+    transformer_case,
+)
+from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.isolation import run_job
+from scaling_tasks.compilers.nncase import NncaseBackend
+from scaling_tasks.compilers.nncase_calibration import calibration_digest, calibration_samples
+from scaling_tasks.errors import CompileError
+from scaling_tasks.shapes.signature import Signature, TensorSpec, name_dimensions
+
+CPU = {"backend": "nncase", "options": {"target": "cpu"}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nncase_installed():
+    try:
+        NncaseBackend().identity({"options": {"target": "k230"}})
+    except CompileError as error:
+        pytest.skip(str(error))
+
+
+class TestNncase(CompilerConformance):
+    backend_name = "nncase"
+    options = {"options": {"target": "cpu"}}  # noqa: RUF012
+    heavy_modules = ("nncase", "numpy", "clr_loader", "pythonnet")
+
+    def test_ocr_classifier(self, ocr_models: Path, tmp_path: Path):
+        model = ocr_models / "ch_ppocr_mobile_v2.0_cls_infer.onnx"
+        self.check_case(ConformanceCase(model, name_dimensions({"x": [1, 3, 48, -1]}), ((96,),)), tmp_path)
+
+    def test_ocr_detector(self, ocr_models: Path, tmp_path: Path):
+        model = ocr_models / "ch_PP-OCRv4_det_infer.onnx"
+        self.check_case(ConformanceCase(model, name_dimensions({"x": [1, 3, -1, -1]}), ((64, 64),)), tmp_path)
+
+
+class TestNncaseNative(CompilerConformance):
+    """nncase's own ShapeBucket: one kmodel for all sizes, for a single variable."""
+
+    backend_name = "nncase"
+    options = {"options": {"target": "cpu", "shape_bucket_enable": True}}  # noqa: RUF012
+
+    def test_image_model(self, tmp_path: Path):
+        """Two variables without quantisation: nncase would silently make no buckets, so that it is refused."""
+        with pytest.raises(CompileError, match="no buckets for several variables without quantisation"):
+            self.backend.check(image_case(tmp_path).signature, self.compile_options)
+
+    def test_batch_and_sequence(self, tmp_path: Path):
+        with pytest.raises(CompileError, match="no buckets for several variables without quantisation"):
+            self.backend.check(transformer_case(tmp_path).signature, self.compile_options)
+
+
+def compile_case(case: ConformanceCase, directory: Path, options, index: int = 0):
+    backend = NncaseBackend()
+    backend.check(case.signature, options)
+    unit = backend.units("m", case.signature, case.buckets, options)[index]
+    job = CompileJob(case.model, case.signature, unit, options)
+    return unit, run_job(job, directory / unit.name, log=directory / f"{unit.name}.log", timeout=200).artefact.files
+
+
+def cosine(left: np.ndarray, right: np.ndarray) -> float:
+    return float((left * right).sum() / np.sqrt((left**2).sum() * (right**2).sum()))
+
+
+@pytest.mark.parametrize("make", [shared_variable_case, transformer_case])
+def test_the_k230_is_quantised_with_samples_of_the_bucket(make, tmp_path: Path):
+    case = make(tmp_path)
+    options = {"backend": "nncase", "options": {"target": "k230", "samples_count": 3, "calibration_range": [0, 1]}}
+    unit, files = compile_case(case, tmp_path, options)
+    engine = NncaseBackend().load(files[0], options)
+    inputs = _inputs(case, unit.values()[0])
+    found, expected = engine.run(inputs)["y"], _reference(case.model, inputs)["y"]
+    engine.close()
+    assert found.shape == expected.shape
+    assert cosine(found, expected) > 0.99
+    assert not np.array_equal(found, expected)
+
+
+def test_the_abort_of_the_compiler_is_reported_and_the_remedy_works(ocr_models: Path, tmp_path: Path):
+    case = ConformanceCase(ocr_models / "ch_PP-OCRv4_rec_infer.onnx", name_dimensions({"x": [1, 3, 48, -1]}), ((32,),))
+    options = {"backend": "nncase", "options": {"target": "cpu", "simplify": False}}
+    with pytest.raises(CompileError, match=r"m_W32: the compiler was killed by SIGABRT: Process terminated") as caught:
+        compile_case(case, tmp_path, options)
+    assert "Run it alone: " in str(caught.value)
+    assert not list((tmp_path / "W32").glob("*.kmodel"))
+
+
+def test_a_wrong_size_is_refused_before_it_ends_the_simulator(tmp_path: Path):
+    case = shared_variable_case(tmp_path)
+    unit, files = compile_case(case, tmp_path, CPU)
+    engine = NncaseBackend().load(files[0], CPU)
+    inputs = _inputs(case, unit.values()[0])
+    with pytest.raises(CompileError, match="shapes are"):
+        engine.run(_inputs(case, {"length": 3}))
+    with pytest.raises(CompileError, match="inputs are"):
+        engine.run({"left": inputs["left"]})
+    np.testing.assert_allclose(engine.run(inputs)["y"], _reference(case.model, inputs)["y"], atol=1e-4)
+    engine.close()
+
+
+def test_the_native_kmodel_takes_every_size_up_to_the_largest_bucket(tmp_path: Path):
+    case = shared_variable_case(tmp_path)
+    options = {"backend": "nncase", "options": {"target": "cpu", "shape_bucket_enable": True}}
+    unit, files = compile_case(case, tmp_path, options)
+    assert unit.stem == "m_shape_bucket"
+    engine = NncaseBackend().load(files[0], options)
+    for length in (1, 5, 24, 5):
+        inputs = _inputs(case, {"length": length})
+        np.testing.assert_allclose(engine.run(inputs)["y"], _reference(case.model, inputs)["y"], atol=1e-4)
+    engine.close()
+
+
+ONE = Signature((TensorSpec("x", (1, "L")),))
+TWO = Signature((TensorSpec("x", (1, "A")), TensorSpec("y", (1, "B"))))
+
+
+@pytest.mark.parametrize(
+    ("signature", "own", "message"),
+    [
+        (ONE, {"target": "k210"}, r"options\.target: 'k210' is no value of target.*cpu, k230"),
+        (ONE, {"quant_type": "int4"}, r"options\.quant_type: 'int4'"),
+        (ONE, {"calibrate_method": "kld"}, r"calibrate_method.*Did you mean 'Kld'"),
+        (ONE, {"samples_count": 0}, r"samples_count: is 0"),
+        (ONE, {"shape_bucket_segments": 4}, r"Did you mean 'shape_bucket_segments_count'"),
+        (ONE, {"shape_bucket_segments_count": 4}, r"no effect without `shape_bucket_enable: true`"),
+        (ONE, {"shape_bucket_enable": True, "shape_bucket_segments_count": 1}, r"segments_count: is 1\. At least 2"),
+        (
+            ONE,
+            {"shape_bucket_enable": True, "shape_bucket_range_info": {"l": [1, 9]}},
+            r"'l' is no variable of the model\. Known: L",
+        ),
+        (
+            ONE,
+            {"shape_bucket_enable": True, "shape_bucket_fix_var_map": {"batch": 1}},
+            r"fix_var_map: 'batch' is no variable",
+        ),
+        (
+            ONE,
+            {"shape_bucket_enable": True, "shape_bucket_range_info": {"L": [8, 64]}},
+            r"range_info\.L: begins at 8.*Write \[1, 64\]",
+        ),
+        (ONE, {"shape_bucket_enable": True, "shape_bucket_range_info": {"L": [9, 8]}}, r"\[9, 8\] is no range"),
+        (
+            ONE,
+            {
+                "shape_bucket_enable": True,
+                "shape_bucket_range_info": {"L": [1, 8]},
+                "shape_bucket_fix_var_map": {"L": 3},
+            },
+            r"'L' is in `shape_bucket_fix_var_map` too",
+        ),
+        (
+            TWO,
+            {"shape_bucket_enable": True, "quantize": True, "shape_bucket_range_info": {"A": [1, 8]}},
+            r"leaves out the variable 'B'",
+        ),
+        (
+            TWO,
+            {"shape_bucket_enable": True, "quantize": True, "shape_bucket_range_info": {"A": [1, 8], "B": [1, 4]}},
+            r"the ranges differ",
+        ),
+        (TWO, {"shape_bucket_enable": True, "target": "cpu"}, r"no buckets for several variables"),
+    ],
+)
+def test_what_would_make_the_compiler_abort_is_refused_by_name(signature: Signature, own, message: str):
+    with pytest.raises(CompileError, match=message):
+        NncaseBackend().check(signature, {"backend": "nncase", "options": own})
+
+
+def test_buckets_outside_the_native_range_are_refused():
+    options = {"options": {"shape_bucket_enable": True, "shape_bucket_range_info": {"L": [1, 8]}}}
+    with pytest.raises(CompileError, match=r"buckets with L = \[9\] are outside"):
+        NncaseBackend().units("m", ONE, [(9,)], options)
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    directory = tmp_path / "samples"
+    directory.mkdir()
+    for length in (3, 8, 5, 20):
+        np.savez(directory / f"s{length:02}.npz", x=np.full((1, length), length, np.float32))
+    return directory
+
+
+def test_samples_that_fit_are_taken_largest_first_and_padded(samples: Path):
+    options = {"options": {"calibration": str(samples), "samples_count": 2}}
+    found = calibration_samples(options, {"x": (1, 10)}, {"x": "float32"})
+    assert [sample["x"].tolist() for sample in found] == [[[8.0] * 8 + [0.0] * 2], [[5.0] * 5 + [0.0] * 5]]
+
+
+def test_samples_enter_the_identity(samples: Path):
+    options = {"options": {"target": "cpu", "calibration": str(samples)}}
+    before = NncaseBackend().identity(options)
+    np.savez(samples / "s03.npz", x=np.zeros((1, 3), np.float32))
+    assert NncaseBackend().identity(options) != before
+    assert calibration_digest({"options": {}}) == {}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [({"x": (1, 2)}, "no sample fits"), ({"z": (1, 20)}, "has no array 'z' of 2 dimensions")],
+)
+def test_samples_that_do_not_fit_are_named(samples: Path, shapes, message: str):
+    options = {"options": {"calibration": str(samples)}}
+    with pytest.raises(CompileError, match=message):
+        calibration_samples(options, shapes, dict.fromkeys(shapes, "float32"))
+
+
+def test_generated_samples_are_the_same_every_time():
+    options = {"options": {"samples_count": 2, "calibration_range": [5, 6]}}
+    first, again = (calibration_samples(options, {"x": (2, 3)}, {"x": "float32"}) for _ in range(2))
+    assert all(np.array_equal(left["x"], right["x"]) for left, right in zip(first, again, strict=True))
+    assert not np.array_equal(first[0]["x"], first[1]["x"])
+    assert all(sample["x"].min() >= 5 and sample["x"].max() <= 6 for sample in first)
