@@ -25,6 +25,7 @@ from scaling_tasks.compilers.nncase_options import (
 )
 from scaling_tasks.compilers.nncase_worker import names_file
 from scaling_tasks.compilers.process_engine import ProcessEngine
+from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature
 
 __all__ = ["NncaseBackend"]
