@@ -35,7 +35,7 @@ def same_images(root: str, header: Mapping[str, Any]) -> bool:
         return True
     for folder in folders:
         folder.sort()
-    return _state(folder.fingerprint() for folder in folders) == header["sorted"]
+    return bool(_state(folder.fingerprint() for folder in folders) == header["sorted"])
 
 
 def cached_images(cache_path: Path) -> list[Block] | None:
