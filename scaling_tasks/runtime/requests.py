@@ -50,7 +50,7 @@ class RequestReader:
         Raises:
             BundleError: Wrong names, ranks, element types or sizes, or NaN.
         """
-        if not isinstance(inputs, Mapping):
+        if type(inputs) is not dict and not isinstance(inputs, Mapping):
             raise BundleError(
                 f"a request is a mapping from input name to array, not {type(inputs).__name__}", where=self._model
             )

@@ -42,7 +42,7 @@ class LatencyTable:
     seconds: Mapping[tuple[int, ...], float]
 
     def to_json(self) -> str:
-        """Return the ``latencies`` document, which the planner reads; clocks resolve microseconds, so no more are kept."""
+        """Return the ``latencies`` document that the planner reads, rounded to what clocks resolve."""
         payload = {
             "variables": list(self.variables),
             "backend": self.backend,
