@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +29,8 @@ class OpenVinoBackend(BackendBase):
     """Reads the ONNX, reshapes it to the bucket and saves the IR (``.xml`` and ``.bin``).
 
     Options: ``precision``, in which weights are stored: ``FP32`` (default) or ``FP16``; ``device``, on which
-    artefacts are loaded: ``CPU`` (default) or any OpenVINO device name.
+    artefacts are loaded: ``CPU`` (default) or any OpenVINO device name; ``blob`` (default false): also store what
+    OpenVINO's plug-in makes of the IR, which loads in about half the time, without a second copy of the weights.
 
     The IR is byte-deterministic. Reshaping leaves the weights alone, so that the ``.bin`` files of all buckets are one
     blob in a content-addressed store.
@@ -36,7 +38,7 @@ class OpenVinoBackend(BackendBase):
 
     name = "openvino"
     tolerance = Tolerance(absolute=1e-4, relative=1e-3)
-    option_names = ("precision", "device")
+    option_names = ("precision", "device", "blob")
 
     def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
         """Refuse unknown options and precisions."""
@@ -65,7 +67,8 @@ class OpenVinoBackend(BackendBase):
         _name_tensors(model)
         xml = workdir / f"{job.unit.stem}.xml"
         openvino.save_model(model, xml, compress_to_fp16=_precision(job.options) == "FP16")
-        return Artefact((xml, xml.with_suffix(".bin")))
+        files = (xml, xml.with_suffix(".bin"))
+        return Artefact((*files, _export(xml, job.options)) if _has_blob(job.options) else files)
 
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
         """Compile the IR for the device."""
@@ -78,10 +81,9 @@ class _OpenVinoEngine:
     def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
         import openvino
 
-        device = str(backend_options(options).get("device", "CPU"))
+        core = openvino.Core()
         try:
-            core = openvino.Core()
-            compiled = core.compile_model(core.read_model(path), device, _properties(device, options))
+            compiled = _import(core, path, options) or _compiled(core, path, options)
         except RuntimeError as cause:
             raise CompileError(f"does not load ({_last_line(cause)})", where=str(path)) from cause
         self._request = compiled.create_infer_request()
@@ -97,7 +99,41 @@ class _OpenVinoEngine:
         self._request = None
 
 
-def _properties(device: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def _compiled(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
+    return core.compile_model(core.read_model(path), _device(options), _properties(options))
+
+
+def _export(xml: Path, options: Mapping[str, Any]) -> Path:
+    """Write the plug-in's form of the IR beside it; its weights stay in the ``.bin``."""
+    import openvino
+
+    exported = _compiled(openvino.Core(), xml, options).export_model()
+    blob = xml.with_suffix(".blob")
+    blob.write_bytes(exported if isinstance(exported, bytes) else exported.getvalue())
+    return blob
+
+
+def _import(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
+    """Return the compiled model out of the blob; None where there is none or it is of another OpenVINO."""
+    blob = path.with_suffix(".blob")
+    if not (_has_blob(options) and blob.is_file()):
+        return None
+    properties = _properties(options) | {"WEIGHTS_PATH": str(path.with_suffix(".bin"))}
+    with contextlib.suppress(RuntimeError):
+        return core.import_model(blob.read_bytes(), _device(options), properties)
+    return None
+
+
+def _has_blob(options: Mapping[str, Any]) -> bool:
+    return bool(backend_options(options).get("blob", False))
+
+
+def _device(options: Mapping[str, Any]) -> str:
+    return str(backend_options(options).get("device", "CPU"))
+
+
+def _properties(options: Mapping[str, Any]) -> dict[str, Any]:
+    device = _device(options)
     properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if device == "CPU":
         # Newer processors would silently compute in bfloat16.
@@ -107,6 +143,8 @@ def _properties(device: str, options: Mapping[str, Any]) -> dict[str, Any]:
         properties["SNIPPETS_MODE"] = "DISABLE"
         if threads := thread_count():
             properties["INFERENCE_NUM_THREADS"] = threads
+    if _has_blob(options):
+        properties["CACHE_MODE"] = "OPTIMIZE_SIZE"
     return properties
 
 

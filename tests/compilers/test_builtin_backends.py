@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scaling_tasks.compilers.conformance import CompilerConformance
-from scaling_tasks.compilers.conformance_models import ConformanceCase
+from scaling_tasks.compilers.conformance_models import ConformanceCase, shared_variable_case
 from scaling_tasks.compilers.lite_toolchain import find_toolchain
 from scaling_tasks.errors import CompileError
 from scaling_tasks.files import digest_file
@@ -50,6 +50,31 @@ class TestOpenVinoHalf(CompilerConformance):
         assert found.keys() == expected.keys()
         for name, array in expected.items():
             np.testing.assert_allclose(found[name], array, rtol=1e-2, atol=1e-2)
+
+
+class TestOpenVinoBlob(CompilerConformance):
+    """The plug-in's own form beside the IR."""
+
+    backend_name = "openvino"
+    options = {"options": {"blob": True}}  # noqa: RUF012
+
+    def test_truncated_artefact_does_not_load(self, tmp_path: Path):
+        """A damaged blob is passed over: the IR beside it says the same."""
+        case = shared_variable_case(tmp_path)
+        artefact = self.compile(case, self.units(case)[0], tmp_path / "work").artefact
+        xml, _, blob = artefact.files
+        blob.write_bytes(blob.read_bytes()[:100])
+        self.backend.accept(artefact, self.compile_options)
+        xml.write_bytes(xml.read_bytes()[:100])
+        with pytest.raises(CompileError, match="does not load"):
+            self.backend.accept(artefact, self.compile_options)
+
+    def test_the_blob_holds_no_second_copy_of_the_weights(self, ocr_models: Path, tmp_path: Path):
+        file, shape, _ = CASES["det"]
+        case = ConformanceCase(ocr_models / file, name_dimensions({"x": shape}), ((64, 96),))
+        files = self.compile(case, self.units(case)[0], tmp_path / "work").artefact.files
+        sizes = {path.suffix: path.stat().st_size for path in files}
+        assert 0 < sizes[".blob"] < sizes[".bin"]
 
 
 class TestOnnxRuntime(OcrConformance):
