@@ -24,6 +24,11 @@ def check_target(spec: TargetSpec, source: Source) -> None:
         raise ConfigError("there is nothing to compile", where=source.where(("compile",)), fix="Write `model: …`.")
     if spec.input_shape is not None:
         _check_input_shape(spec, source)
+    if (spec.verify.metric is None) != (spec.verify.dataset is None):
+        given, missing = ("metric", "dataset") if spec.verify.metric else ("dataset", "metric")
+        raise ConfigError(
+            f"{given} is given without {missing}", where=source.where(("verify", given)), fix=f"Write verify.{missing}."
+        )
     scaling = spec.auto_scaling
     for key, bounds in (("width_range", scaling.width_range), ("height_range", scaling.height_range)):
         _check_range(bounds, source, ("auto_scaling", key))

@@ -17,6 +17,8 @@ __all__ = [
     "CompileSpec",
     "DatasetSpec",
     "DefaultScaling",
+    "PaddingSpec",
+    "RuntimeSpec",
     "ShapeBucketSpec",
     "TargetSpec",
     "VerifySpec",
@@ -150,10 +152,46 @@ class CompileSpec(_Spec, frozen=True):
 
 
 class VerifySpec(_Spec, frozen=True):
-    """How far an artefact may differ from the original model; the backend's own tolerance where left out."""
+    """How far answers may differ from the original model's.
+
+    Attributes:
+        absolute: Accepted of an artefact at its buckets; the backend's own tolerance where left out.
+        relative: The same, relative to the value.
+        padding_tolerance: Accepted absolute change by padding; changes are reported only where left out.
+        compare_padding: Whether several padding policies are tried and one is recommended.
+        metric: ``module:function`` that scores labelled data.
+        dataset: The labelled data.
+        drop: By how much the score through the buckets may be below that of the original at exact shapes.
+    """
 
     absolute: Fraction | None = None
     relative: Fraction | None = None
+    padding_tolerance: Fraction | None = None
+    compare_padding: bool = False
+    metric: str | None = None
+    dataset: str | None = None
+    drop: Fraction = 0.0
+
+
+class PaddingSpec(_Spec, frozen=True):
+    """How one input is filled up to its bucket; see ``runtime.policies.Padding``."""
+
+    mode: Literal["zero", "constant", "edge"] = "zero"
+    value: float = 0.0
+    side: Literal["end", "start"] = "end"
+    mask: bool = False
+
+
+class RuntimeSpec(_Spec, frozen=True):
+    """What the bundle's runtime does.
+
+    Attributes:
+        oversize: With sizes that no bucket contains: an ``error``, the dynamic model as ``fallback``, or ``split``.
+        padding: How inputs are padded, by name; zeros at the end where left out.
+    """
+
+    oversize: Literal["error", "fallback", "split"] = "error"
+    padding: dict[str, PaddingSpec] = {}
 
 
 class TargetSpec(_Spec, frozen=True):
@@ -167,4 +205,5 @@ class TargetSpec(_Spec, frozen=True):
     shape_bucket: ShapeBucketSpec | None = None
     compile: CompileSpec | None = None
     verify: VerifySpec = VerifySpec()
+    runtime: RuntimeSpec = RuntimeSpec()
     output: str | None = None

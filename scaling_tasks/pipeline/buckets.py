@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from scaling_tasks.files import write_if_changed
 from scaling_tasks.pipeline.signature import target_signature
@@ -11,7 +14,9 @@ from scaling_tasks.pipeline.units import UnitsDocument, write_units
 
 if TYPE_CHECKING:
     from scaling_tasks.compilers.contract import Limits
+    from scaling_tasks.config.specs import AutoScalingSpec
     from scaling_tasks.onnx_model.reading import ModelSignature
+    from scaling_tasks.planning.costs import CostModel
     from scaling_tasks.planning.plan import BucketPlan
     from scaling_tasks.shapes.statistics import DatasetStatistics
 
@@ -43,17 +48,36 @@ def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStat
     from scaling_tasks.planning.api import plan_statistics
 
     limits = _limits(target)
-    return plan_statistics(
+    scaling, cost, notes = _cost(target, signature)
+    plan = plan_statistics(
         statistics,
         signature.inputs,
-        target.spec.auto_scaling,
+        scaling,
         target.spec.shape_bucket,
         fewest_buckets=limits.fewest_buckets,
         # A backend that compiles one bucket per unit has no limit on how many units it compiles.
         most_buckets=limits.most_buckets if limits.most_buckets > 1 else None,
         product_only=limits.product_only,
         model=target.model if target.spec.model else None,
+        cost=cost,
     )
+    return replace(plan, warnings=(*plan.warnings, *notes))
+
+
+def _cost(target: Target, signature: ModelSignature) -> tuple[AutoScalingSpec, CostModel | None, tuple[str, ...]]:
+    """Return the section to plan by, the measured cost where there is one, and what to tell the user.
+
+    Latencies can only be measured of what was built, so that the first plan of a target is made without them.
+    """
+    from scaling_tasks.planning.measured import MeasuredCost
+
+    scaling = target.spec.auto_scaling
+    if scaling.cost != "measured" or scaling.latency_table is not None:
+        return scaling, None, ()
+    if target.latency.exists():
+        return scaling, MeasuredCost.read(target.latency, signature.inputs.variables), ()
+    note = f"nothing is measured yet: planned by elements; the next run plans by {target.latency.as_posix()}."
+    return msgspec.structs.replace(scaling, cost="elements"), None, (note,)
 
 
 def _limits(target: Target) -> Limits:

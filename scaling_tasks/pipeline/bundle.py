@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.files import write_if_changed
+from scaling_tasks.config.load import section
+from scaling_tasks.files import digest_file, write_if_changed
 from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.pipeline.artefacts import read_record, remove_others
 from scaling_tasks.pipeline.relations import target_relations
 from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import read_units
 
+if TYPE_CHECKING:
+    from scaling_tasks.runtime.manifest import Fallback
+
 __all__ = ["run"]
+
+_OPEN_ONNX = ("openvino", "onnxruntime")
 
 
 def run(target: Target) -> dict[str, Any]:
@@ -22,6 +29,7 @@ def run(target: Target) -> dict[str, Any]:
     """
     from scaling_tasks.planning.plan import BucketPlan
     from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
+    from scaling_tasks.runtime.policies import Padding
 
     document = read_units(target.units)
     plan = BucketPlan.from_json(target.buckets.read_bytes(), where=str(target.buckets))
@@ -42,7 +50,28 @@ def run(target: Target) -> dict[str, Any]:
         target_relations(target, document),
         files,
         costs,
+        padding={name: Padding(**section(each)) for name, each in target.spec.runtime.padding.items()},
+        oversize=target.spec.runtime.oversize,
+        fallback=_fallback(target) if target.spec.runtime.oversize == "fallback" else None,
     )
     removed = remove_others(target, [unit.name for unit in document.units])
     write_if_changed(target.manifest, manifest.to_json().encode())
     return {"path": target.directory.as_posix(), "removed": len(removed)}
+
+
+def _fallback(target: Target) -> Fallback:
+    """Copy the original model into the bundle, for what no bucket contains."""
+    from scaling_tasks.runtime.manifest import ArtefactFile, Fallback
+
+    # OpenVINO opens ONNX by itself; every other backend's artefacts are of another kind, and onnxruntime always can.
+    backend = target.options["backend"] if target.options["backend"] in _OPEN_ONNX else "onnxruntime"
+    copy = target.directory / f"{target.model.stem}_original.onnx"
+    _inline(target.model, copy)
+    return Fallback(backend, ArtefactFile(copy.name, digest_file(copy)))
+
+
+def _inline(model: Path, copy: Path) -> None:
+    """Write the model with its external data inside, so that it is one file."""
+    from scaling_tasks.onnx_model.reading import load_model
+
+    write_if_changed(copy, load_model(model).SerializeToString(deterministic=True))

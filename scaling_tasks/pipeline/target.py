@@ -83,6 +83,21 @@ class Target:
         return self.directory / "report.html"
 
     @property
+    def latency(self) -> Path:
+        """The ``latency.json`` document."""
+        return self.directory / "latency.json"
+
+    @property
+    def padding(self) -> Path:
+        """The document that says what padding does to answers."""
+        return self.state / "padding.json"
+
+    @property
+    def metric(self) -> Path:
+        """The document with the task metric's scores."""
+        return self.state / "metric.json"
+
+    @property
     def scan_directory(self) -> Path:
         """Where the data set's scan cache lives; targets with the same data set share it."""
         # What is read from the files depends on nothing but where they are and what kind they are.

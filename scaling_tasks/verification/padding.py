@@ -96,9 +96,10 @@ class PaddingResult:
                     found[difference.output].append(dict(probe.sizes))
         return {name: sizes for name, sizes in found.items() if sizes}
 
-    def to_json(self) -> str:
-        """Return the ``padding`` document, byte-deterministic."""
+    def to_json(self, more: Mapping[str, Any] | None = None) -> str:
+        """Return the ``padding`` document with ``more`` keys, byte-deterministic."""
         payload = {
+            **(more or {}),
             "model": self.model,
             "tolerance": {"absolute": self.tolerance.absolute, "relative": self.tolerance.relative},
             "probes": [probe.to_payload() for probe in self.probes],

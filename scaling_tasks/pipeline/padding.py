@@ -1,0 +1,52 @@
+"""Stage ``padding``: what padding does to the bundle's answers at sizes between its buckets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scaling_tasks.documents import parse_document
+from scaling_tasks.errors import VerificationFailed
+from scaling_tasks.files import write_if_changed
+from scaling_tasks.pipeline.process import work_apart
+from scaling_tasks.pipeline.target import Target
+
+__all__ = ["run", "work"]
+
+# What the report calls a change where the configuration does not say: far above rounding, far below a decision.
+_NOTICEABLE = 1e-3
+
+
+def run(target: Target) -> dict[str, Any]:
+    """Measure the padding error and write it.
+
+    Returns:
+        ``changed``: names of the outputs that padding changes.
+
+    Raises:
+        VerificationFailed: ``verify.padding_tolerance`` is set and not met, or the engine did not survive.
+    """
+    text = work_apart("padding", target)
+    write_if_changed(target.padding, text.encode())
+    found = parse_document(text, "padding", 1, where=target.name, error=VerificationFailed)
+    return {"changed": sorted(found["changed"])}
+
+
+def work(target: Target, unit: None) -> str:
+    """Return the padding document; called in a process of its own."""
+    from scaling_tasks.compilers.contract import Tolerance
+    from scaling_tasks.onnx_model.original import OriginalModel
+    from scaling_tasks.runtime.bundle import read_manifest
+    from scaling_tasks.verification.padding import compare_policies, measure_padding
+
+    spec = target.spec.verify
+    tolerance = Tolerance(_NOTICEABLE if spec.padding_tolerance is None else spec.padding_tolerance, 0.0)
+    manifest = read_manifest(target.directory)
+    original = OriginalModel(target.model)
+    result = measure_padding(target.directory, manifest, original, tolerance)
+    if spec.padding_tolerance is not None and (failure := result.failure()):
+        raise failure
+    if not spec.compare_padding:
+        return result.to_json()
+    best, tried = compare_policies(target.directory, manifest, original, tolerance)
+    ranking = {name: {"absolute": each.absolute, "agreement": each.agreement} for name, each in tried.items()}
+    return result.to_json({"policies": ranking, "recommended": best})
