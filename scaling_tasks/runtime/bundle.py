@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from scaling_tasks.compilers.contract import Engine
+from scaling_tasks.compilers.environment import limited_threads
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import BundleError, CompileError
+from scaling_tasks.runtime.engines import Loader
 from scaling_tasks.runtime.manifest import MANIFEST, Manifest
 from scaling_tasks.runtime.model import BucketedModel
 
@@ -29,14 +34,22 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def load_bundle(
-    path: str | Path, *, resident: int = 0, in_flight: int = 1, refuse_nan: bool = True, warm_up: bool = False
+    path: str | Path,
+    *,
+    resident: int = 0,
+    in_flight: int = 1,
+    threads: int | None = None,
+    refuse_nan: bool = True,
+    warm_up: bool = False,
 ) -> BucketedModel:
     """Open a bundle; engines are loaded when they are first needed.
 
     Args:
         path: The bundle's directory.
         resident: Most engines kept loaded, 0 for all.
-        in_flight: How many batches run at the same time in ``run_many`` and ``submit``.
+        in_flight: How many batches run at the same time in ``run_many`` and ``submit``; each engine runs one at a time.
+        threads: How many threads each engine uses; its own choice by default. On a CPU, as many batches in flight as
+            there are cores with one thread each serve the most requests, one batch with all threads answers soonest.
         refuse_nan: Whether NaN in an input is an error.
         warm_up: Whether all engines are loaded now.
 
@@ -46,8 +59,8 @@ def load_bundle(
     directory = Path(path)
     manifest = read_manifest(directory)
     try:
-        loader = get_backend(manifest.backend).load
-        fallback = None if manifest.fallback is None else get_backend(manifest.fallback.backend).load
+        loader = _limited(get_backend(manifest.backend).load, threads)
+        fallback = None if manifest.fallback is None else _limited(get_backend(manifest.fallback.backend).load, threads)
     except CompileError as cause:
         raise BundleError(cause.what, where=str(directory), fix=cause.fix) from cause
     model = BucketedModel(
@@ -62,3 +75,13 @@ def load_bundle(
     if warm_up:
         model.warm_up()
     return model
+
+
+def _limited(loader: Loader, threads: int | None) -> Loader:
+    """Return ``loader`` with so many threads for each engine."""
+
+    def load(path: Path, options: Mapping[str, Any]) -> Engine:
+        with limited_threads(threads):
+            return loader(path, options)
+
+    return load

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scaling_tasks.compilers.environment import THREADS_VARIABLE, thread_count
 from scaling_tasks.errors import BundleError, CompileError
 from scaling_tasks.files import digest_file
+from scaling_tasks.runtime import bundle
 from scaling_tasks.runtime.bundle import load_bundle
 from scaling_tasks.runtime.manifest import ArtefactFile, Fallback
 from scaling_tasks.runtime.policies import Padding
@@ -290,3 +292,24 @@ def test_an_unknown_backend_is_a_bundle_error(opened: Any, tmp_path: Path) -> No
     with pytest.raises(BundleError, match="'fake' is no backend") as caught:
         load_bundle(tmp_path)
     assert not isinstance(caught.value, CompileError)
+
+
+def test_engines_get_the_threads_that_were_asked_for(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, log = opened([(1, 32)])
+    given: list[int | None] = []
+
+    class Backend:
+        @staticmethod
+        def load(path: Path, options: Any) -> Any:
+            given.append(thread_count())
+            return log.load(path, options)
+
+    monkeypatch.setattr(bundle, "get_backend", lambda name: Backend)
+    monkeypatch.delenv(THREADS_VARIABLE, raising=False)
+    for threads in (None, 3):
+        with load_bundle(tmp_path, threads=threads) as model:
+            model.run(request_of(8))
+    assert given == [None, 3]
+    assert thread_count() is None
