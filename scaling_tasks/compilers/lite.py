@@ -111,7 +111,14 @@ class LiteBackend(BackendBase):
             raise CompileError(
                 "running it needs a Python with mindspore_lite, and only converter_lite was found", where=str(path)
             )
-        command = [str(python), lite_worker.__file__, "serve", str(path), device, str(thread_count() or 0)]
+        command = [
+            str(python.absolute()),
+            lite_worker.__file__,
+            "serve",
+            str(path.resolve()),
+            device,
+            str(thread_count() or 0),
+        ]
         return ProcessEngine(command, path, tool_environment(device))
 
 

@@ -81,6 +81,8 @@ class NncaseBackend(BackendBase):
         import nncase
 
         source, outputs = _prepared(job, workdir)
+        samples = _samples(job) if quantizes(job.options) else []
+        os.chdir(workdir)  # nncase leaves directories of its own where it runs, and this process is its alone.
         compile_options = nncase.CompileOptions()
         compile_options.target = target_of(job.options)
         own = backend_options(job.options)
@@ -91,7 +93,7 @@ class NncaseBackend(BackendBase):
         importer = compiler.import_tflite if job.model.suffix == ".tflite" else compiler.import_onnx
         importer(source.read_bytes(), nncase.ImportOptions())
         if quantizes(job.options):
-            compiler.use_ptq(_calibration(job, nncase))
+            compiler.use_ptq(_quantisation(job, samples, nncase))
         compiler.compile()
         kmodel = workdir / f"{job.unit.stem}.kmodel"
         kmodel.write_bytes(compiler.gencode_tobytes())
@@ -112,7 +114,7 @@ class NncaseBackend(BackendBase):
 
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
         """Load in the simulator, in a process of its own."""
-        command = [sys.executable, "-m", "scaling_tasks.compilers.nncase_worker", str(path)]
+        command = [sys.executable, "-m", "scaling_tasks.compilers.nncase_worker", str(path.resolve())]
         return ProcessEngine(command, path, os.environ | nncase_environment())
 
 
@@ -145,11 +147,14 @@ def _set_shape_bucket(compile_options: Any, job: CompileJob) -> None:
     compile_options.shape_bucket_fix_var_map = dict(fixed)
 
 
-def _calibration(job: CompileJob, nncase: Any) -> Any:
-    """Return the quantisation options with the bucket's samples; those of the largest bucket for several."""
+def _samples(job: CompileJob) -> list[Any]:
+    """Return the bucket's calibration samples; those of the largest bucket for several."""
     values = max(job.unit.values(), key=lambda bucket: sum(bucket.values()))
     dtypes = {tensor.name: tensor.dtype for tensor in job.signature.inputs}
-    samples = calibration_samples(job.options, job.signature.shapes(values), dtypes)
+    return calibration_samples(job.options, job.signature.shapes(values), dtypes)
+
+
+def _quantisation(job: CompileJob, samples: list[Any], nncase: Any) -> Any:
     options = nncase.PTQTensorOptions()
     _assign(options, backend_options(job.options), PTQ_OPTIONS)
     options.samples_count = len(samples)

@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import subprocess
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ class ProcessEngine:
     The process answers as ``lite_worker.serve_requests`` does.
 
     Args:
-        command: What to start; the number of the shared memory's descriptor is appended.
+        command: What to start, with absolute paths; the number of the shared memory's descriptor is appended.
         path: The artefact, for messages.
         environment: The process's environment.
 
@@ -45,6 +46,8 @@ class ProcessEngine:
         self._lock = threading.Lock()
         self._descriptor = os.memfd_create("scaling-tasks-engine")
         self._map: mmap.mmap | None = None
+        # Simulators leave files in their working directory.
+        self._directory = tempfile.TemporaryDirectory(prefix="scaling-tasks-engine-")
         self._process = subprocess.Popen(
             [*(str(part) for part in command), str(self._descriptor)],
             stdin=subprocess.PIPE,
@@ -52,6 +55,7 @@ class ProcessEngine:
             stderr=subprocess.DEVNULL,
             pass_fds=(self._descriptor,),
             env=dict(environment),
+            cwd=self._directory.name,
         )
         try:
             self._answer()
@@ -90,6 +94,7 @@ class ProcessEngine:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1
+            self._directory.cleanup()
 
     def _write(self, inputs: Tensors) -> tuple[list[list[Any]], int]:
         """Lay the inputs out in the shared memory; return where each lies and where they end."""
