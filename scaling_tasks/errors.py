@@ -8,6 +8,7 @@ __all__ = [
     "CompileError",
     "ConfigError",
     "DatasetError",
+    "LockError",
     "ModelError",
     "PlanError",
     "ScalingTasksError",
@@ -65,6 +66,10 @@ class CompileError(ScalingTasksError):
 
 class CacheError(ScalingTasksError):
     """The store or a cache is damaged or cannot be written."""
+
+
+class LockError(ScalingTasksError):
+    """The lock file is damaged, or a build would change it where that is not wanted."""
 
 
 class BundleError(ScalingTasksError):

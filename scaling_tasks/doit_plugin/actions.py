@@ -8,6 +8,7 @@ from typing import Any
 
 from doit.exceptions import TaskFailed
 
+from scaling_tasks.config.environment import knobs
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.pipeline.target import Target
 
@@ -18,9 +19,26 @@ def run_stage(stage: str, target: Target, unit: str | None = None) -> dict[str, 
     """Run ``pipeline.<stage>.run`` and return its summary, which doit stores as the task's values."""
     module = import_module(f"scaling_tasks.pipeline.{stage}")
     try:
+        if knobs().locked and target.config is not None:
+            return _run_locked(stage, target, unit, module)
         summary: dict[str, Any] = module.run(target) if unit is None else module.run(target, unit)
     except ScalingTasksError as error:
         return TaskFailed(str(error))
+    return summary
+
+
+def _run_locked(stage: str, target: Target, unit: str | None, module: Any) -> dict[str, Any]:
+    """Run a stage that must not lead to another lock file than there is."""
+    from scaling_tasks.pipeline import lock
+
+    if stage == "compile":
+        lock.refuse(target, unit)
+    if stage == "lock":
+        lock.refuse_built(target)
+        return {"changed": False}
+    summary: dict[str, Any] = module.run(target) if unit is None else module.run(target, unit)
+    if stage == "buckets":
+        lock.refuse(target)
     return summary
 
 

@@ -1,8 +1,8 @@
 """Task creators: the stages of every target as doit tasks.
 
-The stages up to ``buckets`` are known when doit loads. What comes after depends on the plan, so each later stage of a
-target is created when the stage before it has run. One creator per stage *and target* keeps targets independent: asking
-for one builds that one only, and one that fails holds up no other.
+The stages up to ``buckets``, and ``lock``, are known when doit loads. What comes after the plan depends on it, so each
+such stage of a target is created when the stage before it has run. One creator per stage *and target* keeps targets
+independent: asking for one builds that one only, and one that fails holds up no other.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 from doit.task import DelayedLoader, Task
 
 from scaling_tasks.doit_plugin.optional import missing_toolchain
-from scaling_tasks.doit_plugin.tasks import BEFORE_PLAN, PER_UNIT, WHOLE, TaskDict, left_out_task, stage_task
+from scaling_tasks.doit_plugin.tasks import KNOWN, PER_UNIT, WHOLE, TaskDict, left_out_task, stage_task
 from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import read_units_if_there
 
 __all__ = ["STAGES", "creators"]
 
-STAGES = ("scan", "statistics", "buckets", "compile", "verify", "bundle", "report")
-_AFTER_PLAN = STAGES[3:]
+_AFTER_PLAN = ("compile", "verify", "bundle", "padding", "metric", "measure", "report")
+STAGES = ("scan", "statistics", "buckets", *_AFTER_PLAN, "lock")
 _DOCS = {
     "scan": "measure the data set's samples",
     "statistics": "count the shapes the model will see",
@@ -30,7 +30,11 @@ _DOCS = {
     "compile": "compile",
     "verify": "compare with the original model",
     "bundle": "write the manifest that the runtime loads",
+    "padding": "tell what padding does to the answers",
+    "metric": "score labelled data through the buckets and at exact shapes",
+    "measure": "measure each bucket's latency for the next plan",
     "report": "write the report",
+    "lock": "note in scaling.lock what was built",
 }
 
 
@@ -56,6 +60,13 @@ def _doc(stage: str, target: Target) -> str:
 def _has(target: Target, stage: str) -> bool:
     if stage in ("scan", "statistics"):
         return target.needs_data
+    if stage == "lock":
+        # A target given on a command line belongs to no repository whose lock file it could be noted in.
+        return target.config is not None
+    if stage == "metric":
+        return target.compiles and target.spec.verify.metric is not None
+    if stage == "measure":
+        return target.compiles and target.spec.auto_scaling.cost == "measured"
     return stage in ("buckets", "report") or target.compiles
 
 
@@ -145,7 +156,7 @@ class _Stage:
         yield {"name": None, "doc": _DOCS[self.stage]}
         scanned: dict[str, str] = {}
         for target in self.targets:
-            task = BEFORE_PLAN[self.stage](target)
+            task = KNOWN[self.stage](target)
             if self.stage == "scan" and (first := scanned.setdefault(str(target.scan_directory), target.name)):
                 # A data set is scanned once, by the first target that uses it.
                 task = task if first == target.name else {"actions": None, "task_dep": [f"scan:{first}"]}
@@ -162,7 +173,7 @@ class _TargetStage:
 
     def loader(self, creator: Any) -> DelayedLoader:
         """Return doit's note to call the creator when the stage before has run."""
-        stages = [each for each in STAGES[2:] if _has(self.target, each)]
+        stages = [each for each in ("buckets", *_AFTER_PLAN) if _has(self.target, each)]
         return DelayedLoader(creator, executed=f"{stages[stages.index(self.stage) - 1]}:{self.target.name}")
 
     def units(self) -> Iterator[TaskDict]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from doit.doit_cmd import get_var
 
 from scaling_tasks.config.load import load_target
 from scaling_tasks.doit_plugin.creators import creators
@@ -32,18 +35,23 @@ def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
 
 def add_tasks(namespace: dict[str, Any], targets: Sequence[Target]) -> None:
     """Add the tasks of these targets and doit's settings to a namespace."""
+    if get_var("locked"):
+        # `doit locked=1`; through the environment it reaches the processes that doit starts.
+        os.environ.setdefault("SCALING_TASKS_LOCKED", str(get_var("locked")))
     namespace.update(creators(targets))
     namespace["DOIT_CONFIG"] = {**doit_config(targets), **namespace.get("DOIT_CONFIG", {})}
 
 
 def load_targets(configs: str = "configs") -> list[Target]:
-    """Read every configuration in a directory, in order of their names.
+    """Read every configuration in a directory, in order of their names; ``_defaults.yaml`` holds what they share.
 
     Raises:
         ConfigError: One of them is wrong, or two give the same name.
     """
     targets: dict[str, Target] = {}
     for path in sorted(Path(configs).glob("*.yaml")):
+        if path.name.startswith("_"):
+            continue  # Not a target: what targets have in common.
         target = Target(load_target(path), path.as_posix())
         if target.name in targets:
             raise ConfigError(

@@ -49,6 +49,10 @@ class ScalingState:
             return True
         return self._connection.execute("SELECT 1 FROM tasks WHERE name = ?", (task_id,)).fetchone() is not None
 
+    def names(self) -> list[str]:
+        """Return the names of all recorded tasks, sorted."""
+        return [row[0] for row in self._connection.execute("SELECT name FROM tasks ORDER BY name")]
+
     def remove(self, task_id: str) -> None:
         """Forget a task."""
         self._cache.pop(task_id, None)

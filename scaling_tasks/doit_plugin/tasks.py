@@ -7,10 +7,10 @@ from typing import Any
 
 from scaling_tasks.doit_plugin.actions import clean_unit, run_stage
 from scaling_tasks.doit_plugin.optional import leave_out
-from scaling_tasks.doit_plugin.uptodate import DatasetUnchanged, KeyUnchanged
+from scaling_tasks.doit_plugin.uptodate import DatasetUnchanged, KeyUnchanged, LockCurrent
 from scaling_tasks.pipeline.target import Target
 
-__all__ = ["BEFORE_PLAN", "PER_UNIT", "WHOLE", "TaskDict", "left_out_task", "stage_task"]
+__all__ = ["KNOWN", "PER_UNIT", "WHOLE", "TaskDict", "left_out_task", "stage_task"]
 
 TaskDict = dict[str, Any]
 
@@ -22,6 +22,8 @@ def stage_task(stage: str, target: Target, unit: str | None = None, **more: Any)
         "actions": [(run_stage, arguments)],
         "uptodate": [KeyUnchanged(target, stage, unit)],
         "verbosity": 1,
+        # Stages print nothing. Capturing would swap the streams of the whole process under the other threads.
+        "io": {"capture": False},
         "clean": True,
         "meta": {"stage": stage, "target": target.name, "unit": unit},
         **more,
@@ -101,19 +103,71 @@ def _bundle(target: Target, units: Sequence[str]) -> TaskDict:
     )
 
 
+def _padding(target: Target, units: Sequence[str]) -> TaskDict:
+    return _of_bundle("padding", target, [target.padding.as_posix()])
+
+
+def _metric(target: Target, units: Sequence[str]) -> TaskDict:
+    return _of_bundle("metric", target, [target.metric.as_posix()])
+
+
+def _measure(target: Target, units: Sequence[str]) -> TaskDict:
+    # What was measured outlives a `clean`: measuring anew would change the next plan.
+    return _of_bundle("measure", target, [target.latency.as_posix()], clean=[])
+
+
+def _of_bundle(stage: str, target: Target, targets: list[str], **more: Any) -> TaskDict:
+    manifest = target.manifest.as_posix()
+    return stage_task(
+        stage, target, task_dep=[f"bundle:{target.name}"], file_dep=[manifest], targets=targets, **more
+    )
+
+
 def _report(target: Target, units: Sequence[str]) -> TaskDict:
-    statistics = [target.statistics.as_posix()] if target.needs_data else []
-    manifest = [target.manifest.as_posix()] if target.compiles else []
+    spec = target.spec
+    documents = {
+        target.statistics: target.needs_data,
+        target.manifest: target.compiles,
+        target.padding: target.compiles,
+        target.metric: target.compiles and spec.verify.metric is not None,
+        target.latency: target.compiles and spec.auto_scaling.cost == "measured",
+    }
     verifications = [target.verification(unit).as_posix() for unit in units]
     return stage_task(
         "report",
         target,
         task_dep=[f"{'bundle' if target.compiles else 'buckets'}:{target.name}"],
-        file_dep=[target.buckets.as_posix(), *statistics, *manifest, *verifications],
+        file_dep=[
+            target.buckets.as_posix(),
+            *verifications,
+            *(path.as_posix() for path, there in documents.items() if there),
+        ],
         targets=[target.report.as_posix()],
     )
 
 
-BEFORE_PLAN: dict[str, Callable[[Target], TaskDict]] = {"scan": _scan, "statistics": _statistics, "buckets": _buckets}
+def _lock(target: Target) -> TaskDict:
+    # It has no file of its own: all targets write their sections to the same one.
+    return stage_task(
+        "lock",
+        target,
+        task_dep=[f"{'bundle' if target.compiles else 'buckets'}:{target.name}"],
+        uptodate=[LockCurrent(target)],
+        clean=[],
+    )
+
+
+KNOWN: dict[str, Callable[[Target], TaskDict]] = {
+    "scan": _scan,
+    "statistics": _statistics,
+    "buckets": _buckets,
+    "lock": _lock,
+}
 PER_UNIT: dict[str, Callable[[Target, str], TaskDict]] = {"compile": _compile, "verify": _verify}
-WHOLE: dict[str, Callable[[Target, Sequence[str]], TaskDict]] = {"bundle": _bundle, "report": _report}
+WHOLE: dict[str, Callable[[Target, Sequence[str]], TaskDict]] = {
+    "bundle": _bundle,
+    "padding": _padding,
+    "metric": _metric,
+    "measure": _measure,
+    "report": _report,
+}

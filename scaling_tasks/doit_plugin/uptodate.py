@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,10 @@ from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.pipeline.target import Target
 
-__all__ = ["DatasetUnchanged", "KeyUnchanged"]
+__all__ = ["KEY", "DatasetUnchanged", "KeyUnchanged", "LockCurrent", "plain_json"]
 
-_KEY = "scaling_tasks_key"
+KEY = "scaling_tasks_key"
+"""Under which a task's values hold the components of its key."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,13 @@ class KeyUnchanged:
             # The task's own action meets the same error and reports it where it belongs.
             return False
         task.value_savers.append(_Saver(components))
-        return bool(values.get(_KEY) == components) and self._outputs_intact()
+        return bool(values.get(KEY) == components) and self._outputs_intact()
 
     def components(self) -> dict[str, Any]:
         """Return the key's components as they are now, as plain JSON values."""
-        import json
-
         from scaling_tasks.pipeline import keys
 
-        components: dict[str, Any] = json.loads(canonical_json(keys.components(self.stage, self.target, self.unit)))
-        return components
+        return plain_json(keys.components(self.stage, self.target, self.unit))
 
     def _outputs_intact(self) -> bool:
         from scaling_tasks.pipeline import artefacts
@@ -69,7 +68,7 @@ class _Saver:
     components: dict[str, Any]
 
     def __call__(self) -> dict[str, Any]:
-        return {_KEY: self.components}
+        return {KEY: self.components}
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,34 @@ class DatasetUnchanged:
     def __repr__(self) -> str:
         dataset = self.target.spec.dataset
         return f"listing of {dataset.path if dataset else 'no data set'}"
+
+
+@dataclass(frozen=True)
+class LockCurrent:
+    """True while the target's section of the lock file says what is built."""
+
+    target: Target
+
+    def __call__(self, task: Any, values: dict[str, Any]) -> bool:
+        """Compare the two; whatever is not built is left to the task itself to report."""
+        from scaling_tasks.doit_plugin.optional import missing_toolchain
+        from scaling_tasks.pipeline import lock
+
+        if self.target.compiles and missing_toolchain(self.target):
+            return True  # Left out here; what another machine has built stays locked.
+        try:
+            return bool(lock.read_lock().get(self.target.name) == lock.built_section(self.target))
+        except ScalingTasksError:
+            return False
+
+    def __repr__(self) -> str:
+        return f"scaling.lock of {self.target.name}"
+
+
+def plain_json(components: Mapping[str, Any]) -> dict[str, Any]:
+    """Return components as they are when doit has stored them and read them back."""
+    plain: dict[str, Any] = json.loads(canonical_json(components))
+    return plain
 
 
 Check = Callable[[Any, dict[str, Any]], bool]

@@ -12,7 +12,15 @@ from scaling_tasks.files import digest_file, write_if_changed
 from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import UnitsDocument
 
-__all__ = ["artefacts_by_digest", "files_of", "files_of_others", "intact", "read_record", "remove_others", "write_record"]
+__all__ = [
+    "artefacts_by_digest",
+    "files_of",
+    "files_of_others",
+    "intact",
+    "read_record",
+    "remove_others",
+    "write_record",
+]
 
 _KIND, _VERSION = "artefact", 1
 
@@ -20,15 +28,18 @@ _KIND, _VERSION = "artefact", 1
 def write_record(target: Target, unit: str, key: str, files: Sequence[Path]) -> None:
     """Publish which files the unit has, the one to load first; equal artefacts give equal bytes."""
     entries = [{"name": path.name, "digest": digest_file(path), "size": path.stat().st_size} for path in files]
-    # The directory, so that the files can be found when the target is configured no longer.
-    payload = {"unit": unit, "key": key, "files": entries, "directory": target.directory.as_posix()}
+    # Directory and configuration, so that the files can be told and found when the target is configured no longer.
+    place = {"directory": target.directory.as_posix(), "config": target.config}
+    payload = {"unit": unit, "key": key, "files": entries, **place}
     text = document_text(_KIND, _VERSION, payload)
     write_if_changed(target.artefact_record(unit), text.encode())
     _write_stamps(target, unit, files)
 
 
 def read_record(target: Target, unit: str) -> dict[str, Any]:
-    """Return the record: ``unit``, ``key``, ``directory``, and ``files`` with ``name``, ``digest`` and ``size``.
+    """Return the record: ``unit``, ``key``, ``directory``, ``config``, and ``files``.
+
+    Each file has ``name``, ``digest`` and ``size``.
 
     Raises:
         CompileError: There is none.
@@ -49,7 +60,8 @@ def artefacts_by_digest(target: Target, document: UnitsDocument) -> dict[str, Pa
             entries = read_record(target, unit.name)["files"]
         except ScalingTasksError:
             continue
-        found |= {entry["digest"]: target.directory / entry["name"] for entry in entries}
+        paths = {entry["digest"]: target.directory / entry["name"] for entry in entries}
+        found |= {digest: path for digest, path in paths.items() if path.is_file()}
     return found
 
 

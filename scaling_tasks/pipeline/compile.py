@@ -24,7 +24,8 @@ def run(target: Target, unit: str) -> dict[str, Any]:
     """Make the unit's artefact and its record.
 
     Returns:
-        ``outcome`` (``compiled`` or ``restored``), the ``seconds`` that compiling takes or took, and the ``bytes`` made.
+        ``outcome`` (``compiled`` or ``restored``), the ``seconds`` that compiling takes or took, and the artefact's
+        ``bytes``.
 
     Raises:
         CompileError: The toolchain is missing, or the compiler failed.

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from scaling_tasks.config.load import section
+from scaling_tasks.config.specs import VerifySpec
+from scaling_tasks.files import digest_file
 from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import UnitsDocument, read_units
 
-__all__ = ["compile_components", "components"]
+__all__ = ["compile_components", "components", "result_options"]
 
 # Raised when a stage's code changes what it makes from the same inputs.
-_VERSIONS = {"statistics": 1, "buckets": 1, "compile": 1, "verify": 1, "bundle": 1, "report": 1}
+_VERSIONS = {
+    "statistics": 1,
+    "buckets": 1,
+    "compile": 1,
+    "verify": 1,
+    "bundle": 1,
+    "padding": 1,
+    "metric": 1,
+    "measure": 1,
+    "report": 1,
+}
 
 # What bounds a compile but does not change its result.
 _NOT_IN_RESULT = ("timeout", "memory", "threads", "optional")
@@ -32,16 +45,40 @@ def components(stage: str, target: Target, unit: str | None = None) -> dict[str,
         parts["dataset"] = section(spec.dataset)
     if stage == "buckets":
         parts["shape_bucket"] = section(spec.shape_bucket)
-        parts["compile"] = _result_options(target)
+        parts["compile"] = result_options(target)
+        # Not a file that doit could watch: it comes out of this very plan's bundle.
+        parts["latency"] = _digest(target.latency) if spec.auto_scaling.cost == "measured" else None
     if unit is not None:
         document = read_units(target.units)
         if stage == "compile":
             return compile_components(target, document, unit)
         parts["model"] = document.model_digest
-        parts["verify"] = section(spec.verify)
+        parts["tolerance"] = [spec.verify.absolute, spec.verify.relative]
     if stage == "bundle":
-        parts["compile"] = _result_options(target)
+        parts["compile"] = result_options(target)
+        parts["runtime"] = section(spec.runtime)
+    if stage == "padding":
+        parts["tolerance"] = spec.verify.padding_tolerance
+        parts["compare"] = spec.verify.compare_padding
+    if stage == "metric":
+        parts["metric"] = _metric_components(spec.verify)
     return parts
+
+
+def _metric_components(verify: VerifySpec) -> dict[str, Any]:
+    """Return what a score depends on besides the bundle, as far as is known: the module and the labels."""
+    module = Path((verify.metric or "").partition(":")[0].replace(".", "/") + ".py")
+    return {
+        "function": verify.metric,
+        "code": _digest(module),
+        "drop": verify.drop,
+        "labels": _digest(Path(verify.dataset or "")),
+    }
+
+
+def _digest(path: Path) -> str | None:
+    """Return a file's digest, None where there is no such file."""
+    return digest_file(path) if path.is_file() else None
 
 
 def compile_components(target: Target, document: UnitsDocument, unit_name: str) -> dict[str, Any]:
@@ -61,10 +98,11 @@ def compile_components(target: Target, document: UnitsDocument, unit_name: str) 
         "stem": unit.stem,
         "variables": list(unit.variables),
         "buckets": [list(bucket) for bucket in unit.buckets],
-        "options": _result_options(target),
+        "options": result_options(target),
         "toolchain": backend.identity(target.options),
     }
 
 
-def _result_options(target: Target) -> dict[str, Any]:
+def result_options(target: Target) -> dict[str, Any]:
+    """Return the compile section without what bounds a compile but does not change its result."""
     return {key: value for key, value in target.options.items() if key not in _NOT_IN_RESULT}

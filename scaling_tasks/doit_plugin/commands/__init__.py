@@ -1,0 +1,1 @@
+"""Commands for doit; each module imports nothing but doit and the standard library until its command runs."""

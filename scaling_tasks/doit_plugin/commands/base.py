@@ -1,0 +1,89 @@
+"""What the commands share: tasks with all their dependencies, selection by name, and JSON output."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from doit.cmd_base import DoitCmdBase
+from doit.control import TaskControl
+from doit.exceptions import InvalidCommand
+
+if TYPE_CHECKING:
+    from scaling_tasks.pipeline.target import Target
+
+__all__ = ["JSON_OPTION", "TaskCommand", "closure", "selected", "targets_of"]
+
+JSON_OPTION: dict[str, Any] = {
+    "name": "as_json",
+    "long": "json",
+    "type": bool,
+    "default": False,
+    "help": "write JSON",
+}
+
+
+class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
+    """Base of a command that looks at all tasks and runs none.
+
+    A subclass implements ``report``, which returns what to write and the exit status.
+    """
+
+    execute_tasks = False
+    cmd_options: tuple[dict[str, Any], ...] = (JSON_OPTION,)
+
+    def tasks(self) -> dict[str, Any]:
+        """Return all tasks by name, with the dependencies that follow from files."""
+        known: dict[str, Any] = TaskControl(self.task_list).tasks
+        return known
+
+    def write(self, text: str) -> None:
+        """Write text with a line end."""
+        self.outstream.write(text + "\n")
+
+    def write_json(self, kind: str, payload: Mapping[str, Any]) -> None:
+        """Write a document of ``kind``."""
+        whole = {"format": f"scaling-tasks/{kind}/1", **payload}
+        self.write(json.dumps(whole, indent=2, sort_keys=True, ensure_ascii=False))
+
+
+def selected(patterns: Sequence[str], names: Iterable[str]) -> list[str]:
+    """Return the names that the patterns stand for: themselves, all below a group, or by wild card.
+
+    Raises:
+        InvalidCommand: A pattern stands for nothing.
+    """
+    known = list(names)
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        hits = [name for name in known if name == pattern or name.startswith(f"{pattern}:")]
+        hits = hits or [name for name in known if "*" in pattern and fnmatch.fnmatchcase(name, pattern)]
+        if not hits:
+            raise InvalidCommand(not_found=pattern)
+        found |= dict.fromkeys(hits)
+    return list(found)
+
+
+def closure(names: Iterable[str], needs: Mapping[str, Iterable[str]]) -> set[str]:
+    """Return the names and everything they need, directly or not; a group stands for what is below it."""
+    found: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += needs.get(name, ())
+    return found
+
+
+def targets_of(tasks: Mapping[str, Any]) -> list[Target]:
+    """Return the targets that these tasks belong to, each once, in order."""
+    found: dict[str, Target] = {}
+    for task in tasks.values():
+        for check, _, _ in task.uptodate:
+            target = getattr(check, "target", None)
+            if target is not None and task.meta and "stage" in task.meta:
+                found.setdefault(target.name, target)
+    return list(found.values())
