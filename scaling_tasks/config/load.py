@@ -15,7 +15,10 @@ from scaling_tasks.config.source import Source, read_yaml
 from scaling_tasks.config.specs import TargetSpec
 from scaling_tasks.errors import ConfigError
 
-__all__ = ["load_target", "parse_target", "section"]
+__all__ = ["DEFAULTS", "load_target", "parse_target", "section"]
+
+DEFAULTS = "_defaults.yaml"
+"""The file beside the targets' own that holds what they have in common."""
 
 _ERROR = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`")
@@ -25,11 +28,21 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 def load_target(path: Path) -> TargetSpec:
     """Read one target's YAML file; its stem is the target's name unless the file names it.
 
+    A file ``_defaults.yaml`` beside it says what holds where the target says nothing.
+
     Raises:
         ConfigError: Naming file, line and key.
     """
     source = read_yaml(path)
-    return _convert(Source(source.name, {"name": path.stem, **source.values}, source.lines))
+    own = Source(source.name, {"name": path.stem, **_accept_both_spellings(source)}, source.lines)
+    defaults = path.with_name(DEFAULTS)
+    if not defaults.exists():
+        return _convert(own)
+    common = read_yaml(defaults)
+    if "name" in common.values:
+        where = common.where(("name",))
+        raise ConfigError("every target would have this name", where=where, fix="Name targets in their own files.")
+    return _convert(own.over(Source(common.name, _accept_both_spellings(common), common.lines)))
 
 
 def parse_target(values: Mapping[str, Any], *, where: str = "target") -> TargetSpec:

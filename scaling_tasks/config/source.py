@@ -24,19 +24,41 @@ class Source:
         name: The file's name, or what to call a mapping given in code.
         values: The content as mappings, lists and scalars.
         lines: Line (from 1) of every key path.
+        defaults: Where values come from that stand in another file, already part of ``values``.
     """
 
     name: str
     values: dict[str, Any]
     lines: dict[KeyPath, int] = field(default_factory=dict)
+    defaults: Source | None = None
 
     def where(self, path: KeyPath) -> str:
         """Return ``file:line: a.b.c`` for a key path, with the nearest line that is known."""
+        if self.defaults and self.defaults._known(path) > self._known(path):
+            return self.defaults.where(path)
         key = _dotted(path)
         for length in range(len(path), -1, -1):
             if (line := self.lines.get(path[:length])) is not None:
                 return f"{self.name}:{line}: {key}" if key else f"{self.name}:{line}"
         return f"{self.name}: {key}" if key else self.name
+
+    def over(self, defaults: Source) -> Source:
+        """Return these values with those of ``defaults`` wherever nothing is said; mappings are merged key by key."""
+        return Source(self.name, _merged(self.values, defaults.values), self.lines, defaults)
+
+    def _known(self, path: KeyPath) -> int:
+        """Return how much of a key path has a line here."""
+        return next((length for length in range(len(path), 0, -1) if path[:length] in self.lines), 0)
+
+
+def _merged(own: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    if own.get("kind", defaults.get("kind")) != defaults.get("kind"):
+        return own  # Another kind of preprocessing has other parameters.
+    merged = {**defaults, **own}
+    for key in own.keys() & defaults.keys():
+        if isinstance(own[key], dict) and isinstance(defaults[key], dict):
+            merged[key] = _merged(own[key], defaults[key])
+    return merged
 
 
 def read_yaml(path: Path) -> Source:

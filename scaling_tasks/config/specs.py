@@ -73,9 +73,19 @@ class DefaultScaling(_Spec, frozen=True):
 class AutoScalingSpec(_Spec, frozen=True):
     """How buckets are chosen from the data set's statistics.
 
-    The keys up to ``default_scaling`` are MindOCR's. The others:
+    The keys up to ``default_scaling`` are MindOCR's.
 
     Attributes:
+        strategy: ``optimal`` wastes least; ``explicit`` takes ``buckets``; the others are rules.
+        n_std: For ``mean_std``, how many standard deviations from the mean.
+        expand_ratio: For ``max_min``, by how much the observed range is widened.
+        limit_side_len: Pixels that the longer side of an image is cut to, where both sides vary.
+        width_range: Least and largest width of the rules.
+        height_range: Least and largest height of the rules.
+        interval: Sizes are multiples of it; batch sizes are not.
+        max_scaling_num: Most buckets; ``auto`` takes the fewest that reach ``target_padding``.
+        batch_choices: Batch sizes that may be compiled.
+        default_scaling: Sizes used where there is no data set.
         buckets: For ``strategy: explicit``, one mapping from variable to size per bucket.
         target_padding: With ``max_scaling_num: auto``, the padding ratio that the fewest buckets shall reach.
         bucket_price: Price of one more bucket in the unit of Σ weight·cost; buckets that save less are left out.
@@ -118,7 +128,15 @@ class AutoScalingSpec(_Spec, frozen=True):
 
 
 class ShapeBucketSpec(_Spec, frozen=True):
-    """Buckets from ranges, without a data set; nncase's option names."""
+    """Buckets from ranges, without a data set; nncase's option names.
+
+    Attributes:
+        shape_bucket_enable: Whether this section is used; where not, the data set is.
+        shape_bucket_range_info: Least and largest size per variable.
+        shape_bucket_segments_count: Sizes per variable.
+        shape_bucket_fix_var_map: Variables that are fixed to a size.
+        combine: ``diagonal``: the i-th size of every variable, as nncase does; ``product``: every combination.
+    """
 
     shape_bucket_enable: bool = True
     shape_bucket_range_info: dict[str, tuple[Positive, Positive]] = {}
@@ -195,7 +213,21 @@ class RuntimeSpec(_Spec, frozen=True):
 
 
 class TargetSpec(_Spec, frozen=True):
-    """One target: one model, one data set, one backend."""
+    """One target: one model, one data set, one backend.
+
+    Attributes:
+        name: The target's name; the configuration file's where left out.
+        model: Path of the ONNX model, from the repository's root.
+        input_shape: Dimensions per input: a number fixes, -1 is dynamic, a text names a variable. Read from the model
+            where left out.
+        dataset: The data that the model will see.
+        auto_scaling: How buckets are chosen from the data; the keys and defaults are MindOCR's.
+        shape_bucket: Buckets from ranges instead of data; the keys are nncase's.
+        compile: What to compile with; without it the target ends with its plan.
+        verify: How far compiled models may differ from the original.
+        runtime: What the bundle's runtime does.
+        output: Directory of the bundle, ``build/<name>`` where left out.
+    """
 
     name: str = "target"
     model: str | None = None
