@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.config.load import section
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from scaling_tasks.shapes.statistics import DatasetStatistics
 
 __all__ = ["run"]
+
+Table = tuple[list[str], list[list[str]]]
 
 
 def run(target: Target) -> dict[str, Any]:
@@ -40,7 +42,12 @@ def run(target: Target) -> dict[str, Any]:
         "buckets": plan.buckets.tolist(),
         **_samples(statistics),
         "curves": _curves(plan),
-        "tables": {"Buckets": _bucket_table(plan), **_artefact_table(target, verified)},
+        "tables": {
+            "Buckets": _bucket_table(plan, _latencies(target)),
+            **_artefact_table(target, verified),
+            **_padding_table(target),
+            **_metric_table(target),
+        },
         "settings": _settings(target, plan),
     }
     write_if_changed(target.report, report_page(facts).encode())
@@ -87,23 +94,65 @@ def _curves(plan: BucketPlan) -> dict[str, list[tuple[float, float]]]:
     return {name: points for name, points in named.items() if len(points) > 1}
 
 
-def _bucket_table(plan: BucketPlan) -> tuple[list[str], list[list[str]]]:
+def _bucket_table(plan: BucketPlan, latencies: Mapping[tuple[int, ...], float]) -> Table:
     total = float(plan.hits.sum()) or 1.0
+    rows = []
+    for bucket, hits, cost in zip(plan.buckets.tolist(), plan.hits, plan.bucket_costs, strict=True):
+        row = [_sizes(bucket) or "static", f"{hits:.0f}", f"{hits / total:.1%}", f"{cost:.4g}"]
+        if latencies:
+            seconds = latencies.get(tuple(bucket))
+            row.append("-" if seconds is None else f"{seconds * 1e3:.2f} ms")
+        rows.append(row)
+    header = [" × ".join(plan.variables) or "shape", "samples served", "share", "cost"]
+    return [*header, "latency"] if latencies else header, rows
+
+
+def _sizes(sizes: Iterable[int]) -> str:
+    return " × ".join(str(size) for size in sizes)
+
+
+def _latencies(target: Target) -> dict[tuple[int, ...], float]:
+    """Return the measured seconds per shape, where anything was measured."""
+    if not target.latency.exists():
+        return {}
+    found = read_document(target.latency, "latencies", 1, error=CompileError)
+    return {tuple(shape): seconds for shape, seconds in zip(found["shapes"], found["seconds"], strict=True)}
+
+
+def _padding_table(target: Target) -> dict[str, Table]:
+    """Return, per bucket, the largest change of each output by padding, at the sizes where it was looked for."""
+    if not target.padding.exists():
+        return {}
+    found = read_document(target.padding, "padding", 1, error=CompileError)
+    worst: dict[tuple[str, str], tuple[float, str, float | None]] = {}
+    for probe in found["probes"]:
+        for output in probe["outputs"]:
+            place = (_sizes(probe["bucket"].values()), output["output"])
+            if place not in worst or output["absolute"] > worst[place][0]:
+                worst[place] = (output["absolute"], _sizes(probe["sizes"].values()), output["agreement"])
     rows = [
-        [
-            " × ".join(str(size) for size in bucket) or "static",
-            f"{hits:.0f}",
-            f"{hits / total:.1%}",
-            f"{cost:.4g}",
-        ]
-        for bucket, hits, cost in zip(plan.buckets.tolist(), plan.hits, plan.bucket_costs, strict=True)
+        [bucket, output, f"{absolute:.1e}", sizes, "-" if agreement is None else f"{agreement:.1%}"]
+        for (bucket, output), (absolute, sizes, agreement) in worst.items()
     ]
-    return [" × ".join(plan.variables) or "shape", "samples served", "share", "cost"], rows
+    tables = {"What padding does to answers": (["bucket", "output", "largest change", "at size", "same class"], rows)}
+    if "policies" in found:
+        ranking = [
+            [name, f"{each['absolute']:.1e}", "recommended" if name == found["recommended"] else ""]
+            for name, each in sorted(found["policies"].items())
+        ]
+        tables["Padding policies"] = (["policy", "largest change", ""], ranking)
+    return tables
 
 
-def _artefact_table(
-    target: Target, verified: Mapping[str, Mapping[str, Any]]
-) -> dict[str, tuple[list[str], list[list[str]]]]:
+def _metric_table(target: Target) -> dict[str, Table]:
+    if not target.metric.exists():
+        return {}
+    found = read_document(target.metric, "metric", 1, error=CompileError)
+    row = [found["metric"], f"{found['buckets']:.4f}", f"{found['exact']:.4f}", f"{found['drop']:g}"]
+    return {"Task metric": (["metric", "through the buckets", "original at exact shapes", "accepted loss"], [row])}
+
+
+def _artefact_table(target: Target, verified: Mapping[str, Mapping[str, Any]]) -> dict[str, Table]:
     if not target.compiles:
         return {}
     rows = []
