@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -23,6 +24,8 @@ from scaling_tasks.errors import CompileError
 __all__ = ["CompileResult", "run_job"]
 
 _ERROR_WORDS = re.compile(r"error|exception|fail|fatal|abort|assert|cannot|denied|killed|terminated", re.IGNORECASE)
+
+_FULL_BYTES = 64 << 10
 
 # What Python's fault handler adds below the compiler's own last words.
 _FAULT_REPORT = "Fatal Python error: "
@@ -78,17 +81,24 @@ def run_job(
         CompileError: With the last error line, the log's path and the command that runs the job alone.
     """
     backend = get_backend(str(job.options["backend"]))
-    log.parent.mkdir(parents=True, exist_ok=True)
     job_file, outcome_file = log.with_suffix(".job.json"), log.with_suffix(".outcome.json")
-    outcome_file.unlink(missing_ok=True)
-    write_job(job_file, JobFile(job, workdir, outcome_file, memory))
-    ended = _run(job_file, log, timeout, threads)
-    outcome = read_outcome(outcome_file)
-    outcome_file.unlink(missing_ok=True)
-    text = log.read_text(encoding="utf-8", errors="replace")
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        outcome_file.unlink(missing_ok=True)
+        write_job(job_file, JobFile(job, workdir, outcome_file, memory))
+        ended = _run(job_file, log, timeout, threads)
+        outcome = read_outcome(outcome_file)
+        outcome_file.unlink(missing_ok=True)
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError as cause:
+        raise CompileError(
+            f"the log cannot be written ({cause.strerror})", where=str(cause.filename or log), fix="Mend the disk."
+        ) from cause
     problem = _problem(ended, outcome, backend.errors_in_log(text), text, timeout)
     if problem or outcome is None:
         what, where, fix = problem or ("the worker process ended without a result", "", "")
+        # Compilers that meet a full disk speak of streams, or of nothing at all.
+        what = f"the disk of {full} is full ({what})" if (full := _full_disk(workdir, log.parent)) else what
         rerun = f"Log: {log}. Run it alone: {_command_line(job_file, threads)}"
         where = f"{job.unit.stem}: {where}" if where else job.unit.stem
         raise CompileError(what, where=where, fix=f"{fix} {rerun}".strip())
@@ -153,6 +163,16 @@ def _last_words(log: str, log_errors: tuple[str, ...]) -> str:
     lines = [line.strip() for line in (said.strip() or log).splitlines() if line.strip()]
     telling = [line for line in lines if _ERROR_WORDS.search(line)]
     return f": {(telling or lines)[-1][:500]}" if lines else ""
+
+
+def _full_disk(*directories: Path) -> Path | None:
+    """Return the first directory whose disk has practically no space left."""
+    for directory in directories:
+        with contextlib.suppress(OSError):
+            state = os.statvfs(directory)
+            if state.f_bavail * state.f_frsize < _FULL_BYTES:
+                return directory
+    return None
 
 
 def _command(job_file: Path) -> list[str]:

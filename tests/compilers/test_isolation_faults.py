@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
+from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import CompileError
+from scaling_tasks.shapes.signature import name_dimensions
 
 MIB = 2**20
 
@@ -136,3 +140,46 @@ def test_a_read_only_work_directory_is_named(make_job, tmp_path: Path):
     (tmp_path / "work").write_text("a file in the way")
     with pytest.raises(CompileError, match=r"m_W8: .*work: (File exists|Not a directory)"):
         run(make_job(), tmp_path)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """Mount a small file system of its own; return a function that makes it read-only."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a file system is not permitted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def ocr_job(models: Path, backend: str) -> CompileJob:
+    signature = name_dimensions({"x": [1, 3, 48, -1]})
+    options = {"backend": backend, "device": "cpu", "options": {}}
+    (unit,) = get_backend(backend).units("rec", signature, [(64,)], options)
+    return CompileJob(models / "ch_PP-OCRv4_rec_infer.onnx", signature, unit, options)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_a_full_disk_is_named_and_the_next_try_succeeds(
+    backend: str, small_disk: Path, ocr_models: Path, tmp_path: Path
+):
+    job = ocr_job(ocr_models, backend)
+    with pytest.raises(CompileError, match=r"rec_W64: .*(the disk of .*/disk/work is full|No space left on device)"):
+        run_job(job, small_disk / "work", log=tmp_path / "rec.log", timeout=60)
+    assert run_job(job, tmp_path / "work", log=tmp_path / "rec.log", timeout=60).artefact.files
+
+
+def test_a_full_disk_under_the_log_is_named(small_disk: Path, make_job, tmp_path: Path):
+    (small_disk / "filler").write_bytes(b"x" * (1 << 20))
+    with pytest.raises(CompileError, match=r"No space left on device|the disk of .* is full"):
+        run_job(make_job(), tmp_path / "work", log=small_disk / "m.log", timeout=60)
+
+
+def test_a_read_only_disk_is_named(small_disk: Path, make_job, tmp_path: Path):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(CompileError, match=r"/disk/work: Read-only file system"):
+        run_job(make_job(), small_disk / "work", log=tmp_path / "m.log", timeout=60)
+    with pytest.raises(CompileError, match=r"the log cannot be written \(Read-only file system\)"):
+        run_job(make_job(), tmp_path / "work", log=small_disk / "m.log", timeout=60)
