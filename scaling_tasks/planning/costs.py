@@ -11,7 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from scaling_tasks.errors import PlanError
 
-__all__ = ["CallableCost", "CostModel", "ElementsCost", "as_cost_model", "cost_of", "restore_cost_model"]
+__all__ = [
+    "CallableCost",
+    "CostFunction",
+    "CostModel",
+    "ElementsCost",
+    "as_cost_model",
+    "cost_of",
+    "prices_of",
+    "restore_cost_model",
+]
 
 CostFunction = Callable[[NDArray[np.int64]], ArrayLike]
 
@@ -117,3 +126,14 @@ def cost_of(model: CostModel, shapes: NDArray[np.int64]) -> NDArray[np.float64]:
             fix="Costs must be finite and not negative.",
         )
     return costs
+
+
+def prices_of(price: float | CostFunction, shapes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return what it costs to have a bucket of each shape [n, d], float64 [n].
+
+    Raises:
+        PlanError: A price function fails, or returns something else than one finite, non-negative number per shape.
+    """
+    if callable(price):
+        return cost_of(CallableCost(price), shapes)
+    return np.full(len(shapes), float(price))

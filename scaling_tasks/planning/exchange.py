@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Pool", "add_greedily", "drop_useless", "improve_by_exchange"]
+__all__ = ["Pool", "add_greedily", "drop_useless", "improve_by_exchange", "weighted_sum"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ def add_greedily(pool: Pool, chosen: list[int], most: int) -> list[int]:
     chosen = list(chosen)
     current = pool.served(chosen)
     while len(chosen) < most:
-        saved = pool.weights @ np.maximum(current[:, None] - pool.costs, 0) - pool.prices
+        saved = weighted_sum(pool.weights, np.maximum(current[:, None] - pool.costs, 0)) - pool.prices
         best = int(saved.argmax())
         if saved[best] <= 1e-12 * float(pool.weights @ current):
             break
@@ -103,13 +103,20 @@ def _pair_changes(pool: Pool, chosen: list[int]) -> NDArray[np.float64]:
     served[rows, first] = pool.unserved
     second = served.min(axis=1)
     with_new = np.minimum(pool.costs, least[:, None])
-    kept = pool.weights @ (with_new - least[:, None])
+    kept = weighted_sum(pool.weights, with_new) - float(np.einsum("i,i", pool.weights, least))
     fallback = np.minimum(pool.costs, second[:, None]) - with_new
-    fallback *= pool.weights[:, None]
-    # Samples in order of the bucket that serves them: the sums per bucket are then one pass over the rows.
-    order = np.argsort(first, kind="stable")
-    heads = np.searchsorted(first[order], np.arange(len(chosen)))
-    lost = np.add.reduceat(np.vstack([fallback[order], np.zeros_like(fallback[:1])]), heads, axis=0)
-    lost[np.bincount(first, minlength=len(chosen)) == 0] = 0
-    change: NDArray[np.float64] = kept[None, :] + lost + pool.prices[None, :] - pool.prices[chosen][:, None]
+    change = np.empty((len(chosen), len(kept)))
+    for row in range(len(chosen)):
+        mine = first == row
+        change[row] = weighted_sum(pool.weights[mine], fallback[mine])
+    change += kept[None, :] + pool.prices[None, :] - pool.prices[chosen][:, None]
     return change
+
+
+def weighted_sum(weights: NDArray[np.float64], table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``weights @ table``, float64 [p], in one thread.
+
+    A threaded product adds in an order that depends on the machine, which could turn ties and so the plan.
+    """
+    total: NDArray[np.float64] = np.einsum("i,ij->j", weights, table)
+    return total

@@ -104,7 +104,8 @@ class FlopsCost:
                         dims[name][axis] = dims[name][axis] * (sizes / size)[inverse.ravel()]
         total: NDArray[np.float64] = np.zeros(len(shapes)) + self._sum(dims)
         # Dimensions are whole numbers and so is their sum; ratios may have lost the last bit.
-        return total.round()
+        rounded: NDArray[np.float64] = np.rint(total)
+        return rounded
 
     def _sum(self, dims: dict[str, list[Any]]) -> Any:
         total: Any = 0.0

@@ -87,18 +87,20 @@ class CandidateGrid:
         costs = (self.outer_costs if outer else self.costs).reshape(-1, self.costs.shape[-1])
         lines = np.ndindex(self.costs.shape[:-1])
         head, last = self.position[:, :-1], self.position[:, -1]
-        mass = self.weights * limits
         width = costs.shape[1]
-        result = np.empty_like(costs)
+        result = np.zeros_like(costs)
         for row, line in enumerate(lines):
-            inside = (head <= line).all(axis=1)
-            low, limit = last[inside], limits[inside]
-            high = np.maximum(np.searchsorted(costs[row], limit), low)
-            ends = np.concatenate([low, high])
-            weight, value = self.weights[inside], mass[inside]
-            heavy = np.bincount(ends, np.concatenate([weight, -weight]), width + 1)[:-1].cumsum()
-            total = np.bincount(ends, np.concatenate([value, -value]), width + 1)[:-1].cumsum()
-            result[row] = total - costs[row] * heavy
+            inside = costs[row][last] < limits
+            for column, place in zip(head.T, line, strict=True):
+                inside &= column <= place
+            kept = np.flatnonzero(inside)
+            if len(kept):
+                low, limit, weight = last[kept], limits[kept], self.weights[kept]
+                ends = np.concatenate([low, np.searchsorted(costs[row], limit)])
+                mass = np.concatenate([weight, -weight])
+                heavy = np.bincount(ends, mass, width + 1)[:-1].cumsum()
+                total = np.bincount(ends, mass * np.concatenate([limit, limit]), width + 1)[:-1].cumsum()
+                result[row] = total - costs[row] * heavy
         return result.ravel()
 
 

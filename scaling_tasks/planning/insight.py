@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from scaling_tasks.planning.plan import BucketPlan, make_plan, score_buckets
-from scaling_tasks.planning.rectangles import Effort
+from scaling_tasks.planning.rectangles import EFFORTS
 from scaling_tasks.planning.rules import RULES
 from scaling_tasks.planning.strategies import choose
 from scaling_tasks.planning.task import Task
@@ -15,7 +15,6 @@ from scaling_tasks.shapes.histogram import ShapeHistogram
 
 __all__ = ["split_folds", "with_insight"]
 
-LIGHT = Effort(candidates=40_000, pool=600_000, passes=0, exact=0)
 _LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1000)
 
 
@@ -35,7 +34,7 @@ def _curves(
     """Return [number of buckets, padding ratio] pairs for the strategy and for every rule."""
     last = max(len(plan.buckets), min(most, len(task.rounded.weights)))
     counts = [count for count in _LADDER if count < last]
-    light = replace(task, effort=LIGHT, options=replace(task.options, bucket_price=0.0))
+    light = replace(task, effort=EFFORTS["quick"], options=replace(task.options, bucket_price=0.0))
     # A list that the user wrote has one length only.
     shorter = () if strategy == "explicit" else counts
     own = dict(pair for count in shorter if (pair := _point(light, strategy, count)))
@@ -61,7 +60,7 @@ def _unseen(task: Task, strategy: str, most: int) -> dict[str, float | int]:
 
     paid = needed = covered = total = 0.0
     for seen, unseen in split_folds(task.original, task.options.folds):
-        part, _ = make_task(seen, task.model, task.options, LIGHT)
+        part, _ = make_task(seen, task.model, task.options, EFFORTS["quick"])
         buckets = choose(part, strategy, most).buckets
         plan = make_plan(seen, seen.variables, buckets, task.model, strategy=strategy, parameters={})
         score = score_buckets(plan.buckets, plan.bucket_costs, unseen.samples, unseen.weights, task.model)

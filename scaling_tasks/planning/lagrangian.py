@@ -17,9 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling_tasks.planning.exchange import weighted_sum
 from scaling_tasks.planning.grid import CandidateGrid
 
 __all__ = ["Problem", "Relaxation", "maximise_bound"]
+
+# Entries of the table of candidates that matter, and steps between passes over all candidates.
+_TABLE = 600_000
+_STEPS = 20
+# Weight of the newest subgradient in the direction of a step.
+_FRESH = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,37 +88,100 @@ def relax(problem: Problem, limits: NDArray[np.float64], *, outer: bool = False)
     return Relaxation(bound, limits, earned, taken, threshold)
 
 
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The candidates that matter at the current multipliers, tabulated: a quick, optimistic relaxation."""
+
+    problem: Problem
+    flat: NDArray[np.int64]
+    costs: NDArray[np.float64]
+
+    @classmethod
+    def near(cls, problem: Problem, relaxation: Relaxation, table: NDArray[np.float64]) -> _Part:
+        """Return the candidates that earn most, as many as an affordable table holds."""
+        room = max(8 * problem.most, _TABLE // len(problem.grid.weights))
+        earned = relaxation.earned
+        flat = np.arange(len(earned))
+        if len(earned) > room:
+            flat = np.sort(np.argpartition(earned, len(earned) - room)[len(earned) - room :])
+        costs = np.where(problem.grid.contained(flat), table[flat], np.inf)
+        return cls(problem, flat, costs)
+
+    @property
+    def whole(self) -> bool:
+        """Whether no candidate is left out."""
+        return len(self.flat) == self.problem.grid.size
+
+    def relax(self, limits: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
+        """Return the bound over these candidates alone, and how often each sample is served."""
+        weights, problem = self.problem.grid.weights, self.problem
+        earned = weighted_sum(weights, np.maximum(limits[:, None] - self.costs, 0)) - problem.prices[self.flat]
+        rank = earned.copy()
+        rank[np.isin(self.flat, problem.forced)] = np.inf
+        count = min(problem.most, len(rank))
+        top = np.argpartition(rank, len(rank) - count)[len(rank) - count :]
+        taken = top[rank[top] > 0]
+        bound = float(weights @ limits) - float(earned[taken].sum())
+        return bound, (self.costs[:, taken] < limits[:, None]).sum(axis=1)
+
+
 def maximise_bound(
     problem: Problem, start: NDArray[np.float64], upper: float, iterations: int, *, outer: bool = False
 ) -> Relaxation:
     """Return the best bound found by a deflected subgradient method with Polyak steps.
 
+    Most steps look only at the candidates that earned most when all were last looked at; bounds are taken from
+    passes over all candidates.
+
     Args:
         problem: What is to be chosen.
         start: First multipliers, such as what each sample costs in a good solution, float64 [n].
         upper: Cost of a known solution.
-        iterations: Largest number of passes over the grid.
+        iterations: Largest number of passes over all candidates, each after a few steps.
         outer: Whether to bound with ``outer_costs``, needed where the grid is thinned.
     """
-    grid = problem.grid
-    best = current = relax(problem, start, outer=outer)
-    costs = (grid.outer_costs if outer else grid.costs).ravel()
-    direction, pace, idle = np.zeros(len(start)), 1.0, 0
+    table = (problem.grid.outer_costs if outer else problem.grid.costs).ravel()
+    best = relax(problem, start, outer=outer)
+    limits, direction = start, np.zeros(len(start))
+    pace, idle = 1.0, 0
+    current = best
     for _ in range(iterations):
         gap = upper - best.bound
         if gap <= 1e-9 * abs(upper) or pace < 1e-3:
             break
-        served = (grid.contained(current.taken) & (costs[current.taken] < current.limits[:, None])).sum(axis=1)
-        direction = 0.7 * (1.0 - served) + 0.3 * direction
-        norm = float(grid.weights @ direction**2)
-        if norm <= 0:
-            break
-        step = pace * max(upper - current.bound, gap) / norm
-        current = relax(problem, np.maximum(current.limits + step * direction, 0), outer=outer)
-        if current.bound > best.bound + 1e-7 * abs(upper):
-            best, idle = current, 0
+        part = _Part.near(problem, current, table)
+        limits, direction = _climb(part, limits, direction, pace, upper, gap)
+        current = relax(problem, limits, outer=outer)
+        if current.bound > best.bound + 1e-6 * gap:
+            idle = 0 if current.bound > best.bound + 1e-2 * gap else idle + 1
+            best = current
         else:
             idle += 1
-            if idle >= 8:
-                current, direction, pace, idle = best, np.zeros(len(start)), pace * 0.5, 0
+        if idle >= 4:
+            current, limits = best, best.limits
+            direction, pace, idle = np.zeros(len(start)), pace * 0.5, 0
     return best
+
+
+def _climb(
+    part: _Part,
+    limits: NDArray[np.float64],
+    direction: NDArray[np.float64],
+    pace: float,
+    upper: float,
+    gap: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Take a few subgradient steps over some candidates; return the best multipliers on the way, and the direction."""
+    weights = part.problem.grid.weights
+    highest, found = -np.inf, limits
+    for _ in range(_STEPS):
+        bound, served = part.relax(limits)
+        if bound > highest:
+            highest, found = bound, limits
+        direction = _FRESH * (1.0 - served) + (1 - _FRESH) * direction
+        norm = float(weights @ direction**2)
+        if norm <= 0:
+            break
+        step = pace * max(upper - bound, 0.1 * gap) / norm
+        limits = np.maximum(limits + step * direction, 0)
+    return found, direction

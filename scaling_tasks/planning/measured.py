@@ -99,7 +99,8 @@ class MeasuredCost:
             low = np.where((table >= shape).all(axis=1), np.maximum(low, seconds), low)
             high = np.where((table <= shape).all(axis=1), np.minimum(high, seconds), high)
         fitted: NDArray[np.float64] = self._features(table) @ self._weights
-        return np.minimum(np.maximum(fitted, low), high)
+        clipped: NDArray[np.float64] = np.minimum(np.maximum(fitted, low), high)
+        return clipped
 
     def _features(self, table: NDArray[np.int64]) -> NDArray[np.float64]:
         columns = [np.ones(len(table)), table.astype(np.float64).prod(axis=1)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from scaling_tasks.errors import PlanError
+from scaling_tasks.planning.costs import CostFunction
 from scaling_tasks.planning.rules import RULES
 
 __all__ = ["STRATEGIES", "PlanOptions", "make_options"]
@@ -28,7 +29,7 @@ class PlanOptions:
         min_buckets: Fewest buckets that the platform takes.
         product: Whether buckets must be the product of one list per variable.
         target_padding: With ``max_buckets="auto"``: the padding ratio that the fewest buckets shall reach.
-        bucket_price: Price of one more bucket in the unit of Σ weight·cost.
+        bucket_price: Price of one more bucket in the unit of Σ weight·cost, or a function of shapes as a cost is.
         headroom: Factor on the largest observed sizes, or a size per variable, that the largest bucket must have.
         drop_quantile: Share of the weight, the costliest samples, that need not be covered.
         n_std: For ``mean_std``.
@@ -40,6 +41,7 @@ class PlanOptions:
         min_size: For ``powers_of_two``, ``geometric`` and ``padding_limited``: the smallest size.
         pad_percent: For ``padding_limited``: most padding of a bucket in per cent.
         pad_max: For ``padding_limited``: most padding of a bucket in elements.
+        effort: How much work may go into several variables: ``quick``, ``normal`` or ``thorough``.
         curve: Whether to compute the padding ratio for every number of buckets, for this strategy and for the rules.
         folds: Number of parts for the estimate on unseen samples; 0 for none.
     """
@@ -50,7 +52,7 @@ class PlanOptions:
     min_buckets: int = 1
     product: bool = False
     target_padding: float | None = None
-    bucket_price: float = 0.0
+    bucket_price: float | CostFunction = 0.0
     headroom: float | Mapping[str, int] | None = None
     drop_quantile: float = 0.0
     n_std: float = 3.0
@@ -62,6 +64,7 @@ class PlanOptions:
     min_size: int | None = None
     pad_percent: float | None = None
     pad_max: int | None = None
+    effort: str = "normal"
     curve: bool = False
     folds: int = 0
 
@@ -91,7 +94,7 @@ def make_options(strategy: str, max_buckets: int | str, options: Mapping[str, An
         )
     made = PlanOptions(**options)
     _check_numbers(made)
-    if max_buckets == "auto" and made.target_padding is None and made.bucket_price <= 0:
+    if max_buckets == "auto" and made.target_padding is None and not made.bucket_price:
         raise PlanError(
             "'auto' needs to know what a bucket is worth",
             where="max_buckets",
@@ -103,7 +106,6 @@ def make_options(strategy: str, max_buckets: int | str, options: Mapping[str, An
 def _check_numbers(options: PlanOptions) -> None:
     limits: dict[str, tuple[Any, float, float]] = {
         "target_padding": (options.target_padding, 1, math.inf),
-        "bucket_price": (options.bucket_price, 0, math.inf),
         "drop_quantile": (options.drop_quantile, 0, math.nextafter(1, 0)),
         "n_std": (options.n_std, 0, math.inf),
         "expand_ratio": (options.expand_ratio, 0, math.inf),
@@ -113,6 +115,8 @@ def _check_numbers(options: PlanOptions) -> None:
         "pad_percent": (options.pad_percent, 0, 100),
         "pad_max": (options.pad_max, 1, math.inf),
     }
+    if not callable(options.bucket_price):
+        limits["bucket_price"] = (options.bucket_price, 0, math.inf)
     if isinstance(options.headroom, (int, float)):
         limits["headroom"] = (options.headroom, 1, math.inf)
     for name, (value, low, high) in limits.items():
@@ -121,6 +125,7 @@ def _check_numbers(options: PlanOptions) -> None:
     for name, value, allowed in (
         ("segments", options.segments, ("nncase", "equal")),
         ("combine", options.combine, ("diagonal", "product")),
+        ("effort", options.effort, ("quick", "normal", "thorough")),
     ):
         if value not in allowed:
             raise PlanError(f"{value!r} is not among {list(allowed)}", where=name)
@@ -136,4 +141,6 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if callable(value):
+        return getattr(value, "__qualname__", type(value).__name__)
     return value.item() if hasattr(value, "item") else value

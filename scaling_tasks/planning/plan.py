@@ -173,8 +173,9 @@ def score_buckets(
         return PlanScore(1.0, 0.0, hits)
     paid = bucket_costs[chosen[covered]]
     needed = np.minimum(cost_of(model, samples[covered]), paid)
-    total = float(needed @ weights[covered])
-    ratio = max(1.0, float(paid @ weights[covered]) / total) if total > 0 else 1.0
+    # Sums rather than dot products: a threaded one adds in an order that depends on the machine.
+    total = float((needed * weights[covered]).sum())
+    ratio = max(1.0, float((paid * weights[covered]).sum()) / total) if total > 0 else 1.0
     share = 1.0 if covered.all() else float(weights[covered].sum() / weights.sum())
     return PlanScore(ratio, share, hits)
 
@@ -251,7 +252,7 @@ def _bound_ratio(
 ) -> float:
     bound_cost, bound_needed = bound
     covered = cheapest_containing(samples, buckets) >= 0
-    needed = float(cost_of(model, samples[covered]) @ weights[covered])
+    needed = float((cost_of(model, samples[covered]) * weights[covered]).sum())
     if needed <= 0:
         return 1.0
     # Samples that need not be covered but happen to be cost at least their own cost.

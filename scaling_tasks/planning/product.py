@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.planning.costs import CostModel, cost_of
+from scaling_tasks.planning.costs import CostFunction, CostModel, cost_of, prices_of
 
 __all__ = ["choose_product", "cut_groups", "product_of", "splits"]
 
@@ -34,7 +34,7 @@ def choose_product(
     model: CostModel,
     most: int,
     *,
-    price: float = 0.0,
+    price: float | CostFunction = 0.0,
     top: Sequence[int] | None = None,
 ) -> NDArray[np.int64]:
     """Return the best product of lists found, at most ``most`` buckets, int64 [k, d].
@@ -59,7 +59,7 @@ def choose_product(
             if reached >= total * (1 - 1e-12):
                 break
             total = reached
-        total += price * float(np.prod([len(values) for values in lists]))
+        total += float(prices_of(price, product_of(lists)).sum())
         if total < best:
             best, found = total, lists
     return product_of(found)

@@ -8,19 +8,20 @@ results repeat.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.planning.costs import CostModel
+from scaling_tasks.planning.costs import CostFunction, CostModel, prices_of
 from scaling_tasks.planning.exact import solve_exactly
 from scaling_tasks.planning.exchange import Pool, add_greedily, drop_useless, improve_by_exchange
 from scaling_tasks.planning.grid import build_grid
 from scaling_tasks.planning.lagrangian import Problem, Relaxation, maximise_bound
 
-__all__ = ["Effort", "RectangleChoice", "choose_rectangles"]
+__all__ = ["EFFORTS", "Effort", "RectangleChoice", "choose_rectangles"]
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,23 @@ class Effort:
     Attributes:
         candidates: Most candidates in the grid; more joins are thinned.
         pool: Most entries (samples times candidates) of the table that exchanges work on.
+        shakes: Most attempts to leave a solution that no exchange improves.
         passes: Most passes of the relaxation over the grid.
         exact: Most sample-candidate pairs handed to branch and bound; 0 for never.
     """
 
     candidates: int = 400_000
-    pool: int = 3_000_000
-    passes: int = 300
-    exact: int = 20_000
+    pool: int = 1_000_000
+    passes: int = 80
+    shakes: int = 30
+    exact: int = 8_000
+
+
+EFFORTS = {
+    "quick": Effort(candidates=40_000, pool=600_000, passes=0, shakes=0, exact=0),
+    "normal": Effort(),
+    "thorough": Effort(candidates=1_000_000, pool=4_000_000, passes=400, shakes=300, exact=60_000),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +73,7 @@ def choose_rectangles(
     model: CostModel,
     most: int,
     *,
-    price: float = 0.0,
+    price: float | CostFunction = 0.0,
     top: Sequence[int] | None = None,
     starts: Sequence[NDArray[np.int64]] = (),
     effort: Effort | None = None,
@@ -75,14 +85,14 @@ def choose_rectangles(
         weights: Positive weights, float64 [n].
         model: The cost model.
         most: Largest number of buckets.
-        price: Price of each bucket, in the unit of Σ w·cost.
+        price: Price of each bucket, in the unit of Σ w·cost: one number, or a function of shapes.
         top: A bucket that must be chosen; it contains every sample.
         starts: Other solutions to improve upon, so that the result is never worse than any of them.
         effort: How much work may be done.
     """
     effort = effort or Effort()
     grid = build_grid(samples, weights, model, effort.candidates, top)
-    prices = np.full(grid.size, price)
+    prices = prices_of(price, grid.shapes(np.arange(grid.size)))
     forced = (grid.size - 1,) if top is not None else ()
     return _Search(Problem(grid, prices, most, forced), effort).run(model, starts)
 
@@ -106,6 +116,7 @@ class _Search:
             before = total
             chosen = self._better(chosen, self._improve(self._promising(relaxation, total), chosen))
             chosen = self._better(chosen, self._improve(self._promising(relaxation, total), []))
+            chosen = self._shake(chosen, self._promising(relaxation, self._total(chosen)))
             total = self._total(chosen)
             if total >= before * (1 - 1e-9):
                 break
@@ -124,7 +135,7 @@ class _Search:
         # A pass costs about one operation per line and sample, and one per candidate.
         grid = self.problem.grid
         work = 30 * grid.size + (grid.size // grid.costs.shape[-1]) * (len(grid.weights) * 12 + 3000)
-        return int(np.clip(3_000_000_000 // work, 20, self.effort.passes))
+        return int(np.clip(3_000_000_000 // work, min(10, self.effort.passes), self.effort.passes))
 
     def _outer_bound(self, relaxation: Relaxation, total: float) -> float:
         return maximise_bound(self.problem, relaxation.limits, total, self._passes() // 2, outer=True).bound
@@ -144,6 +155,33 @@ class _Search:
         local = improve_by_exchange(pool, local, 4 * most + 20, keep)
         local = add_greedily(pool, drop_useless(pool, local, keep), most)
         return self._shrink(flat[local].tolist())
+
+    def _shake(self, chosen: list[int], flat: NDArray[np.int64]) -> list[int]:
+        """Take away some buckets at random, fill up and exchange, over ``flat`` and what lies near the solution."""
+        dealer = np.random.default_rng(len(chosen))
+        room = max(64, self.effort.pool // len(self.problem.grid.weights))
+        for _ in range(self.effort.shakes if len(chosen) > 1 else 0):
+            near = self._near(chosen, room // 2)
+            pool = np.union1d(flat if len(flat) <= room // 2 else dealer.choice(flat, room // 2, replace=False), near)
+            count = int(dealer.integers(1, max(2, len(chosen) // 4 + 1)))
+            gone = set(dealer.choice(len(chosen), min(count, len(chosen) - 1), replace=False).tolist())
+            rest = [flat_index for index, flat_index in enumerate(chosen) if index not in gone]
+            chosen = self._better(chosen, self._improve(pool, rest))
+        return chosen
+
+    def _near(self, chosen: list[int], room: int) -> NDArray[np.int64]:
+        """Return candidates around each chosen one: the same but for one coordinate or two, moved by growing steps."""
+        shape = self.problem.grid.costs.shape
+        where = np.stack(np.unravel_index(np.asarray(chosen, dtype=np.int64), shape), axis=1)
+        moves = [0, *(sign * step for step in (1, 2, 3, 5, 8, 13, 21, 34, 55) for sign in (-1, 1))]
+        shifts = [
+            shift for shift in itertools.product(moves, repeat=len(shape)) if sum(step != 0 for step in shift) in (1, 2)
+        ]
+        shifts.sort(key=lambda shift: (sum(map(abs, shift)), shift))
+        steps = np.asarray(shifts[: max(2, room // len(chosen))], dtype=np.int64).reshape(-1, len(shape))
+        around = (where[:, None, :] + steps[None, :, :]).reshape(-1, len(shape))
+        around = around[((around >= 0) & (around < np.asarray(shape))).all(axis=1)]
+        return np.unique(np.ravel_multi_index(tuple(around.T), shape))
 
     def _shrink(self, chosen: list[int]) -> list[int]:
         """Replace each bucket by the join of the samples it serves."""

@@ -13,7 +13,7 @@ from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.costs import CostModel, cost_of
 from scaling_tasks.planning.lattice import Lattice, make_lattice
 from scaling_tasks.planning.options import PlanOptions
-from scaling_tasks.planning.rectangles import Effort
+from scaling_tasks.planning.rectangles import EFFORTS, Effort
 from scaling_tasks.shapes.histogram import ShapeHistogram
 
 __all__ = ["Task", "dropped", "make_task"]
@@ -62,7 +62,7 @@ def make_task(
     notes = _notes(histogram, servable)
     covered = ShapeHistogram.from_samples(rounded[kept], histogram.weights[kept], histogram.variables)
     top = _top(covered.samples.max(axis=0), histogram, lattice, options)
-    return Task(histogram, covered, lattice, model, options, top, effort), notes
+    return Task(histogram, covered, lattice, model, options, top, effort or EFFORTS[options.effort]), notes
 
 
 def dropped(histogram: ShapeHistogram, model: CostModel, share: float) -> NDArray[np.bool_]:

@@ -65,8 +65,8 @@ def test_a_cost_that_falls_is_served_by_the_cheapest_bucket_that_contains_the_sa
 
 
 @st.composite
-def histograms(draw, variables=st.integers(1, 3)):
-    width = draw(variables)
+def histograms(draw):
+    width = draw(st.integers(1, 3))
     sizes = st.tuples(*[st.integers(1, 400)] * width)
     samples = draw(st.lists(sizes, min_size=1, max_size=40))
     weights = draw(st.lists(st.integers(1, 50), min_size=len(samples), max_size=len(samples)))
@@ -150,7 +150,7 @@ def test_three_variables_with_batch_choices():
     assert set(plan.buckets[:, 0]) <= {1, 4, 8, 16}
     assert (plan.buckets[:, 1:] % 32 == 0).all()
     assert plan.coverage == 1
-    assert 1 < plan.lower_bound <= plan.padding_ratio <= 1.06 * plan.lower_bound
+    assert 1 < plan.lower_bound <= plan.padding_ratio <= 1.01 * plan.lower_bound
 
 
 def test_equal_plans_have_equal_bytes():
