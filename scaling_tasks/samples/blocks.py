@@ -47,11 +47,6 @@ class Block:
         numbers = b"".join(part.tobytes() for part in (folder.sizes, folder.times, heights, widths))
         return cls(folder.path, listed, folder.fingerprint(), len(folder.names), names, numbers)
 
-    def entries(self) -> dict[str, Entry]:
-        """Return each file's size, modification time, height and width by name."""
-        names = self.file_names()
-        return dict(zip(names, zip(*self.columns(), strict=True), strict=True))
-
     def file_names(self) -> list[str]:
         """Return the names of the files."""
         return os.fsdecode(bytes(self.names)).split("\0")

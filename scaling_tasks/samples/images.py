@@ -16,6 +16,7 @@ from scaling_tasks.samples.headers import Fault
 from scaling_tasks.samples.journal import Journal
 from scaling_tasks.samples.listing import UNTRUSTED, Folder, walk
 from scaling_tasks.samples.reading import Progress, Reader
+from scaling_tasks.samples.recall import recall
 
 __all__ = ["cached_images", "same_images", "scan_images", "write_images"]
 
@@ -126,8 +127,11 @@ def _compare(folders: Iterator[Folder], known: dict[str, Block]) -> tuple[list[B
 def _renew(
     folder: Folder, listed: str, old: Block | None, reader: Reader, journal: Journal, started: int
 ) -> tuple[Block, bool]:
-    known = {**(old.entries() if old else {}), **journal.entries(folder.path)}
-    heights, widths = reader.measure(folder, known)
+    recalled = recall(folder, old)
+    reader.pass_over(len(folder.names) - len(recalled.middle.names))
+    high, wide = reader.measure(recalled.middle, {**recalled.known, **journal.entries(folder.path)})
+    heights = recalled.heights[0] + high + recalled.heights[1]
+    widths = recalled.widths[0] + wide + recalled.widths[1]
     young = _distrust(folder, heights, widths, started)
     return Block.of(folder, "" if UNTRUSTED in folder.times else listed, heights, widths), young
 

@@ -44,6 +44,10 @@ class Folder:
         digest.update(self.times.tobytes())
         return digest.hexdigest()
 
+    def part(self, start: int, stop: int) -> Folder:
+        """Return some of the files."""
+        return Folder(self.path, self.names[start:stop], self.sizes[start:stop], self.times[start:stop])
+
     def sort(self) -> None:
         """Put the files in the order of their names."""
         order = sorted(range(len(self.names)), key=self.names.__getitem__)

@@ -43,7 +43,7 @@ class Reader:
         A file without a size gets the height 0 and its `Fault` as width.
         """
         heights, widths = array("i"), array("i")
-        if min(folder.sizes) < 0:
+        if min(folder.sizes, default=0) < 0:
             # Broken links, pipes and devices: opening them could block for ever.
             closed = (place for place, size in enumerate(folder.sizes) if size < 0)
             known = {**known, **{folder.names[place]: (-1, folder.times[place], *UNREADABLE) for place in closed}}
@@ -53,21 +53,22 @@ class Reader:
             heights.extend(high)
             widths.extend(wide)
             self._journal.add(folder, start, heights, widths)
-            self._report(len(places))
+            self.pass_over(len(places))
         return heights, widths
+
+    def pass_over(self, count: int) -> None:
+        """Count files as done."""
+        self._done += count
+        now = time.monotonic()
+        if self._progress and (now - self._reported > _SECONDS_BETWEEN_REPORTS or self._done == self._total):
+            self._progress(self._done, self._total)
+            self._reported = now
 
     def close(self) -> None:
         """Save what was measured and end the threads."""
         self._journal.flush()
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
-
-    def _report(self, count: int) -> None:
-        self._done += count
-        now = time.monotonic()
-        if self._progress and (now - self._reported > _SECONDS_BETWEEN_REPORTS or self._done == self._total):
-            self._progress(self._done, self._total)
-            self._reported = now
 
     def _stretch(self, folder: Folder, places: range, known: Mapping[str, Entry]) -> list[_Size]:
         prefix = f"{self._root}/{folder.path}/" if folder.path else f"{self._root}/"
