@@ -60,13 +60,19 @@ def _contents(directory: Path) -> dict[str, bytes]:
     return {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
 
 
+def test_the_labelled_part_is_the_first_of_the_annotation(directory: Path) -> None:
+    whole, part = ((directory / name).read_text(encoding="utf-8") for name in ("det_gt.txt", "text_gt.txt"))
+    assert whole.startswith(part)
+    assert 0 < len(part.splitlines()) < len(whole.splitlines())
+
+
 def test_every_run_gives_the_same_bytes(repository: Path, generator: ModuleType, tmp_path: Path) -> None:
     for hash_seed in ("1", "2"):
         command = [sys.executable, repository / "datasets/generate.py", tmp_path / hash_seed, "--count", "8"]
         subprocess.run(command, check=True, cwd=tmp_path, env={**os.environ, "PYTHONHASHSEED": hash_seed})
     first, second = _contents(tmp_path / "1"), _contents(tmp_path / "2")
     assert first == second
-    assert len(first) == 9
+    assert len(first) == 10  # eight images and two annotations
 
 
 def test_an_image_does_not_depend_on_those_before_it(generator: ModuleType, directory: Path, tmp_path: Path) -> None:
