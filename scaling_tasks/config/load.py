@@ -22,6 +22,7 @@ DEFAULTS = "_defaults.yaml"
 
 _ERROR = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`")
+_MISSING = re.compile(r"missing required field `(?P<field>.*)`")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -98,14 +99,15 @@ def _explain(message: str, source: Source) -> ConfigError:
     unknown = _UNKNOWN.match(what)
     if unknown:
         field = unknown["field"]
-        known = sorted(part.encode_name for part in _struct(_kind_at(path)).fields)
+        known = sorted(part.encode_name for part in _fields_at(path, source.values))
         return ConfigError(
             f"unknown key {field!r}", where=source.where((*path, field)), fix=_suggest(field, known, "keys")
         )
-    kind = _kind_at(path)
-    fix = "See the configuration table."
-    if isinstance(kind, msgspec.inspect.LiteralType):
-        fix = _suggest(what.rpartition(" ")[2].strip("'"), [str(value) for value in kind.values], "values")
+    missing = _MISSING.search(what)
+    choices = _choices(_kind_at(path, source.values)[0]) if not missing or missing["field"] == "kind" else []
+    fix = _suggest(what.rpartition(" ")[2].strip("'"), choices, "values") if choices else "See the configuration table."
+    if missing and not choices:
+        fix = f"Write `{missing['field']}: …`."
     return ConfigError(_plain(what, path, source), where=source.where(path), fix=fix)
 
 
@@ -131,21 +133,44 @@ def _plain(what: str, path: tuple[str | int, ...], source: Source) -> str:
     return f"{value!r} is not valid: {what[:1].lower() + what[1:]}"
 
 
-def _kind_at(path: tuple[str | int, ...]) -> Any:
-    """Return the type that the specs declare at ``path``, as far down as they declare one."""
+def _fields_at(path: tuple[str | int, ...], values: Any) -> tuple[msgspec.inspect.Field, ...]:
+    return _struct(*_kind_at(path, values)).fields
+
+
+def _kind_at(path: tuple[str | int, ...], values: Any) -> tuple[Any, Any]:
+    """Return the type that the specs declare at ``path``, as far down as they declare one, and what is given there."""
     kind: Any = msgspec.inspect.type_info(TargetSpec)
     for part in path:
         if not isinstance(part, str) or part == "...":
-            return kind
-        fields = _struct(kind).fields
-        kind = next((field.type for field in fields if field.encode_name == part), kind)
-    return kind
+            return kind, values
+        found = next((field for field in _struct(kind, values).fields if field.encode_name == part), None)
+        if found is None:
+            return kind, values
+        kind, values = found.type, values.get(part) if isinstance(values, Mapping) else None
+    return kind, values
 
 
-def _struct(kind: Any) -> msgspec.inspect.StructType:
-    """Return the struct in a type such as ``Spec | None``."""
+def _struct(kind: Any, values: Any) -> msgspec.inspect.StructType:
+    """Return the struct in a type such as ``Spec | None``, or the one of several that the given tag names."""
     if isinstance(kind, msgspec.inspect.UnionType):
-        kind = next(member for member in kind.types if isinstance(member, msgspec.inspect.StructType))
+        members = [member for member in kind.types if isinstance(member, msgspec.inspect.StructType)]
+        given = values if isinstance(values, Mapping) else {}
+        kind = next((member for member in members if given.get(member.tag_field) == member.tag), members[0])
     if not isinstance(kind, msgspec.inspect.StructType):
         raise TypeError(f"{kind} has no fields")
     return kind
+
+
+def _choices(kind: Any) -> list[str]:
+    """Return the words that a type allows; empty where it allows anything else."""
+    if isinstance(kind, msgspec.inspect.LiteralType):
+        return [str(value) for value in kind.values]
+    if isinstance(kind, msgspec.inspect.UnionType):
+        tags = [
+            str(member.tag) for member in kind.types if isinstance(member, msgspec.inspect.StructType) and member.tag
+        ]
+        literals = [
+            value for member in kind.types if isinstance(member, msgspec.inspect.LiteralType) for value in member.values
+        ]
+        return list(dict.fromkeys([*map(str, literals), *tags]))
+    return []

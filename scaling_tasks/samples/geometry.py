@@ -137,6 +137,12 @@ def _ppocr_rec(spec: PpocrRec, sides: Sides, fixed: Fixed, scaling: AutoScalingS
 
 @_apply.register
 def _keep_ratio(spec: KeepRatio, sides: Sides, fixed: Fixed, scaling: AutoScalingSpec) -> Sides:
+    if spec.max_side is not None and spec.max_side < spec.side:
+        raise DatasetError(
+            f"max_side {spec.max_side} is below side {spec.side}",
+            where="dataset.preprocessing.max_side",
+            fix="Give the longest side that is allowed, or leave it out.",
+        )
     edge = sides.max(axis=1) if spec.edge == "longer" else sides.min(axis=1)
     exact = sides * (spec.side / edge)[:, None] if spec.rounding == "nearest" else spec.side * sides / edge[:, None]
     whole = np.rint(exact) if spec.rounding == "nearest" else np.trunc(exact)

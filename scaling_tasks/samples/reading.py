@@ -17,7 +17,7 @@ __all__ = ["Progress", "Reader"]
 Progress = Callable[[int, int], None]
 _Size = tuple[int, int]
 
-_STRETCH = 512
+_STRETCH = 128
 _SECONDS_BETWEEN_REPORTS = 0.1
 # From memory a header takes about 10 µs, nearly all of it in the interpreter, where threads only hinder each other.
 # Slower than this, the time goes into waiting for a disk or a server, and waiting can be shared.

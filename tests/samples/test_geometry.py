@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaling_tasks.config.load import parse_target
 from scaling_tasks.config.preprocessing import (
     KeepRatio,
     Mindocr,
@@ -22,7 +23,7 @@ from scaling_tasks.config.preprocessing import (
     preprocessing_spec,
 )
 from scaling_tasks.config.specs import AutoScalingSpec
-from scaling_tasks.errors import DatasetError
+from scaling_tasks.errors import ConfigError, DatasetError
 from scaling_tasks.samples.boxes import least_rectangle, polygon_sides
 from scaling_tasks.samples.geometry import limit_side, network_lengths, network_sides
 
@@ -129,3 +130,27 @@ def test_token_lengths() -> None:
 def test_names_stand_for_defaults() -> None:
     assert preprocessing_spec("ppocr_rec") == PpocrRec()
     assert preprocessing_spec(Tokens(special=2)) == Tokens(special=2)
+
+
+def test_the_longest_side_is_not_below_the_wanted_one() -> None:
+    with pytest.raises(DatasetError, match="max_side 32 is below side 64"):
+        network_sides(KeepRatio(side=64, edge="shorter", max_side=32), np.array([[24, 100]]), (None, None), DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "fix"),
+    [
+        ("ppocr_re", "dataset.preprocessing", "'ppocr_rec'"),
+        ({"kind": "ppocr_re"}, "dataset.preprocessing.kind", "'ppocr_rec'"),
+        ({"kind": "ppocr_rec", "max_wh": 10}, "dataset.preprocessing.max_wh", "'max_wh_ratio'"),
+        ({"kind": "keep_ratio"}, "dataset.preprocessing", "`side: …`"),
+        ({"max_wh_ratio": 10}, "dataset.preprocessing", "ppocr_rec"),
+        ({"kind": "ppocr_det", "limit_type": "maxi"}, "dataset.preprocessing.limit_type", "'max'"),
+    ],
+)
+def test_wrong_preprocessing_is_named_with_the_nearest_right_one(value: object, key: str, fix: str) -> None:
+    target = {"input_shape": {"x": [1, 3, 48, -1]}, "dataset": {"path": "a", "preprocessing": value}}
+    with pytest.raises(ConfigError) as caught:
+        parse_target(target)
+    assert caught.value.where.endswith(key)
+    assert fix in caught.value.fix

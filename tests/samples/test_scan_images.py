@@ -255,6 +255,23 @@ def test_an_interrupted_scan_goes_on_where_it_was(
     assert sorted(path.name for path in cache.parent.iterdir()) == ["images.cache", "images.json"]
 
 
+def test_a_killed_scan_keeps_what_it_saved(folder: Path, cache: Path, opened: list[str]) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from scaling_tasks.config.specs import DatasetSpec\n"
+        "from scaling_tasks.samples import journal, reading; from scaling_tasks.samples.scan import scan\n"
+        "journal._SECONDS_AT_RISK, reading._STRETCH, probe, seen = 0, 1, reading.probe, []\n"
+        "def die(path):\n"
+        "    seen.append(path)\n"
+        "    return probe(path) if len(seen) < 8 else os.kill(os.getpid(), 9)\n"
+        "reading.probe = die\n"
+        f"scan(DatasetSpec(path={str(folder)!r}), Path({str(cache)!r}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    assert not watch(spec(folder), cache)
+    assert scan(spec(folder), cache).source["images"] == 13
+    assert len(opened) == 13 - 7
+
+
 def test_a_torn_journal_is_ignored_from_the_tear(folder: Path, cache: Path, opened: list[str]) -> None:
     cache.parent.mkdir(parents=True)
     cache.with_name("images.cache.partial").write_bytes(b'"part0"\t[["00.png"],[1')
