@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.doit_plugin.changes import key_reasons
+from scaling_tasks.doit_plugin.creators import STAGES
 from scaling_tasks.doit_plugin.forecast import FAIL, KEPT, LEFT_OUT, MAY_RUN, RESTORE, RUN, Forecast, Forecaster
 from scaling_tasks.doit_plugin.optional import missing_toolchain
 from scaling_tasks.doit_plugin.tasks import PER_UNIT
@@ -129,15 +130,17 @@ def _whole(forecaster: Forecaster, target: Target, units: list[Forecast], plan_c
         causes.insert(0, f"buckets:{target.name}")
     checks = [row.name for row in units if row.name.startswith("verify:") and not row.idle]
     needs = tuple(row.name for row in units) or (f"buckets:{target.name}",)
-    for stage in ("bundle", "report", "lock"):
+    for stage in STAGES[STAGES.index("bundle") :]:
         task = forecaster.tasks.get(f"{stage}:{target.name}")
         if task is None or not task.actions:
             continue
         row = _whole_row(forecaster, task, causes, checks if stage == "report" else [], needs)
         yield row
-        if row.action == RUN and stage == "bundle":
-            causes = [*causes, row.name]
-        needs = (row.name,)
+        if stage == "bundle":
+            causes = [*causes, *([row.name] if row.action == RUN else [])]
+            needs = (row.name,)
+        elif not row.idle:
+            checks = [*checks, row.name]
 
 
 def _whole_row(

@@ -2,120 +2,159 @@
 
 from __future__ import annotations
 
-import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 from doit.exceptions import BaseFail, UnmetDependency
 from doit.reporter import ConsoleReporter
 
+from scaling_tasks.config.environment import Knobs, knobs
 from scaling_tasks.doit_plugin.optional import note_selection
+from scaling_tasks.doit_plugin.processes import interruptible
+from scaling_tasks.doit_plugin.progress import Progress
+from scaling_tasks.doit_plugin.run_record import FAILED, KEPT, UNREACHED, RunRecord, is_ours
+from scaling_tasks.doit_plugin.status_line import StatusLine, wants_bar
+from scaling_tasks.errors import ConfigError
 
 __all__ = ["ScalingReporter"]
 
 
 class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no types
-    """doit's console reporter, with stages, outcomes and a closing table for the tasks of this package."""
+    """doit's console reporter, with progress, outcomes and a closing table for the tasks of this package."""
 
-    desc = "scaling_tasks: a line per finished task and a table of targets"
+    desc = "scaling_tasks: progress, a line per finished task, and a table of targets"
 
     def __init__(self, outstream: Any, options: dict[str, Any]) -> None:
         super().__init__(outstream, options)
         self.failures: list[dict[str, Any]] = []
-        self.tasks: dict[str, Any] = {}
-        self.outcomes: dict[str, str] = {}
+        self.record = RunRecord()
+        self.progress = Progress(self.record)
         # With threads, doit calls some of these methods from its workers.
         self.lock = threading.Lock()
+        self.knobs, self.bar = _settings(outstream)
+        self.lines = StatusLine(outstream, self.progress.text, shown=self.bar)
 
     def initialize(self, tasks: dict[str, Any], selected_tasks: list[str]) -> None:
         """Keep doit's live table of tasks; delayed ones join it as they are created."""
-        self.tasks = tasks
+        from scaling_tasks.pipeline.locks import when_waiting
+
+        self.record.tasks = tasks
+        self.record.selected = tuple(selected_tasks)
         note_selection(selected_tasks, tasks)
-        # Continuous integration stops a job with SIGTERM; as an interrupt it lets doit close and compilers be stopped.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        interruptible()
+        when_waiting(self.lines.line)
+
+    def write(self, text: str) -> None:
+        """Write what doit itself has to say, above the status line."""
+        self.lines.line(text.removesuffix("\n"))
 
     def execute_task(self, task: Any) -> None:
         """Say nothing at the start of our tasks: their line says how they ended."""
-        if not _is_ours(task):
+        if is_ours(task):
+            with self.lock:
+                self.record.start(task.name)
+        else:
             super().execute_task(task)
+            if task.actions:
+                self.lines.hide_for_guest()
+        self.lines.start()
 
     def add_success(self, task: Any) -> None:
         """Print what the task did."""
-        if not _is_ours(task):
+        if not is_ours(task):
+            self._guest_left(task)
             super().add_success(task)
             return
-        self.outcomes[task.name] = task.values.get("outcome", "done")
-        self._line(f".  {task.name}{_result(task)}")
-        for warning in task.values.get("warnings", ()):
-            self._line(f"   warning: {warning}")
+        with self.lock:
+            self.record.end(task.name, task.values.get("outcome", "done"))
+        text = [f".  {task.name}{_result(task)}{self._count()}"]
+        text += [f"   warning: {warning}" for warning in task.values.get("warnings", ())]
+        self.lines.line("\n".join(text))
 
     def skip_uptodate(self, task: Any) -> None:
         """Count what was up to date; the closing table tells."""
-        if not _is_ours(task):
-            if task.actions:
-                super().skip_uptodate(task)
-            return
-        self.outcomes[task.name] = "up to date"
+        if is_ours(task):
+            with self.lock:
+                self.record.end(task.name, KEPT)
+        elif task.actions:
+            super().skip_uptodate(task)
 
     def add_failure(self, task: Any, fail: BaseFail) -> None:
         """Print what failed, at once; what only waited for it is named in the closing summary."""
-        if not _is_ours(task) and task.actions:
+        if not is_ours(task) and task.actions:
+            self._guest_left(task)
             super().add_failure(task, fail)
-            return
-        if not task.actions:
-            return
-        unmet = isinstance(fail, UnmetDependency)
-        self.outcomes[task.name] = "not reached" if unmet else "failed"
-        if not unmet:
-            self.failures.append({"task": task, "exception": fail})
-            self._line(f"!  {task.name} failed: {fail.get_msg().strip()}")
+        elif task.actions:
+            unmet = isinstance(fail, UnmetDependency)
+            message = fail.get_msg().strip()
+            with self.lock:
+                self.record.end(task.name, UNREACHED if unmet else FAILED, "" if unmet else message)
+            if not unmet:
+                self.lines.line(f"!  {task.name} failed: {message}{self._count()}")
 
     def complete_run(self) -> None:
-        """Print the table of the targets, then every failure once more."""
+        """Print the table of the targets, then every failure once more; leave the reports that CI asked for."""
+        self.lines.stop()
+        for line in self._closing():
+            self.lines.line(line)
+        super().complete_run()
+        for line in self._failures():
+            self.lines.line(line)
+        self._write_reports()
+
+    def _guest_left(self, task: Any) -> None:
+        if task.actions:
+            self.lines.guest_left()
+
+    def _count(self) -> str:
+        return "" if self.bar else f"  ({self.progress.count()})"
+
+    def _closing(self) -> list[str]:
         from scaling_tasks.reporting.summary import table
 
-        rows = self._rows()
-        if rows:
-            self._line("")
-            self._line(table(rows))
-        for row in rows:
-            if "left out" in row:
-                self._line(f"left out: {row['target']}: {row['left out']}")
-        ours = [each for each in self.failures if _is_ours(each["task"])]
-        self.failures = [each for each in self.failures if not _is_ours(each["task"])]
-        super().complete_run()
-        if ours:
-            unreached = sum(outcome == "not reached" for outcome in self.outcomes.values())
-            waited = f"; {unreached} more could not start because of that" if unreached else ""
-            self._line(f"\n{len(ours)} failed{waited}:")
-            for each in ours:
-                self._line(f"  {each['task'].name}: {each['exception'].get_msg().strip()}")
+        rows = self.record.rows()
+        lines = ["", table(rows)] if rows else []
+        lines += [f"left out: {row['target']}: {row['left out']}" for row in rows if "left out" in row]
+        return [*lines, store] if (store := self.record.store_line()) else lines
 
-    def _rows(self) -> list[dict[str, Any]]:
-        """Gather one row of facts per target that this run reached."""
-        rows: dict[str, dict[str, Any]] = {}
-        for name, outcome in self.outcomes.items():
-            task = self.tasks[name]
-            row = rows.setdefault(task.meta["target"], {"target": task.meta["target"], "units": {}})
-            stage = task.meta["stage"]
-            row.setdefault("outcomes", {}).setdefault(stage, outcome)
-            if outcome == "left out":
-                row["left out"] = task.values["reason"]
-            elif stage == "compile":
-                row["units"][task.meta["unit"]] = outcome
-            elif stage == "verify" and "absolute" in task.values:
-                row["difference"] = max(row.get("difference", 0.0), task.values["absolute"])
-            else:
-                row[stage] = dict(task.values)
-        return [rows[name] for name in sorted(rows)]
+    def _failures(self) -> list[str]:
+        failed = [name for name, outcome in self.record.outcomes.items() if outcome == FAILED]
+        if not failed:
+            return []
+        unreached = sum(outcome == UNREACHED for outcome in self.record.outcomes.values())
+        waited = f"; {unreached} more could not start because of that" if unreached else ""
+        return [f"\n{len(failed)} failed{waited}:", *(f"  {name}: {self.record.messages[name]}" for name in failed)]
 
-    def _line(self, text: str) -> None:
-        with self.lock:
-            self.write(text + "\n")
+    def _write_reports(self) -> None:
+        from scaling_tasks.doit_plugin.job_summary import job_summary
+        from scaling_tasks.doit_plugin.junit import junit_xml
+        from scaling_tasks.files import publish
+
+        if not self.record.outcomes:
+            return
+        try:
+            if self.knobs.junit:
+                with publish(self.knobs.junit) as temporary:
+                    temporary.write_bytes(junit_xml(self.record))
+            if self.knobs.summary:
+                _append(self.knobs.summary, job_summary(self.record))
+        except OSError as error:
+            self.lines.line(f"warning: a report could not be written ({error})")
 
 
-def _is_ours(task: Any) -> bool:
-    return bool(task.meta) and "stage" in task.meta and bool(task.actions)
+def _settings(outstream: Any) -> tuple[Knobs, bool]:
+    """Return what the environment says, and whether there is a status line."""
+    try:
+        found = knobs()
+    except ConfigError as error:
+        raise SystemExit(f"error: {error}") from None
+    return found, wants_bar(outstream, found.progress)
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _result(task: Any) -> str:

@@ -118,9 +118,7 @@ def _measure(target: Target, units: Sequence[str]) -> TaskDict:
 
 def _of_bundle(stage: str, target: Target, targets: list[str], **more: Any) -> TaskDict:
     manifest = target.manifest.as_posix()
-    return stage_task(
-        stage, target, task_dep=[f"bundle:{target.name}"], file_dep=[manifest], targets=targets, **more
-    )
+    return stage_task(stage, target, task_dep=[f"bundle:{target.name}"], file_dep=[manifest], targets=targets, **more)
 
 
 def _report(target: Target, units: Sequence[str]) -> TaskDict:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["table"]
+__all__ = ["markdown_table", "table"]
 
 _HEADER = (
     "target",
@@ -33,6 +33,13 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
     rule = tuple("-" * width for width in widths)
     return "\n".join(_aligned(line, widths) for line in [_HEADER, rule, *lines[1:]])
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the same facts as `table` in Markdown."""
+    aligned = ["---:" if 0 < column < len(_HEADER) - 2 else "---" for column in range(len(_HEADER))]
+    lines = [_HEADER, aligned, *(_cells(row) for row in rows)]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

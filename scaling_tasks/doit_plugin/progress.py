@@ -1,0 +1,50 @@
+"""The text of the status line: how far a run is."""
+
+from __future__ import annotations
+
+import time
+
+from scaling_tasks.doit_plugin.estimate import RemainingTime
+from scaling_tasks.doit_plugin.run_record import RunRecord
+
+__all__ = ["Progress"]
+
+_WIDTH = 16
+_NAMED = 3
+
+
+class Progress:
+    """Says how many tasks are done, which are running, what the store gave, and how long it may take."""
+
+    def __init__(self, record: RunRecord) -> None:
+        self._record = record
+        self._remaining = RemainingTime()
+
+    def text(self) -> str:
+        """Return the status of this moment."""
+        record = self._record
+        names, more = record.expected()
+        done = sum(name in record.outcomes for name in names)
+        filled = _WIDTH * done // max(1, len(names))
+        parts = [f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {done}/{len(names)}{'+' if more else ''}"]
+        running = list(record.started)
+        if running:
+            others = f" and {len(running) - _NAMED} more" if len(running) > _NAMED else ""
+            parts.append(", ".join(running[:_NAMED]) + others)
+        restored = sum(outcome == "restored" for outcome in record.outcomes.values())
+        parts += [f"{restored} from the store"] if restored else []
+        left = self._remaining.seconds(record, names)
+        elapsed = _clock(time.monotonic() - record.begun)
+        parts.append(elapsed if left is None else f"{elapsed}, about {_clock(left)} of compiling left")
+        return "  ".join(parts)
+
+    def count(self) -> str:
+        """Return ``done/all`` for a plain line."""
+        names, more = self._record.expected()
+        done = sum(name in self._record.outcomes for name in names)
+        return f"{done}/{len(names)}{'+' if more else ''}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
