@@ -37,12 +37,14 @@ def line_accuracy(run: Run, dataset: Path) -> float:
     return sum(right) / len(right)
 
 
-def labelled_lines(annotation: Path) -> list[tuple[NDArray[np.float32], str]]:
-    """Return the model's input [3, 48, W] and the text of every labelled box that has an area."""
+def labelled_lines(annotation: Path, only: str = "") -> list[tuple[NDArray[np.float32], str]]:
+    """Return the model's input [3, 48, W] and the text of every labelled box that has an area, of all files or one."""
     folder = annotation.parent / "images"
     lines = []
     for record in annotation.read_text(encoding="utf-8").splitlines():
         file, _, boxes = record.partition("\t")
+        if only and file != only:
+            continue
         path = folder / file if (folder / file).exists() else annotation.parent / file
         image = cv2.imread(str(path))
         if image is None:

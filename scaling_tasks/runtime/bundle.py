@@ -38,6 +38,7 @@ def load_bundle(
     *,
     resident: int = 0,
     in_flight: int = 1,
+    copies: int = 1,
     threads: int | None = None,
     refuse_nan: bool = True,
     warm_up: bool = False,
@@ -48,6 +49,8 @@ def load_bundle(
         path: The bundle's directory.
         resident: Most engines kept loaded, 0 for all.
         in_flight: How many batches run at the same time in ``run_many`` and ``submit``; each engine runs one at a time.
+        copies: Most engines of one artefact; a second one is loaded when the first is in use. It takes memory, and pays
+            where many requests at the same time have the same size.
         threads: How many threads each engine uses; its own choice by default. On a CPU, as many batches in flight as
             there are cores with one thread each serve the most requests, one batch with all threads answers soonest.
         refuse_nan: Whether NaN in an input is an error.
@@ -70,6 +73,7 @@ def load_bundle(
         fallback_loader=fallback,
         resident=resident,
         in_flight=in_flight,
+        copies=copies,
         refuse_nan=refuse_nan,
     )
     if warm_up:

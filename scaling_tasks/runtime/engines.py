@@ -33,12 +33,15 @@ class EnginePool:
         loader: Turns an artefact's first file into an engine.
         batch: Whether the first axis of every input counts rows.
         limit: Most engines loaded at once; 0 for no limit. It is exceeded only while more than that many run.
+        copies: Most engines of one artefact.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, loader: Loader, *, batch: bool, limit: int = 0) -> None:
+    def __init__(
+        self, directory: Path, manifest: Manifest, loader: Loader, *, batch: bool, limit: int = 0, copies: int = 1
+    ) -> None:
         self._directory, self._manifest, self._loader = directory, manifest, loader
-        self._batch, self._limit = batch, limit
-        self._slots = [_Slot() for _ in manifest.artefacts]
+        self._batch, self._limit, self.copies = batch, limit, copies
+        self._slots = [[_Slot() for _ in range(copies)] for _ in manifest.artefacts]
         self._artefact_of = [position for position, artefact in enumerate(manifest.artefacts) for _ in artefact.buckets]
         buckets = [bucket for artefact in manifest.artefacts for bucket in artefact.buckets]
         self._shapes = [
@@ -52,7 +55,11 @@ class EnginePool:
     @property
     def resident(self) -> int:
         """How many engines are loaded."""
-        return sum(slot.engine is not None for slot in self._slots)
+        return sum(slot.engine is not None for slots in self._slots for slot in slots)
+
+    def artefact(self, bucket: int) -> int:
+        """Return the index of the artefact that holds the bucket."""
+        return self._artefact_of[bucket]
 
     def run(self, bucket: int, parts: Parts) -> Arrays:
         """Pad the parts of every input to the bucket, run, and return the outputs at the bucket's size.
@@ -64,9 +71,10 @@ class EnginePool:
         Raises:
             BundleError: The artefact is missing or damaged, or the engine failed.
         """
-        slot = self._slots[self._artefact_of[bucket]]
-        with slot.lock:
-            engine = slot.engine or self._load(self._artefact_of[bucket])
+        position = self._artefact_of[bucket]
+        slot = self._acquire(position)
+        try:
+            engine = slot.engine or self._load(position, slot)
             slot.used = next(self._clock)
             try:
                 return engine.run(self._feeds(slot, bucket, parts))
@@ -75,17 +83,20 @@ class EnginePool:
                 slot.drop()
                 what = f"the engine failed ({cause})"
                 raise BundleError(what, where=self._where(bucket), fix="Send the request again.") from cause
+        finally:
+            slot.lock.release()
 
     def load(self, bucket: int) -> None:
-        """Load the bucket's engine now.
+        """Load the bucket's engine now, and its copies.
 
         Raises:
             BundleError: The artefact is missing or damaged.
         """
         position = self._artefact_of[bucket]
-        with self._slots[position].lock:
-            if self._slots[position].engine is None:
-                self._load(position)
+        for slot in self._slots[position]:
+            with slot.lock:
+                if slot.engine is None:
+                    self._load(position, slot)
 
     def zeros(self, bucket: int) -> Arrays:
         """Return inputs of exactly the bucket's size."""
@@ -95,15 +106,26 @@ class EnginePool:
     def close(self) -> None:
         """Release all engines; wait for those that run."""
         self._closed = True
-        for slot in self._slots:
-            with slot.lock:
-                slot.drop()
+        for slots in self._slots:
+            for slot in slots:
+                with slot.lock:
+                    slot.drop()
 
-    def _load(self, position: int) -> Engine:
+    def _acquire(self, position: int) -> _Slot:
+        """Lock and return a slot of the artefact: a loaded one, else an empty one, else the first that gets free."""
+        slots = self._slots[position]
+        if len(slots) > 1:
+            for slot in sorted(slots, key=lambda slot: slot.engine is None):
+                if slot.lock.acquire(blocking=False):
+                    return slot
+        slots[0].lock.acquire()
+        return slots[0]
+
+    def _load(self, position: int, slot: _Slot) -> Engine:
         if self._closed:
             raise BundleError("the model is closed", where=self._manifest.model, fix="Load the bundle again.")
-        artefact, slot = self._manifest.artefacts[position], self._slots[position]
-        self._evict(position)
+        artefact = self._manifest.artefacts[position]
+        self._evict(slot)
         verify_files(self._directory, artefact.files)
         try:
             slot.engine = self._loader(self._directory / artefact.files[0].name, self._manifest.options)
@@ -112,15 +134,15 @@ class EnginePool:
         self.loads += 1
         return slot.engine
 
-    def _evict(self, position: int) -> None:
+    def _evict(self, keep: _Slot) -> None:
         """Drop the engines that were used longest ago and are idle, until one more may be loaded."""
         if not self._limit:
             return
         with self._evicting:
-            for slot in sorted(self._slots, key=lambda slot: slot.used):
+            for slot in sorted(itertools.chain(*self._slots), key=lambda slot: slot.used):
                 if self.resident < self._limit:
                     return
-                if slot is not self._slots[position] and slot.engine is not None and slot.lock.acquire(blocking=False):
+                if slot is not keep and slot.engine is not None and slot.lock.acquire(blocking=False):
                     try:
                         slot.drop()
                     finally:

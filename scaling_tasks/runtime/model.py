@@ -34,6 +34,7 @@ class BucketedModel:
         loader: Turns an artefact into an engine; opens the fallback model too.
         resident: Most engines kept loaded, 0 for all; the one used longest ago goes first.
         in_flight: How many batches of ``run_many`` and requests of ``submit`` run at the same time.
+        copies: Most engines of one artefact; a second one is loaded when the first is in use.
         refuse_nan: Whether NaN in an input is an error.
     """
 
@@ -46,6 +47,7 @@ class BucketedModel:
         fallback_loader: Loader | None = None,
         resident: int = 0,
         in_flight: int = 1,
+        copies: int = 1,
         refuse_nan: bool = True,
     ) -> None:
         self.manifest = manifest
@@ -63,7 +65,7 @@ class BucketedModel:
         }
         self._reader = RequestReader(manifest.model, manifest.signature.inputs, manifest.padding, refuse_nan=refuse_nan)
         self._traffic = TrafficRecorder(self.variables, column, buckets)
-        self._engines = EnginePool(directory, manifest, loader, batch=batch is not None, limit=resident)
+        self._engines = EnginePool(directory, manifest, loader, batch=batch is not None, limit=resident, copies=copies)
         self._oversize = OversizeServer(directory, manifest, fallback_loader, self._table)
         self._server = Server(
             self._engines,
@@ -105,7 +107,9 @@ class BucketedModel:
             BundleError: A request does not fit; nothing is run then.
         """
         read = [Request(*self._reader.read(inputs)) for inputs in requests]
-        return self._server.run_many(read, self._executor.get() if self._in_flight > 1 else None)
+        if self._in_flight < 2:
+            return self._server.run_many(read, None)
+        return self._server.run_many(read, self._executor.get(), self._in_flight)
 
     def submit(self, inputs: Mapping[str, Any]) -> Future[Arrays]:
         """Serve one request in the background; the arrays must not be changed until it is done.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scaling_tasks.runtime.batching import Batch, Batcher
 from scaling_tasks.runtime.cropping import Cropper, Crops, cut, cut_rows
 from scaling_tasks.runtime.engines import EnginePool
+from scaling_tasks.runtime.flight import run_in_flight
 from scaling_tasks.runtime.oversize import OversizeServer
 from scaling_tasks.runtime.requests import Arrays
 from scaling_tasks.runtime.selection import BucketTable
@@ -103,10 +104,10 @@ class Server:
             results.append(cut_rows(self._engines.run(bucket, parts), route.crops, 0, end - first))
         return _joined(results)
 
-    def run_many(self, requests: Sequence[Request], executor: Executor | None) -> list[Arrays]:
-        """Serve many requests at least cost; batches run on ``executor`` where there is one."""
+    def run_many(self, requests: Sequence[Request], executor: Executor | None, workers: int = 1) -> list[Arrays]:
+        """Serve many requests at least cost, ``workers`` batches at a time, all but one of them on ``executor``."""
         if self._batcher is None:
-            return self._map(self.run, requests, executor)
+            return self._run_all(self.run, requests, [self._buckets(each) for each in requests], executor, workers)
         inside = [i for i, request in enumerate(requests) if self._route(request.shape).buckets]
         results: dict[int, Arrays] = {}
         for i in range(len(requests)):
@@ -121,7 +122,8 @@ class Server:
             return self._run_batch(batch.bucket, _merged([rows[item] for item in sorted(batch.items)]), requests)
 
         gathered: dict[int, list[tuple[int, Arrays]]] = defaultdict(list)
-        for served in self._map(serve, batches, executor):
+        buckets = [(batch.bucket,) for batch in batches]
+        for served in self._run_all(serve, batches, buckets, executor, workers):
             for item, outputs in served:
                 gathered[item.request].append((item.first, outputs))
         for i, parts in gathered.items():
@@ -192,9 +194,29 @@ class Server:
             return _joined([self._serve(Request(arrays, shape)) for arrays, shape in pieces], axes)
         raise self._oversize.error(request.shape)
 
-    @staticmethod
-    def _map(function: Any, items: Sequence[Any], executor: Executor | None) -> list[Any]:
-        return list(map(function, items) if executor is None else executor.map(function, items))
+    def _buckets(self, request: Request) -> tuple[int, ...]:
+        return self._route(request.shape).buckets
+
+    def _run_all(
+        self,
+        serve: Callable[[Any], Any],
+        jobs: Sequence[Any],
+        buckets: Sequence[tuple[int, ...]],
+        executor: Executor | None,
+        workers: int,
+    ) -> list[Any]:
+        if executor is None or workers < 2 or len(jobs) < 2:
+            return [serve(job) for job in jobs]
+        return run_in_flight(
+            serve,
+            jobs,
+            # What no bucket serves goes to the dynamic model, an engine of its own.
+            engines=[self._engines.artefact(each[0]) if each else -1 for each in buckets],
+            costs=[sum(self._table.costs[bucket] for bucket in each) for each in buckets],
+            copies=self._engines.copies,
+            executor=executor,
+            workers=workers,
+        )
 
 
 def _merged(items: Sequence[_Rows]) -> list[_Rows]:

@@ -98,7 +98,7 @@ class _Masked:
 
 
 def test_a_mask_is_made_where_it_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EnginePool, "_load", lambda pool, position: _Masked())
+    monkeypatch.setattr(EnginePool, "_load", lambda pool, position, slot: _Masked())
     model = BucketedModel(tmp_path, manifest_of(), lambda path, options: _Masked())
     ids = np.full((1, 11), 5, np.int64)
     (row,) = model.run({"ids": ids})["y"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_tasks.errors import BundleError
+from scaling_tasks.planning.partition import partition_items
 from scaling_tasks.runtime import selection
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.selection import BucketTable
@@ -111,6 +113,16 @@ def test_two_variable_partition_is_valid_and_no_worse_than_one_by_one(sizes: lis
         need = (len(batch.items), *(max(sizes[item][axis] for item in batch.items) for axis in range(2)))
         assert contains(buckets[batch.bucket], need)
     assert sum(costs[b.bucket] for b in batches) <= sum(costs[table.find((1, *size))] for size in sizes)
+
+
+@given(st.lists(st.tuples(st.integers(1, 30)), min_size=1, max_size=40), st.integers(0, 60))
+def test_the_planner_expects_what_the_runtime_does(sizes: list[Shape], overhead: int) -> None:
+    buckets = list(itertools.product((1, 3, 8), (5, 12, 30)))
+    costs = [float(overhead + count * width) for count, width in buckets]
+    served = Batcher(BucketTable(buckets, costs), 0).partition(sizes)
+    table = np.array(buckets)
+    expected, _ = partition_items(np.array(sizes), table[:, 0], table[:, 1:], np.array(costs))
+    assert sum(costs[batch.bucket] for batch in served) == expected
 
 
 def test_no_bucket_with_a_single_row() -> None:

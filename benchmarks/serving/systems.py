@@ -1,0 +1,167 @@
+"""The ways of serving a page that are compared. Each takes prepared lines and returns class scores [T, C] per line."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.runtime.bundle import load_bundle
+
+Pixels = NDArray[np.float32]
+Serve = Callable[[Sequence[Pixels]], list[NDArray[Any]]]
+
+THREADS = os.cpu_count() or 1
+
+
+def onnxruntime_session(model: Path) -> Any:
+    """Return onnxruntime on the dynamic model with all threads."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def openvino_model(model: Path, shape: Sequence[int], threads: int = THREADS) -> Any:
+    """Return OpenVINO on the model at ``shape`` (-1 for dynamic), compiled as the openvino backend does."""
+    import openvino
+
+    core = openvino.Core()
+    network = core.read_model(model)
+    network.reshape(list(shape))
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    if -1 not in shape:
+        settings["SNIPPETS_MODE"] = "DISABLE"
+    return core.compile_model(network, "CPU", settings).create_infer_request()
+
+
+def batch_of(lines: Sequence[Pixels], width: int, rows: int = 0) -> Pixels:
+    """Return the lines below each other, zeros at their right, and rows of zeros."""
+    batch = np.zeros((max(rows, len(lines)), 3, 48, width), np.float32)
+    for row, pixels in enumerate(lines):
+        batch[row, :, :, : pixels.shape[2]] = pixels
+    return batch
+
+
+def rapidocr_rule(model: Path) -> Serve:
+    """Sort by width, batches of 6, padded to the widest and to at least 320, on onnxruntime."""
+    session = onnxruntime_session(model)
+
+    def serve(lines: Sequence[Pixels]) -> list[NDArray[Any]]:
+        def run(batch: Sequence[Pixels]) -> Any:
+            width = max(320, *(pixels.shape[2] for pixels in batch))
+            return session.run(None, {"x": batch_of(batch, width)})[0]
+
+        return _sorted_batches(lines, 6, run)
+
+    return serve
+
+
+def onnxruntime_singles(model: Path) -> Serve:
+    """One line at a time at its own width, on onnxruntime: also the reference for what is read."""
+    session = onnxruntime_session(model)
+    return lambda lines: [session.run(None, {"x": pixels[None]})[0][0] for pixels in lines]
+
+
+def openvino_singles(model: Path) -> Serve:
+    """One line at a time at its own width, on OpenVINO's dynamic model."""
+    request = openvino_model(model, [-1, 3, 48, -1])
+    return lambda lines: [_infer(request, pixels[None])[0] for pixels in lines]
+
+
+def openvino_sixes(model: Path) -> Serve:
+    """Sort by width, batches of 6 padded to the widest, on OpenVINO's dynamic model."""
+    request = openvino_model(model, [-1, 3, 48, -1])
+
+    def run(batch: Sequence[Pixels]) -> Any:
+        return _infer(request, batch_of(batch, max(pixels.shape[2] for pixels in batch)))
+
+    return lambda lines: _sorted_batches(lines, 6, run)
+
+
+def openvino_parallel(model: Path) -> Serve:
+    """As ``openvino_singles``, but one request per core with one thread each: dynamic shapes at their best."""
+    requests = [openvino_model(model, [-1, 3, 48, -1], threads=1) for _ in range(THREADS)]
+    pool = ThreadPoolExecutor(THREADS)
+
+    def serve(lines: Sequence[Pixels]) -> list[NDArray[Any]]:
+        # Widest first in turn, so that all cores end at about the same time.
+        order = sorted(range(len(lines)), key=lambda line: -lines[line].shape[2])
+        results: dict[int, NDArray[Any]] = {}
+
+        def work(core: int) -> None:
+            for line in order[core::THREADS]:
+                results[line] = _infer(requests[core], lines[line][None])[0]
+
+        list(pool.map(work, range(THREADS)))
+        return [results[line] for line in range(len(lines))]
+
+    return serve
+
+
+def mindocr_rule(model: Path, widths: Sequence[int], counts: Sequence[int]) -> Serve:
+    """MindOCR's matching on OpenVINO static models: nearest gear per line, the batch's largest, lines squeezed to it.
+
+    Full batches of the largest count, then its ``bisect_right`` for the rest; lines in the order in which they come.
+    """
+    import cv2
+
+    engines = {key: openvino_model(model, [key[0], 3, 48, key[1]]) for key in itertools.product(counts, widths)}
+
+    def squeezed(pixels: Pixels, width: int) -> Pixels:
+        if pixels.shape[2] <= width:
+            return pixels
+        return np.ascontiguousarray(cv2.resize(pixels.transpose(1, 2, 0), (width, 48)).transpose(2, 0, 1))
+
+    def serve(lines: Sequence[Pixels]) -> list[NDArray[Any]]:
+        results: list[NDArray[Any]] = []
+        for start in range(0, len(lines), counts[-1]):
+            batch = lines[start : start + counts[-1]]
+            full = len(batch) == counts[-1]
+            count = counts[-1] if full else counts[min(bisect_right(counts, len(batch)), len(counts) - 1)]
+            width = max(min(widths, key=lambda gear: abs(gear - pixels.shape[2])) for pixels in batch)
+            fitted = [squeezed(pixels, width) for pixels in batch]
+            scores = _infer(engines[count, width], batch_of(fitted, width, rows=count))
+            results += list(scores[: len(batch)])
+        return results
+
+    return serve
+
+
+def pad_to_maximum(model: Path, width: int) -> Serve:
+    """One static model as wide as the widest line, one line at a time."""
+    request = openvino_model(model, [1, 3, 48, width])
+    return lambda lines: [_infer(request, batch_of([pixels], width))[0] for pixels in lines]
+
+
+def bundle(directory: Path, *, threads: int | None, in_flight: int) -> Serve:
+    """Ours: ``run_many`` of a bundle."""
+    model = load_bundle(directory, threads=threads, in_flight=in_flight, warm_up=True)
+
+    def serve(lines: Sequence[Pixels]) -> list[NDArray[Any]]:
+        answers = model.run_many([{"x": pixels[None]} for pixels in lines])
+        return [next(iter(answer.values()))[0] for answer in answers]
+
+    return serve
+
+
+def _infer(request: Any, batch: Pixels) -> Any:
+    return request.infer({0: batch}, share_inputs=True)[0]
+
+
+def _sorted_batches(lines: Sequence[Pixels], count: int, run: Callable[[Sequence[Pixels]], Any]) -> list[NDArray[Any]]:
+    order = sorted(range(len(lines)), key=lambda line: lines[line].shape[2])
+    results: dict[int, NDArray[Any]] = {}
+    for start in range(0, len(order), count):
+        chosen = order[start : start + count]
+        for line, scores in zip(chosen, run([lines[line] for line in chosen]), strict=True):
+            results[line] = scores
+    return [results[line] for line in range(len(lines))]
