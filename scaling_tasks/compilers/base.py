@@ -83,14 +83,15 @@ def static_units(model_stem: str, variables: Sequence[str], buckets: Sequence[Se
     distinct = dict.fromkeys(tuple(int(value) for value in bucket) for bucket in buckets)
     units = []
     for bucket in distinct:
-        name = "_".join(f"{_plain(variable)}{value}" for variable, value in zip(variables, bucket, strict=True))
+        name = "_".join(f"{_label(variable)}{value}" for variable, value in zip(variables, bucket, strict=True))
         units.append(Unit(name, f"{model_stem}_{name}", tuple(variables), (bucket,)))
     return tuple(units)
 
 
-def _plain(variable: str) -> str:
-    """Return a variable's name with every character that is unwelcome in a file name replaced."""
-    return re.sub(r"[^A-Za-z0-9.-]", "-", variable)
+def _label(variable: str) -> str:
+    """Return a variable's name as a file name takes it, with a dash where its value could be read as part of it."""
+    plain = re.sub(r"[^A-Za-z0-9.-]", "-", variable)
+    return f"{plain}-" if plain[-1:].isdigit() else plain
 
 
 def backend_options(options: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from scaling_tasks.compilers.lite_config import PRECISION_MODES, ascend_config
 from scaling_tasks.compilers.lite_rewrite import rewrite_for_lite
 from scaling_tasks.compilers.lite_toolchain import find_toolchain, tool_environment
 from scaling_tasks.compilers.mindir import check_mindir, sort_primitives
+from scaling_tasks.compilers.tflite import write_fixed_tflite
 from scaling_tasks.compilers.tools import run_tool
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature
@@ -41,8 +42,9 @@ class LiteBackend(BackendBase):
     name = "lite"
     tolerance = Tolerance(absolute=1e-4, relative=1e-3)
     option_names = ("dynamic", "weight_fp16", "gears", "precision_mode", "insert_op_conf")
-    # The converter prints SUCCESS after errors in its configuration.
-    error_pattern = r"\[ERROR\]|^INPUT (ILLEGAL|INVALID)"
+    # The converter prints SUCCESS after errors in its configuration. What is left out here is an optimiser that looks
+    # for a convolution before a multiplication and finds the model's input.
+    error_pattern = r"\[ERROR\](?!.*IsConvNode\] prim is nullptr)|^INPUT (ILLEGAL|INVALID)"
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
         """Return one bucket per unit for the CPU, 100 gears for Ascend."""
@@ -161,7 +163,12 @@ def _request(job: CompileJob, workdir: Path) -> dict[str, Any]:
         return request | {"optimize": _ascend_optimize(job.options), "config_file": str(config)}
     if len(job.unit.buckets) == 1 and not _is_dynamic(job.options):
         (values,) = job.unit.values()
-        request["input_shape"] = {name: list(shape) for name, shape in job.signature.shapes(values).items()}
+        shapes = job.signature.shapes(values)
+        request["input_shape"] = {name: list(shape) for name, shape in shapes.items()}
+        if framework == "TFLITE":
+            # The importer looks at the shapes in the file, which stand for one where the signature is open.
+            fixed = write_fixed_tflite(job.model, shapes, workdir / f"{job.unit.stem}.fixed.tflite")
+            request["model"] = str(fixed)
     return request
 
 

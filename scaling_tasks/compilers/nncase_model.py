@@ -1,10 +1,11 @@
-"""Preparing an ONNX model for nncase: static and simplified, or with its dynamic dimensions named."""
+"""Preparing a model for nncase: static and simplified, or with its dynamic dimensions named."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.tflite import output_names, write_fixed_tflite
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
 
 __all__ = ["named_model", "static_model"]
@@ -17,6 +18,9 @@ def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Pat
     from scaling_tasks.compilers.onnxruntime import optimise
 
     (values,) = job.unit.values()
+    if job.model.suffix == ".tflite":
+        target = workdir / f"{job.unit.stem}.fixed.tflite"
+        return write_fixed_tflite(job.model, job.signature.shapes(values), target), output_names(job.model)
     fixed = write_fixed_model(job.model, job.signature.shapes(values), workdir / f"{job.unit.stem}.fixed.onnx")
     outputs = [value.name for value in onnx.load(str(fixed), load_external_data=False).graph.output]
     if not simplify:
@@ -27,8 +31,11 @@ def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Pat
 def named_model(job: CompileJob, workdir: Path) -> tuple[Path, list[str]]:
     """Return the model with every dynamic input dimension called by its variable, and its outputs' names.
 
-    nncase takes a dimension without a name for one of size 0, and knows variables by these names only.
+    nncase takes a dimension without a name for one of size 0, and knows variables by these names only. A TFLite model
+    is used as it is: nncase itself calls its open dimensions ``-1``.
     """
+    if job.model.suffix == ".tflite":
+        return job.model, output_names(job.model)
     import onnx
 
     model = onnx.load(str(job.model), load_external_data=False)

@@ -1,0 +1,138 @@
+"""TFLite models as sources: a small dynamic one is made with the schema of the interpreter's package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.isolation import run_job
+from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.compilers.tflite import TfliteEngine, output_names, read_tflite, write_fixed_tflite
+from scaling_tasks.errors import CompileError, ModelError
+from scaling_tasks.shapes.signature import Signature, TensorSpec
+
+pytest.importorskip("ai_edge_litert", reason="the extra 'tflite' is not installed")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``y = softmax(tanh(x * scale + shift))`` with x of [1, -1, 8]."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    generator = np.random.default_rng(1)
+    scale, shift = generator.normal(0, 2, (2, 8)).astype(np.float32)
+
+    def tensor(name: str, shape: list[int], signature: list[int] | None, buffer: int):
+        made = schema.TensorT()
+        made.name, made.shape, made.shapeSignature, made.buffer = name, shape, signature, buffer
+        made.type = schema.TensorType.FLOAT32
+        return made
+
+    def buffer(content: bytes | None):
+        made = schema.BufferT()
+        made.data = None if content is None else np.frombuffer(content, np.uint8)
+        return made
+
+    def code(operator: int):
+        made = schema.OperatorCodeT()
+        made.builtinCode = made.deprecatedBuiltinCode = operator
+        made.version = 1
+        return made
+
+    def operator(index: int, inputs: list[int], outputs: list[int], kind: str | None = None):
+        made = schema.OperatorT()
+        made.opcodeIndex, made.inputs, made.outputs = index, inputs, outputs
+        if kind is not None:
+            made.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+            made.builtinOptions = getattr(schema, f"{kind}T")()
+        return made
+
+    graph = schema.SubGraphT()
+    graph.tensors = [
+        tensor("x", [1, 1, 8], [1, -1, 8], 0),
+        tensor("scale", [8], None, 1),
+        tensor("shift", [8], None, 2),
+        *(tensor(name, [1, 1, 8], [1, -1, 8], 0) for name in ("scaled", "shifted", "bent", "y")),
+    ]
+    graph.inputs, graph.outputs = [0], [6]
+    softmax = operator(3, [5], [6], "SoftmaxOptions")
+    softmax.builtinOptions.beta = 1.0
+    graph.operators = [
+        operator(0, [0, 1], [3], "MulOptions"),
+        operator(1, [3, 2], [4], "AddOptions"),
+        operator(2, [4], [5]),
+        softmax,
+    ]
+    made = schema.ModelT()
+    made.version, made.subgraphs = 3, [graph]
+    made.operatorCodes = [code(getattr(schema.BuiltinOperator, name)) for name in ("MUL", "ADD", "TANH", "SOFTMAX")]
+    made.buffers = [buffer(None), buffer(scale.tobytes()), buffer(shift.tobytes())]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(made.Pack(builder), file_identifier=b"TFL3")
+    path = tmp_path_factory.mktemp("tflite") / "small.tflite"
+    path.write_bytes(bytes(builder.Output()))
+    return path
+
+
+def numbers(length: int) -> dict[str, np.ndarray]:
+    return {"x": np.random.default_rng(length).random((1, length, 8), dtype=np.float32)}
+
+
+def test_the_open_dimension_is_the_variable_minus_one(model: Path):
+    assert read_tflite(model) == Signature((TensorSpec("x", (1, "-1", 8)),))
+    assert output_names(model) == ["y"]
+
+
+def test_the_reference_takes_any_size(model: Path):
+    engine = TfliteEngine(model)
+    assert [engine.run(numbers(length))["y"].shape for length in (3, 7, 3)] == [(1, 3, 8), (1, 7, 8), (1, 3, 8)]
+    engine.close()
+
+
+def test_a_fixed_model_computes_the_same(model: Path, tmp_path: Path):
+    fixed = write_fixed_tflite(model, {"x": (1, 5, 8)}, tmp_path / "fixed.tflite")
+    assert read_tflite(fixed).variables == ()
+    np.testing.assert_array_equal(TfliteEngine(fixed).run(numbers(5))["y"], TfliteEngine(model).run(numbers(5))["y"])
+
+
+@pytest.mark.parametrize("shapes", [{"z": (1, 5, 8)}, {"x": (1, 5, 9)}])
+def test_shapes_that_do_not_fit_are_refused(model: Path, tmp_path: Path, shapes):
+    with pytest.raises(ModelError, match=r"small\.tflite: (has no input 'z'|cannot take the shapes)"):
+        write_fixed_tflite(model, shapes, tmp_path / "fixed.tflite")
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path: Path):
+    (tmp_path / "m.tflite").write_bytes(b"no model")
+    with pytest.raises(ModelError, match=r"m\.tflite: not a readable TFLite model"):
+        read_tflite(tmp_path / "m.tflite")
+
+
+OPTIONS = {
+    "lite": {"backend": "lite", "device": "cpu"},
+    "nncase": {"backend": "nncase", "options": {"target": "cpu"}},
+}
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_every_bucket_equals_the_tflite_interpreter(name: str, model: Path, tmp_path: Path):
+    options = OPTIONS[name]
+    backend = get_backend(name)
+    try:
+        backend.identity(options)
+    except CompileError as error:
+        pytest.skip(str(error))
+    signature = read_tflite(model)
+    reference = TfliteEngine(model)
+    units = backend.units("small", signature, [(4,), (9,)], options)
+    assert [unit.stem for unit in units] == ["small_-1-4", "small_-1-9"]
+    for unit in units:
+        job = CompileJob(model, signature, unit, options)
+        files = run_job(job, tmp_path / unit.name, log=tmp_path / "l.log", timeout=100).artefact.files
+        engine = backend.load(files[0], options)
+        inputs = numbers(unit.buckets[0][0])
+        np.testing.assert_allclose(engine.run(inputs)["y"], reference.run(inputs)["y"], atol=1e-4)
+        engine.close()
