@@ -14,6 +14,7 @@ from scaling_tasks.planning.rules import RULES
 
 __all__ = ["STRATEGIES", "PlanOptions", "make_options"]
 
+_ARGUMENTS = ("strategy", "max_buckets", "interval", "cost")
 STRATEGIES = ("optimal", "mean_std", "max_min", "segments", "explicit", *RULES)
 
 
@@ -86,7 +87,7 @@ def make_options(strategy: str, max_buckets: int | str, options: Mapping[str, An
     known = [item.name for item in fields(PlanOptions)]
     for name in options:
         if name not in known:
-            raise PlanError(f"{name!r} is no option", where=name, fix=_nearest(name, known))
+            raise PlanError(f"{name!r} is no option", where=name, fix=_nearest(name, [*known, *_ARGUMENTS]))
     whole = isinstance(max_buckets, int) and not isinstance(max_buckets, bool) and max_buckets >= 1
     if not whole and max_buckets != "auto":
         raise PlanError(

@@ -120,7 +120,7 @@ class _Search:
             total = self._total(chosen)
             if total >= before * (1 - 1e-9):
                 break
-            relaxation = maximise_bound(problem, relaxation.limits, total, self._passes() // 2)
+            relaxation = maximise_bound(problem, relaxation.limits, total, self._passes() // 4)
         exact = solve_exactly(problem, relaxation, total, self.effort.exact)
         if exact is not None:
             chosen, relaxed = self._better(chosen, exact.chosen), exact.bound

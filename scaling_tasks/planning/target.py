@@ -20,7 +20,7 @@ from scaling_tasks.planning.planner import plan_histogram
 from scaling_tasks.planning.segments import shape_bucket_segments
 from scaling_tasks.planning.strategies import explicit_rows
 from scaling_tasks.shapes.histogram import ShapeHistogram
-from scaling_tasks.shapes.signature import BATCH, HEIGHT, WIDTH, Signature
+from scaling_tasks.shapes.signature import BATCH, HEIGHT, WIDTH, Signature, is_batch
 from scaling_tasks.shapes.statistics import DatasetStatistics
 
 __all__ = ["plan_statistics"]
@@ -111,8 +111,8 @@ def _limit(spec: AutoScalingSpec, most_buckets: int | None) -> int | str:
 def _options(spec: AutoScalingSpec, variables: tuple[str, ...], fewest_buckets: int, product_only: bool) -> PlanOptions:
     ranges = {HEIGHT: spec.height_range, WIDTH: spec.width_range}
     chosen: dict[str, Any] = {
-        "interval": {name: spec.interval for name in variables if name != BATCH},
-        "choices": {BATCH: sorted(set(spec.batch_choices))} if BATCH in variables else None,
+        "interval": {name: spec.interval for name in variables if not is_batch(name)},
+        "choices": {name: sorted(set(spec.batch_choices)) for name in variables if is_batch(name)} or None,
         "ranges": {name: bounds for name, bounds in ranges.items() if name in variables},
         "min_buckets": fewest_buckets,
         "product": product_only,

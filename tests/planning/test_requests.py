@@ -1,0 +1,134 @@
+"""Requests of many items: the least-cost partition, and buckets planned for it."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from scaling_tasks.config.specs import AutoScalingSpec
+from scaling_tasks.planning.api import plan_buckets, plan_statistics
+from scaling_tasks.planning.costs import CallableCost
+from scaling_tasks.planning.joint import plan_requests, score_requests
+from scaling_tasks.planning.options import make_options
+from scaling_tasks.planning.partition import RunTable, partition_items
+from scaling_tasks.shapes.histogram import ShapeHistogram
+from scaling_tasks.shapes.signature import name_dimensions
+from scaling_tasks.shapes.statistics import DatasetStatistics, Requests
+
+CHOICES = (1, 4, 8, 16)
+
+
+def _partitions(items: list[int]):
+    if not items:
+        yield []
+        return
+    first, rest = items[0], items[1:]
+    for size in range(len(rest) + 1):
+        for others in itertools.combinations(rest, size):
+            left = [item for item in rest if item not in others]
+            for more in _partitions(left):
+                yield [(first, *others), *more]
+
+
+def _least(items, batches, shapes, costs) -> float:
+    def cost(group) -> float:
+        fits = (batches >= len(group)) & (shapes >= items[list(group)].max(axis=0)).all(axis=1)
+        return costs[fits].min() if fits.any() else np.inf
+
+    return min(sum(cost(group) for group in groups) for groups in _partitions(list(range(len(items)))))
+
+
+def test_the_partition_of_items_of_one_size_variable_is_the_least_of_all():
+    for seed in range(150):
+        random = np.random.default_rng(seed)
+        items = random.integers(1, 8, (int(random.integers(1, 7)), 1))
+        count = int(random.integers(1, 6))
+        batches, shapes = random.integers(1, 6, count), random.integers(1, 9, (count, 1))
+        costs = random.random(count) * 10 + batches * shapes[:, 0]
+        total, found = partition_items(items, batches, shapes, costs)
+        assert total == pytest.approx(_least(items, batches, shapes, costs))
+        runs = RunTable(items, np.array([0, len(items)]), batches.tolist())
+        assert runs.serve(runs.run_costs(batches, shapes, costs).min(axis=1)).total == pytest.approx(total)
+        if found:
+            assert sorted(item for batch in found for item in batch.items) == list(range(len(items)))
+            assert sum(costs[batch.bucket] for batch in found) == pytest.approx(total)
+            assert all(len(batch.items) <= batches[batch.bucket] for batch in found)
+            assert all((items[list(batch.items)] <= shapes[batch.bucket]).all() for batch in found)
+
+
+def test_several_size_variables_are_served_completely():
+    random = np.random.default_rng(9)
+    items = random.integers(1, 50, (20, 2))
+    batches, shapes = np.array([1, 4, 8]), np.array([[50, 50], [50, 50], [25, 50]])
+    total, found = partition_items(items, batches, shapes, np.array([3.0, 8.0, 7.0]))
+    assert sorted(item for batch in found for item in batch.items) == list(range(20))
+    assert total <= 5 * 8.0
+    assert partition_items(np.array([[60, 1]]), batches, shapes, np.ones(3)) == (np.inf, [])
+
+
+@pytest.fixture
+def requests() -> Requests:
+    random = np.random.default_rng(0)
+    counts = random.integers(0, 30, 40)
+    items = random.lognormal(4.8, 0.7, (counts.sum(), 1)).astype(np.int64) + 8
+    return Requests(("W",), items, np.concatenate([[0], np.cumsum(counts)]))
+
+
+def _launch(shapes):
+    return 3000.0 + shapes[:, 0] * shapes[:, 1]
+
+
+def test_joint_buckets_beat_the_best_product_of_lists_planned_apart(requests: Requests):
+    model = CallableCost(_launch)
+    for most in (4, 9):
+        options = make_options("optimal", most, {"interval": {"W": 8}, "choices": {"N": CHOICES}})
+        plan = plan_requests(requests, ("N", "W"), most, model, options)
+        assert len(plan.buckets) <= most
+        assert plan.coverage == 1
+        assert set(plan.buckets[:, 0]) <= set(CHOICES)
+        assert (plan.buckets[:, 1] % 8 == 0).all()
+        widths = ShapeHistogram.from_samples(requests.items, variables=("W",))
+        for size in range(1, len(CHOICES) + 1):
+            for batches in itertools.combinations(CHOICES, size):
+                if most // size:
+                    lists = plan_buckets(widths, max_buckets=most // size, interval=8).buckets[:, 0]
+                    product = np.asarray(list(itertools.product(batches, lists)))
+                    apart = score_requests(requests, ("N", "W"), product, model, CHOICES)
+                    assert plan.padding_ratio <= apart.padding_ratio
+
+
+def test_the_score_of_requests_is_the_sum_of_their_partitions(requests: Requests):
+    model = CallableCost(_launch)
+    buckets = np.array([[1, 2000], [4, 150], [8, 300], [16, 100]])
+    score = score_requests(requests, ("N", "W"), buckets, model, CHOICES)
+    total = sum(
+        partition_items(requests.items[start:end], buckets[:, 0], buckets[:, 1:], _launch(buckets))[0]
+        for start, end in itertools.pairwise(requests.offsets)
+    )
+    assert score.cost == pytest.approx(total)
+    assert score.hits @ _launch(buckets) == pytest.approx(total)
+    assert score.padding_ratio >= 1
+
+
+def test_a_target_with_partition_batching_serves_all_its_requests(requests: Requests):
+    histogram = ShapeHistogram.from_samples(requests.batches(), variables=("N", "W"))
+    statistics = DatasetStatistics(histogram, None, requests)
+    spec = AutoScalingSpec(batching="partition", max_scaling_num=6, interval=16, batch_choices=CHOICES)
+    plan = plan_statistics(statistics, name_dimensions({"x": [-1, 3, 48, -1]}), spec)
+    assert plan.coverage == 1
+    assert plan.parameters["batching"] == "partition"
+    # Counting elements alone, nothing is gained by running items together.
+    assert set(plan.buckets[:, 0]) == {1}
+    assert plan.to_json() == plan_statistics(statistics, name_dimensions({"x": [-1, 3, 48, -1]}), spec).to_json()
+
+
+def test_only_the_number_of_items_may_vary():
+    counts = np.array([3, 9, 20])
+    requests = Requests((), np.zeros((32, 0), dtype=np.int64), np.concatenate([[0], np.cumsum(counts)]))
+    options = make_options("optimal", 2, {"choices": {"N": CHOICES}})
+    plan = plan_requests(requests, ("N",), 2, CallableCost(lambda shapes: 5.0 + shapes[:, 0]), options)
+    # 3 -> 4, 9 -> 8 + 4 (or 4 + 4 + 4), 20 -> 16 + 4: one small and one large batch size.
+    assert 4 in plan.buckets[:, 0]
+    assert len(plan.buckets) == 2
