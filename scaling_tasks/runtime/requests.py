@@ -146,4 +146,5 @@ def _has_nan(array: NDArray[Any]) -> bool:
         return bool(np.isnan(array).any())
     # A sum of squares is NaN exactly if an element is, and needs no array of flags.
     flat = array.reshape(-1)
-    return bool(np.isnan(np.dot(flat, flat)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isnan(np.dot(flat, flat)))
