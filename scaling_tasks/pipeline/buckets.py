@@ -14,7 +14,7 @@ from scaling_tasks.pipeline.units import UnitsDocument, write_units
 
 if TYPE_CHECKING:
     from scaling_tasks.compilers.contract import Limits
-    from scaling_tasks.config.specs import AutoScalingSpec
+    from scaling_tasks.config.specs import AutoScalingSpec, ShapeBucketSpec
     from scaling_tasks.onnx_model.reading import ModelSignature
     from scaling_tasks.planning.costs import CostModel
     from scaling_tasks.planning.plan import BucketPlan
@@ -53,7 +53,7 @@ def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStat
         statistics,
         signature.inputs,
         scaling,
-        target.spec.shape_bucket,
+        _without_fixed(target.spec.shape_bucket),
         fewest_buckets=limits.fewest_buckets,
         # A backend that compiles one bucket per unit has no limit on how many units it compiles.
         most_buckets=limits.most_buckets if limits.most_buckets > 1 else None,
@@ -78,6 +78,11 @@ def _cost(target: Target, signature: ModelSignature) -> tuple[AutoScalingSpec, C
         return scaling, MeasuredCost.read(target.latency, signature.inputs.variables), ()
     note = f"nothing is measured yet: planned by elements; the next run plans by {target.latency.as_posix()}."
     return msgspec.structs.replace(scaling, cost="elements"), None, (note,)
+
+
+def _without_fixed(spec: ShapeBucketSpec | None) -> ShapeBucketSpec | None:
+    """Return the section without its fix map, which the signature has taken up already."""
+    return None if spec is None else msgspec.structs.replace(spec, shape_bucket_fix_var_map={})
 
 
 def _limits(target: Target) -> Limits:

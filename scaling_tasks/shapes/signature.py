@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from scaling_tasks.errors import ConfigError
 
-__all__ = ["BATCH", "HEIGHT", "WIDTH", "Signature", "TensorSpec", "name_dimensions"]
+__all__ = ["BATCH", "HEIGHT", "WIDTH", "Signature", "TensorSpec", "is_batch", "name_dimensions"]
 
 BATCH, HEIGHT, WIDTH = "N", "H", "W"
+_BATCH_NAMES = (BATCH, "batch", "batch_size", "batchsize")
 _IMAGE_CHANNELS = (1, 3, 4)
 
 
@@ -46,7 +47,7 @@ class Signature:
 
     @property
     def size_variables(self) -> tuple[str, ...]:
-        """The variables other than the batch."""
+        """The variables other than ``N``."""
         return tuple(name for name in self.variables if name != BATCH)
 
     def shapes(self, values: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
@@ -60,6 +61,11 @@ class Signature:
             if axes and isinstance(side := tensor.dims[axes[variable]], int):
                 return side
         return None
+
+
+def is_batch(variable: str) -> bool:
+    """Return whether a variable counts items: ``N``, or what exporters call that dimension of other models."""
+    return variable == BATCH or variable.lower() in _BATCH_NAMES
 
 
 def name_dimensions(
