@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scaling_tasks.documents import document_text
 from scaling_tasks.errors import ConfigError, VerificationFailed
 
-__all__ = ["Metric", "MetricResult", "load_metric", "score_task"]
+__all__ = ["Arrays", "Metric", "MetricResult", "load_metric", "score_task"]
 
 Arrays = Mapping[str, NDArray[Any]]
 Run = Callable[[Sequence[Arrays]], Sequence[Arrays]]

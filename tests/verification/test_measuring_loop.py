@@ -10,7 +10,7 @@ import pytest
 import scaling_tasks as st
 from scaling_tasks.planning.measured import MeasuredCost
 
-# Stepped latencies, the hardest here, take six measurements until a plan asks for nothing new; smooth ones two or three.
+# Stepped latencies, the hardest here, take six measurements until a plan asks for nothing new; smooth ones fewer.
 ROUNDS = 8
 
 
