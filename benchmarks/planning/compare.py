@@ -1,0 +1,125 @@
+"""All strategies on every data set at hand: padding in-sample and held out, and what the plans cost to make.
+
+Usage: python -m benchmarks.planning.compare [--data DIR] [--output DIR] [--counts 2 4 8 16 32]
+
+Held out: planned on the first half in file order with the largest size of the whole as headroom (a deployment knows its
+model's maximum), scored on the second half. Prints one Markdown table per data set and draws one SVG per data set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.planning.chart import draw_curves
+from benchmarks.planning.datasets import Samples, load_samples
+from scaling_tasks.errors import PlanError
+from scaling_tasks.planning.api import plan_buckets
+from scaling_tasks.planning.rules import RULES
+from scaling_tasks.shapes.histogram import ShapeHistogram
+
+STRATEGIES = ("optimal", *RULES, "mean_std", "max_min")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One strategy at one number of buckets.
+
+    Attributes:
+        used: Buckets that it made.
+        padding: Padding ratio on what it was planned for.
+        bound: Its proven lower bound, None for rules.
+        coverage: Share of samples covered in-sample.
+        held_out: Padding ratio on the second half when planned on the first.
+        held_out_coverage: Share of the second half that is covered.
+        seconds: Time to plan.
+    """
+
+    used: int
+    padding: float
+    bound: float | None
+    coverage: float
+    held_out: float
+    held_out_coverage: float
+    seconds: float
+
+
+def main() -> None:
+    """Print the tables and draw the curves."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--counts", type=int, nargs="+", default=[2, 4, 8, 16, 32])
+    options = parser.parse_args()
+    for samples in load_samples(options.data):
+        results = {name: [measure(samples, name, count) for count in options.counts] for name in STRATEGIES}
+        print_table(samples, options.counts, results)
+        if options.output is not None:
+            stem = "".join(letter if letter.isalnum() else "_" for letter in samples.name)
+            draw_curves(options.output / f"{stem}.svg", samples.name, _curves(results))
+
+
+def measure(samples: Samples, strategy: str, count: int) -> Result | None:
+    """Return one strategy's result, None where it cannot make a plan."""
+    whole = ShapeHistogram.from_samples(samples.rows, variables=samples.variables)
+    first, second = (ShapeHistogram.from_samples(half, variables=samples.variables) for half in samples.halves())
+    largest = dict(zip(samples.variables, whole.samples.max(axis=0).tolist(), strict=True))
+    begin = time.perf_counter()
+    try:
+        plan = plan_buckets(whole, strategy, count, samples.interval)
+        seconds = time.perf_counter() - begin
+        held = plan_buckets(first, strategy, count, samples.interval, **_headroom(strategy, largest)).evaluate(second)
+    except PlanError:
+        return None
+    return Result(
+        len(plan.buckets),
+        plan.padding_ratio,
+        plan.lower_bound,
+        plan.coverage,
+        held.padding_ratio,
+        held.coverage,
+        seconds,
+    )
+
+
+def _headroom(strategy: str, largest: dict[str, int]) -> dict[str, dict[str, int]]:
+    return {} if strategy in ("mean_std", "max_min") else {"headroom": largest}
+
+
+def print_table(samples: Samples, counts: Sequence[int], results: dict[str, list[Result | None]]) -> None:
+    """Print padding in per cent, in-sample / held out; a share not covered is added in brackets."""
+    distinct = len(ShapeHistogram.from_samples(samples.rows).samples)
+    print(f"\n### {samples.name}: {len(samples.rows)} samples, {distinct} distinct\n")
+    print("| strategy | " + " | ".join(f"k = {count}" for count in counts) + " |")
+    print("|---" * (len(counts) + 1) + "|")
+    for name, row in results.items():
+        print(f"| {name} | " + " | ".join(_cell(result) for result in row) + " |")
+    bounds = (f"{(r.padding / r.bound - 1):.2%}" if r and r.bound else "-" for r in results["optimal"])
+    print("| *optimal: gap to its bound* | " + " | ".join(bounds) + " |")
+    times = (f"{r.seconds:.2f} s" if r else "-" for r in results["optimal"])
+    print("| *optimal: time to plan* | " + " | ".join(times) + " |", flush=True)
+
+
+def _cell(result: Result | None) -> str:
+    if result is None:
+        return "-"
+    lost = min(result.coverage, result.held_out_coverage)
+    missing = f" ({1 - lost:.1%} uncovered)" if lost < 1 else ""
+    return f"{result.padding - 1:.1%} / {result.held_out - 1:.1%}{missing}"
+
+
+def _curves(results: dict[str, list[Result | None]]) -> dict[str, list[tuple[float, float]]]:
+    """Return (buckets, padding in per cent) of the strategies that cover everything."""
+    return {
+        name: [(float(r.used), 100 * (r.padding - 1)) for r in row if r is not None and r.coverage == 1]
+        for name, row in results.items()
+    }
+
+
+__all__ = ["Result", "main", "measure", "print_table"]
+
+if __name__ == "__main__":
+    main()
