@@ -1,0 +1,166 @@
+"""Options of a target, each through real doit to what it changes in the end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scaling_tasks as st
+from scaling_tasks.compilers.conformance_models import transformer_case
+from scaling_tasks.errors import BundleError, ConfigError
+from tests.doit_plugin.repository import Repository
+
+NET = """
+model: models/net.onnx
+input_shape: {x: [1, 3, -1, -1]}
+dataset: datasets/images
+auto_scaling: {max_scaling_num: 2, interval: 8}
+compile: {backend: onnxruntime}
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path)
+
+
+def configure(repository: Repository, more: str, text: str = NET) -> None:
+    (repository.root / "configs/net.yaml").write_text(text + more)
+
+
+def document(path: Path) -> dict[str, object]:
+    loaded: dict[str, object] = json.loads(path.read_text())
+    return loaded
+
+
+def image(height: int, width: int) -> dict[str, np.ndarray]:
+    return {"x": np.random.default_rng(0).random((1, 3, height, width), dtype=np.float32)}
+
+
+def test_larger_inputs_fall_back_to_the_original_model(repository: Repository) -> None:
+    configure(repository, "runtime: {oversize: fallback}\n")
+    run = repository.doit()
+    assert run.ok, run.output
+    with st.load_bundle(repository.root / "build/net") as model:
+        assert model.run(image(100, 200))["y"].shape == (1, 4, 100, 200)
+
+
+def test_larger_inputs_are_an_error_by_default(repository: Repository) -> None:
+    configure(repository, "")
+    assert repository.doit().ok
+    with st.load_bundle(repository.root / "build/net") as model:
+        with pytest.raises(BundleError, match="no bucket contains"):
+            model.run(image(100, 200))
+        assert model.run(image(9, 9))["y"].shape == (1, 4, 9, 9)
+
+
+def test_padding_is_reported_and_gates_where_asked(repository: Repository) -> None:
+    configure(repository, "verify: {compare_padding: true}\n")
+    assert repository.doit().ok
+    # A convolution that keeps the size sees the padding beyond the edge as it sees its own: zeros change nothing.
+    found = document(next((repository.root / ".scaling/targets").glob("*/padding.json")))
+    assert found["changed"] == {}
+    assert found["recommended"] == "zero"
+    assert "What padding does to answers" in (repository.root / "build/net/report.html").read_text()
+    configure(repository, "verify: {padding_tolerance: 0.001}\nruntime: {padding: {x: {mode: constant, value: 1}}}\n")
+    run = repository.doit()
+    assert not run.ok
+    assert "padding:net failed" in run.output
+    assert "padding changes output 'y'" in run.output
+    assert run.compiled == []
+
+
+METRIC = """
+import numpy as np
+
+
+def mean_brightness(run, dataset):
+    sizes = [tuple(map(int, line.split())) for line in dataset.read_text().splitlines()]
+    answers = run([{"x": np.full((1, 3, *size), SHADE, np.float32)} for size in sizes])
+    return float(np.mean([answer["y"].shape[2] for answer in answers])) / DIVISOR
+"""
+
+
+def test_the_task_metric_gates(repository: Repository) -> None:
+    (repository.root / "labels.txt").write_text("9 9\n16 24\n")
+    (repository.root / "score.py").write_text(METRIC.replace("SHADE", "1.0").replace("DIVISOR", "16"))
+    configure(repository, "verify: {metric: score:mean_brightness, dataset: labels.txt, drop: 0.0}\n")
+    run = repository.doit()
+    assert run.ok, run.output
+    found = document(next((repository.root / ".scaling/targets").glob("*/metric.json")))
+    assert found["buckets"] == found["exact"] == pytest.approx(12.5 / 16)
+    assert repository.doit().executed == []
+    (repository.root / "score.py").write_text(METRIC.replace("SHADE", "1.0").replace("DIVISOR", "0"))
+    failed = repository.doit()
+    assert not failed.ok
+    assert "the metric failed (ZeroDivisionError" in failed.output
+
+
+def test_measured_costs_plan_the_next_run_and_settle(repository: Repository) -> None:
+    configure(repository, "", NET.replace("interval: 8", "interval: 8, cost: measured"))
+    first = repository.doit()
+    assert first.ok, first.output
+    assert "nothing is measured yet" in first.output
+    table = repository.root / "build/net/latency.json"
+    assert len(document(table)["shapes"]) == 2  # type: ignore[arg-type]
+    for _ in range(4):
+        run = repository.doit()
+        assert run.ok, run.output
+        if not run.executed:
+            break
+    assert run.executed == []
+    assert document(repository.root / "build/net/buckets.json")["cost"]["kind"] == "measured"  # type: ignore[index]
+
+
+def test_fixed_and_ranged_variables_without_data(repository: Repository) -> None:
+    shutil.copy(transformer_case(repository.root).model, repository.root / "models/net.onnx")
+    ranges = "{shape_bucket_range_info: {seq: [1, 100]}, shape_bucket_segments_count: 4, shape_bucket_fix_var_map: MAP}"
+    text = f"model: models/net.onnx\ncompile: {{backend: onnxruntime}}\nshape_bucket: {ranges}\n"
+    configure(repository, "", text.replace("MAP", "{batch: 3}"))
+    run = repository.doit()
+    assert run.ok, run.output
+    with st.load_bundle(repository.root / "build/net") as model:
+        assert sorted(bucket["seq"] for bucket in model.buckets) == [1, 25, 49, 100]
+    configure(repository, "", text.replace("MAP", "{bach: 3}"))
+    wrong = repository.doit()
+    assert not wrong.ok
+    assert "Did you mean 'batch'?" in wrong.output
+
+
+def test_lengths_of_sentences_are_not_padded_in_the_batch(repository: Repository) -> None:
+    shutil.copy(transformer_case(repository.root).model, repository.root / "models/net.onnx")
+    (repository.root / "lengths.csv").write_text("seq\n5\n17\n30\n30\n")
+    configure(repository, "", "model: models/net.onnx\ndataset: lengths.csv\nauto_scaling: {interval: 16}\n")
+    run = repository.doit()
+    assert run.ok, run.output
+    plan = st.BucketPlan.from_json((repository.root / "build/net/buckets.json").read_text())
+    assert plan.variables == ("batch", "seq")
+    assert plan.buckets.tolist() == [[1, 16], [1, 32]]
+    assert not list((repository.root / "build/net").glob("*.onnx"))
+
+
+def test_a_plan_without_building(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(repository, "")
+    planned = st.plan_target(repository.root / "configs/net.yaml")
+    monkeypatch.chdir(repository.root)
+    assert st.plan_target("configs/net.yaml").to_json() == planned.to_json()
+    assert not (repository.root / "build").exists()
+    assert repository.doit("buckets").ok
+    assert (repository.root / "build/net/buckets.json").read_text() == planned.to_json()
+
+
+def test_half_a_metric_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"verify\.dataset"):
+        st.plan_target({"model": "m.onnx", "verify": {"metric": "a:b"}})
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    import subprocess
+
+    probe = "import sys, scaling_tasks; assert not {'numpy', 'onnx', 'doit'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
