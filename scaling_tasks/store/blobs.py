@@ -37,13 +37,22 @@ class BlobDirectory:
         """Store the content of ``source`` and return its digest."""
         digest = digest_file(source)
         target = self.path(digest)
-        if self.verify(digest):
-            target.chmod(_MODE)  # Renews the change time, which tells a concurrent sweep that it is in use.
+        if self.verify(digest) and self.renew(digest):
             return digest
         with publish(target) as temporary:
             _take(source, temporary)
             temporary.chmod(_MODE)
         return digest
+
+    def renew(self, digest: str) -> bool:
+        """Tell concurrent sweeps, by the change time, that the blob is in use; return whether it is still there."""
+        try:
+            self.path(digest).chmod(_MODE)
+        except FileNotFoundError:
+            return False
+        except OSError:  # Nobody sweeps what cannot be written.
+            pass
+        return True
 
     def has(self, digest: str, size: int) -> bool:
         """Return whether there is a blob of that size, without reading it."""

@@ -46,7 +46,7 @@ class Store:
         if record is None:
             self._note(misses=1)
             return None
-        if not all(self._blobs.verify(file.digest) for file in record.files):
+        if not all(self._blobs.verify(file.digest) and self._blobs.renew(file.digest) for file in record.files):
             self._record_path(key).unlink(missing_ok=True)
             self._note(misses=1, corrupt=1)
             return None
@@ -104,7 +104,10 @@ class Store:
 
     def records(self) -> Iterator[Record]:
         """Yield every readable record, the least recently used first."""
-        paths = [(path.stat().st_mtime_ns, path.name) for path in (self.root / "records").glob("??/*.json")]
+        paths = []
+        for path in (self.root / "records").glob("??/*.json"):
+            with contextlib.suppress(FileNotFoundError):  # Another process may be evicting.
+                paths.append((path.stat().st_mtime_ns, path.name))
         for _, name in sorted(paths):
             if record := self._read(name.removesuffix(".json")):
                 yield record

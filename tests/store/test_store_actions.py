@@ -184,6 +184,17 @@ def test_a_sweep_leaves_alone_what_another_process_may_be_about_to_record(store:
     assert store.evict(0, grace=0) == 3
 
 
+def test_what_was_just_got_can_be_restored_although_another_process_evicts(store: Store, tmp_path: Path):
+    store.put(COMPONENTS, write(tmp_path / "in", a=b"1"), {})
+    before = blob(store, b"1").stat().st_ctime_ns
+    record = store.get(COMPONENTS)
+    assert record is not None
+    assert blob(store, b"1").stat().st_ctime_ns > before  # by which the sweep tells that it is in use
+    store.evict(0)
+    assert store.get(COMPONENTS) is None
+    assert store.restore(record, tmp_path / "out")[0].read_bytes() == b"1"
+
+
 def test_activity_counts_what_happened_since_a_mark(store: Store, tmp_path: Path):
     store.get(COMPONENTS)
     mark = store.mark()
