@@ -3,9 +3,9 @@
 Usage: python -m benchmarks.planning.batches --data DIR [--model REC.onnx] [--counts 4 8 16 32]
 
 Each receipt is one request of all its lines, cut into batches at least cost by both. Apart: for every subset of the
-batch choices the widths are planned exactly for what is left of the number of buckets, and the cheapest product is taken.
-Two machines: a CPU with latencies measured here by onnxruntime on the model, and an accelerator with a fixed launch cost
-per run plus a cost per area.
+batch choices the widths are planned exactly for what is left of the number of buckets, and the cheapest product is
+taken. Two machines: a CPU with latencies measured here by onnxruntime on the model, and an accelerator with a fixed
+launch cost per run plus a cost per area.
 """
 
 from __future__ import annotations
