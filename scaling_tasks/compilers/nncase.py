@@ -37,10 +37,10 @@ class NncaseBackend(BackendBase):
     """Compiles kmodels with nncase 2.x.
 
     Options: ``target`` (``k230``, default, or ``cpu``), ``quantize`` (default: for k230), ``samples_count``,
-    ``calibration`` or ``calibration_range`` (see ``nncase_calibration``), ``simplify`` (default true: fold constants
-    first, without which nncase aborts on some models), and the options of nncase's ``CompileOptions`` and
-    ``PTQTensorOptions`` under their own names. ``shape_bucket_enable: true`` leaves the buckets to nncase, with its
-    ``shape_bucket_range_info``, ``shape_bucket_segments_count`` and ``shape_bucket_fix_var_map``.
+    ``calibration`` and its kin (see ``nncase_calibration``), ``simplify`` (default true: fold constants first, without
+    which nncase aborts on some models), and the options of nncase's ``CompileOptions`` and ``PTQTensorOptions`` under
+    their own names. ``shape_bucket_enable: true`` leaves the buckets to nncase, with its ``shape_bucket_range_info``,
+    ``shape_bucket_segments_count`` and ``shape_bucket_fix_var_map``.
     """
 
     name = "nncase"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.compilers.base import backend_options
+from scaling_tasks.compilers.calibration_images import IMAGE_SUFFIXES, image_sample
 from scaling_tasks.errors import CompileError
 from scaling_tasks.files import digest_bytes, digest_file
 
@@ -27,10 +28,10 @@ def calibration_samples(
 ) -> list[Sample]:
     """Return the samples for one bucket.
 
-    ``calibration`` names a directory of ``.npz`` files, each with one array per input, of any sizes. Those that the
-    bucket contains are taken, largest first, and padded with zeros at the end: a range that fits the longest input
-    does not fit a short one (measured on a transformer: cosine 0.51 instead of 0.9997). Without it, numbers are drawn
-    evenly from ``calibration_range`` (-1 to 1), the same every time.
+    ``calibration`` names a directory of ``.npz`` files, each with one array per input, of any sizes, or of images (see
+    ``calibration_images``). Those that the bucket contains are taken, largest first, and padded with zeros at the end:
+    a range that fits the longest input does not fit a short one (measured on a transformer: cosine 0.51 instead of
+    0.9997). Without it, numbers are drawn evenly from ``calibration_range`` (-1 to 1), the same every time.
 
     Raises:
         CompileError: The directory has no sample that the bucket contains, or a sample lacks an input.
@@ -39,7 +40,8 @@ def calibration_samples(
     count = int(own.get("samples_count", _DEFAULT_COUNT))
     if own.get("calibration") is None:
         return _generated(count, tuple(own.get("calibration_range", _DEFAULT_RANGE)), shapes, dtypes)
-    fitting = [sample for path in _files(options) if (sample := _padded(path, shapes, dtypes)) is not None]
+    read = [_arrays(path, shapes, own) for path in _files(options)]
+    fitting = [sample for arrays in read if (sample := _padded(arrays, shapes, dtypes)) is not None]
     if not fitting:
         raise CompileError(
             f"no sample fits into {dict(shapes)}", where="compile.options.calibration", fix="Add smaller samples."
@@ -58,9 +60,9 @@ def calibration_digest(options: Mapping[str, Any]) -> dict[str, str]:
 
 def _files(options: Mapping[str, Any]) -> list[Path]:
     directory = Path(backend_options(options)["calibration"])
-    files = sorted(directory.glob("*.npz"))
+    files = sorted(path for path in directory.rglob("*") if path.suffix.lower() in (".npz", *IMAGE_SUFFIXES))
     if not files:
-        raise CompileError(f"{str(directory)!r} holds no .npz files", where="compile.options.calibration")
+        raise CompileError(f"{str(directory)!r} holds no .npz or image files", where="compile.options.calibration")
     return files
 
 
@@ -77,20 +79,36 @@ def _generated(
     ]
 
 
-def _padded(path: Path, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]) -> tuple[int, Sample] | None:
+def _arrays(path: Path, shapes: Mapping[str, tuple[int, ...]], own: Mapping[str, Any]) -> Sample:
+    """Return the sample in a file, one array per input.
+
+    Raises:
+        CompileError: The file lacks an input, or an array has another number of dimensions.
+    """
+    import numpy as np
+
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return image_sample(path, shapes, own)
+    with np.load(path) as arrays:
+        for name, shape in shapes.items():
+            if name not in arrays or arrays[name].ndim != len(shape):
+                raise CompileError(f"has no array {name!r} of {len(shape)} dimensions", where=str(path))
+        return {name: arrays[name] for name in shapes}
+
+
+def _padded(
+    arrays: Sample, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
+) -> tuple[int, Sample] | None:
     """Return the sample's own size and the sample padded to the shapes; None where it is larger."""
     import numpy as np
 
     sample: Sample = {}
     size = 0
-    with np.load(path) as arrays:
-        for name, shape in shapes.items():
-            if name not in arrays or arrays[name].ndim != len(shape):
-                raise CompileError(f"has no array {name!r} of {len(shape)} dimensions", where=str(path))
-            array = arrays[name]
-            if any(have > room for have, room in zip(array.shape, shape, strict=True)):
-                return None
-            size += array.size
-            widths = [(0, room - have) for have, room in zip(array.shape, shape, strict=True)]
-            sample[name] = np.pad(array, widths).astype(dtypes[name])
+    for name, shape in shapes.items():
+        array = arrays[name]
+        if any(have > room for have, room in zip(array.shape, shape, strict=True)):
+            return None
+        size += array.size
+        widths = [(0, room - have) for have, room in zip(array.shape, shape, strict=True)]
+        sample[name] = np.pad(array, widths).astype(dtypes[name])
     return size, sample

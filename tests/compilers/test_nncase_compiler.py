@@ -224,3 +224,36 @@ def test_generated_samples_are_the_same_every_time():
     assert all(np.array_equal(left["x"], right["x"]) for left, right in zip(first, again, strict=True))
     assert not np.array_equal(first[0]["x"], first[1]["x"])
     assert all(sample["x"].min() >= 5 and sample["x"].max() <= 6 for sample in first)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    from PIL import Image
+
+    directory = tmp_path / "pictures" / "deep"
+    directory.mkdir(parents=True)
+    Image.new("RGB", (100, 50), (255, 0, 0)).save(directory / "wide.png")
+    return directory.parent
+
+
+def test_images_are_scaled_into_the_bucket_normalised_and_padded(pictures: Path):
+    options = {"options": {"calibration": str(pictures)}}
+    (sample,) = calibration_samples(options, {"x": (1, 3, 16, 24)}, {"x": "float32"})
+    assert sample["x"].shape == (1, 3, 16, 24)
+    assert sample["x"][0, :, :12].reshape(3, -1).T.tolist() == [[1.0, -1.0, -1.0]] * (12 * 24)  # 100x50 becomes 24x12
+    assert not sample["x"][0, :, 12:].any()
+    own = {"calibration": str(pictures), "calibration_mean": 0, "calibration_std": 1, "calibration_bgr": True}
+    (last,) = calibration_samples({"options": own}, {"x": (1, 8, 16, 3)}, {"x": "float32"})
+    assert last["x"][0, 3, 5].tolist() == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("shapes", [{"x": (1, 16)}, {"x": (1, 3, 8, 8), "y": (1, 3, 8, 8)}, {"x": (1, 7, 8, 8)}])
+def test_images_for_an_input_that_is_none_are_refused(pictures: Path, shapes):
+    with pytest.raises(CompileError, match=r"wide\.png: an image cannot fill the inputs"):
+        calibration_samples({"options": {"calibration": str(pictures)}}, shapes, dict.fromkeys(shapes, "float32"))
+
+
+def test_a_broken_image_is_named(pictures: Path):
+    (pictures / "bad.jpg").write_bytes(b"no image")
+    with pytest.raises(CompileError, match=r"bad\.jpg: is no readable image"):
+        calibration_samples({"options": {"calibration": str(pictures)}}, {"x": (1, 3, 8, 8)}, {"x": "float32"})
