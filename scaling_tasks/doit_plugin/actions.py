@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from doit.exceptions import TaskFailed
@@ -47,9 +47,8 @@ def clean_unit(target: Target, unit: str, dryrun: bool) -> None:
     from scaling_tasks.pipeline import artefacts
 
     for path in artefacts.files_of(target, unit):
-        _remove(path, dryrun=dryrun)
-
-
-def _remove(path: Path, *, dryrun: bool) -> None:
-    if not dryrun:
-        path.unlink(missing_ok=True)
+        if path.exists():
+            # As doit says it of targets; a clean action has no other way to speak.
+            sys.stdout.write(f"compile:{target.name}:{unit} - removing file '{path}'\n")
+            if not dryrun:
+                path.unlink(missing_ok=True)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from doit.task import DelayedLoader, Task
+from doit.task import DelayedLoader, Task, dict_to_task
 
+from scaling_tasks.doit_plugin.groups import Above, RequestedNames, named_on_command_line
 from scaling_tasks.doit_plugin.optional import missing_toolchain
 from scaling_tasks.doit_plugin.tasks import KNOWN, PER_UNIT, WHOLE, TaskDict, left_out_task, stage_task
 from scaling_tasks.pipeline.target import Target
@@ -23,6 +24,8 @@ __all__ = ["STAGES", "creators"]
 
 _AFTER_PLAN = ("compile", "verify", "bundle", "padding", "metric", "measure", "report")
 STAGES = ("scan", "statistics", "buckets", *_AFTER_PLAN, "lock")
+_LEFT_OUT = "toolchain"
+_RUNNING = {"running": True}
 _DOCS = {
     "scan": "measure the data set's samples",
     "statistics": "count the shapes the model will see",
@@ -81,7 +84,7 @@ def _own_method(owner: Any, method: Callable[..., Any]) -> Any:
     processes are spawned: a closure would do for the first two, a bound method does for all three.
     """
     source: Any = method
-    function = types.FunctionType(source.__code__, source.__globals__, source.__name__)
+    function = types.FunctionType(source.__code__, source.__globals__, source.__name__, source.__defaults__)
     function.__doc__ = source.__doc__
     return types.MethodType(function, owner)
 
@@ -99,29 +102,9 @@ def _group(stage: str, later: Sequence[_TargetStage], requested: RequestedNames)
     creator.__func__.__doc__ = _DOCS[stage]
     loader = DelayedLoader(creator)
     loader.regex_groups = requested
+    loader.kwargs = _RUNNING
     creator.__func__.doit_create_after = loader
     return types.SimpleNamespace(create_doit_tasks=creator)
-
-
-class RequestedNames(dict[str, Any]):
-    """Learns which sub-tasks of a stage were asked for by name before they exist.
-
-    For ``doit compile:<target>:<unit>`` doit makes a task that only holds the loader of ``compile``, looks its name up
-    in the loader's ``regex_groups``, and then calls the creator, which is not told the name. This mapping is always
-    empty, as it should be, and remembers what was looked up.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Note the name and answer that there is no such group."""
-        self.names.append(key)
-        return default
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (RequestedNames, ())
 
 
 @dataclass(frozen=True)
@@ -132,10 +115,14 @@ class _Group:
     targets: tuple[_TargetStage, ...]
     requested: RequestedNames
 
-    def tasks(self) -> Iterator[Any]:
+    def tasks(self, running: bool = False) -> Iterator[Any]:
         """Yield the group, and for each sub-task asked for by name a task that waits until it can be created."""
         prefix = f"{self.stage}:"
-        yield {"name": None, "doc": _DOCS[self.stage], "task_dep": [prefix + each.target.name for each in self.targets]}
+        below = [prefix + each.target.name for each in self.targets]
+        if not running and self.stage in PER_UNIT:
+            # For commands that look one level down; a run meets other units than these where plans change.
+            below += [f"{prefix}{each.target.name}:{name}" for each in self.targets for name in each.names()]
+        yield {"name": None, "doc": _DOCS[self.stage], "task_dep": below}
         for name in dict.fromkeys(self.requested.names):
             for each in self.targets:
                 if name.startswith(f"{prefix}{each.target.name}:"):
@@ -174,32 +161,57 @@ class _TargetStage:
     def loader(self, creator: Any) -> DelayedLoader:
         """Return doit's note to call the creator when the stage before has run."""
         stages = [each for each in ("buckets", *_AFTER_PLAN) if _has(self.target, each)]
-        return DelayedLoader(creator, executed=f"{stages[stages.index(self.stage) - 1]}:{self.target.name}")
+        loader = DelayedLoader(creator, executed=f"{stages[stages.index(self.stage) - 1]}:{self.target.name}")
+        loader.kwargs = _RUNNING
+        return loader
 
-    def units(self) -> Iterator[TaskDict]:
-        """Yield one task per unit of the plan, none where there is no plan yet."""
-        yield {"name": None, "doc": _doc(self.stage, self.target)}
-        if reason := missing_toolchain(self.target):
-            if self.stage == "compile":
-                yield {"name": "toolchain", **left_out_task(self.target, reason)}
-            return
-        names = _unit_names(self.target)
-        for name in names:
-            doc = f"{self.target.name} {name}: {_DOCS[self.stage]}"
-            yield {"name": name, "doc": doc, **PER_UNIT[self.stage](self.target, name)}
-        prefix = f"{self.stage}:{self.target.name}:"
-        asked = [name.removeprefix(prefix) for name in self.requested.names if name.startswith(prefix)]
-        for name in dict.fromkeys(asked):
-            if name not in names:
-                # Its action finds that the plan has no such unit and says so.
-                yield {"name": name, **stage_task(self.stage, self.target, name)}
+    @property
+    def group(self) -> str:
+        """The name that stands for the stage of this target."""
+        return f"{self.stage}:{self.target.name}"
 
-    def whole(self) -> TaskDict:
-        """Return the task that concerns all units of the target."""
+    def units(self, running: bool = False) -> Iterator[Task]:
+        """Yield the group and one task per unit of the plan, none where there is no plan yet."""
+        names = self.names(running=running)
         doc = _doc(self.stage, self.target)
+        below = [f"{self.group}:{name}" for name in names]
+        group = dict_to_task({"name": self.group, "doc": doc, "actions": None, "task_dep": below})
+        group.has_subtask = True
+        yield _below(group, Above(self.stage, listed=True))
+        for name in names:
+            task = {"name": f"{self.group}:{name}", "doc": f"{self.target.name} {name}: {_DOCS[self.stage]}"}
+            yield _below(dict_to_task({**task, **self._unit(name)}), Above(self.group))
+
+    def whole(self, running: bool = False) -> Task:
+        """Return the task that concerns all units of the target."""
+        task: TaskDict = {"actions": None}
+        if not missing_toolchain(self.target):
+            task = WHOLE[self.stage](self.target, _unit_names(self.target))
+        made = dict_to_task({"name": self.group, "doc": _doc(self.stage, self.target), **task})
+        return _below(made, Above(self.stage, listed=True))
+
+    def names(self, *, running: bool = False) -> list[str]:
+        """Return the names of the units there are, and of those that were asked for and may not exist."""
         if missing_toolchain(self.target):
-            return {"doc": doc, "actions": None}
-        return {"doc": doc, **WHOLE[self.stage](self.target, _unit_names(self.target))}
+            return [_LEFT_OUT] if self.stage == "compile" else []
+        prefix = f"{self.group}:"
+        asked = self.requested.names if running else named_on_command_line(prefix)
+        others = [name.removeprefix(prefix) for name in asked if name.startswith(prefix)]
+        return list(dict.fromkeys([*_unit_names(self.target), *others]))
+
+    def _unit(self, name: str) -> TaskDict:
+        if name == _LEFT_OUT and (reason := missing_toolchain(self.target)):
+            return left_out_task(self.target, reason)
+        if name in _unit_names(self.target):
+            return PER_UNIT[self.stage](self.target, name)
+        # Its action finds that the plan has no such unit and says so.
+        clean = PER_UNIT[self.stage](self.target, name)["clean"]
+        return stage_task(self.stage, self.target, name, clean=clean)
+
+
+def _below(task: Task, group: Above) -> Task:
+    task.subtask_of = group
+    return task
 
 
 def _unit_names(target: Target) -> list[str]:

@@ -72,4 +72,6 @@ def doit_config(targets: Sequence[Target]) -> dict[str, Any]:
         "par_type": "thread",
         "reporter": "scaling_tasks",
         "verbosity": 1,
+        # Without names, and without default tasks, doit's `forget` would end in a traceback.
+        "forget_disable_default": True,
     }

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 __all__ = ["ScalingState"]
+
+_PATIENCE_SECONDS = 60.0
+_TABLE = "CREATE TABLE IF NOT EXISTS tasks (name TEXT PRIMARY KEY, record TEXT NOT NULL)"
 
 
 class ScalingState:
@@ -22,12 +28,7 @@ class ScalingState:
 
     def __init__(self, name: str, codec: Any, *, module_name: str | None = None) -> None:
         self.name = name
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        # A worker thread never writes, but doit may close the connection from another thread than the one that opened.
-        self._connection = sqlite3.connect(name, timeout=60, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute("CREATE TABLE IF NOT EXISTS tasks (name TEXT PRIMARY KEY, record TEXT NOT NULL)")
+        self._connection = _open(Path(name))
         self._cache: dict[str, dict[str, Any]] = {}
 
     def get(self, task_id: str, dependency: str) -> Any:
@@ -70,3 +71,48 @@ class ScalingState:
     def _commit(self, task_id: str) -> None:
         record = json.dumps(self._cache[task_id])
         self._connection.execute("INSERT OR REPLACE INTO tasks VALUES (?, ?)", (task_id, record))
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open the database, made where absent; a damaged one is put aside, because losing state costs no compile."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _connect(path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            return _unwritable(path, error)
+        path.replace(path.with_suffix(".damaged"))
+        return _connect(path)
+    except OSError as error:
+        return _unwritable(path, error)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # A worker thread never writes, but doit may close the connection from another thread than the one that opened.
+    connection = sqlite3.connect(path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(_TABLE)
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait where several processes turn on the log at once.
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return connection
+
+
+def _unwritable(path: Path, error: Exception) -> sqlite3.Connection:
+    """Return a copy in memory of a database that cannot be written, for commands that only look."""
+    memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    memory.execute(_TABLE)
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as disk,
+    ):
+        disk.backup(memory)
+    sys.stderr.write(f"warning: {path}: what is done will not be remembered ({error})\n")
+    return memory
