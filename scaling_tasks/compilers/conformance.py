@@ -159,7 +159,7 @@ class CompilerConformance:
         """Assert that the outputs have the names, shapes and, within the backend's tolerance, values expected."""
         import numpy as np
 
-        tolerance = self.backend.tolerance
+        tolerance = self.backend.tolerance_for(self.compile_options)
         assert found.keys() == expected.keys()
         for name, array in expected.items():
             assert found[name].shape == array.shape

@@ -109,6 +109,10 @@ class Backend(Protocol):
         """Return what the platform takes under these options."""
         ...
 
+    def tolerance_for(self, options: Mapping[str, Any]) -> Tolerance:
+        """Return the tolerance under these options, which may ask for fewer bits."""
+        ...
+
     def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
         """Refuse impossible options before anything runs.
 

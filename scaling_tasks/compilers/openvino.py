@@ -40,6 +40,10 @@ class OpenVinoBackend(BackendBase):
     tolerance = Tolerance(absolute=1e-4, relative=1e-3)
     option_names = ("precision", "device", "blob")
 
+    def tolerance_for(self, options: Mapping[str, Any]) -> Tolerance:
+        """Return the tolerance for floats, or what rounding the weights to half precision costs."""
+        return Tolerance(absolute=1e-2, relative=1e-2) if _precision(options) == "FP16" else self.tolerance
+
     def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
         """Refuse unknown options and precisions."""
         super().check(signature, options)

@@ -44,7 +44,7 @@ def work(target: Target, unit_name: str) -> str:
     document = read_units(target.units)
     unit = document.unit(unit_name)
     options, spec = target.options, target.spec.verify
-    default = get_backend(options["backend"]).tolerance
+    default = get_backend(options["backend"]).tolerance_for(options)
     result = verify_artefact(
         target.model,
         ModelSignature(document.inputs, document.outputs),
