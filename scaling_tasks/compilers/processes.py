@@ -1,4 +1,4 @@
-"""Linux process plumbing: dying with the parent, killing whole trees, waiting without polling."""
+"""Linux process plumbing: dying with the parent, killing whole trees, waiting without reaping."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import ctypes
 import os
 import select
 import signal
+import time
 from pathlib import Path
 
 __all__ = ["descendants", "die_with_parent", "kill_tree", "resident_bytes", "wait_exit"]
 
 _PR_SET_PDEATHSIG = 1
+_POLL_SECONDS = 0.02
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -72,10 +74,22 @@ def resident_bytes(pid: int) -> int:
 
 def wait_exit(pid: int, timeout: float) -> bool:
     """Wait until the child ``pid`` has ended, without reaping it; return False after ``timeout`` seconds."""
-    descriptor = os.pidfd_open(pid)
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:  # Not every kernel and container has it.
+        return _poll_exit(pid, timeout)
     try:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return bool(poll.poll(timeout * 1000))
     finally:
         os.close(descriptor)
+
+
+def _poll_exit(pid: int, timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True

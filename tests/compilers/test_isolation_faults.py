@@ -95,6 +95,16 @@ def test_threads_are_limited_by_the_environment(make_job, tmp_path: Path):
     assert "threads 1" in (tmp_path / "logs" / "m_W8.log").read_text()
 
 
+def test_a_kernel_without_process_descriptors_will_do(make_job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(pid: int) -> int:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    assert run(make_job(), tmp_path).artefact.files
+    with pytest.raises(CompileError, match="took longer than 1 s"):
+        run(make_job("hang", pids=str(tmp_path / "pids")), tmp_path, timeout=1)
+
+
 def test_two_units_at_once_from_threads(make_job, tmp_path: Path):
     failures: list[str] = []
     results: list[object] = []
