@@ -31,6 +31,7 @@ class Knobs:
         junit: File for the JUnit XML report of a run, None for none.
         summary: File that a run's Markdown summary is appended to; ``GITHUB_STEP_SUMMARY`` where it is not given.
         progress: ``bar`` or ``plain``; ``auto`` is a bar on a terminal unless ``CI`` is set.
+        jobs: How many compilers run at once, so that each gets its share of the cores; the plugin sets it from ``-n``.
     """
 
     locked: bool = False
@@ -39,6 +40,12 @@ class Knobs:
     junit: Path | None = None
     summary: Path | None = None
     progress: str = "auto"
+    jobs: int = 1
+
+    @property
+    def threads(self) -> int:
+        """One job's share of the cores, at least 1."""
+        return max(1, (os.cpu_count() or 1) // self.jobs)
 
 
 def knobs(environment: Mapping[str, str] | None = None) -> Knobs:
@@ -56,6 +63,7 @@ def knobs(environment: Mapping[str, str] | None = None) -> Knobs:
         junit=_path(variables, f"{_PREFIX}JUNIT"),
         summary=_path(variables, f"{_PREFIX}SUMMARY") or _path(variables, "GITHUB_STEP_SUMMARY"),
         progress=_choice(variables, "PROGRESS", ("auto", "bar", "plain")),
+        jobs=_count(variables, "JOBS"),
     )
 
 
@@ -76,6 +84,13 @@ def _flag(variables: Mapping[str, str], name: str) -> bool:
     if value not in (*_TRUE, *_FALSE):
         raise ConfigError(f"{value!r} is neither yes nor no", where=_PREFIX + name, fix="Write 1 or 0.")
     return value in _TRUE
+
+
+def _count(variables: Mapping[str, str], name: str) -> int:
+    value = variables.get(_PREFIX + name, "") or "1"
+    if not value.isdigit() or int(value) < 1:
+        raise ConfigError(f"{value!r} is no count", where=_PREFIX + name, fix="Write a whole number from 1 on.")
+    return int(value)
 
 
 def _choice(variables: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,21 @@ def add_tasks(namespace: dict[str, Any], targets: Sequence[Target]) -> None:
     if get_var("locked"):
         # `doit locked=1`; through the environment it reaches the processes that doit starts.
         os.environ.setdefault("SCALING_TASKS_LOCKED", str(get_var("locked")))
+    os.environ.setdefault("SCALING_TASKS_JOBS", str(jobs_asked_for(sys.argv[1:])))
     namespace.update(creators(targets))
     namespace["DOIT_CONFIG"] = {**doit_config(targets), **namespace.get("DOIT_CONFIG", {})}
+
+
+def jobs_asked_for(arguments: Sequence[str]) -> int:
+    """Return the number that doit's ``-n`` gives on the command line, 1 without it; doit tells it to nobody."""
+    for option, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        for name in ("--process=", "-n"):
+            value = option.removeprefix(name) or following
+            if option.startswith(name) and value.isdigit():
+                return max(1, int(value))
+        if option == "--process" and following.isdigit():
+            return max(1, int(following))
+    return 1
 
 
 def load_targets(configs: str = "configs") -> list[Target]:

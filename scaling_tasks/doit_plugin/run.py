@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = ["run_targets"]
 def run_targets(targets: Sequence[Target], *, jobs: int) -> int:
     """Build the targets in the current directory; return doit's exit status (0 when everything succeeded)."""
     namespace: dict[str, Any] = {}
+    os.environ["SCALING_TASKS_JOBS"] = str(jobs)
     add_tasks(namespace, targets)
     # No configuration files: the directory may hold an unrelated pyproject.toml.
     main = DoitMain(ModuleTaskLoader(namespace), config_filenames=())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from scaling_tasks.config.environment import knobs
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.pipeline.artefacts import artefacts_by_digest, write_record
@@ -58,7 +59,8 @@ def _compile(
     workdir.mkdir(parents=True)
     try:
         options = target.options
-        limits = {"timeout": options["timeout"], "memory": options["memory"], "threads": options["threads"]}
+        threads = options["threads"] or knobs().threads
+        limits = {"timeout": options["timeout"], "memory": options["memory"], "threads": threads}
         result = run_job(job, workdir, log=target.log(unit), **limits)
         files = {path.name: path for path in result.artefact.files}
         details = {"seconds": round(result.seconds, 3), "peak_memory_bytes": result.peak_memory_bytes}

@@ -14,7 +14,9 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
+from scaling_tasks.compilers.environment import thread_environment
 from scaling_tasks.compilers.processes import die_with_parent, kill_tree, wait_exit
+from scaling_tasks.config.environment import knobs
 from scaling_tasks.config.load import parse_target, section
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import ScalingTasksError, VerificationFailed
@@ -57,6 +59,8 @@ def _run(stage: str, target: Target, unit: str | None, place: Path) -> tuple[int
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # What is timed gets the machine that it will have; everything else its share.
+            env={**os.environ, **thread_environment(None if stage == "measure" else knobs().threads)},
         )
     in_time = False
     limit = float(target.options["timeout"])
