@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -12,18 +13,44 @@ from scaling_tasks.config.environment import knobs
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.pipeline.target import Target
 
-__all__ = ["clean_unit", "run_stage"]
+__all__ = ["RunStage", "clean_unit"]
 
 
-def run_stage(stage: str, target: Target, unit: str | None = None) -> dict[str, Any] | TaskFailed:
-    """Run ``pipeline.<stage>.run`` and return its summary, which doit stores as the task's values."""
-    module = import_module(f"scaling_tasks.pipeline.{stage}")
-    try:
-        if knobs().locked and target.config is not None:
-            return _run_locked(stage, target, unit, module)
-        summary: dict[str, Any] = module.run(target) if unit is None else module.run(target, unit)
-    except ScalingTasksError as error:
-        return TaskFailed(str(error))
+@dataclass(frozen=True)
+class RunStage:
+    """The action that runs ``pipeline.<stage>.run`` for a target, or for one unit of it.
+
+    An object instead of a function because every task has one, so that a worker that doit spawns comes by here when it
+    receives its tasks, before it waits for work.
+    """
+
+    stage: str
+    target: Target
+    unit: str | None = None
+
+    def __call__(self) -> dict[str, Any] | TaskFailed:
+        """Return the stage's summary, which doit stores as the task's values."""
+        module = import_module(f"scaling_tasks.pipeline.{self.stage}")
+        try:
+            if knobs().locked and self.target.config is not None:
+                return _run_locked(self.stage, self.target, self.unit, module)
+            return _run(module, self.target, self.unit)
+        except ScalingTasksError as error:
+            return TaskFailed(str(error))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_received, (self.stage, self.target, self.unit))
+
+
+def _received(stage: str, target: Target, unit: str | None) -> RunStage:
+    from scaling_tasks.doit_plugin.processes import end_with_parent
+
+    end_with_parent()
+    return RunStage(stage, target, unit)
+
+
+def _run(module: Any, target: Target, unit: str | None) -> dict[str, Any]:
+    summary: dict[str, Any] = module.run(target) if unit is None else module.run(target, unit)
     return summary
 
 
@@ -36,7 +63,7 @@ def _run_locked(stage: str, target: Target, unit: str | None, module: Any) -> di
     if stage == "lock":
         lock.refuse_built(target)
         return {"changed": False}
-    summary: dict[str, Any] = module.run(target) if unit is None else module.run(target, unit)
+    summary = _run(module, target, unit)
     if stage == "buckets":
         lock.refuse(target)
     return summary

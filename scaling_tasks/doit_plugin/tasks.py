@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scaling_tasks.doit_plugin.actions import clean_unit, run_stage
+from scaling_tasks.doit_plugin.actions import RunStage, clean_unit
 from scaling_tasks.doit_plugin.optional import leave_out
 from scaling_tasks.doit_plugin.uptodate import DatasetUnchanged, KeyUnchanged, LockCurrent
 from scaling_tasks.pipeline.target import Target
@@ -17,9 +17,8 @@ TaskDict = dict[str, Any]
 
 def stage_task(stage: str, target: Target, unit: str | None = None, **more: Any) -> TaskDict:
     """Return what the tasks of all stages have in common, with ``more`` on top."""
-    arguments = [stage, target] if unit is None else [stage, target, unit]
     return {
-        "actions": [(run_stage, arguments)],
+        "actions": [RunStage(stage, target, unit)],
         "uptodate": [KeyUnchanged(target, stage, unit)],
         "verbosity": 1,
         # Stages print nothing. Capturing would swap the streams of the whole process under the other threads.

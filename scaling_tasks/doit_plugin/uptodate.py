@@ -57,19 +57,8 @@ class KeyUnchanged:
             return True
         return artefacts.intact(self.target, self.unit)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Every task has one of these, so a worker that doit spawns comes by here before it waits for work.
-        return (_received, (self.target, self.stage, self.unit))
-
     def __repr__(self) -> str:
         return f"key of {self.stage}:{self.target.name}" + (f":{self.unit}" if self.unit else "")
-
-
-def _received(target: Target, stage: str, unit: str | None) -> KeyUnchanged:
-    from scaling_tasks.doit_plugin.processes import end_with_parent
-
-    end_with_parent()
-    return KeyUnchanged(target, stage, unit)
 
 
 @dataclass(frozen=True)
