@@ -88,9 +88,13 @@ class AtcBackend(BackendBase):
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise CompileError("is no offline model: its header is wrong", where=str(artefact.files[0]))
 
+    def cannot_run(self, options: Mapping[str, Any]) -> str:
+        """Return that an offline model runs on an Ascend NPU, through the platform's own runtime."""
+        return "an offline model runs on an Ascend NPU only"
+
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
-        """Refuse: an offline model runs on an Ascend NPU, through the platform's own runtime."""
-        raise CompileError("an offline model runs on an Ascend NPU only", where=str(path))
+        """Refuse."""
+        raise CompileError(self.cannot_run(options), where=str(path))
 
 
 def _settle(target: Path) -> None:

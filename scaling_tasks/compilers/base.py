@@ -71,6 +71,10 @@ class BackendBase:
         """Load the artefact once."""
         self.load(artefact.files[0], options).close()
 
+    def cannot_run(self, options: Mapping[str, Any]) -> str:
+        """Return nothing: artefacts can be run."""
+        return ""
+
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
         """Load an artefact by its first file."""
         raise NotImplementedError

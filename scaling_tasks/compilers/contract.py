@@ -157,6 +157,10 @@ class Backend(Protocol):
         """
         ...
 
+    def cannot_run(self, options: Mapping[str, Any]) -> str:
+        """Return why artefacts run on no machine through this backend; empty where they can be loaded and run."""
+        ...
+
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
         """Load an artefact by its first file.
 

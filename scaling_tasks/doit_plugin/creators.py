@@ -66,10 +66,12 @@ def _has(target: Target, stage: str) -> bool:
     if stage == "lock":
         # A target given on a command line belongs to no repository whose lock file it could be noted in.
         return target.config is not None
+    if stage == "padding":
+        return not target.cannot_run
     if stage == "metric":
-        return target.compiles and target.spec.verify.metric is not None
+        return target.spec.verify.metric is not None and not target.cannot_run
     if stage == "measure":
-        return target.compiles and target.spec.auto_scaling.cost == "measured"
+        return target.spec.auto_scaling.cost == "measured" and not target.cannot_run
     return stage in ("buckets", "report") or target.compiles
 
 

@@ -125,9 +125,9 @@ def _report(target: Target, units: Sequence[str]) -> TaskDict:
     documents = {
         target.statistics: target.needs_data,
         target.manifest: target.compiles,
-        target.padding: target.compiles,
-        target.metric: target.compiles and spec.verify.metric is not None,
-        target.latency: target.compiles and spec.auto_scaling.cost == "measured",
+        target.padding: not target.cannot_run,
+        target.metric: spec.verify.metric is not None and not target.cannot_run,
+        target.latency: spec.auto_scaling.cost == "measured" and not target.cannot_run,
     }
     verifications = [target.verification(unit).as_posix() for unit in units]
     return stage_task(

@@ -52,6 +52,13 @@ class Target:
         return self.spec.compile is not None
 
     @property
+    def cannot_run(self) -> str:
+        """Why the artefacts cannot be run on this or any machine by this package; empty where they can."""
+        from scaling_tasks.compilers.registry import get_backend
+
+        return get_backend(self.options["backend"]).cannot_run(self.options) if self.compiles else "nothing is compiled"
+
+    @property
     def needs_data(self) -> bool:
         """Whether the plan is made from a data set."""
         bucketed = self.spec.shape_bucket is not None and self.spec.shape_bucket.shape_bucket_enable

@@ -41,3 +41,31 @@ def test_only_atc_targets_have_commands(repository: Repository) -> None:
     assert run.status == 1
     assert "only targets of the backend 'atc'" in run.output
     assert repository.doit("export_commands", "absent").status == 2
+
+
+ATC_STAND_IN = """#!/bin/sh
+for argument in "$@"; do case "$argument" in --output=*) output=${argument#--output=};; esac; done
+{ printf IMOD; head -c 300 /dev/zero; } > "$output.om"
+"""
+
+
+def test_results_of_another_machine_are_adopted(repository: Repository) -> None:
+    # The stand-in proves the way there and back; that real commands compile is for a machine with CANN to show.
+    config = repository.root / "configs/npu.yaml"
+    config.write_text(ATC)
+    (repository.root / "configs/net.yaml").unlink()
+    assert repository.doit("buckets:npu").ok
+    assert repository.doit("export_commands").ok
+    tools = repository.root / "tools"
+    tools.mkdir()
+    (tools / "atc").write_text(ATC_STAND_IN)
+    (tools / "atc").chmod(0o755)
+    script = repository.root / "build/npu/compile.sh"
+    subprocess.run([script], env={"PATH": f"{tools}:/usr/bin:/bin"}, check=True)
+    config.write_text(ATC.replace("Ascend910B1}", "Ascend910B1, options: {adopt: build/npu/results}}"))
+    run = repository.doit()
+    assert run.ok, run.output
+    assert "not compared with the original model" in run.output
+    manifest = json.loads((repository.root / "build/npu/manifest.json").read_text())
+    assert [artefact["stem"] for artefact in manifest["artefacts"]] == ["net_dynamic_hw"]
+    assert repository.doit().executed == []
