@@ -17,9 +17,9 @@ from scaling_tasks.compilers.lite_config import PRECISION_MODES, ascend_config
 from scaling_tasks.compilers.lite_rewrite import rewrite_for_lite
 from scaling_tasks.compilers.lite_toolchain import find_toolchain, tool_environment
 from scaling_tasks.compilers.mindir import check_mindir, sort_primitives
-from scaling_tasks.compilers.tflite import write_fixed_tflite
 from scaling_tasks.compilers.tools import run_tool
 from scaling_tasks.errors import CompileError
+from scaling_tasks.onnx_model.tflite import write_fixed_tflite
 from scaling_tasks.shapes.signature import Signature
 
 __all__ = ["LiteBackend"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,17 @@ from numpy.typing import NDArray
 from scaling_tasks.errors import ModelError
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
-__all__ = ["OriginalModel", "random_inputs"]
+__all__ = ["Original", "OriginalModel", "open_original", "random_inputs"]
 
 Arrays = dict[str, NDArray[np.generic]]
+
+
+class Original(Protocol):
+    """A model as it was given, which runs at any size it was made for."""
+
+    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> Arrays:
+        """Return every output by name."""
+        ...
 
 
 class OriginalModel:
@@ -55,6 +63,19 @@ class OriginalModel:
             shapes = {name: list(array.shape) for name, array in inputs.items()}
             raise ModelError(f"cannot run at {shapes} ({_last_line(cause)})", where=str(self._path)) from cause
         return dict(zip(self._outputs, results, strict=True))
+
+
+def open_original(path: Path) -> Original:
+    """Return the original model, ready to run at any size: ONNX under onnxruntime, TFLite under its interpreter.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
+    if path.suffix == ".tflite":
+        from scaling_tasks.onnx_model.tflite import TfliteEngine
+
+        return TfliteEngine(path)
+    return OriginalModel(path)
 
 
 def random_inputs(signature: Signature, values: Mapping[str, int], seed: int) -> Arrays:

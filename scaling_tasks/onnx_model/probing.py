@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from scaling_tasks.errors import ModelError
-from scaling_tasks.onnx_model.original import OriginalModel, random_inputs
+from scaling_tasks.onnx_model.original import open_original, random_inputs
 from scaling_tasks.shapes.signature import BATCH, Signature
 
 __all__ = ["Lengths", "Probes"]
@@ -49,7 +49,7 @@ class Probes:
     def __init__(self, path: Path, signature: Signature, buckets: Sequence[Sequence[int]]) -> None:
         self.variables = signature.variables
         self._path, self._signature = path, signature
-        self._model = OriginalModel(path)
+        self._model = open_original(path)
         self._seen: dict[Size, Shapes | None] = {}
         self._columns = [sorted(set(column)) for column in zip(*buckets, strict=True)] or [[1]] * len(self.variables)
         # One item is enough to see sizes, and cheap.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def read_signature(path: Path, input_shape: Mapping[str, Dims] | None = None) ->
     """Read the inputs and outputs of the model at ``path``; weights kept in external files are not read.
 
     Args:
-        path: An ONNX file.
+        path: An ONNX file, or a TFLite file, whose open dimensions are the one variable ``-1``.
         input_shape: Dimensions that override the model's, per input: -1 keeps what is dynamic, a number fixes it, a
             text names it. Inputs that are left out stay as the model says.
 
@@ -45,6 +45,8 @@ def read_signature(path: Path, input_shape: Mapping[str, Dims] | None = None) ->
         ModelError: The file is no ONNX model, or ``input_shape`` names an unknown input, has another rank, or
             contradicts a dimension that the model fixes.
     """
+    if path.suffix == ".tflite":
+        return _read_tflite(path, input_shape or {})
     graph = load_model(path, weights=False).graph
     initialised = {tensor.name for tensor in graph.initializer}
     given = [_tensor(value, path) for value in graph.input if value.name not in initialised]
@@ -58,6 +60,19 @@ def read_signature(path: Path, input_shape: Mapping[str, Dims] | None = None) ->
     except ConfigError as cause:
         raise ModelError(cause.what, where=f"{path}: {cause.where}", fix=cause.fix) from cause
     return ModelSignature(inputs, tuple(_output(value, path) for value in graph.output))
+
+
+def _read_tflite(path: Path, input_shape: Mapping[str, Dims]) -> ModelSignature:
+    from scaling_tasks.onnx_model.tflite import OPEN_VARIABLE, read_outputs, read_tflite
+
+    inputs = read_tflite(path).inputs
+    known = {tensor.name: tensor.dims for tensor in inputs}
+    _check_names(input_shape, known, path)
+    merged = []
+    for tensor in inputs:
+        dims = _merge(path, tensor.name, tensor.dims, input_shape.get(tensor.name))
+        merged.append(replace(tensor, dims=tuple(OPEN_VARIABLE if dim is None else dim for dim in dims)))
+    return ModelSignature(Signature(tuple(merged)), read_outputs(path))
 
 
 def load_model(path: Path, *, weights: bool = True) -> Any:

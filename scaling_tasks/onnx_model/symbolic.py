@@ -25,6 +25,8 @@ def infer_symbolically(path: Path, signature: Signature) -> dict[str, list[Expre
     The result is empty where sympy is missing or the tool gives up, which it does on many operators: it is a source of
     candidates, and whoever uses them confirms them.
     """
+    if path.suffix != ".onnx":
+        return {}
     log = logging.getLogger(__name__)
     try:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -29,7 +29,7 @@ def run(target: Target) -> dict[str, Any]:
 
 def work(target: Target, unit: None) -> str:
     """Return the metric document; called in a process of its own."""
-    from scaling_tasks.onnx_model.original import OriginalModel
+    from scaling_tasks.onnx_model.original import open_original
     from scaling_tasks.runtime.bundle import load_bundle
     from scaling_tasks.verification.metric import load_metric, score_task
 
@@ -37,7 +37,7 @@ def work(target: Target, unit: None) -> str:
     if spec.metric is None or spec.dataset is None:
         raise ValueError(f"target {target.name} has no metric")
     metric = load_metric(spec.metric, search=Path.cwd())
-    original = OriginalModel(target.model)
+    original = open_original(target.model)
 
     def exact(requests: Any) -> list[Any]:
         return [original.run(request) for request in requests]

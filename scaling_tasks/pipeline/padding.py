@@ -34,14 +34,14 @@ def run(target: Target) -> dict[str, Any]:
 def work(target: Target, unit: None) -> str:
     """Return the padding document; called in a process of its own."""
     from scaling_tasks.compilers.contract import Tolerance
-    from scaling_tasks.onnx_model.original import OriginalModel
+    from scaling_tasks.onnx_model.original import open_original
     from scaling_tasks.runtime.bundle import read_manifest
     from scaling_tasks.verification.padding import compare_policies, measure_padding
 
     spec = target.spec.verify
     tolerance = Tolerance(_NOTICEABLE if spec.padding_tolerance is None else spec.padding_tolerance, 0.0)
     manifest = read_manifest(target.directory)
-    original = OriginalModel(target.model)
+    original = open_original(target.model)
     result = measure_padding(target.directory, manifest, original, tolerance)
     if spec.padding_tolerance is not None and (failure := result.failure()):
         raise failure

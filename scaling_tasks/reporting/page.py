@@ -19,7 +19,8 @@ h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2rem 0 .6rem
 .sub { color: var(--soft); margin: .2rem 0 1.4rem }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: .7rem }
 .fact { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: .7rem .9rem }
-.fact b { display: block; font-size: 1.35rem; color: var(--accent) } .fact span { color: var(--soft); font-size: .85rem }
+.fact b { display: block; font-size: 1.35rem; color: var(--accent) }
+.fact span { color: var(--soft); font-size: .85rem }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(460px, 1fr)); gap: 1rem }
 figure { margin: 0; border: 1px solid var(--line); border-radius: 8px; padding: .6rem } figcaption { color: var(--soft);
   font-size: .88rem } svg { width: 100%; height: auto; font-size: 12px; fill: var(--ink) }

@@ -11,7 +11,7 @@ from scaling_tasks.compilers.contract import Tolerance
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.documents import document_text
 from scaling_tasks.errors import VerificationFailed
-from scaling_tasks.onnx_model.original import OriginalModel, random_inputs
+from scaling_tasks.onnx_model.original import open_original, random_inputs
 from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.verification.comparison import Difference, compare_outputs, worst
 
@@ -131,7 +131,7 @@ def verify_artefact(
         CompileError: The artefact does not load or does not run.
         ModelError: The original does not run at a bucket.
     """
-    original = OriginalModel(model_path)
+    original = open_original(model_path)
     classes = {tensor.name: isinstance(tensor.dims[-1], int) for tensor in signature.outputs if tensor.dims}
     engine = get_backend(backend_name).load(artefact_path, options)
     try:

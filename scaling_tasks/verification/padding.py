@@ -17,7 +17,7 @@ from scaling_tasks.compilers.contract import Tolerance
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.documents import document_text
 from scaling_tasks.errors import ModelError, VerificationFailed
-from scaling_tasks.onnx_model.original import Arrays, OriginalModel, random_inputs
+from scaling_tasks.onnx_model.original import Arrays, Original, random_inputs
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.runtime.policies import Padding
@@ -124,7 +124,7 @@ class PaddingResult:
 def measure_padding(
     directory: Path,
     manifest: Manifest,
-    original: OriginalModel,
+    original: Original,
     tolerance: Tolerance,
     *,
     makers: Mapping[str, InputMaker] | None = None,
@@ -158,7 +158,7 @@ def measure_padding(
 def compare_policies(
     directory: Path,
     manifest: Manifest,
-    original: OriginalModel,
+    original: Original,
     tolerance: Tolerance,
     policies: Mapping[str, Padding] | None = None,
 ) -> tuple[str, dict[str, PaddingResult]]:
@@ -212,7 +212,7 @@ def _smoothed(array: Any, axis: int) -> Any:
 
 
 def _served(
-    model: BucketedModel, original: OriginalModel, signature: Signature, makers: Mapping[str, InputMaker]
+    model: BucketedModel, original: Original, signature: Signature, makers: Mapping[str, InputMaker]
 ) -> Iterator[tuple[dict[str, int], dict[str, tuple[Arrays, Arrays]]]]:
     """Yield sizes that are padded, with inputs and the original's answers by maker."""
     seen = set()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import scaling_tasks as st
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.registry import get_backend
-from scaling_tasks.compilers.tflite import TfliteEngine, output_names, read_tflite, write_fixed_tflite
+from scaling_tasks.config.load import parse_target
+from scaling_tasks.doit_plugin.run import run_targets
 from scaling_tasks.errors import CompileError, ModelError
+from scaling_tasks.onnx_model.tflite import TfliteEngine, output_names, read_tflite, write_fixed_tflite
+from scaling_tasks.pipeline.signature import target_signature
+from scaling_tasks.pipeline.target import Target
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 pytest.importorskip("ai_edge_litert", reason="the extra 'tflite' is not installed")
@@ -136,3 +142,28 @@ def test_every_bucket_equals_the_tflite_interpreter(name: str, model: Path, tmp_
         inputs = numbers(unit.buckets[0][0])
         np.testing.assert_allclose(engine.run(inputs)["y"], reference.run(inputs)["y"], atol=1e-4)
         engine.close()
+
+
+def test_a_target_is_built_from_it(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/small.tflite").write_bytes(model.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    backend = "nncase" if importlib.util.find_spec("nncase") else "lite"
+    options = {"options": {"target": "cpu"}} if backend == "nncase" else {"device": "cpu"}
+    spec = {
+        "name": "small",
+        "model": "models/small.tflite",
+        "shape_bucket": {"shape_bucket_range_info": {"-1": [1, 20]}, "shape_bucket_segments_count": 2},
+        "compile": {"backend": backend, **options},
+    }
+    assert run_targets([Target(parse_target(spec))], jobs=1) == 0
+    with st.load_bundle("build/small") as bundle:
+        inputs = np.random.default_rng(0).normal(size=(1, 13, 8)).astype(np.float32)
+        (answer,) = bundle.run({"x": inputs}).values()
+    (expected,) = TfliteEngine(model).run({"x": inputs}).values()
+    np.testing.assert_allclose(answer, expected, atol=1e-5)
+
+
+def test_the_fix_map_is_honoured(model: Path) -> None:
+    spec = {"model": str(model), "shape_bucket": {"shape_bucket_enable": False, "shape_bucket_fix_var_map": {"-1": 7}}}
+    assert target_signature(Target(parse_target(spec))).inputs.inputs[0].dims == (1, 7, 8)

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from scaling_tasks.compilers.contract import Tensors
 
-__all__ = ["OPEN_VARIABLE", "TfliteEngine", "output_names", "read_tflite", "write_fixed_tflite"]
+__all__ = ["OPEN_VARIABLE", "TfliteEngine", "output_names", "read_outputs", "read_tflite", "write_fixed_tflite"]
 
 OPEN_VARIABLE = "-1"
 
@@ -34,6 +33,11 @@ def read_tflite(path: Path) -> Signature:
     """
     details = _interpreter(path).get_input_details()
     return Signature(tuple(_tensor(detail) for detail in details))
+
+
+def read_outputs(path: Path) -> tuple[TensorSpec, ...]:
+    """Return the outputs of a TFLite model, open dimensions named ``-1``."""
+    return tuple(_tensor(detail) for detail in _interpreter(path).get_output_details())
 
 
 def output_names(path: Path) -> list[str]:
@@ -80,7 +84,7 @@ class TfliteEngine:
         self._interpreter = _interpreter(path)
         self._shapes: dict[str, tuple[int, ...]] = {}
 
-    def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
+    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
         """Run at the inputs' shapes.
 
         Raises:
