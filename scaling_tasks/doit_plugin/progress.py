@@ -27,15 +27,16 @@ class Progress:
         done = sum(name in record.outcomes for name in names)
         filled = _WIDTH * done // max(1, len(names))
         parts = [f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {done}/{len(names)}{'+' if more else ''}"]
-        running = list(record.started)
-        if running:
-            others = f" and {len(running) - _NAMED} more" if len(running) > _NAMED else ""
-            parts.append(", ".join(running[:_NAMED]) + others)
-        restored = sum(outcome == "restored" for outcome in record.outcomes.values())
-        parts += [f"{restored} from the store"] if restored else []
         left = self._remaining.seconds(record, names)
         elapsed = _clock(time.monotonic() - record.begun)
-        parts.append(elapsed if left is None else f"{elapsed}, about {_clock(left)} of compiling left")
+        parts.append(elapsed if left is None else f"{elapsed}, about {_clock(left)} left")
+        restored = sum(outcome == "restored" for outcome in list(record.outcomes.values()))
+        parts += [f"{restored} from the store"] if restored else []
+        running = list(record.started)
+        if running:
+            # Last, because a narrow terminal cuts the end off.
+            others = f" and {len(running) - _NAMED} more" if len(running) > _NAMED else ""
+            parts.append(", ".join(running[:_NAMED]) + others)
         return "  ".join(parts)
 
     def count(self) -> str:

@@ -79,7 +79,9 @@ def stored(repository: Repository) -> dict[str, dict[str, str]]:
 def half_files(repository: Repository) -> list[Path]:
     """Return files in the bundle whose content is not what any stored compile made, and unreadable documents."""
     good = {digest for files in stored(repository).values() for digest in files.values()}
-    artefacts = [path for path in (repository.root / "build").glob("*/[!.]*") if path.suffix in (".xml", ".bin", ".blob")]
+    artefacts = [
+        path for path in (repository.root / "build").glob("*/[!.]*") if path.suffix in (".xml", ".bin", ".blob")
+    ]
     wrong = [path for path in artefacts if digest_file(path) not in good]
     for path in [*repository.root.glob("build/*/[!.]*.json"), *repository.root.glob(".scaling/targets/**/[!.]*.json")]:
         try:

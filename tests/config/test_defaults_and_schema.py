@@ -1,0 +1,164 @@
+"""What targets share, the published schema, and the configuration that is written for a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from scaling_tasks.config.load import load_target
+from scaling_tasks.config.schema import PUBLISHED, schema_text, target_schema
+from scaling_tasks.config.specs import TargetSpec
+from scaling_tasks.config.template import SCHEMA_NAME, configuration_text, write_configuration
+from scaling_tasks.errors import ConfigError
+from scaling_tasks.shapes.signature import Signature, name_dimensions
+
+IMAGE = name_dimensions({"x": [-1, 3, -1, -1]})
+TOKENS = name_dimensions({"ids": ["batch", "seq len"], "mask": ["batch", "seq len"]})
+STATIC = name_dimensions({"x": [1, 3, 8, 8]})
+
+
+def write(directory: Path, target: str, defaults: str) -> TargetSpec:
+    (directory / "net.yaml").write_text(target)
+    (directory / "_defaults.yaml").write_text(defaults)
+    return load_target(directory / "net.yaml")
+
+
+def test_defaults_hold_where_the_target_says_nothing(tmp_path: Path) -> None:
+    spec = write(
+        tmp_path,
+        "model: a.onnx\nauto_scaling: {interval: 8}\n",
+        "auto_scaling: {interval: 16, max_scaling_num: 5}\ncompile: {backend: openvino}\n",
+    )
+    assert (spec.auto_scaling.interval, spec.auto_scaling.max_scaling_num) == (8, 5)
+    assert spec.compile is not None
+    assert spec.compile.backend == "openvino"
+    assert spec.name == "net"
+
+
+def test_both_spellings_merge(tmp_path: Path) -> None:
+    spec = write(
+        tmp_path,
+        "model: a.onnx\ndataset: images\nauto_scaling: {mean_std: {n_std: 2}}\n",
+        "dataset: {strict: true}\nauto_scaling: {n_std: 1}\n",
+    )
+    assert spec.dataset is not None
+    assert (spec.dataset.path, spec.dataset.strict) == ("images", True)
+    assert spec.auto_scaling.n_std == 2
+
+
+def test_lists_and_kinds_of_preprocessing_are_replaced_whole(tmp_path: Path) -> None:
+    spec = write(
+        tmp_path,
+        "model: a.onnx\ndataset: {path: d, preprocessing: {kind: tokens, special: 2}}\n"
+        "auto_scaling: {batch_choices: [1]}\n",
+        "dataset: {preprocessing: {kind: keep_ratio, side: 640}}\nauto_scaling: {batch_choices: [1, 2, 4]}\n",
+    )
+    assert spec.dataset is not None
+    assert msgspec.to_builtins(spec.dataset.preprocessing)["kind"] == "tokens"
+    assert spec.auto_scaling.batch_choices == (1,)
+
+
+def test_null_takes_a_default_back(tmp_path: Path) -> None:
+    spec = write(tmp_path, "model: a.onnx\ncompile: null\n", "compile: {backend: openvino}\n")
+    assert spec.compile is None
+
+
+@pytest.mark.parametrize(
+    ("target", "defaults", "where"),
+    [
+        ("model: a\n", "# c\nverify: {abslute: 1}\n", "_defaults.yaml:2: verify.abslute"),
+        ("model: a\nverify:\n  abslute: 1\n", "verify: {relative: 1}\n", "net.yaml:3: verify.abslute"),
+        ("model: a\n", "auto_scaling:\n  width_range: [9, 1]\n", "_defaults.yaml:2: auto_scaling.width_range"),
+        ("model: a\n", "name: everyone\n", "_defaults.yaml:1: name"),
+    ],
+)
+def test_errors_name_the_file_that_holds_the_key(tmp_path: Path, target: str, defaults: str, where: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        write(tmp_path, target, defaults)
+    assert where in str(caught.value)
+
+
+def test_the_published_schema_is_current() -> None:
+    assert PUBLISHED.read_text(encoding="utf-8") == schema_text(), "run: python -m scaling_tasks.config.schema"
+
+
+def test_the_schema_describes_every_key() -> None:
+    definitions = target_schema()["$defs"]
+    for name in ("TargetSpec", "AutoScalingSpec", "DatasetSpec", "ShapeBucketSpec", "CompileSpec", "VerifySpec"):
+        for key, value in definitions[name]["properties"].items():
+            assert value.get("description"), f"{name}.{key}"
+    assert definitions["TargetSpec"]["additionalProperties"] is False
+
+
+def matches(value: Any, schema: dict[str, Any], whole: dict[str, Any]) -> bool:
+    """Return whether a value is valid by the few keywords that make an editor underline a key or a word."""
+    if "$ref" in schema:
+        return matches(value, whole["$defs"][schema["$ref"].rpartition("/")[2]], whole)
+    if "anyOf" in schema:
+        return any(matches(value, each, whole) for each in schema["anyOf"])
+    if "enum" in schema:
+        return value in schema["enum"]
+    kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+    if schema.get("type") in kinds and not isinstance(value, kinds[schema["type"]]):
+        return False
+    if schema.get("type") in ("integer", "number") and (isinstance(value, bool) or not isinstance(value, int | float)):
+        return False
+    if isinstance(value, dict):
+        known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
+        for key, inner in value.items():
+            if key not in known and others is False:
+                return False
+            beside = others if isinstance(others, dict) else {}
+            if not matches(inner, known.get(key, beside), whole):
+                return False
+    return True
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_example_fits_the_schema(path: Path) -> None:
+    schema = target_schema()
+    assert matches(yaml.safe_load(path.read_text()), schema, schema)
+
+
+def test_the_schema_refuses_what_the_loader_refuses() -> None:
+    schema = target_schema()
+    assert matches({"model": "a", "dataset": "d", "auto_scaling": {"mean_std": {"n_std": 2}}}, schema, schema)
+    assert not matches({"modle": "a"}, schema, schema)
+    assert not matches({"auto_scaling": {"strategy": "best"}}, schema, schema)
+    assert not matches({"dataset": {"path": 3}}, schema, schema)
+
+
+@pytest.mark.parametrize("inputs", [IMAGE, TOKENS, STATIC], ids=["image", "tokens", "static"])
+@pytest.mark.parametrize("dataset", ["datasets/pages: 2", None])
+def test_a_written_configuration_loads(tmp_path: Path, inputs: Signature, dataset: str | None) -> None:
+    path = write_configuration(tmp_path, "net", "models/my net.onnx", inputs, dataset, "onnxruntime")
+    spec = load_target(path)
+    assert spec.model == "models/my net.onnx"
+    assert spec.compile is not None
+    assert spec.compile.backend == "onnxruntime"
+    assert name_dimensions(spec.input_shape or {}).variables == inputs.variables
+    if inputs.variables and dataset:
+        assert spec.dataset is not None
+        assert spec.dataset.path == dataset
+    if inputs.variables and not dataset:
+        assert spec.shape_bucket is not None
+        assert set(spec.shape_bucket.shape_bucket_range_info) == set(inputs.variables)
+    assert json.loads((tmp_path / SCHEMA_NAME).read_text())["$schema"]
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text("mine")
+    with pytest.raises(ConfigError, match="there is one already"):
+        write_configuration(tmp_path, "net", "net.onnx", IMAGE, None, "lite")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.yaml"]
+    assert (tmp_path / "net.yaml").read_text() == "mine"
+
+
+def test_the_first_line_points_editors_to_the_schema() -> None:
+    first = configuration_text("net.onnx", IMAGE, None, "lite").splitlines()[0]
+    assert first == f"# yaml-language-server: $schema={SCHEMA_NAME}"

@@ -1,0 +1,57 @@
+"""Environment variables that adjust a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scaling_tasks.config.environment import Knobs, knobs, parse_size
+from scaling_tasks.errors import ConfigError
+
+
+def test_nothing_set_means_the_defaults() -> None:
+    assert knobs({}) == Knobs()
+
+
+def test_every_knob_is_read() -> None:
+    found = knobs(
+        {
+            "SCALING_TASKS_LOCKED": "yes",
+            "SCALING_TASKS_STORE": "/cache/store",
+            "SCALING_TASKS_STORE_SIZE": "2GiB",
+            "SCALING_TASKS_JUNIT": "out/junit.xml",
+            "SCALING_TASKS_SUMMARY": "mine.md",
+            "GITHUB_STEP_SUMMARY": "theirs.md",
+            "SCALING_TASKS_PROGRESS": "plain",
+        }
+    )
+    assert found.locked
+    assert found.store == Path("/cache/store")
+    assert found.store_size == 2 * 2**30
+    assert found.junit == Path("out/junit.xml")
+    assert found.summary == Path("mine.md")
+    assert found.progress == "plain"
+
+
+def test_the_summary_goes_where_the_ci_system_points() -> None:
+    assert knobs({"GITHUB_STEP_SUMMARY": "theirs.md"}).summary == Path("theirs.md")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("0", 0), ("500M", 500_000_000), ("2g", 2_000_000_000), ("1.5GiB", 3 * 2**29), ("10 kB", 10_000)]
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text, where="here") == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1", "1X", "1.G", "i", "1i"])
+def test_sizes_that_are_none(text: str) -> None:
+    with pytest.raises(ConfigError, match="here"):
+        parse_size(text, where="here")
+
+
+@pytest.mark.parametrize(("name", "value"), [("LOCKED", "perhaps"), ("PROGRESS", "fancy"), ("STORE_SIZE", "big")])
+def test_a_wrong_value_names_the_variable(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"SCALING_TASKS_{name}"):
+        knobs({f"SCALING_TASKS_{name}": value})
