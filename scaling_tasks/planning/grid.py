@@ -126,7 +126,18 @@ def build_grid(
         # A shape that rounds up to a kept coordinate is at least one unit beyond the kept one before it.
         below = [_least_rounding_up(axis, full) for axis, full in zip(kept, axes, strict=True)]
         outer = _closed(np.minimum(_grid_costs(below, model), costs))
+        position, weights = _merged(position, weights, own.shape)
     return CandidateGrid(tuple(kept), position, weights, costs, own, outer)
+
+
+def _merged(
+    position: NDArray[np.int64], weights: NDArray[np.float64], shape: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Merge samples that rounded up to the same candidate."""
+    flat, inverse = np.unique(np.ravel_multi_index(tuple(position.T), shape), return_inverse=True)
+    mass: NDArray[np.float64] = np.zeros(len(flat))
+    np.add.at(mass, inverse.ravel(), weights)
+    return np.stack(np.unravel_index(flat, shape), axis=1), mass
 
 
 def _closed(costs: NDArray[np.float64]) -> NDArray[np.float64]:

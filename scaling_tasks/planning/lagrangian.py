@@ -22,7 +22,7 @@ from scaling_tasks.planning.grid import CandidateGrid
 
 __all__ = ["Problem", "Relaxation", "maximise_bound"]
 
-# Entries of the table of candidates that matter, and steps between passes over all candidates.
+# Entries of the table of candidates that matter, and steps between passes over all candidates (fewer on larger tables).
 _TABLE = 600_000
 _STEPS = 20
 # Weight of the newest subgradient in the direction of a step.
@@ -99,7 +99,7 @@ class _Part:
     @classmethod
     def near(cls, problem: Problem, relaxation: Relaxation, table: NDArray[np.float64]) -> _Part:
         """Return the candidates that earn most, as many as an affordable table holds."""
-        room = max(8 * problem.most, _TABLE // len(problem.grid.weights))
+        room = max(3 * problem.most, _TABLE // len(problem.grid.weights))
         earned = relaxation.earned
         flat = np.arange(len(earned))
         if len(earned) > room:
@@ -174,7 +174,7 @@ def _climb(
     """Take a few subgradient steps over some candidates; return the best multipliers on the way, and the direction."""
     weights = part.problem.grid.weights
     highest, found = -np.inf, limits
-    for _ in range(_STEPS):
+    for _ in range(max(4, min(_STEPS, _STEPS * _TABLE // part.costs.size))):
         bound, served = part.relax(limits)
         if bound > highest:
             highest, found = bound, limits

@@ -43,6 +43,8 @@ class Effort:
     exact: int = 8_000
 
 
+_MANY, _FEWEST_CANDIDATES = 4_000, 20_000
+
 EFFORTS = {
     "quick": Effort(candidates=40_000, pool=600_000, passes=0, shakes=0, exact=0),
     "normal": Effort(),
@@ -91,7 +93,11 @@ def choose_rectangles(
         effort: How much work may be done.
     """
     effort = effort or Effort()
-    grid = build_grid(samples, weights, model, effort.candidates, top)
+    candidates = effort.candidates
+    if len(samples) > _MANY:
+        # Thinning merges samples as well, which is what keeps very many of them affordable.
+        candidates = max(_FEWEST_CANDIDATES, candidates * _MANY // len(samples))
+    grid = build_grid(samples, weights, model, candidates, top)
     prices = prices_of(price, grid.shapes(np.arange(grid.size)))
     forced = (grid.size - 1,) if top is not None else ()
     return _Search(Problem(grid, prices, most, forced), effort).run(model, starts)
@@ -156,11 +162,20 @@ class _Search:
         local = add_greedily(pool, drop_useless(pool, local, keep), most)
         return self._shrink(flat[local].tolist())
 
+    def _room(self) -> int:
+        """Return how many candidates a pool may have."""
+        return max(64, 4 * self.problem.most, self.effort.pool // len(self.problem.grid.weights))
+
+    def _shakes(self) -> int:
+        # Each goes over the pool about as often as a fraction of the buckets is chosen anew.
+        work = self._room() * len(self.problem.grid.weights) * (20 + self.problem.most // 8)
+        return min(self.effort.shakes, 60 * self.effort.pool * 20 // work)
+
     def _shake(self, chosen: list[int], flat: NDArray[np.int64]) -> list[int]:
         """Take away some buckets at random, fill up and exchange, over ``flat`` and what lies near the solution."""
         dealer = np.random.default_rng(len(chosen))
-        room = max(64, self.effort.pool // len(self.problem.grid.weights))
-        for _ in range(self.effort.shakes if len(chosen) > 1 else 0):
+        room = self._room()
+        for _ in range(self._shakes() if len(chosen) > 1 else 0):
             near = self._near(chosen, room // 2)
             pool = np.union1d(flat if len(flat) <= room // 2 else dealer.choice(flat, room // 2, replace=False), near)
             count = int(dealer.integers(1, max(2, len(chosen) // 4 + 1)))
@@ -196,7 +211,7 @@ class _Search:
     def _spread(self) -> NDArray[np.int64]:
         """Return the whole grid, or a sub-grid at equal distances that the exchange table can hold."""
         grid = self.problem.grid
-        room = max(64, self.effort.pool // len(grid.weights))
+        room = self._room()
         if grid.size <= room:
             return np.arange(grid.size)
         share = (room / grid.size) ** (1 / len(grid.axes))
@@ -207,7 +222,7 @@ class _Search:
     def _promising(self, relaxation: Relaxation, total: float) -> NDArray[np.int64]:
         """Return the candidates that a better solution may hold, those that earn most where they are too many."""
         flat = relaxation.survivors(total)
-        room = max(64, self.effort.pool // len(self.problem.grid.weights))
+        room = self._room()
         if len(flat) > room:
             order = np.argsort(-relaxation.earned[flat], kind="stable")
             flat = np.sort(flat[order[:room]])

@@ -144,3 +144,28 @@ def test_a_linear_machine_is_recovered_from_few_measurements():
 def test_bad_latency_tables_are_refused(shapes, seconds):
     with pytest.raises(PlanError, match="latenc"):
         MeasuredCost(("N", "W"), shapes, seconds)
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs", "outputs", "attributes", "expected"),
+    [
+        ("Conv", [(2, 8, 10, 10), (16, 4, 3, 3)], [(2, 16, 10, 10)], {"group": 2}, 2 * 2 * 16 * 100 * 36),
+        ("Gemm", [(7, 5), (5, 3), (3,)], [(7, 3)], {}, 7 * 3 * (2 * 5 + 1)),
+        ("Gemm", [(5, 7), (5, 3)], [(7, 3)], {"transA": 1}, 7 * 3 * 2 * 5),
+        ("MatMul", [(4, 6, 5), (5, 3)], [(4, 6, 3)], {}, 2 * 4 * 6 * 3 * 5),
+        # Two heads of depth 3: scores 6 x 9, softmax at five per score, then values of depth 4.
+        ("Attention", [(1, 2, 6, 3), (1, 2, 9, 3), (1, 2, 9, 4)], [(1, 2, 6, 4)], {}, 2 * 54 * (2 * 3 + 5 + 2 * 4)),
+        (
+            "Attention",
+            [(1, 6, 6), (1, 9, 6), (1, 9, 8)],
+            [(1, 6, 8)],
+            {"q_num_heads": 2, "kv_num_heads": 2},
+            2 * 54 * (2 * 3 + 5 + 2 * 4),
+        ),
+        ("LSTM", [(10, 2, 4), (1, 12, 4), (1, 12, 3)], [(10, 1, 2, 3)], {}, 20 * (8 * 3 * (4 + 3) + 30)),
+        ("Reshape", [(10, 2)], [(20,)], {}, 0),
+        ("Relu", [(10, 2)], [(10, 2)], {}, 20),
+    ],
+)
+def test_operations_of_single_operators(operator, inputs, outputs, attributes, expected):
+    assert count_operations(operator, inputs, outputs, attributes) == expected
