@@ -53,7 +53,7 @@ def stems(repository: Repository, suffix: str) -> list[str]:
 
 
 ANNOTATION = "".join(
-    f'{index}.png\t[{", ".join(["{" + box + "}"] * boxes)}]\n'
+    f"{index}.png\t[{', '.join(['{' + box + '}'] * boxes)}]\n"
     for index, boxes in enumerate((1, 4, 8))
     for box in ['"transcription": "a", "points": [[0, 0], [40, 0], [40, 16], [0, 16]]']
 )
