@@ -127,18 +127,13 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
         return [f"\n{len(failed)} failed{waited}:", *(f"  {name}: {self.record.messages[name]}" for name in failed)]
 
     def _write_reports(self) -> None:
-        from scaling_tasks.doit_plugin.job_summary import job_summary
-        from scaling_tasks.doit_plugin.junit import junit_xml
-        from scaling_tasks.files import publish
-
         if not self.record.outcomes:
             return
         try:
             if self.knobs.junit:
-                with publish(self.knobs.junit) as temporary:
-                    temporary.write_bytes(junit_xml(self.record))
+                _write_junit(self.knobs.junit, self.record)
             if self.knobs.summary:
-                _append(self.knobs.summary, job_summary(self.record))
+                _append_summary(self.knobs.summary, self.record)
         except OSError as error:
             self.lines.line(f"warning: a report could not be written ({error})")
 
@@ -152,9 +147,19 @@ def _settings(outstream: Any) -> tuple[Knobs, bool]:
     return found, wants_bar(outstream, found.progress)
 
 
-def _append(path: Path, text: str) -> None:
+def _write_junit(path: Path, record: RunRecord) -> None:
+    from scaling_tasks.doit_plugin.junit import junit_xml
+    from scaling_tasks.files import publish
+
+    with publish(path) as temporary:
+        temporary.write_bytes(junit_xml(record))
+
+
+def _append_summary(path: Path, record: RunRecord) -> None:
+    from scaling_tasks.doit_plugin.job_summary import job_summary
+
     with path.open("a", encoding="utf-8") as file:
-        file.write(text)
+        file.write(job_summary(record))
 
 
 def _result(task: Any) -> str:
