@@ -41,6 +41,7 @@ class StatusLine:
         self._drawn = False
         self._text = ""
         self._guests = 0
+        self._pid = os.getpid()
 
     def start(self) -> None:
         """Begin to redraw.
@@ -89,7 +90,9 @@ class StatusLine:
 
     def _write(self, text: str) -> None:
         """Write in one piece, so that nothing of another process comes between, replacing the status drawn before."""
-        whole = (_CLEAR if self._drawn else "") + text
+        # A forked worker cannot know whether its parent has drawn a status.
+        drawn = self._drawn or (self._shown and os.getpid() != self._pid)
+        whole = (_CLEAR if drawn else "") + text
         self._drawn = bool(text) and not text.endswith("\n")
         if whole:
             self._stream.write(whole)

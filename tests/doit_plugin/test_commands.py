@@ -197,7 +197,7 @@ def test_prune_trims_the_store(built: Repository) -> None:
     assert run.ok, run.output
     assert len(list(store.glob("??/*.json"))) < 3
     wrong = built.doit("prune", "--store-size", "lots")
-    assert wrong.status == 1
+    assert wrong.status == 3
     assert "Write it like 500M" in wrong.output
 
 
@@ -255,6 +255,39 @@ def test_commands_load_nothing_heavy_to_be_listed(built: Repository) -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=built.root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_wrong_environment_is_one_line(built: Repository) -> None:
+    for command in ("plan", "prune", "why compile:net"):
+        run = built.doit(*command.split(), environment={"SCALING_TASKS_PROGRESS": "fancy"})
+        assert run.status == 3
+        assert run.output.startswith("error: SCALING_TASKS_PROGRESS: 'fancy' is not known")
+        assert "Traceback" not in run.output
+
+
+def test_init_writes_a_configuration_that_builds(repository: Repository) -> None:
+    (repository.root / "configs/net.yaml").unlink()
+    (repository.root / "dodo.py").unlink()
+    run = repository.doit("scaling_init", "--backend", "onnxruntime", "models/net.onnx", "datasets/images")
+    assert run.ok, run.output
+    assert 'loader = "scaling_tasks"' in run.output
+    before = (repository.root / "configs/net.yaml").read_text()
+    again = repository.doit("scaling_init", "models/net.onnx")
+    assert again.status == 1
+    assert "there is one already" in again.output
+    assert (repository.root / "configs/net.yaml").read_text() == before
+    (repository.root / "pyproject.toml").write_text('[tool.doit]\nloader = "scaling_tasks"\n')
+    built = repository.doit()
+    assert built.ok, built.output
+    assert (repository.root / "build/net/manifest.json").exists()
+
+
+def test_init_of_what_is_no_model_writes_nothing(repository: Repository) -> None:
+    run = repository.doit("scaling_init", "--name", "bad", "dodo.py")
+    assert run.status == 1
+    assert "Traceback" not in run.output
+    assert not (repository.root / "configs/bad.yaml").exists()
+    assert "takes the path of a model" in repository.doit("scaling_init").output
 
 
 def test_from_a_sub_directory(built: Repository) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,16 @@ class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
 
     execute_tasks = False
     cmd_options: tuple[dict[str, Any], ...] = (JSON_OPTION,)
+
+    def execute(self, params: Any, args: list[str]) -> int:
+        """Run the command; what a user can mend is one line and the status 3, as for doit's own errors."""
+        from scaling_tasks.errors import ScalingTasksError
+
+        try:
+            return int(super().execute(params, args) or 0)
+        except ScalingTasksError as error:
+            sys.stderr.write(f"error: {error}\n")
+            return 3
 
     def tasks(self) -> dict[str, Any]:
         """Return all tasks by name, with the dependencies that follow from files."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,15 +41,8 @@ class Prune(TaskCommand):
     cmd_options = (JSON_OPTION, _DRY_RUN, _STORE_SIZE)
 
     def _execute(self, as_json: bool, dry_run: bool, store_size: str) -> int:
-        from scaling_tasks.errors import ScalingTasksError
-
-        try:
-            found = self._prune(dry_run, store_size)
-        except ScalingTasksError as error:
-            sys.stderr.write(f"error: {error}\n")
-            return 1
-        finally:
-            self.dep_manager.close()
+        found = self._prune(dry_run, store_size)
+        self.dep_manager.close()
         if as_json:
             self.write_json("pruned", found)
         else:
