@@ -9,6 +9,7 @@ from typing import Any
 from scaling_tasks.config.load import section
 from scaling_tasks.config.specs import TargetSpec
 from scaling_tasks.documents import canonical_json
+from scaling_tasks.errors import CompileError
 from scaling_tasks.files import digest_bytes
 
 __all__ = ["STATE", "Target"]
@@ -56,7 +57,12 @@ class Target:
         """Why the artefacts cannot be run on this or any machine by this package; empty where they can."""
         from scaling_tasks.compilers.registry import get_backend
 
-        return get_backend(self.options["backend"]).cannot_run(self.options) if self.compiles else "nothing is compiled"
+        if not self.compiles:
+            return "nothing is compiled"
+        try:
+            return get_backend(self.options["backend"]).cannot_run(self.options)
+        except CompileError:
+            return ""  # An unknown backend is reported by the stage that needs it first.
 
     @property
     def needs_data(self) -> bool:
