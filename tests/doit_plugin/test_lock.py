@@ -18,9 +18,7 @@ def clone(repository: Repository, root: Path) -> Repository:
     for name in ("configs", "models", "dodo.py", "scaling.lock"):
         source = repository.root / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
-    other = Repository.__new__(Repository)
-    other.root = root
-    return other
+    return Repository.at(root)
 
 
 def test_the_lock_holds_digests_of_everything(built: Repository) -> None:
