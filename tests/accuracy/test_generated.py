@@ -16,8 +16,8 @@ DATASETS = Path(__file__).resolve().parents[2] / "datasets"
 def test_the_original_model_reads_the_generated_lines(
     read_exactly: Callable[[Any], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("cv2")
-    pytest.importorskip("PIL")
+    pytest.importorskip("cv2", reason="OpenCV comes with the extra 'example'")
+    pytest.importorskip("PIL", reason="Pillow comes with the extra 'example'")
     monkeypatch.syspath_prepend(str(DATASETS))
     from generate import ANNOTATION, IMAGES, generate
 

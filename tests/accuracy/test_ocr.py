@@ -32,7 +32,7 @@ def test_texts_agree_apart_from_case_and_spaces() -> None:
 
 
 def test_crops_are_upright_rectangles() -> None:
-    pytest.importorskip("cv2")
+    pytest.importorskip("cv2", reason="OpenCV comes with the extra 'example'")
     image = np.arange(40 * 60 * 3, dtype=np.uint32).reshape(40, 60, 3).astype(np.uint8)
     np.testing.assert_array_equal(crop_line(image, [[5, 8], [35, 8], [35, 20], [5, 20]]), image[8:20, 5:35])
     tall = crop_line(image, [[5, 8], [15, 8], [15, 38], [5, 38]])
@@ -41,7 +41,7 @@ def test_crops_are_upright_rectangles() -> None:
 
 
 def test_prepared_crops_have_the_models_height_and_range() -> None:
-    pytest.importorskip("cv2")
+    pytest.importorskip("cv2", reason="OpenCV comes with the extra 'example'")
     crop = np.zeros((31, 100, 3), np.uint8)
     crop[:, :, 0] = 255
     pixels = prepare_crop(crop)
@@ -52,7 +52,7 @@ def test_prepared_crops_have_the_models_height_and_range() -> None:
 
 
 def test_crops_have_the_widths_that_planning_sees(data_dir: Path, tmp_path: Path) -> None:
-    pytest.importorskip("cv2")
+    pytest.importorskip("cv2", reason="OpenCV comes with the extra 'example'")
     annotation = data_dir / "sroie/text_gt.txt"
     crops = labelled_crops(data_dir / "sroie/images", annotation)
     planned = st.scan_dataset(

@@ -25,14 +25,14 @@ LEAST_IDENTICAL = 0.85
 
 @pytest.fixture(scope="module")
 def crops(data_dir: Path) -> list[LabelledCrop]:
-    pytest.importorskip("cv2")
+    pytest.importorskip("cv2", reason="OpenCV comes with the extra 'example'")
     return labelled_crops(data_dir / "sroie/images", data_dir / "sroie/text_gt.txt")
 
 
 @pytest.fixture(scope="module")
 def bundle(data_dir: Path, ocr_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the example's target ``ppocr_rec`` for the widths of all 313 receipts, as a user would."""
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
     repository = tmp_path_factory.mktemp("receipts")
     target = yaml.safe_load((REPOSITORY / "configs/ppocr_rec.yaml").read_text())
     target["model"] = str(ocr_models / "ch_PP-OCRv4_rec_infer.onnx")
