@@ -13,6 +13,9 @@ from types import TracebackType
 
 __all__ = ["end_with_parent", "interruptible"]
 
+_GRACE_SECONDS = 5.0
+_INTERRUPTED = 128 + signal.SIGINT
+
 _tied = False
 _prepared = False
 
@@ -64,5 +67,22 @@ def _watch_parent() -> None:
 def _say_interrupted(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         sys.stderr.write("interrupted; what is finished will not be done again\n")
+        # doit stops its workers only where the interrupt finds it waiting for them, not while it starts them.
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        threading.Thread(target=_end_in_time, name="end in time", daemon=True).start()
     else:
         sys.__excepthook__(kind, value, trace)
+
+
+def _end_in_time() -> None:
+    """End this process and its workers if their own way out takes too long.
+
+    An interrupt inside Condition.notify can lose the next wake-up, and the interpreter then waits for ever for the
+    thread that feeds a queue of multiprocessing.
+    """
+    time.sleep(_GRACE_SECONDS)
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    sys.stderr.flush()
+    os._exit(_INTERRUPTED)
