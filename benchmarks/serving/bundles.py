@@ -11,15 +11,21 @@ from typing import Any
 import numpy as np
 
 import scaling_tasks as st
+from benchmarks.serving.crops import INPUTS, Work
 from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.environment import limited_threads
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.files import digest_file
 from scaling_tasks.onnx_model.reading import read_signature
 from scaling_tasks.onnx_model.relations import derive_relations
+from scaling_tasks.planning.joint import plan_requests
+from scaling_tasks.planning.measured import MeasuredCost
+from scaling_tasks.planning.options import make_options
 from scaling_tasks.runtime.bundle import read_manifest
 from scaling_tasks.runtime.manifest import MANIFEST, ArtefactFile, make_manifest
 from scaling_tasks.verification.latency import LatencyTable, measure_bundle
 
+BATCHES = (1, 2, 4, 8)
 Shape = tuple[int, int]
 
 
@@ -30,11 +36,15 @@ def planned_widths(widths: st.ShapeHistogram, buckets: int, **options: Any) -> l
 
 
 def build_bundle(
-    model: Path, shapes: Sequence[Shape], directory: Path, costs: Mapping[tuple[int, ...], float] | None = None
+    model: Path,
+    shapes: Sequence[Shape],
+    directory: Path,
+    precision: str,
+    costs: Mapping[tuple[int, ...], float] | None = None,
 ) -> Path:
     """Compile (N, W) shapes into a bundle, unless ``directory`` holds just that already."""
-    backend, signature = get_backend("openvino"), read_signature(model, {"x": [-1, 3, 48, -1]})
-    options = {"backend": "openvino", "options": {}}
+    backend, signature = get_backend("openvino"), read_signature(model, INPUTS)
+    options = {"backend": "openvino", "options": {"inference_precision": precision}}
     directory.mkdir(parents=True, exist_ok=True)
     artefacts = []
     for unit in backend.units(model.stem, signature.inputs, shapes, options):
@@ -53,13 +63,31 @@ def build_bundle(
     return directory
 
 
-def build_measured(model: Path, shapes: Sequence[Shape], directory: Path) -> Path:
-    """Build a bundle whose costs are its measured latencies."""
-    manifest = read_manifest(build_bundle(model, shapes, directory))
+def measured_shapes(
+    work: Work, model: Path, directory: Path, precision: str, buckets: int
+) -> tuple[list[Shape], MeasuredCost]:
+    """Return the (N, W) buckets planned together for requests of a page each, from latencies measured here.
+
+    Measured are 8 widths in batches of 1, 2, 4 and 8, with one thread as they are served; the planner completes the
+    table to all other shapes.
+    """
+    seeds = with_batches(planned_widths(work.widths, 8), BATCHES)
+    manifest = read_manifest(build_bundle(model, seeds, directory, precision))
     path = directory / "latency.json"
-    table = measure_bundle(directory, manifest, LatencyTable.load(path) if path.exists() else None)
+    with limited_threads(1):
+        table = measure_bundle(directory, manifest, LatencyTable.load(path) if path.exists() else None)
     path.write_text(table.to_json())
-    return build_bundle(model, shapes, directory, {shape: table.seconds[shape] for shape in shapes})
+    cost = MeasuredCost.read(path, ("N", "W"))
+    options = make_options("optimal", buckets, {"interval": {"W": 8}, "choices": {"N": BATCHES}})
+    plan = plan_requests(work.requests, ("N", "W"), buckets, cost, options)
+    return [(int(count), int(width)) for count, width in plan.buckets], cost
+
+
+def build_measured(work: Work, model: Path, directory: Path, precision: str, buckets: int) -> Path:
+    """Build the bundle of ``measured_shapes``; its costs are what the table says."""
+    shapes, cost = measured_shapes(work, model, directory / "seeds", precision, buckets)
+    costs = dict(zip(shapes, cost(np.asarray(shapes)).tolist(), strict=True))
+    return build_bundle(model, shapes, directory / "bundle", precision, costs)
 
 
 def with_batches(widths: Sequence[int], counts: Sequence[int]) -> list[Shape]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,14 @@ from numpy.typing import NDArray
 
 import scaling_tasks as st
 from examples.ocr.line_accuracy import labelled_lines
+from scaling_tasks.config.specs import AutoScalingSpec, DatasetSpec
+from scaling_tasks.samples.scan import scan
+from scaling_tasks.samples.statistics import compute_statistics
+from scaling_tasks.shapes.signature import name_dimensions
+from scaling_tasks.shapes.statistics import Requests
 
 ROOT = Path(__file__).resolve().parents[2]
+INPUTS = {"x": [-1, 3, 48, -1]}
 Pixels = NDArray[np.float32]
 
 
@@ -26,11 +33,12 @@ class Page:
 
 @dataclass(frozen=True)
 class Work:
-    """What is served, and the widths that were known when planning, which are more than those."""
+    """What is served, and the widths that were known when planning, which are more than those; by page in requests."""
 
     name: str
     pages: list[Page]
     widths: st.ShapeHistogram
+    requests: Requests
 
 
 def find_work(limit: int | None = None) -> Work:
@@ -49,4 +57,13 @@ def _work(name: str, labelled: Path, planned: Path, limit: int | None) -> Work:
         lines = labelled_lines(labelled, only=record.partition("\t")[0])
         pages.append(Page([pixels for pixels, _ in lines], [text for _, text in lines]))
     widths = st.scan_dataset(planned, {"x": [1, 3, 48, -1]}, preprocessing="ppocr_rec")
-    return Work(name, pages, widths)
+    return Work(name, pages, widths, _requests(planned))
+
+
+def _requests(planned: Path) -> Requests:
+    dataset, signature = DatasetSpec(path=str(planned), preprocessing="ppocr_rec"), name_dimensions(INPUTS)
+    with tempfile.TemporaryDirectory() as directory:
+        seen = scan(dataset, Path(directory) / "scan.cache")
+        requests = compute_statistics(seen, signature, AutoScalingSpec(interval=8), dataset).requests
+    assert requests is not None  # An annotation always has them.
+    return requests

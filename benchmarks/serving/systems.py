@@ -6,8 +6,9 @@ import itertools
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ Pixels = NDArray[np.float32]
 Serve = Callable[[Sequence[Pixels]], list[NDArray[Any]]]
 
 THREADS = os.cpu_count() or 1
+DYNAMIC = (-1, 3, 48, -1)
 
 
 def onnxruntime_session(model: Path) -> Any:
@@ -30,14 +32,16 @@ def onnxruntime_session(model: Path) -> Any:
     return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
-def openvino_model(model: Path, shape: Sequence[int], threads: int = THREADS) -> Any:
+def openvino_model(model: Path, shape: Sequence[int], precision: str, threads: int = THREADS) -> Any:
     """Return OpenVINO on the model at ``shape`` (-1 for dynamic), compiled as the openvino backend does."""
     import openvino
 
     core = openvino.Core()
     network = core.read_model(model)
     network.reshape(list(shape))
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    if threads < THREADS:
+        settings["ENABLE_CPU_PINNING"] = False
     if -1 not in shape:
         settings["SNIPPETS_MODE"] = "DISABLE"
     return core.compile_model(network, "CPU", settings).create_infer_request()
@@ -71,50 +75,46 @@ def onnxruntime_singles(model: Path) -> Serve:
     return lambda lines: [session.run(None, {"x": pixels[None]})[0][0] for pixels in lines]
 
 
-def openvino_singles(model: Path) -> Serve:
+def openvino_singles(model: Path, precision: str) -> Serve:
     """One line at a time at its own width, on OpenVINO's dynamic model."""
-    request = openvino_model(model, [-1, 3, 48, -1])
+    request = openvino_model(model, DYNAMIC, precision)
     return lambda lines: [_infer(request, pixels[None])[0] for pixels in lines]
 
 
-def openvino_sixes(model: Path) -> Serve:
+def openvino_sixes(model: Path, precision: str) -> Serve:
     """Sort by width, batches of 6 padded to the widest, on OpenVINO's dynamic model."""
-    request = openvino_model(model, [-1, 3, 48, -1])
-
-    def run(batch: Sequence[Pixels]) -> Any:
-        return _infer(request, batch_of(batch, max(pixels.shape[2] for pixels in batch)))
-
-    return lambda lines: _sorted_batches(lines, 6, run)
+    request = openvino_model(model, DYNAMIC, precision)
+    return lambda lines: _sorted_batches(lines, 6, lambda batch: _infer(request, _just_wide_enough(batch)))
 
 
-def openvino_parallel(model: Path) -> Serve:
-    """As ``openvino_singles``, but one request per core with one thread each: dynamic shapes at their best."""
-    requests = [openvino_model(model, [-1, 3, 48, -1], threads=1) for _ in range(THREADS)]
+def openvino_sixes_parallel(model: Path, precision: str) -> Serve:
+    """As ``openvino_sixes``, with one request per core with one thread each: dynamic shapes at their best."""
+    requests: SimpleQueue[Any] = SimpleQueue()
+    for _ in range(THREADS):
+        requests.put(openvino_model(model, DYNAMIC, precision, threads=1))
     pool = ThreadPoolExecutor(THREADS)
 
-    def serve(lines: Sequence[Pixels]) -> list[NDArray[Any]]:
-        # Widest first in turn, so that all cores end at about the same time.
-        order = sorted(range(len(lines)), key=lambda line: -lines[line].shape[2])
-        results: dict[int, NDArray[Any]] = {}
+    def run(batch: Sequence[Pixels]) -> Any:
+        request = requests.get()
+        try:
+            return _infer(request, _just_wide_enough(batch))
+        finally:
+            requests.put(request)
 
-        def work(core: int) -> None:
-            for line in order[core::THREADS]:
-                results[line] = _infer(requests[core], lines[line][None])[0]
-
-        list(pool.map(work, range(THREADS)))
-        return [results[line] for line in range(len(lines))]
-
-    return serve
+    return lambda lines: _sorted_batches(lines, 6, run, pool)
 
 
-def mindocr_rule(model: Path, widths: Sequence[int], counts: Sequence[int]) -> Serve:
+def mindocr_rule(model: Path, precision: str, widths: Sequence[int], counts: Sequence[int]) -> Serve:
     """MindOCR's matching on OpenVINO static models: nearest gear per line, the batch's largest, lines squeezed to it.
 
     Full batches of the largest count, then its ``bisect_right`` for the rest; lines in the order in which they come.
     """
     import cv2
 
-    engines = {key: openvino_model(model, [key[0], 3, 48, key[1]]) for key in itertools.product(counts, widths)}
+    engines = {
+        (count, width): openvino_model(model, [count, 3, 48, width], precision)
+        for count, width in itertools.product(counts, widths)
+    }
 
     def squeezed(pixels: Pixels, width: int) -> Pixels:
         if pixels.shape[2] <= width:
@@ -136,15 +136,15 @@ def mindocr_rule(model: Path, widths: Sequence[int], counts: Sequence[int]) -> S
     return serve
 
 
-def pad_to_maximum(model: Path, width: int) -> Serve:
+def pad_to_maximum(model: Path, precision: str, width: int) -> Serve:
     """One static model as wide as the widest line, one line at a time."""
-    request = openvino_model(model, [1, 3, 48, width])
+    request = openvino_model(model, [1, 3, 48, width], precision)
     return lambda lines: [_infer(request, batch_of([pixels], width))[0] for pixels in lines]
 
 
-def bundle(directory: Path, *, threads: int | None, in_flight: int) -> Serve:
-    """Ours: ``run_many`` of a bundle."""
-    model = load_bundle(directory, threads=threads, in_flight=in_flight, warm_up=True)
+def bundle(directory: Path) -> Serve:
+    """Ours: ``run_many`` of a bundle, one engine with one thread per core."""
+    model = load_bundle(directory, threads=1, in_flight=THREADS, warm_up=True)
 
     def serve(lines: Sequence[Pixels]) -> list[NDArray[Any]]:
         answers = model.run_many([{"x": pixels[None]} for pixels in lines])
@@ -157,11 +157,18 @@ def _infer(request: Any, batch: Pixels) -> Any:
     return request.infer({0: batch}, share_inputs=True)[0]
 
 
-def _sorted_batches(lines: Sequence[Pixels], count: int, run: Callable[[Sequence[Pixels]], Any]) -> list[NDArray[Any]]:
-    order = sorted(range(len(lines)), key=lambda line: lines[line].shape[2])
+def _just_wide_enough(lines: Sequence[Pixels]) -> Pixels:
+    return batch_of(lines, max(pixels.shape[2] for pixels in lines))
+
+
+def _sorted_batches(
+    lines: Sequence[Pixels], count: int, run: Callable[[Sequence[Pixels]], Any], pool: Executor | None = None
+) -> list[NDArray[Any]]:
+    # Widest first, so that parallel ones end at about the same time.
+    order = sorted(range(len(lines)), key=lambda line: -lines[line].shape[2])
+    chosen = [order[start : start + count] for start in range(0, len(order), count)]
+    batches = [[lines[line] for line in indices] for indices in chosen]
     results: dict[int, NDArray[Any]] = {}
-    for start in range(0, len(order), count):
-        chosen = order[start : start + count]
-        for line, scores in zip(chosen, run([lines[line] for line in chosen]), strict=True):
-            results[line] = scores
+    for indices, scores in zip(chosen, (pool.map if pool else map)(run, batches), strict=True):
+        results.update(zip(indices, scores, strict=True))
     return [results[line] for line in range(len(lines))]
