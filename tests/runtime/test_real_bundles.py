@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import BundleError, CompileError
 from scaling_tasks.files import digest_file
@@ -21,17 +22,26 @@ from scaling_tasks.runtime.manifest import ArtefactFile, Fallback, make_manifest
 
 
 def build(
-    model: Path, backend_name: str, input_shape: list[int], buckets: Sequence[tuple[int, ...]], directory: Path
+    model: Path,
+    backend_name: str,
+    input_shape: list[int],
+    buckets: Sequence[tuple[int, ...]],
+    directory: Path,
+    **own_options: object,
 ) -> Path:
-    """Compile and bundle a model as the pipeline does, in this process."""
+    """Compile and bundle a model as the pipeline does; in this process where the compiler allows it."""
     backend, signature = get_backend(backend_name), read_signature(model, {"x": input_shape})
-    options = {"backend": backend_name, "device": "cpu", "soc_version": "Ascend310P3", "options": {}}
+    options = {"backend": backend_name, "device": "cpu", "soc_version": "Ascend310P3", "options": own_options}
     directory.mkdir(parents=True)
     artefacts = []
     for unit in backend.units(model.stem, signature.inputs, buckets, options):
         workdir = directory / f"work-{unit.name}"
-        workdir.mkdir()
-        made = backend.compile(CompileJob(model.resolve(), signature.inputs, unit, options), workdir)
+        job = CompileJob(model.resolve(), signature.inputs, unit, options)
+        if backend_name == "nncase":
+            made = run_job(job, workdir, log=directory / f"{unit.name}.log", timeout=300).artefact
+        else:
+            workdir.mkdir()
+            made = backend.compile(job, workdir)
         moved = [Path(shutil.move(path, directory / path.name)) for path in made.files]
         artefacts.append((unit, [ArtefactFile(path.name, digest_file(path)) for path in moved]))
     shutil.copy(model, directory / "dynamic.onnx")
