@@ -49,6 +49,18 @@ class TestOpenVinoHalf(CompilerConformance):
         assert weights.stat().st_size < 0.6 * case.model.stat().st_size
 
 
+class TestOpenVinoBfloat16(CompilerConformance):
+    """Where the processor has no instructions for it, OpenVINO computes in single precision."""
+
+    backend_name = "openvino"
+    options = {"options": {"inference_precision": "bf16"}}  # noqa: RUF012
+
+    def test_unknown_precision_is_refused(self):
+        signature = name_dimensions({"x": [1, 3, -1]})
+        with pytest.raises(CompileError, match="bf16"):
+            self.backend.check(signature, {"options": {"inference_precision": "bf15"}})
+
+
 class TestOpenVinoBlob(CompilerConformance):
     """The plug-in's own form beside the IR."""
 
