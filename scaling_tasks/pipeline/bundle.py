@@ -9,6 +9,7 @@ from scaling_tasks.config.load import section
 from scaling_tasks.files import digest_file, write_if_changed
 from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.pipeline.artefacts import read_record, remove_others
+from scaling_tasks.pipeline.keys import result_options
 from scaling_tasks.pipeline.relations import target_relations
 from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import read_units
@@ -45,7 +46,7 @@ def run(target: Target) -> dict[str, Any]:
     manifest = make_manifest(
         target.model.stem,
         target.options["backend"],
-        target.options,
+        result_options(target),
         ModelSignature(document.inputs, document.outputs),
         target_relations(target, document),
         files,
