@@ -1,8 +1,10 @@
 """What compiling a whole target costs: cold, warm, one bucket more, two branches, and beside bare converter calls.
 
-``python benchmarks/compile/compile_cost.py [--backends openvino,onnxruntime,lite] [--buckets 16] [--json FILE]`` works
-in a temporary repository with the worked example's recognition (classification for nncase) model, drives the real
-``doit`` there, and prints tables in Markdown.
+``python -m benchmarks.compile.compile_cost [--backends openvino,onnxruntime,lite,nncase] [--buckets 16] [--rounds 3]
+[--json FILE]`` works in a temporary repository with the worked example's recognition model (the classification model
+for nncase, which aborts on the other), drives the real ``doit`` there, and prints tables in Markdown. Besides seconds
+on the clock it gives processor seconds, which other work on the machine disturbs less; bare calls and builds take
+turns.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ import argparse
 import importlib.util
 import json
 import os
+import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,22 @@ COMPILE = {
     "lite": {"backend": "lite", "device": "cpu"},
     "nncase": {"backend": "nncase", "options": {"target": "cpu"}},
 }
+# Name of a loop of bare calls: whether each result is loaded once, as doit does, and whether each call is a process.
+LOOPS = {
+    "one process, convert": (False, True),
+    "one process, convert and load": (True, True),
+    "a process each, convert": (False, False),
+    "a process each, convert and load": (True, False),
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds on the clock, processor seconds of all processes, and how many compilers doit ran."""
+
+    wall: float
+    cpu: float
+    compiled: int = 0
 
 
 class Repository:
@@ -57,13 +77,12 @@ class Repository:
         }
         (self.root / "configs" / "target.yaml").write_text(json.dumps(document))
 
-    def doit(self, jobs: int) -> tuple[float, int]:
-        """Compile all units; return the seconds and how many compilers ran."""
+    def doit(self, jobs: int) -> Cost:
+        """Compile all units."""
         store = Store(self.root / ".scaling" / "store")
         mark = store.mark()
-        command = [sys.executable, "-m", "doit", "-n", str(jobs), "compile"]
-        seconds = timed(lambda: run(command, self.root))
-        return seconds, store.activity(mark).stored
+        cost = run([[sys.executable, "-m", "doit", "-n", str(jobs), "compile"]], self.root)
+        return Cost(cost.wall, cost.cpu, store.activity(mark).stored)
 
     def forget(self) -> None:
         """Remove everything that was built or remembered."""
@@ -73,36 +92,34 @@ class Repository:
             path.unlink()
 
 
-def timed(action: Callable[[], Any]) -> float:
-    """Return how many seconds an action takes."""
-    started = time.monotonic()
-    action()
-    return time.monotonic() - started
+def run(commands: list[list[str]], directory: Path) -> Cost:
+    """Run commands that must succeed, one after the other; return what they cost with all their descendants."""
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    for command in commands:
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(time.monotonic() - started, cpu)
 
 
-def run(command: list[str], directory: Path) -> None:
-    """Run a command that must succeed."""
-    done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-
-
-def bare(repository: Repository, widths: list[int], *, load: bool, one_process: bool) -> float:
-    """Return the seconds that a loop of bare calls takes."""
+def bare(repository: Repository, widths: list[int], *, load: bool, one_process: bool) -> Cost:
+    """Run a loop of bare calls."""
     python = str(find_toolchain("cpu").python) if repository.backend == "lite" else sys.executable
     target = Path(tempfile.mkdtemp(dir=repository.root))
     fixed = [python, str(BARE), *(["--load"] if load else []), repository.backend]
     command = [*fixed, str(repository.root / "models" / "model.onnx"), str(target)]
     shapes = [f"1,3,48,{width}" for width in widths]
     groups = [shapes] if one_process else [[shape] for shape in shapes]
-    seconds = timed(lambda: [run([*command, *group], repository.root) for group in groups])
+    cost = run([[*command, *group] for group in groups], repository.root)
     shutil.rmtree(target)
-    return seconds
+    return cost
 
 
-def scenarios(repository: Repository, widths: list[int]) -> dict[str, tuple[float, int]]:
-    """Return seconds and compiler runs of every scenario."""
-    found: dict[str, tuple[float, int]] = {}
+def scenarios(repository: Repository, widths: list[int]) -> dict[str, Cost]:
+    """Return the cost of every scenario."""
+    found: dict[str, Cost] = {}
     for jobs in (1, 2):
         repository.forget()
         repository.configure(widths)
@@ -120,56 +137,76 @@ def scenarios(repository: Repository, widths: list[int]) -> dict[str, tuple[floa
     return found
 
 
+def overheads(repository: Repository, widths: list[int], rounds: int) -> dict[str, dict[str, float]]:
+    """Return what cold builds cost beside each loop of bare calls: medians of ratios within a round."""
+    ratios: dict[str, list[tuple[float, Cost, Cost]]] = {name: [] for name in LOOPS}
+    for _ in range(rounds):
+        loops = {name: bare(repository, widths, load=load, one_process=one) for name, (load, one) in LOOPS.items()}
+        repository.forget()
+        repository.configure(widths)
+        built = repository.doit(1)
+        for name, loop in loops.items():
+            ratios[name].append((built.cpu / loop.cpu, loop, built))
+    found = {}
+    for name, each in ratios.items():
+        ratio = statistics.median(ratio for ratio, _, _ in each)
+        loop_cpu = statistics.median(loop.cpu for _, loop, _ in each)
+        found[name] = {"cpu": loop_cpu, "wall": statistics.median(loop.wall for _, loop, _ in each), "ratio": ratio}
+    return found
+
+
 def sizes(directory: Path) -> tuple[int, int]:
     """Return the bytes of the artefacts as they lie on the disk, and as separate copies."""
     stats = [path.stat() for path in directory.rglob("*") if path.is_file() and path.name != "manifest.json"]
     return sum({stat.st_ino: stat.st_size for stat in stats}.values()), sum(stat.st_size for stat in stats)
 
 
-def measure(backend: str, count: int, root: Path) -> dict[str, Any]:
+def measure(backend: str, count: int, rounds: int, root: Path) -> dict[str, Any]:
     """Return all figures of one backend."""
     repository = Repository(root / backend, backend)
     widths = [64 + 32 * index for index in range(count)]
     found = scenarios(repository, widths)
     shared, separate = sizes(repository.root / "build")
-    loops = {
-        "one process, convert": bare(repository, widths, load=False, one_process=True),
-        "one process, convert and load": bare(repository, widths, load=True, one_process=True),
-        "a process each, convert": bare(repository, widths, load=False, one_process=False),
-        "a process each, convert and load": bare(repository, widths, load=True, one_process=False),
+    return {
+        "scenarios": {name: asdict(cost) for name, cost in found.items()},
+        "bare": overheads(repository, widths, rounds),
+        "bytes": shared,
+        "bytes_separate": separate,
     }
-    return {"scenarios": found, "bare": loops, "bytes": shared, "bytes_separate": separate}
 
 
 def report(results: dict[str, dict[str, Any]], count: int) -> None:
     """Print the tables."""
     names = list(results)
-    print(f"\n{count} buckets, {os.cpu_count()} cores; seconds (compilers run)\n")
-    print("| `doit compile` | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
+    heads = " | ".join(f"{name}, {MODELS.get(name, DEFAULT_MODEL).split('_')[-2]}" for name in names)
+    rule = "---|" * len(names)
+    print(f"\n{count} buckets, {os.cpu_count()} cores; seconds / processor seconds (compilers run)\n")
+    print(f"| `doit compile` | {heads} |\n|---|{rule}")
     for row in next(iter(results.values()))["scenarios"]:
-        cells = (results[name]["scenarios"][row] for name in names)
-        print(f"| {row} | " + " | ".join(f"{seconds:.1f} ({runs})" for seconds, runs in cells) + " |")
-    print("\n| bare calls in a loop | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
-    for row in next(iter(results.values()))["bare"]:
-        cold = {name: results[name]["scenarios"]["cold, -n 1"][0] for name in names}
-        cells = ((results[name]["bare"][row], cold[name]) for name in names)
-        text = (f"{seconds:.1f} (`doit -n 1` {(total / seconds - 1) * 100:+.0f} %)" for seconds, total in cells)
-        print(f"| {row} | " + " | ".join(text) + " |")
-    print("\n| artefacts on disk | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
+        costs = [results[name]["scenarios"][row] for name in names]
+        cells = (f"{cost['wall']:.1f} / {cost['cpu']:.1f} ({cost['compiled']})" for cost in costs)
+        print(f"| {row} | {' | '.join(cells)} |")
+    print(f"\n| bare calls in a loop: processor seconds (`doit -n 1` takes) | {heads} |\n|---|{rule}")
+    for row in LOOPS:
+        loops = [results[name]["bare"][row] for name in names]
+        cells = (f"{loop['cpu']:.1f} ({(loop['ratio'] - 1) * 100:+.0f} %)" for loop in loops)
+        print(f"| {row} | {' | '.join(cells)} |")
+    print(f"\n| artefacts on disk | {heads} |\n|---|{rule}")
     for key, label in (("bytes", "MB as stored"), ("bytes_separate", "MB as separate copies")):
-        print(f"| {label} | " + " | ".join(f"{results[name][key] / 1e6:.1f}" for name in names) + " |")
+        print(f"| {label} | {' | '.join(f'{results[name][key] / 1e6:.1f}' for name in names)} |")
 
 
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backends", default="openvino,onnxruntime,lite")
+    parser.add_argument("--backends", default="openvino,onnxruntime,lite,nncase")
     parser.add_argument("--buckets", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3, help="how often bare calls and a cold build take turns")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         backends = options.backends.split(",")
-        results = {backend: measure(backend, options.buckets, Path(root)) for backend in backends}
+        results = {name: measure(name, options.buckets, options.rounds, Path(root)) for name in backends}
     report(results, options.buckets)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -92,12 +92,7 @@ class CompilerConformance:
         """Two compiles of one unit agree, or the backend says why not."""
         case = shared_variable_case(tmp_path)
         unit = self.units(case)[0]
-        digests = []
-        for attempt in ("first", "second"):
-            files = self.compile(case, unit, tmp_path / attempt).artefact.files
-            digests.append({file.name: digest_file(file) for file in files})
-        assert digests[0].keys() == digests[1].keys()
-        assert digests[0] == digests[1] or self.unequal_bytes
+        self.check_same_bytes([self.compile(case, unit, tmp_path / name) for name in ("first", "second")])
 
     def test_identity_is_plain_and_light(self) -> None:
         """The toolchain is identified by plain strings, without importing it."""
@@ -141,11 +136,13 @@ class CompilerConformance:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         assert str(path) in _refusal(self.backend.accept, artefact, self.compile_options)
 
-    def check_case(self, case: ConformanceCase, directory: Path) -> None:
+    def check_case(self, case: ConformanceCase, directory: Path) -> list[CompileResult]:
         """Compile every unit of a case and compare it with onnxruntime on the original at each of its buckets."""
         self.backend.check(case.signature, self.compile_options)
+        results = []
         for unit in self.units(case):
-            files = self.compile(case, unit, directory / unit.name).artefact.files
+            results.append(self.compile(case, unit, directory / unit.name))
+            files = results[-1].artefact.files
             assert all(file.name.startswith(unit.stem) for file in files)
             engine = self.backend.load(files[0], self.compile_options)
             try:
@@ -154,6 +151,13 @@ class CompilerConformance:
                     self.compare(engine.run(inputs), _reference(case.model, inputs))
             finally:
                 engine.close()
+        return results
+
+    def check_same_bytes(self, results: Sequence[CompileResult]) -> None:
+        """Assert that compiles of one unit gave the same files, or that the backend says why not."""
+        digests = [{file.name: digest_file(file) for file in result.artefact.files} for result in results]
+        assert all(each.keys() == digests[0].keys() for each in digests)
+        assert all(each == digests[0] for each in digests) or self.unequal_bytes
 
     def compare(self, found: Arrays, expected: Arrays) -> None:
         """Assert that the outputs have the names, shapes and, within the backend's tolerance, values expected."""

@@ -72,12 +72,15 @@ class CompileJob:
         unit: What to compile.
         options: The target's ``compile`` section as plain values: ``backend``, ``device``, ``soc_version``,
             ``options``.
+        shared: A directory that units of the same model, inputs, options and toolchain may fill and read, see
+            ``scaling_tasks.compilers.shared``; it may not exist yet. None where there is none.
     """
 
     model: Path
     signature: Signature
     unit: Unit
     options: Mapping[str, Any]
+    shared: Path | None = None
 
 
 @dataclass(frozen=True)

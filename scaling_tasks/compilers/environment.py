@@ -12,8 +12,10 @@ __all__ = ["THREADS_VARIABLE", "limited_threads", "thread_count", "thread_enviro
 THREADS_VARIABLE = "SCALING_TASKS_THREADS"
 
 # Every library that starts a thread per core unless told otherwise.
-_LIBRARY_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "DOTNET_PROCESSOR_COUNT")
+_LIBRARY_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "DOTNET_PROCESSOR_COUNT")
 
+# numpy only moves arrays here, and the threads that it starts for linear algebra spin while they wait for work.
+_NO_NUMPY_THREADS = {"OPENBLAS_NUM_THREADS": "1"}
 
 _LIMIT: contextvars.ContextVar[int | None] = contextvars.ContextVar("threads", default=None)
 
@@ -40,4 +42,4 @@ def thread_environment(threads: int | None) -> dict[str, str]:
     """Return the variables that limit a process to ``threads`` threads; none for None."""
     if threads is None:
         return {}
-    return dict.fromkeys((THREADS_VARIABLE, *_LIBRARY_VARIABLES), str(threads))
+    return dict.fromkeys((THREADS_VARIABLE, *_LIBRARY_VARIABLES), str(threads)) | _NO_NUMPY_THREADS

@@ -50,6 +50,7 @@ def write_job(path: Path, spec: JobFile) -> None:
         "inputs": [[tensor.name, list(tensor.dims), tensor.dtype] for tensor in job.signature.inputs],
         "unit": [job.unit.name, job.unit.stem, list(job.unit.variables), [list(bucket) for bucket in job.unit.buckets]],
         "options": dict(job.options),
+        "shared": None if job.shared is None else str(job.shared.resolve()),
         "workdir": str(spec.workdir.resolve()),
         "outcome": str(spec.outcome.resolve()),
         "memory": spec.memory,
@@ -67,7 +68,8 @@ def read_job(path: Path) -> JobFile:
     signature = Signature(tuple(TensorSpec(name, tuple(dims), dtype) for name, dims, dtype in payload["inputs"]))
     name, stem, variables, buckets = payload["unit"]
     unit = Unit(name, stem, tuple(variables), tuple(tuple(bucket) for bucket in buckets))
-    job = CompileJob(Path(payload["model"]), signature, unit, payload["options"])
+    shared = None if payload["shared"] is None else Path(payload["shared"])
+    job = CompileJob(Path(payload["model"]), signature, unit, payload["options"], shared)
     return JobFile(job, Path(payload["workdir"]), Path(payload["outcome"]), payload["memory"])
 
 

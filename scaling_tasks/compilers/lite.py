@@ -14,7 +14,7 @@ from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limit
 from scaling_tasks.compilers.environment import thread_count
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
 from scaling_tasks.compilers.lite_config import PRECISION_MODES, ascend_config
-from scaling_tasks.compilers.lite_rewrite import rewrite_for_lite
+from scaling_tasks.compilers.lite_rewrite import importable_model
 from scaling_tasks.compilers.lite_toolchain import find_toolchain, tool_environment
 from scaling_tasks.compilers.mindir import check_mindir, sort_primitives
 from scaling_tasks.compilers.tools import run_tool
@@ -149,7 +149,7 @@ def _request(job: CompileJob, workdir: Path) -> dict[str, Any]:
     if framework is None:
         raise CompileError("is neither .onnx nor .tflite", where=str(job.model), fix="Check `model`.")
     request: dict[str, Any] = {
-        "model": str(rewrite_for_lite(job.model, workdir)),
+        "model": str(importable_model(job, workdir)),
         "framework": framework,
         "output": str(workdir / job.unit.stem),
         "weight_fp16": bool(backend_options(job.options).get("weight_fp16", False)),

@@ -7,20 +7,54 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.shared import link_or_copy, made_once
+from scaling_tasks.errors import ModelError
+from scaling_tasks.onnx_model.digest import external_files
 from scaling_tasks.onnx_model.fixing import link_external_data
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["rewrite_for_lite"]
+__all__ = ["importable_model", "rewrite_for_lite"]
 
 _ASSUMED = (1 / 6, 0.5)
 _DEFAULT = (0.2, 0.5)
 _CLIP_TAKES_INPUTS = 11  # Before this opset its bounds are attributes.
+_MODEL, _EXTERNAL = _SHARED = ("importable.onnx", "importable.external.json")
+
+
+def importable_model(job: CompileJob, workdir: Path) -> Path:
+    """Return the job's model as MindSpore Lite should import it, in ``workdir`` for ONNX.
+
+    It is the same for all units: the first looks it through, the others need not even import onnx.
+
+    Raises:
+        ModelError: The model names external data outside its directory.
+    """
+    if job.model.suffix != ".onnx":
+        return job.model
+    made_once(job, workdir, _SHARED, lambda: _write_importable(job.model, workdir))
+    for name in json.loads((workdir / _EXTERNAL).read_text(encoding="utf-8")):
+        (workdir / name).parent.mkdir(parents=True, exist_ok=True)
+        if not (workdir / name).exists():
+            link_or_copy(job.model.parent / name, workdir / name)
+    return workdir / _MODEL
+
+
+def _write_importable(source: Path, workdir: Path) -> None:
+    rewritten = rewrite_for_lite(source, workdir)
+    try:
+        external = [file.relative_to(source.parent).as_posix() for file in external_files(source)]
+    except ModelError:  # The converter says better what is wrong with it.
+        external = []
+    link_or_copy(rewritten, workdir / _MODEL)
+    (workdir / _EXTERNAL).write_text(json.dumps(external), encoding="utf-8")
 
 
 def rewrite_for_lite(source: Path, directory: Path) -> Path:

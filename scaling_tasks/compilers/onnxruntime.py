@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Tolerance
 from scaling_tasks.compilers.environment import thread_count
-from scaling_tasks.compilers.weights import share_weights
+from scaling_tasks.compilers.shared import made_once
+from scaling_tasks.compilers.weights import move_weights, share_weights
 from scaling_tasks.errors import CompileError
 from scaling_tasks.onnx_model.fixing import write_fixed_model
 from scaling_tasks.shapes.signature import Signature
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OnnxRuntimeBackend", "optimise"]
 
+_SHARED = ("dynamic.weights", "dynamic.onnx")
 _LEVELS = {"basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED", "all": "ORT_ENABLE_ALL"}
 
 
@@ -49,19 +51,21 @@ class OnnxRuntimeBackend(BackendBase):
         return found | ({"machine": _machine()} if _level(options) == "all" else {})
 
     def compile(self, job: CompileJob, workdir: Path) -> Artefact:
-        """Fix, optimise, and move the weights that all buckets share into a file of their own."""
+        """Fix, optimise, and move the weights that all buckets share into a file of their own.
+
+        What the dynamic model is optimised to is the same for every bucket, and made once: its weights are those to
+        share. At level ``basic`` it is also what each bucket starts from; what the higher levels make of a dynamic
+        model could hide from them what they would make of a static one.
+        """
         (values,) = job.unit.values()
-        fixed = write_fixed_model(job.model, job.signature.shapes(values), workdir / f"{job.unit.stem}.fixed.onnx")
-        level = _LEVELS[_level(job.options)]
-        optimised = optimise(fixed, workdir / f"{job.unit.stem}.optimised.onnx", level)
-        # What the dynamic model is optimised to is the same for every bucket: its weights are those to share.
-        dynamic = optimise(job.model, workdir / f"{job.unit.stem}.dynamic.onnx", level)
-        target = workdir / f"{job.unit.stem}.onnx"
-        weights = workdir / f"{job.unit.stem}.weights"
-        files = share_weights(optimised, dynamic, target, weights)
-        for leftover in (fixed, optimised, dynamic):
-            leftover.unlink()
-        return Artefact(files)
+        level = _level(job.options)
+        dynamic = workdir / "dynamic.onnx"
+        made_once(job, workdir, _SHARED, lambda: _optimise_dynamic(job.model, workdir, _LEVELS[level]))
+        source = dynamic if level == "basic" else job.model
+        fixed = write_fixed_model(source, job.signature.shapes(values), workdir / f"{job.unit.stem}.fixed.onnx")
+        optimised = optimise(fixed, workdir / f"{job.unit.stem}.optimised.onnx", _LEVELS[level])
+        stem = workdir / job.unit.stem
+        return Artefact(share_weights(optimised, dynamic, Path(f"{stem}.onnx"), Path(f"{stem}.weights")))
 
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
         """Open a session on the CPU."""
@@ -116,6 +120,14 @@ def optimise(source: Path, target: Path, level: str) -> Path:
     except Exception as cause:
         raise CompileError(f"onnxruntime refuses it ({str(cause).splitlines()[0]})", where=str(source)) from cause
     return target
+
+
+def _optimise_dynamic(model: Path, workdir: Path, level: str) -> None:
+    """Write the optimised dynamic model with its weights beside it."""
+    weights, target = (workdir / name for name in _SHARED)
+    whole = optimise(model, workdir / "dynamic.whole.onnx", level)
+    move_weights(whole, target, weights)
+    whole.unlink()
 
 
 def _level(options: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 
 from scaling_tasks.compilers.base import check_choice
 from scaling_tasks.compilers.contract import Backend
@@ -26,6 +25,8 @@ _BUILT_IN = {
 @functools.cache
 def _registered() -> dict[str, str]:
     """Return ``module:attribute`` per backend name; a built-in name cannot be taken over."""
+    import importlib.metadata
+
     points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
     return {point.name: point.value for point in points} | _BUILT_IN
 
@@ -42,14 +43,17 @@ def get_backend(name: str) -> Backend:
     Raises:
         CompileError: There is none, or its module cannot be imported.
     """
-    check_choice(name, backend_names(), where="compile.backend", kind="backend")
-    module_name, _, attribute = _registered()[name].partition(":")
+    place = _BUILT_IN.get(name)
+    if place is None:  # Only now look through the installed packages: each worker process would pay for it.
+        check_choice(name, backend_names(), where="compile.backend", kind="backend")
+        place = _registered()[name]
+    module_name, _, attribute = place.partition(":")
     try:
         backend: Backend = getattr(importlib.import_module(module_name), attribute)()
     except (ImportError, AttributeError) as cause:
         raise CompileError(
             f"backend {name!r} cannot be imported ({cause})",
             where="compile.backend",
-            fix=f"Mend or remove the package that registers {_registered()[name]!r}.",
+            fix=f"Mend or remove the package that registers {place!r}.",
         ) from cause
     return backend

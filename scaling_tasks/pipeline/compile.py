@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.config.environment import knobs
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.pipeline.artefacts import artefacts_by_digest, write_record
-from scaling_tasks.pipeline.keys import compile_components
+from scaling_tasks.pipeline.keys import compile_components, shared_components
 from scaling_tasks.pipeline.locks import exclusive
 from scaling_tasks.pipeline.storage import open_store
 from scaling_tasks.pipeline.target import STATE, Target
@@ -52,7 +53,8 @@ def _compile(
     from scaling_tasks.compilers.contract import CompileJob
     from scaling_tasks.compilers.isolation import run_job
 
-    job = CompileJob(target.model.resolve(), document.inputs, document.unit(unit), target.options)
+    shared = _shared_directory(target, components)
+    job = CompileJob(target.model.resolve(), document.inputs, document.unit(unit), target.options, shared)
     # Whoever holds the key's lock owns this directory, so that what a killed run left in it can be told and removed.
     workdir = STATE / "work" / key
     shutil.rmtree(workdir, ignore_errors=True)
@@ -67,3 +69,12 @@ def _compile(
         return store.put(components, files, details)
     finally:
         shutil.rmtree(workdir, ignore_errors=True)
+
+
+def _shared_directory(target: Target, components: dict[str, Any]) -> Path:
+    """Return where the target's units leave what they have in common; what an earlier model or option left goes."""
+    mine = target.state / "shared" / digest_bytes(canonical_json(shared_components(components)).encode())
+    for other in mine.parent.glob("*"):
+        if other != mine:  # Nobody misses it: compilers have links of their own to what they took.
+            shutil.rmtree(other, ignore_errors=True)
+    return mine

@@ -11,7 +11,7 @@ from scaling_tasks.files import digest_file
 from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import UnitsDocument, read_units
 
-__all__ = ["compile_components", "components", "result_options"]
+__all__ = ["compile_components", "components", "result_options", "shared_components"]
 
 # Raised when a stage's code changes what it makes from the same inputs.
 _VERSIONS = {
@@ -101,6 +101,11 @@ def compile_components(target: Target, document: UnitsDocument, unit_name: str) 
         "options": result_options(target),
         "toolchain": backend.identity(target.options),
     }
+
+
+def shared_components(compile_key: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a unit's key all units of its target have in common."""
+    return {name: value for name, value in compile_key.items() if name not in ("stem", "variables", "buckets")}
 
 
 def result_options(target: Target) -> dict[str, Any]:

@@ -27,7 +27,10 @@ class OcrConformance(CompilerConformance):
     def test_ocr_model(self, name: str, ocr_models: Path, tmp_path: Path):
         file, shape, buckets = CASES[name]
         signature = name_dimensions({"x": shape})
-        self.check_case(ConformanceCase(ocr_models / file, signature, buckets), tmp_path)
+        case = ConformanceCase(ocr_models / file, signature, buckets)
+        first = self.check_case(case, tmp_path)[0]
+        again = self.compile(case, self.units(case)[0], tmp_path / "again")
+        self.check_same_bytes([first, again])
 
 
 class TestOpenVino(OcrConformance):

@@ -1,0 +1,58 @@
+"""Work that all units of a target have in common: done by the first of them, taken over by the others."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.files import publish
+
+__all__ = ["link_or_copy", "made_once"]
+
+
+def made_once(job: CompileJob, workdir: Path, names: Sequence[str], make: Callable[[], None]) -> None:
+    """Have the files ``names`` in ``workdir``: from the job's shared directory, or by calling ``make``.
+
+    ``make`` must write the same bytes for every unit: units that start together both make them, and each file is
+    published by a rename. What is taken is a link of one's own, so that the shared directory may vanish at any moment.
+
+    Args:
+        job: Its ``shared`` directory is read and filled; without one, ``make`` is called.
+        workdir: Where the files are wanted; leave their content alone.
+        names: File names, without directories.
+        make: Writes them all to ``workdir``.
+    """
+    if job.shared is not None and _take(job.shared, workdir, names):
+        return
+    make()
+    if job.shared is None:
+        return
+    with contextlib.suppress(OSError):  # A full disk costs the next unit some time, not this one its result.
+        for name in names:
+            with publish(job.shared / name) as temporary:
+                link_or_copy(workdir / name, temporary)
+
+
+def _take(shared: Path, workdir: Path, names: Sequence[str]) -> bool:
+    try:
+        for name in names:
+            link_or_copy(shared / name, workdir / name)
+    except OSError:  # Not made yet, or removed meanwhile.
+        for name in names:
+            (workdir / name).unlink(missing_ok=True)
+        return False
+    return True
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give ``target`` the content of ``source``, without copying where the file system can link."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)

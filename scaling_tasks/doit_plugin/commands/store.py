@@ -1,0 +1,56 @@
+"""``doit store``: what the store holds, and what it has saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand
+
+__all__ = ["StoreReport"]
+
+_SINCE = {
+    "name": "since",
+    "long": "since",
+    "type": int,
+    "default": 0,
+    "help": "count only what happened after this mark, which an earlier call gave",
+}
+
+
+class StoreReport(TaskCommand):
+    """Tells the store's statistics over all runs, of whatever process, or since a mark."""
+
+    name = "store"
+    doc_purpose = "tell what the store holds, its hits and misses, and what they saved"
+    doc_usage = ""
+    doc_description = (
+        "With --json also a mark: give it to a later call as --since to count only what happened in between."
+    )
+    cmd_options = (JSON_OPTION, _SINCE)
+
+    def _execute(self, as_json: bool, since: int) -> int:
+        from scaling_tasks.pipeline.storage import open_store
+
+        self.dep_manager.close()
+        store = open_store()
+        found = {
+            "entries": sum(1 for _ in store.records()),
+            "bytes": store.size(),
+            "mark": store.mark(),
+            **store.activity(since).to_payload(),
+        }
+        if as_json:
+            self.write_json("store", found)
+        else:
+            self._tell(found)
+        return 0
+
+    def _tell(self, found: dict[str, Any]) -> None:
+        from scaling_tasks.doit_plugin.wording import duration, size
+
+        self.write(f"{found['entries']} results, {size(found['bytes'])}")
+        self.write(
+            f"{found['hits']} hits, {found['misses']} misses; {size(found['bytes_restored'])} restored, "
+            f"{size(found['bytes_stored'])} added; {duration(found['seconds_saved'])} of compiling saved"
+        )
+        self.write(f"{found['evicted']} evicted, {found['corrupt']} found damaged")
