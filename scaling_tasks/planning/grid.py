@@ -46,6 +46,11 @@ class CandidateGrid:
         return self.costs.size
 
     @property
+    def work(self) -> int:
+        """Comparisons that one call of ``gains`` makes, about."""
+        return int(self.size // self.costs.shape[-1] * len(self.weights))
+
+    @property
     def thinned(self) -> bool:
         """Whether some joins are missing."""
         return self.outer_costs is not self.costs
@@ -89,9 +94,13 @@ class CandidateGrid:
         head, last = self.position[:, :-1], self.position[:, -1]
         width = costs.shape[1]
         result = np.zeros_like(costs)
+        # Where samples come in order of their first coordinate, those of a line are among the first.
+        ascending = bool((np.diff(head[:, 0]) >= 0).all())
+        ends_at = np.searchsorted(head[:, 0], np.arange(self.costs.shape[0]), side="right")
         for row, line in enumerate(lines):
-            inside = costs[row][last] < limits
-            for column, place in zip(head.T, line, strict=True):
+            stop = int(ends_at[line[0]]) if ascending else len(last)
+            inside = costs[row][last[:stop]] < limits[:stop]
+            for column, place in zip(head[:stop].T, line, strict=True):
                 inside &= column <= place
             kept = np.flatnonzero(inside)
             if len(kept):

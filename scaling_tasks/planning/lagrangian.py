@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scaling_tasks.planning.exchange import weighted_sum
 from scaling_tasks.planning.grid import CandidateGrid
 
-__all__ = ["Problem", "Relaxation", "maximise_bound"]
+__all__ = ["Problem", "Relaxation", "ascend", "maximise_bound"]
 
 # Entries of the table of candidates that matter, and steps between passes over all candidates (fewer on larger tables).
 _TABLE = 600_000
@@ -107,11 +107,6 @@ class _Part:
         costs = np.where(problem.grid.contained(flat), table[flat], np.inf)
         return cls(problem, flat, costs)
 
-    @property
-    def whole(self) -> bool:
-        """Whether no candidate is left out."""
-        return len(self.flat) == self.problem.grid.size
-
     def relax(self, limits: NDArray[np.float64]) -> tuple[float, NDArray[np.int64]]:
         """Return the bound over these candidates alone, and how often each sample is served."""
         weights, problem = self.problem.grid.weights, self.problem
@@ -160,6 +155,31 @@ def maximise_bound(
         if idle >= 4:
             current, limits = best, best.limits
             direction, pace, idle = np.zeros(len(start)), pace * 0.5, 0
+    return best
+
+
+def ascend(
+    problem: Problem, start: NDArray[np.float64], upper: float, steps: int, *, outer: bool = False
+) -> Relaxation:
+    """Return the best bound found in some steps that each look at all candidates.
+
+    For very many samples, whose table holds too few candidates for ``maximise_bound`` to climb on.
+    """
+    best = current = relax(problem, start, outer=outer)
+    table = (problem.grid.outer_costs if outer else problem.grid.costs).ravel()
+    direction, pace = np.zeros(len(start)), 0.3
+    for _ in range(steps):
+        costs = np.where(problem.grid.contained(current.taken), table[current.taken], np.inf)
+        direction = (1 - _FRESH) * (1.0 - (costs < current.limits[:, None]).sum(axis=1)) + _FRESH * direction
+        norm = float(problem.grid.weights @ direction**2)
+        if norm <= 0 or upper - best.bound <= 1e-9 * abs(upper):
+            break
+        step = pace * (upper - current.bound) / norm
+        current = relax(problem, np.maximum(current.limits + step * direction, 0), outer=outer)
+        if current.bound > best.bound:
+            best = current
+        else:
+            pace *= 0.6
     return best
 
 

@@ -251,7 +251,7 @@ def _bound_ratio(
     score: PlanScore,
 ) -> float:
     bound_cost, bound_needed = bound
-    covered = cheapest_containing(samples, buckets) >= 0
+    covered = slice(None) if score.coverage == 1 else cheapest_containing(samples, buckets) >= 0
     needed = float((cost_of(model, samples[covered]) * weights[covered]).sum())
     if needed <= 0:
         return 1.0

@@ -2,8 +2,9 @@
 
 The candidates are all joins of samples (``grid``). A greedy choice improved by exchanges gives a solution, a Lagrangian
 relaxation gives a bound, the gap between them rules out most candidates, and what is left is improved again and,
-when small, solved exactly by branch and bound (``exact``). Work is limited by counts, never by the clock, so that
-results repeat.
+when small, solved exactly by branch and bound (``exact``). Very many samples are laid out on the grid instead
+(``cells``), searched from coarse to fine (``refinement``), and bounded within a budget (``proof``). Work is limited by
+counts, never by the clock, so that results repeat.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling_tasks.planning.cells import lay_out
 from scaling_tasks.planning.costs import CostFunction, CostModel, prices_of
 from scaling_tasks.planning.exact import solve_exactly
 from scaling_tasks.planning.exchange import Pool, add_greedily, drop_useless, improve_by_exchange
 from scaling_tasks.planning.grid import build_grid
 from scaling_tasks.planning.lagrangian import Problem, Relaxation, maximise_bound
+from scaling_tasks.planning.proof import bound_on_cells
+from scaling_tasks.planning.refinement import refined_choice
 
 __all__ = ["EFFORTS", "Effort", "RectangleChoice", "choose_rectangles"]
 
@@ -43,7 +47,8 @@ class Effort:
     exact: int = 8_000
 
 
-_MANY, _FEWEST_CANDIDATES = 4_000, 20_000
+# More samples than this are searched on cells, and the work of one pass of their proof is limited.
+_MANY, _PROOF, _PROOF_CANDIDATES = 1_500, 20_000_000, 60_000
 
 EFFORTS = {
     "quick": Effort(candidates=40_000, pool=600_000, passes=0, shakes=0, exact=0),
@@ -93,14 +98,28 @@ def choose_rectangles(
         effort: How much work may be done.
     """
     effort = effort or Effort()
-    candidates = effort.candidates
-    if len(samples) > _MANY:
-        # Thinning merges samples as well, which is what keeps very many of them affordable.
-        candidates = max(_FEWEST_CANDIDATES, candidates * _MANY // len(samples))
+    problem = _problem(samples, weights, model, most, price, top, effort.candidates)
+    search = _Search(problem, effort)
+    if len(samples) <= _MANY:
+        return search.run(starts)
+    proof = problem
+    if problem.grid.work > _PROOF:
+        proof = _problem(samples, weights, model, most, price, top, _PROOF_CANDIDATES)
+    return search.run_on_cells(starts, proof)
+
+
+def _problem(
+    samples: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    model: CostModel,
+    most: int,
+    price: float | CostFunction,
+    top: Sequence[int] | None,
+    candidates: int,
+) -> Problem:
     grid = build_grid(samples, weights, model, candidates, top)
     prices = prices_of(price, grid.shapes(np.arange(grid.size)))
-    forced = (grid.size - 1,) if top is not None else ()
-    return _Search(Problem(grid, prices, most, forced), effort).run(model, starts)
+    return Problem(grid, prices, most, (grid.size - 1,) if top is not None else ())
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +127,24 @@ class _Search:
     problem: Problem
     effort: Effort
 
-    def run(self, model: CostModel, starts: Sequence[NDArray[np.int64]]) -> RectangleChoice:
+    def run_on_cells(self, starts: Sequence[NDArray[np.int64]], proof: Problem) -> RectangleChoice:
+        """Search without tables of samples times candidates, and bound within a budget, for very many samples.
+
+        Args:
+            starts: Other solutions.
+            proof: The same problem, or one thinned further, which a pass over all candidates is affordable for.
+        """
+        problem, shakes = self.problem, self.effort.shakes
+        cells = lay_out(problem.grid, problem.prices, problem.forced)
+        # What a shake costs grows with the square of the buckets.
+        chosen = self._shrink(refined_choice(cells, problem.most, int(shakes * min(4.0, (32 / problem.most) ** 1.5))))
+        for start in starts:
+            chosen = self._better(chosen, self._from_buckets(start))
+        total = self._total(chosen)
+        bound = bound_on_cells(proof, cells, problem.grid, chosen, total, self.effort.passes)
+        return self._result(chosen, total, bound)
+
+    def run(self, starts: Sequence[NDArray[np.int64]]) -> RectangleChoice:
         """Alternate between solutions and bounds."""
         grid, problem = self.problem.grid, self.problem
         chosen = self._improve(self._spread(), [])
@@ -134,6 +170,10 @@ class _Search:
             relaxed = relaxation.bound
         total = self._total(chosen)
         bound = self._outer_bound(relaxation, total) if grid.thinned else relaxed
+        return self._result(chosen, total, bound)
+
+    def _result(self, chosen: list[int], total: float, bound: float) -> RectangleChoice:
+        grid = self.problem.grid
         buckets = grid.shapes(np.asarray([grid.attained(flat) for flat in chosen], dtype=np.int64))
         return RectangleChoice(buckets, total, min(bound, total), grid.thinned)
 

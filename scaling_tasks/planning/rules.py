@@ -77,25 +77,23 @@ def _padding_limited(
     low = max(1, min(high, int(options.get("min_size") or sizes[0])))
     pad_max = int(options.get("pad_max") or high)
     if options.get("pad_percent") is not None:
-        values = _walk(low, step, high, pad_max, float(options["pad_percent"]))
+        values = _walk(low, step, high, pad_max, float(options["pad_percent"]), high)
         if len(values) > count:
             raise PlanError(f"it makes {len(values)} sizes, more than {count}", where="pad_percent", fix="Raise it.")
         return values
-    for percent in range(101):
-        values = _walk(low, step, high, high, percent)
-        if len(values) <= count:
-            return values
-    return [high]
+    walks = (_walk(low, step, high, high, percent, count) for percent in range(101))
+    return next((values for values in walks if len(values) <= count), [high])
 
 
-def _walk(low: int, step: int, high: int, pad_max: int, percent: float) -> list[int]:
+def _walk(low: int, step: int, high: int, pad_max: int, percent: float, most: int) -> list[int]:
+    """Return the sizes, or the first ones where there are more than ``most``."""
     values, current = [], low
     while current < step and current < high:
         values.append(current)
         current *= 2
     last = values[-1] if values else 0
     current = -(-max(low, step) // step) * step
-    while current < high:
+    while current < high and len(values) <= most:
         following = min(current + step, high)
         padding = following - last - 1
         if padding / following > percent / 100 or padding > pad_max:

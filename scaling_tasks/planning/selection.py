@@ -19,7 +19,10 @@ def cheapest_containing(samples: NDArray[np.int64], buckets: NDArray[np.int64]) 
     open_rows = np.arange(len(samples))
     rest = samples
     for index, bucket in enumerate(buckets):
-        inside = (rest <= bucket).all(axis=1)
+        # Column by column: over many samples several times as fast as a reduction over short rows.
+        inside = np.ones(len(rest), dtype=bool)
+        for column, size in zip(rest.T, bucket, strict=True):
+            inside &= column <= size
         chosen[open_rows[inside]] = index
         open_rows, rest = open_rows[~inside], rest[~inside]
         if not len(open_rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -114,6 +115,11 @@ def _as_weights(weights: ArrayLike | None, count: int) -> NDArray[np.float64]:
 
 def _count(table: NDArray[np.int64], mass: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Sum the weights of equal rows; rows come out in lexicographic order."""
+    extent = [int(side) + 1 for side in table.max(axis=0)]
+    if math.prod(extent) < 2**62 and (mass == 1).all():
+        # Raw samples are counted as one number each.
+        keys, counts = np.unique(np.ravel_multi_index(tuple(table.T), extent), return_counts=True)
+        return np.stack(np.unravel_index(keys, extent), axis=1), counts.astype(np.float64)
     order = np.lexsort(table.T[::-1])
     rows = table[order]
     first = np.ones(len(rows), dtype=bool)

@@ -1,0 +1,77 @@
+"""A million raw samples of one and two variables, from raw sizes to a scored plan with its bound.
+
+Usage: python -m benchmarks.planning.scale [--samples 1000000] [--intervals 32 8] [--counts 8 32]
+
+Prints processor time, so that a busy machine does not matter. One core of a virtual machine (x86-64, 2026), seconds
+for histogram and plan together, with padding above the proven bound of any plan of as many buckets:
+
+| samples | k | interval 32 | interval 8 |
+|---|---|---|---|
+| photos, H x W | 8 | 0.8 s, 2.0 % | 1.2 s, 3.6 % |
+| photos, H x W | 32 | 1.2 s, 0.5 % | 1.7 s, 1.2 % |
+| independent lognormal pair | 8 | 1.2 s, 12.5 % | 1.4 s, 21 % |
+| independent lognormal pair | 32 | 1.6 s, 4.8 % | 1.8 s, 14 % |
+| uniform pair | 8 | 0.9 s, 1.7 % | 1.3 s, 2.4 % |
+| uniform pair | 32 | 1.3 s, 1.1 % | 1.8 s, 4.7 % |
+| lognormal lengths, one variable | 8, 32 | 0.1 s, 0 % | 0.1 s, 0 % |
+
+The proof of many distinct samples has a budget; how much of such a gap is the plan's and how much the bound's is open.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.planning.api import plan_buckets
+from scaling_tasks.shapes.histogram import ShapeHistogram
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Print one Markdown row per set, interval and number of buckets."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=1_000_000)
+    parser.add_argument("--intervals", type=int, nargs="+", default=[32, 8])
+    parser.add_argument("--counts", type=int, nargs="+", default=[8, 32])
+    options = parser.parse_args()
+    print("| samples | distinct | interval | k | histogram | plan | padding | above the bound |")
+    print("|---" * 8 + "|")
+    for name, rows in raw_samples(options.samples).items():
+        begin = time.process_time()
+        histogram = ShapeHistogram.from_samples(rows, variables=("H", "W")[-rows.shape[1] :])
+        counted = time.process_time() - begin
+        for interval in options.intervals:
+            for count in options.counts:
+                print(f"| {name} | {len(histogram.weights)} | {_row(histogram, interval, count, counted)}", flush=True)
+
+
+def raw_samples(count: int) -> dict[str, NDArray[np.int64]]:
+    """Return generated sizes by name: photos around four aspect ratios, and sides that know nothing of each other."""
+    random = np.random.default_rng(11)
+    side = random.normal(1200, 180, count).clip(400, 2000)
+    photos = np.column_stack([side, side * random.choice([0.5, 0.66, 0.75, 1], count) * random.normal(1, 0.04, count)])
+    turned = random.random(count) < 0.5
+    photos[turned] = photos[turned][:, ::-1]
+    return {
+        "photos, H x W": photos.astype(np.int64) + 1,
+        "independent lognormal pair": random.lognormal(6, 0.5, (count, 2)).astype(np.int64) + 1,
+        "uniform pair": random.integers(1, 1281, (count, 2)),
+        "lognormal lengths": random.lognormal(6, 0.7, (count, 1)).astype(np.int64) + 1,
+    }
+
+
+def _row(histogram: ShapeHistogram, interval: int, count: int, counted: float) -> str:
+    begin = time.process_time()
+    plan = plan_buckets(histogram, max_buckets=count, interval=interval)
+    planned = time.process_time() - begin
+    gap = plan.padding_ratio / (plan.lower_bound or 1) - 1
+    return f"{interval} | {count} | {counted:.2f} s | {planned:.2f} s | {plan.padding_ratio - 1:.1%} | {gap:.2%} |"
+
+
+if __name__ == "__main__":
+    main()
