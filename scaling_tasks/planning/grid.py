@@ -122,7 +122,7 @@ def build_grid(
 ) -> CandidateGrid:
     """Return the candidate grid of distinct samples [n, d], and of ``top``, a shape that contains them all.
 
-    Where the joins are more than ``most_candidates``, coordinates are thinned by weight on the longest axes and
+    Where the joins are more than ``most_candidates``, coordinates are thinned on the longest axes and
     samples round up to the next one that stays; ``outer_costs`` then still allows a proven bound.
     """
     axes = [np.unique(column) for column in (samples if top is None else np.vstack([samples, top])).T]
@@ -169,14 +169,16 @@ def _least_rounding_up(kept: NDArray[np.int64], full: NDArray[np.int64]) -> NDAr
 def _thin(
     axes: Sequence[NDArray[np.int64]], samples: NDArray[np.int64], weights: NDArray[np.float64], most: int
 ) -> list[NDArray[np.int64]]:
-    """Keep coordinates at equal shares of weight, the largest always, so that the grid has at most ``most`` points."""
+    """Keep coordinates at equal shares of weight and range, and the largest; at most ``most`` points in all."""
     sizes = [len(axis) for axis in axes]
     while np.prod(sizes, dtype=np.float64) > most:
         longest = int(np.argmax(sizes))
         sizes[longest] = max(1, sizes[longest] * 9 // 10)
     kept = []
     for axis, size, column in zip(axes, sizes, samples.T, strict=True):
-        mass = np.bincount(np.searchsorted(axis, column), weights, len(axis)).cumsum()
+        # By range too: a rare large sample that rounds up far costs as much as many small ones.
+        mass = np.bincount(np.searchsorted(axis, column), weights, len(axis)) * axis
+        mass = (mass / mass.sum() + np.diff(axis, prepend=axis[0]) / max(1, axis[-1] - axis[0])).cumsum()
         marks = np.searchsorted(mass, mass[-1] * np.arange(1, size) / size)
         kept.append(axis if size == len(axis) else axis[np.unique([*itertools.chain(marks), len(axis) - 1])])
     return kept
