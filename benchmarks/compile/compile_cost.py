@@ -166,10 +166,12 @@ def measure(backend: str, count: int, rounds: int, root: Path) -> dict[str, Any]
     repository = Repository(root / backend, backend)
     widths = [64 + 32 * index for index in range(count)]
     found = scenarios(repository, widths)
+    loops = overheads(repository, widths, rounds)
+    # Of a build by one process: two that place the same weights at once each place a copy.
     shared, separate = sizes(repository.root / "build")
     return {
         "scenarios": {name: asdict(cost) for name, cost in found.items()},
-        "bare": overheads(repository, widths, rounds),
+        "bare": loops,
         "bytes": shared,
         "bytes_separate": separate,
     }

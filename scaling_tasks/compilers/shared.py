@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scaling_tasks.compilers.contract import CompileJob
-from scaling_tasks.files import publish
+from scaling_tasks.files import digest_file, publish, write_if_changed
 
 __all__ = ["link_or_copy", "made_once"]
+
+_DIGESTS = "digests.json"
 
 
 def made_once(job: CompileJob, workdir: Path, names: Sequence[str], make: Callable[[], None]) -> None:
     """Have the files ``names`` in ``workdir``: from the job's shared directory, or by calling ``make``.
 
     ``make`` must write the same bytes for every unit: units that start together both make them, and each file is
-    published by a rename. What is taken is a link of one's own, so that the shared directory may vanish at any moment.
+    published by a rename. What is taken is a link of one's own, so that the shared directory may vanish at any moment,
+    and is compared with its digest, so that a file that a power failure cut short is made again.
 
     Args:
         job: Its ``shared`` directory is read and filled; without one, ``make`` is called.
@@ -26,26 +30,34 @@ def made_once(job: CompileJob, workdir: Path, names: Sequence[str], make: Callab
         names: File names, without directories.
         make: Writes them all to ``workdir``.
     """
-    if job.shared is not None and _take(job.shared, workdir, names):
-        return
-    make()
     if job.shared is None:
-        return
-    with contextlib.suppress(OSError):  # A full disk costs the next unit some time, not this one its result.
-        for name in names:
-            with publish(job.shared / name) as temporary:
-                link_or_copy(workdir / name, temporary)
+        make()
+    elif not _take(job.shared, workdir, names):
+        make()
+        with contextlib.suppress(OSError):  # A full disk costs the next unit some time, not this one its result.
+            _give(job.shared, workdir, names)
 
 
 def _take(shared: Path, workdir: Path, names: Sequence[str]) -> bool:
     try:
+        digests = json.loads((shared / _DIGESTS).read_bytes())
         for name in names:
             link_or_copy(shared / name, workdir / name)
-    except OSError:  # Not made yet, or removed meanwhile.
-        for name in names:
-            (workdir / name).unlink(missing_ok=True)
-        return False
-    return True
+        if all(digest_file(workdir / name) == digests[name] for name in names):
+            return True
+    except (OSError, ValueError, LookupError, TypeError):  # Not made yet, removed meanwhile, or damaged.
+        pass
+    for name in names:
+        (workdir / name).unlink(missing_ok=True)
+    return False
+
+
+def _give(shared: Path, workdir: Path, names: Sequence[str]) -> None:
+    for name in names:
+        with publish(shared / name) as temporary:
+            link_or_copy(workdir / name, temporary)
+    digests = {name: digest_file(workdir / name) for name in names}
+    write_if_changed(shared / _DIGESTS, json.dumps(digests, sort_keys=True).encode())
 
 
 def link_or_copy(source: Path, target: Path) -> None:

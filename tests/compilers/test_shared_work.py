@@ -53,16 +53,27 @@ def test_the_second_unit_takes_what_the_first_made(job: CompileJob, tmp_path: Pa
     maker = Maker(job, tmp_path)
     assert maker.unit("one") == maker.unit("two") == {"a": "content of a", "b": "content of b"}
     assert maker.calls == 1
-    assert sorted(path.name for path in job.shared.iterdir()) == sorted(NAMES)
+    assert sorted(path.name for path in job.shared.iterdir()) == [*NAMES, "digests.json"]
 
 
-@pytest.mark.parametrize("lost", [*NAMES, "directory"])
+@pytest.mark.parametrize("lost", [*NAMES, "digests.json", "directory"])
 def test_what_was_lost_is_made_again(lost: str, job: CompileJob, tmp_path: Path):
     maker = Maker(job, tmp_path)
     maker.unit("one")
     shutil.rmtree(job.shared) if lost == "directory" else (job.shared / lost).unlink()
     assert maker.unit("two") == {"a": "content of a", "b": "content of b"}
     assert (maker.calls, maker.unit("three")["a"], maker.calls) == (2, "content of a", 2)
+
+
+@pytest.mark.parametrize("damaged", [*NAMES, "digests.json"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"content of c"])
+def test_what_was_damaged_is_made_again(damaged: str, content: bytes, job: CompileJob, tmp_path: Path):
+    maker = Maker(job, tmp_path)
+    maker.unit("one")
+    (job.shared / damaged).unlink()  # The first unit's own file has the same bytes on the disk.
+    (job.shared / damaged).write_bytes(content)
+    assert maker.unit("two") == maker.unit("three") == {"a": "content of a", "b": "content of b"}
+    assert maker.calls == 2
 
 
 def test_without_a_usable_directory_each_unit_makes_its_own(job: CompileJob, tmp_path: Path):
