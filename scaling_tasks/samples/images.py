@@ -138,11 +138,13 @@ def _renew(
 
 def _distrust(folder: Folder, heights: array[int], widths: array[int], started: int) -> bool:
     """Mark the times of files that must be read again; return whether some are only too young by a moment."""
-    if max(folder.times) <= started - _COARSE_TICK and 0 not in heights:
-        return False
+    settled = started - _COARSE_TICK
+    states = enumerate(zip(folder.times, heights, strict=True))
+    doubtful = [place for place, (when, high) in states if when > settled or not high]
     now = time.time_ns()
     young = False
-    for place, when in enumerate(folder.times):
+    for place in doubtful:
+        when = folder.times[place]
         tick = _TICK if when % 1_000_000_000 else _COARSE_TICK
         recent = started - tick < when <= now + _TICK
         unreadable = not heights[place] and widths[place] == Fault.UNREADABLE and folder.sizes[place] >= 0
