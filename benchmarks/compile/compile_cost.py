@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.compile.compile_cost [--backends openvino,onnxruntime,lite,nncase] [--buckets 16] [--rounds 3]
 [--json FILE]`` works in a temporary repository with the worked example's recognition model (the classification model
-for nncase, which takes long over the other), drives the real ``doit`` there, and prints tables in Markdown. Besides seconds
-on the clock it gives processor seconds, which other work on the machine disturbs less; bare calls and builds take
-turns.
+for nncase, which takes long over the other), drives the real ``doit`` there, and prints tables in Markdown. Besides
+seconds on the clock it gives processor seconds, which other work on the machine disturbs less; bare calls and builds
+take turns.
 """
 
 from __future__ import annotations
