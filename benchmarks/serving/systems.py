@@ -23,12 +23,12 @@ THREADS = os.cpu_count() or 1
 DYNAMIC = (-1, 3, 48, -1)
 
 
-def onnxruntime_session(model: Path) -> Any:
-    """Return onnxruntime on the dynamic model with all threads."""
+def onnxruntime_session(model: Path, arena: bool = True) -> Any:
+    """Return onnxruntime on the dynamic model with all threads, which it sets by itself."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
+    options.enable_cpu_mem_arena = arena
     return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
@@ -56,8 +56,8 @@ def batch_of(lines: Sequence[Pixels], width: int, rows: int = 0) -> Pixels:
 
 
 def rapidocr_rule(model: Path) -> Serve:
-    """Sort by width, batches of 6, padded to the widest and to at least 320, on onnxruntime."""
-    session = onnxruntime_session(model)
+    """Sort by width, batches of 6, padded to the widest and to at least 320, on onnxruntime with RapidOCR's options."""
+    session = onnxruntime_session(model, arena=False)
 
     def serve(lines: Sequence[Pixels]) -> list[NDArray[Any]]:
         def run(batch: Sequence[Pixels]) -> Any:

@@ -177,6 +177,8 @@ class VerifySpec(_Spec, frozen=True):
         relative: The same, relative to the value.
         padding_tolerance: Accepted absolute change by padding; changes are reported only where left out.
         compare_padding: Whether several padding policies are tried and one is recommended.
+        samples: Directory of ``.npz`` files, each with one array per input, of any sizes: on them the change by padding
+            is measured too, and policies are compared on them alone.
         metric: ``module:function`` that scores labelled data.
         dataset: The labelled data.
         drop: By how much the score through the buckets may be below that of the original at exact shapes.
@@ -186,6 +188,7 @@ class VerifySpec(_Spec, frozen=True):
     relative: Fraction | None = None
     padding_tolerance: Fraction | None = None
     compare_padding: bool = False
+    samples: str | None = None
     metric: str | None = None
     dataset: str | None = None
     drop: Fraction = 0.0

@@ -42,8 +42,10 @@ def run(target: Target, unit: str) -> dict[str, Any]:
         outcome = "restored" if record else "compiled"
         if record is None:
             record = _compile(target, document, unit, components, key, store)
-        files = store.restore(record, target.directory, artefacts_by_digest(target, document))
-    write_record(target, unit, key, files)
+        # One after the other: of units that end together, each would miss what the other could share with it.
+        with exclusive(target.state / "placing.lock", moment=True):
+            files = store.restore(record, target.directory, artefacts_by_digest(target, document))
+            write_record(target, unit, key, files)
     return {"outcome": outcome, "seconds": record.details.get("seconds", 0.0), "bytes": record.size}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from scaling_tasks.config.load import section
 from scaling_tasks.config.specs import VerifySpec
-from scaling_tasks.files import digest_file
+from scaling_tasks.files import digest_bytes, digest_file
 from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import UnitsDocument, read_units
 
@@ -20,7 +20,7 @@ _VERSIONS = {
     "compile": 1,
     "verify": 1,
     "bundle": 1,
-    "padding": 1,
+    "padding": 2,
     "metric": 1,
     "measure": 1,
     "report": 1,
@@ -60,6 +60,7 @@ def components(stage: str, target: Target, unit: str | None = None) -> dict[str,
     if stage == "padding":
         parts["tolerance"] = spec.verify.padding_tolerance
         parts["compare"] = spec.verify.compare_padding
+        parts["samples"] = _digest(Path(spec.verify.samples)) if spec.verify.samples else None
     if stage == "metric":
         parts["metric"] = _metric_components(spec.verify)
     return parts
@@ -77,8 +78,14 @@ def _metric_components(verify: VerifySpec) -> dict[str, Any]:
 
 
 def _digest(path: Path) -> str | None:
-    """Return a file's digest, None where there is no such file."""
-    return digest_file(path) if path.is_file() else None
+    """Return the digest of a file, or of a directory's names, sizes and times; None where there is neither."""
+    if not path.is_dir():
+        return digest_file(path) if path.is_file() else None
+    lines = []
+    for file in sorted(path.rglob("*")):
+        status = file.stat()
+        lines.append(f"{file.relative_to(path).as_posix()} {status.st_size} {status.st_mtime_ns}\n")
+    return digest_bytes("".join(lines).encode())
 
 
 def compile_components(target: Target, document: UnitsDocument, unit_name: str) -> dict[str, Any]:

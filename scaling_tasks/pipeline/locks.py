@@ -23,18 +23,19 @@ def when_waiting(notice: Notice | None) -> None:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, purpose: str = "") -> Iterator[None]:
+def exclusive(path: Path, purpose: str = "", *, moment: bool = False) -> Iterator[None]:
     """Hold an exclusive lock on ``path``; waits for whoever holds it, and is released if the holder dies.
 
     Args:
         path: The lock's file, created where absent. It holds the process id and command of its last holder.
         purpose: What is done under the lock; whoever has to wait is told.
+        moment: Nobody holds it for long, so that there is nothing to tell.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         # A descriptor of its own for each holder: flock excludes threads of one process as well as other processes.
         with path.open("a+") as file:
-            _acquire(file, purpose)
+            _acquire(file, purpose, moment)
             if not _is_still(file, path):
                 continue  # Removed while we waited: whoever comes now would lock another file.
             _sign(file)
@@ -54,14 +55,14 @@ def is_free(path: Path) -> bool:
     return True
 
 
-def _acquire(file: IO[str], purpose: str) -> None:
+def _acquire(file: IO[str], purpose: str, moment: bool) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         holder = file.read().strip()
         # Between units of one run there is nothing to tell: it is the run's own business.
-        if holder and not holder.startswith(f"{os.getpid()} "):
+        if holder and not moment and not holder.startswith(f"{os.getpid()} "):
             pid, _, command = holder.partition(" ")
             _tell(f"waiting for process {pid} ({command})" + (f", which is {purpose}" if purpose else ""))
         fcntl.flock(file, fcntl.LOCK_EX)

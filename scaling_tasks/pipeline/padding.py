@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from scaling_tasks.documents import parse_document
@@ -27,7 +28,7 @@ def run(target: Target) -> dict[str, Any]:
     """
     text = work_apart("padding", target)
     write_if_changed(target.padding, text.encode())
-    found = parse_document(text, "padding", 1, where=target.name, error=VerificationFailed)
+    found = parse_document(text, "padding", 2, where=target.name, error=VerificationFailed)
     return {"changed": sorted(found["changed"])}
 
 
@@ -42,11 +43,24 @@ def work(target: Target, unit: None) -> str:
     tolerance = Tolerance(_NOTICEABLE if spec.padding_tolerance is None else spec.padding_tolerance, 0.0)
     manifest = read_manifest(target.directory)
     original = open_original(target.model)
-    result = measure_padding(target.directory, manifest, original, tolerance)
+    samples = _sample_files(spec.samples) if spec.samples is not None else []
+    result = measure_padding(target.directory, manifest, original, tolerance, samples=samples)
     if spec.padding_tolerance is not None and (failure := result.failure()):
         raise failure
     if not spec.compare_padding:
         return result.to_json()
-    best, tried = compare_policies(target.directory, manifest, original, tolerance)
-    ranking = {name: {"absolute": each.absolute, "agreement": each.agreement} for name, each in tried.items()}
+    best, tried = compare_policies(target.directory, manifest, original, tolerance, samples=samples)
+    ranking = [
+        {"policy": name, "agreement": each.agreement, "mean": each.mean, "absolute": each.absolute}
+        for name, each in tried.items()
+    ]
     return result.to_json({"policies": ranking, "recommended": best})
+
+
+def _sample_files(directory: str) -> list[Path]:
+    files = sorted(Path(directory).rglob("*.npz"))
+    if not files:
+        raise VerificationFailed(
+            f"{directory!r} holds no .npz files", where="verify.samples", fix="Save one array per input in each."
+        )
+    return files

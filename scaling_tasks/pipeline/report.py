@@ -123,7 +123,7 @@ def _padding_table(target: Target) -> dict[str, Table]:
     """Return, per bucket, the largest change of each output by padding, at the sizes where it was looked for."""
     if not target.padding.exists():
         return {}
-    found = read_document(target.padding, "padding", 1, error=CompileError)
+    found = read_document(target.padding, "padding", 2, error=CompileError)
     worst: dict[tuple[str, str], tuple[float, str, float | None]] = {}
     for probe in found["probes"]:
         for output in probe["outputs"]:
@@ -137,10 +137,16 @@ def _padding_table(target: Target) -> dict[str, Table]:
     tables = {"What padding does to answers": (["bucket", "output", "largest change", "at size", "same class"], rows)}
     if "policies" in found:
         ranking = [
-            [name, f"{each['absolute']:.1e}", "recommended" if name == found["recommended"] else ""]
-            for name, each in sorted(found["policies"].items())
+            [
+                f"{each['policy']}, recommended" if each["policy"] == found["recommended"] else each["policy"],
+                "-" if each["agreement"] is None else f"{each['agreement']:.2%}",
+                f"{each['mean']:.1e}",
+                f"{each['absolute']:.1e}",
+            ]
+            for each in found["policies"]
         ]
-        tables["Padding policies"] = (["policy", "largest change", ""], ranking)
+        head = ["policy, nearest to the original first", "same class", "mean change", "largest change"]
+        tables["Padding policies"] = (head, ranking)
     return tables
 
 

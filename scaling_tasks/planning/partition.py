@@ -17,20 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Batch", "RunTable", "Served", "partition_items"]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Items that run together.
-
-    Attributes:
-        bucket: Index of the bucket.
-        items: Indices of the items.
-    """
-
-    bucket: int
-    items: tuple[int, ...]
+__all__ = ["RunTable", "Served"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,41 +127,3 @@ def descending(items: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the order of items by volume, largest first, ties by their sizes, int64 [m]."""
     volume = items.astype(np.float64).prod(axis=1)
     return np.lexsort((*items.T[::-1], volume))[::-1]
-
-
-def partition_items(
-    items: NDArray[np.int64], batches: NDArray[np.int64], shapes: NDArray[np.int64], costs: NDArray[np.float64]
-) -> tuple[float, list[Batch]]:
-    """Return the least-cost partition of one request, its cost and its batches.
-
-    Args:
-        items: Sizes, int64 [m, d].
-        batches: Batch size of each bucket, int64 [k].
-        shapes: Sizes of each bucket, int64 [k, d].
-        costs: Cost of running each bucket once, float64 [k].
-
-    Returns:
-        The total cost, infinite with no batches where an item fits no bucket, and the batches, largest items first.
-    """
-    count = len(items)
-    order = descending(items)
-    choices = sorted(set(batches.tolist()))
-    least = [0.0] * (count + 1)
-    best: list[tuple[int, int]] = [(count, -1)] * count
-    for start in range(count - 1, -1, -1):
-        least[start] = np.inf
-        for choice in choices:
-            end = min(start + choice, count)
-            largest = items[order[start:end]].max(axis=0)
-            fits = (batches >= end - start) & (shapes >= largest).all(axis=1)
-            bucket = int(np.where(fits, costs, np.inf).argmin())
-            if fits[bucket] and costs[bucket] + least[end] < least[start]:
-                least[start], best[start] = float(costs[bucket]) + least[end], (end, bucket)
-    if not np.isfinite(least[0]):
-        return np.inf, []
-    found, start = [], 0
-    while start < count:
-        end, bucket = best[start]
-        found.append(Batch(bucket, tuple(order[start:end].tolist())))
-        start = end
-    return least[0], found

@@ -6,6 +6,7 @@ normalisation average over it, attention attends to it. How much is a property o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +17,12 @@ import numpy as np
 from scaling_tasks.compilers.contract import Tolerance
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.documents import document_text
-from scaling_tasks.errors import ModelError, VerificationFailed
+from scaling_tasks.errors import BundleError, ModelError, VerificationFailed
 from scaling_tasks.onnx_model.original import Arrays, Original, random_inputs
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.runtime.policies import Padding
+from scaling_tasks.runtime.requests import RequestReader
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.verification.comparison import Difference, compare_outputs, worst
 
@@ -28,7 +30,7 @@ __all__ = ["PaddingProbe", "PaddingResult", "compare_policies", "measure_padding
 
 InputMaker = Callable[[Signature, Mapping[str, int], int], Arrays]
 
-_KIND, _VERSION = "padding", 1
+_KIND, _VERSION = "padding", 2
 _SEED = 20230608
 # A model may run at some sizes only; those just below a bucket are tried in this order.
 _BELOW = (1, 2, 4, 8, 16, 32)
@@ -41,7 +43,7 @@ class PaddingProbe:
     Attributes:
         bucket: The bucket that served it.
         sizes: The true size.
-        inputs: Which inputs: ``random``, ``smooth``, or the caller's name for its own.
+        inputs: Which inputs: ``random``, ``smooth``, ``samples``, or the caller's name for its own.
         outputs: One difference per output.
     """
 
@@ -79,6 +81,11 @@ class PaddingResult:
     def absolute(self) -> float:
         """The largest absolute difference at any size."""
         return max((each.absolute for probe in self.probes for each in probe.outputs), default=0.0)
+
+    @property
+    def mean(self) -> float:
+        """The mean over probes and outputs of the largest absolute difference."""
+        return float(np.mean([each.absolute for probe in self.probes for each in probe.outputs] or [0.0]))
 
     @property
     def agreement(self) -> float | None:
@@ -128,10 +135,12 @@ def measure_padding(
     tolerance: Tolerance,
     *,
     makers: Mapping[str, InputMaker] | None = None,
+    samples: Sequence[Path] = (),
 ) -> PaddingResult:
     """Run the bundle at the sizes at which padding is largest and smallest, and compare with the original.
 
-    Per bucket and variable these are the next smaller bucket's size plus 1, and the bucket's own minus 1.
+    Per bucket and variable these are the next smaller bucket's size plus 1, and the bucket's own minus 1. Samples are
+    run as they are; those that fit a bucket exactly or none at all say nothing of padding and are left out.
 
     Args:
         directory: Of the bundle.
@@ -139,16 +148,18 @@ def measure_padding(
         original: The original model.
         tolerance: What counts as a change.
         makers: How inputs are made, by name; random and smooth ones by default.
+        samples: ``.npz`` files with one array per input, of any sizes.
 
     Raises:
-        BundleError: An artefact is missing or damaged.
+        BundleError: An artefact is missing or damaged, or a sample is not one of this model's.
     """
-    named = makers or {"random": random_inputs, "smooth": smooth_inputs}
+    named = {"random": random_inputs, "smooth": smooth_inputs} if makers is None else makers
     probes = []
     signature = manifest.signature.inputs
     classes = {name: isinstance(axes[-1], int) for name, axes in manifest.relations.axes.items() if axes}
     with BucketedModel(directory, replace(manifest, oversize="error"), get_backend(manifest.backend).load) as model:
-        for sizes, reference in _served(model, original, signature, named):
+        generated = _served(model, original, signature, named) if named else ()
+        for sizes, reference in itertools.chain(generated, _sampled(model, original, manifest, samples)):
             for name, (inputs, wanted) in reference.items():
                 differences = compare_outputs(model.run(inputs), wanted, tolerance, classes=classes)
                 probes.append(PaddingProbe(model.select(sizes), sizes, name, tuple(differences)))
@@ -161,8 +172,9 @@ def compare_policies(
     original: Original,
     tolerance: Tolerance,
     policies: Mapping[str, Padding] | None = None,
+    samples: Sequence[Path] = (),
 ) -> tuple[str, dict[str, PaddingResult]]:
-    """Measure several padding policies for all inputs at once and recommend one.
+    """Measure several padding policies for all inputs at once and recommend one: on samples alone where there are any.
 
     Args:
         directory: Of the bundle.
@@ -171,9 +183,11 @@ def compare_policies(
         tolerance: What counts as a change.
         policies: By name; zeros, repeated edges and the constants 1 and -1 (white and black after normalisation) by
             default. Masks stay masks.
+        samples: As for ``measure_padding``.
 
     Returns:
-        The name of the policy whose answers are nearest to the original's, and every policy's result.
+        The name of the policy whose answers are nearest to the original's, and every policy's result, nearest first:
+        by the share of equal largest classes, then by the mean difference.
     """
     tried = policies or {
         "zero": Padding(),
@@ -184,15 +198,16 @@ def compare_policies(
     results = {}
     for name, policy in tried.items():
         padding = {key: replace(policy, mask=old.mask) for key, old in manifest.padding.items()}
-        results[name] = measure_padding(directory, replace(manifest, padding=padding), original, tolerance)
-    return min(results, key=lambda name: _distance(results[name])), results
-
-
-def _distance(result: PaddingResult) -> tuple[float, float]:
-    """Order policies by disagreement, then by the mean difference."""
-    errors = [each.absolute for probe in result.probes for each in probe.outputs]
-    agreement = result.agreement
-    return (0.0 if agreement is None else -agreement, float(np.mean(errors)) if errors else 0.0)
+        results[name] = measure_padding(
+            directory,
+            replace(manifest, padding=padding),
+            original,
+            tolerance,
+            makers={} if samples else None,
+            samples=samples,
+        )
+    ranked = dict(sorted(results.items(), key=lambda item: (-(item[1].agreement or 0.0), item[1].mean)))
+    return next(iter(ranked)), ranked
 
 
 def smooth_inputs(signature: Signature, values: Mapping[str, int], seed: int) -> Arrays:
@@ -229,6 +244,23 @@ def _served(
                 seen.add(tuple(sizes.values()))
                 yield sizes, answers
                 break
+
+
+def _sampled(
+    model: BucketedModel, original: Original, manifest: Manifest, samples: Sequence[Path]
+) -> Iterator[tuple[dict[str, int], dict[str, tuple[Arrays, Arrays]]]]:
+    """Yield the sizes of samples that are padded, with their inputs and the original's answers."""
+    for path in samples:
+        reader = RequestReader(str(path), manifest.signature.inputs, manifest.padding)
+        with np.load(path) as arrays:
+            inputs, values = reader.read(dict(arrays))
+        sizes = dict(zip(manifest.signature.inputs.variables, values, strict=True))
+        try:
+            padded = model.select(sizes) != sizes
+        except BundleError:  # No bucket holds it.
+            continue
+        if padded:
+            yield sizes, {"samples": (inputs, original.run(inputs))}
 
 
 def _candidates(model: BucketedModel, bucket: Mapping[str, int]) -> Iterator[Sequence[dict[str, int]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -35,6 +36,17 @@ def test_runs_at_once_compile_everything_once(repository: Repository, runs: int)
     assert any("waiting for process" in output and "which is" in output for output in outputs)
     assert repository.doit().executed == []
     assert repository.doit("locked", "--built").ok
+
+
+def test_units_that_end_together_share_their_weights(repository: Repository) -> None:
+    repository.write_target(sizes=[(16 + 8 * step, 64) for step in range(6)], backend="openvino")
+    for turn in range(3):
+        assert repository.doit("-n", "6").ok
+        weights = list((repository.root / "build/net").glob("*.bin"))
+        assert len(weights) == 6
+        # Hard links; a file system with reflinks would have 6, and share extents instead.
+        assert len({path.stat().st_ino for path in weights}) == 1, turn
+        shutil.rmtree(repository.root / "build")
 
 
 def test_runs_of_different_targets_keep_each_others_state(repository: Repository) -> None:

@@ -75,6 +75,30 @@ def test_padding_is_reported_and_gates_where_asked(repository: Repository) -> No
     assert run.compiled == []
 
 
+def test_padding_is_judged_on_samples_where_there_are_any(repository: Repository) -> None:
+    configure(repository, "verify: {compare_padding: true, samples: samples}\n")
+    missing = repository.doit()
+    assert not missing.ok
+    assert "'samples' holds no .npz files" in missing.output
+    samples = repository.root / "samples"
+    samples.mkdir()
+    # One that is padded, and one that no bucket holds.
+    for name, size in (("small", (15, 23)), ("huge", (900, 900))):
+        np.savez(samples / f"{name}.npz", **image(*size))
+    assert repository.doit().ok
+    path = next((repository.root / ".scaling/targets").glob("*/padding.json"))
+    probes = [probe for probe in document(path)["probes"] if probe["inputs"] == "samples"]  # type: ignore[attr-defined]
+    assert [probe["sizes"] for probe in probes] == [{"H": 15, "W": 23}]
+    assert document(path)["recommended"] == "zero"
+    assert "zero, recommended" in (repository.root / "build/net/report.html").read_text()
+    assert repository.doit().executed == []
+    np.savez(samples / "small.npz", y=np.zeros((1, 3, 8, 8), np.float32))
+    wrong = repository.doit()
+    assert not wrong.ok
+    assert "small.npz" in wrong.output
+    assert "'x'" in wrong.output
+
+
 METRIC = """
 import numpy as np
 

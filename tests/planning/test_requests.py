@@ -12,7 +12,9 @@ from scaling_tasks.planning.api import plan_buckets, plan_statistics
 from scaling_tasks.planning.costs import CallableCost
 from scaling_tasks.planning.joint import plan_requests, score_requests
 from scaling_tasks.planning.options import make_options
-from scaling_tasks.planning.partition import RunTable, partition_items
+from scaling_tasks.planning.partition import RunTable
+from scaling_tasks.runtime.batching import Batcher
+from scaling_tasks.runtime.selection import BucketTable
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import name_dimensions
 from scaling_tasks.shapes.statistics import DatasetStatistics, Requests
@@ -47,25 +49,21 @@ def test_the_partition_of_items_of_one_size_variable_is_the_least_of_all():
         count = int(random.integers(1, 6))
         batches, shapes = random.integers(1, 6, count), random.integers(1, 9, (count, 1))
         costs = random.random(count) * 10 + batches * shapes[:, 0]
-        total, found = partition_items(items, batches, shapes, costs)
-        assert total == pytest.approx(_least(items, batches, shapes, costs))
         runs = RunTable(items, np.array([0, len(items)]), batches.tolist())
-        assert runs.serve(runs.run_costs(batches, shapes, costs).min(axis=1)).total == pytest.approx(total)
-        if found:
-            assert sorted(item for batch in found for item in batch.items) == list(range(len(items)))
-            assert sum(costs[batch.bucket] for batch in found) == pytest.approx(total)
-            assert all(len(batch.items) <= batches[batch.bucket] for batch in found)
-            assert all((items[list(batch.items)] <= shapes[batch.bucket]).all() for batch in found)
+        served = runs.serve(runs.run_costs(batches, shapes, costs).min(axis=1))
+        assert served.total == pytest.approx(_least(items, batches, shapes, costs))
 
 
 def test_several_size_variables_are_served_completely():
     random = np.random.default_rng(9)
     items = random.integers(1, 50, (20, 2))
     batches, shapes = np.array([1, 4, 8]), np.array([[50, 50], [50, 50], [25, 50]])
-    total, found = partition_items(items, batches, shapes, np.array([3.0, 8.0, 7.0]))
-    assert sorted(item for batch in found for item in batch.items) == list(range(20))
-    assert total <= 5 * 8.0
-    assert partition_items(np.array([[60, 1]]), batches, shapes, np.ones(3)) == (np.inf, [])
+    runs = RunTable(items, np.array([0, len(items)]), batches.tolist())
+    served = runs.serve(runs.run_costs(batches, shapes, np.array([3.0, 8.0, 7.0])).min(axis=1))
+    assert runs.counts @ served.uses == len(items)
+    assert served.total <= 5 * 8.0
+    runs = RunTable(np.array([[60, 1]]), np.array([0, 1]), batches.tolist())
+    assert runs.serve(runs.run_costs(batches, shapes, np.ones(3)).min(axis=1)).total == np.inf
 
 
 @pytest.fixture
@@ -99,13 +97,16 @@ def test_joint_buckets_beat_the_best_product_of_lists_planned_apart(requests: Re
                     assert plan.padding_ratio <= apart.padding_ratio
 
 
-def test_the_score_of_requests_is_the_sum_of_their_partitions(requests: Requests):
+def test_the_score_of_requests_is_what_the_runtime_makes_of_them(requests: Requests):
     model = CallableCost(_launch)
     buckets = np.array([[1, 2000], [4, 150], [8, 300], [16, 100]])
     score = score_requests(requests, ("N", "W"), buckets, model, CHOICES)
+    costs = _launch(buckets)
+    batcher = Batcher(BucketTable(buckets.tolist(), costs.tolist()), 0)
     total = sum(
-        partition_items(requests.items[start:end], buckets[:, 0], buckets[:, 1:], _launch(buckets))[0]
+        costs[batch.bucket]
         for start, end in itertools.pairwise(requests.offsets)
+        for batch in batcher.partition([tuple(item) for item in requests.items[start:end].tolist()])
     )
     assert score.cost == pytest.approx(total)
     assert score.hits @ _launch(buckets) == pytest.approx(total)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_tasks.errors import BundleError
-from scaling_tasks.planning.partition import partition_items
+from scaling_tasks.planning.partition import RunTable
 from scaling_tasks.runtime import selection
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.selection import BucketTable
@@ -121,7 +121,8 @@ def test_the_planner_expects_what_the_runtime_does(sizes: list[Shape], overhead:
     costs = [float(overhead + count * width) for count, width in buckets]
     served = Batcher(BucketTable(buckets, costs), 0).partition(sizes)
     table = np.array(buckets)
-    expected, _ = partition_items(np.array(sizes), table[:, 0], table[:, 1:], np.array(costs))
+    runs = RunTable(np.array(sizes), np.array([0, len(sizes)]), sorted(set(table[:, 0].tolist())))
+    expected = runs.serve(runs.run_costs(table[:, 0], table[:, 1:], np.array(costs)).min(axis=1)).total
     assert sum(costs[batch.bucket] for batch in served) == expected
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scaling_tasks.compilers.contract import Tolerance
-from scaling_tasks.errors import VerificationFailed
+from scaling_tasks.errors import BundleError, VerificationFailed
 from scaling_tasks.onnx_model.original import OriginalModel, random_inputs
 from scaling_tasks.runtime.policies import Padding
 from scaling_tasks.shapes.signature import Signature, TensorSpec
@@ -53,7 +53,7 @@ def test_pooling_feels_it_and_the_output_is_named(saved: Any, bundled: Any) -> N
     assert isinstance(failure, VerificationFailed)
     assert "padding changes output 'y'" in str(failure)
     payload = json.loads(result.to_json())
-    assert payload["format"] == "scaling-tasks/padding/1"
+    assert payload["format"] == "scaling-tasks/padding/2"
     assert measure_padding(directory, manifest, OriginalModel(path), TIGHT).to_json() == result.to_json()
 
 
@@ -72,6 +72,25 @@ def test_the_policy_nearest_to_the_original_is_recommended(saved: Any, bundled: 
     best, results = compare_policies(directory, manifest, OriginalModel(path), TIGHT, tried)
     assert best == "low"
     assert results["low"].absolute < 1e-6 < results["high"].absolute
+
+
+def test_policies_are_compared_on_samples_alone(saved: Any, bundled: Any, tmp_path: Any) -> None:
+    path = saved("g (float[1,3,8,W] x) => (float[1,3,1,1] y) { y = GlobalMaxPool(x) }")
+    directory, manifest = bundled(path, [(16,), (32,)])
+    samples = []
+    for width in (13, 16, 20, 33):
+        samples.append(tmp_path / f"{width}.npz")
+        np.savez(samples[-1], x=np.full((1, 3, 8, width), 3.0, np.float32))
+    tried = {"four": Padding("constant", value=4.0), "two": Padding("constant", value=2.0)}
+    best, results = compare_policies(directory, manifest, OriginalModel(path), TIGHT, tried, samples)
+    # Random inputs lie below 1 and would feel both; of the samples 16 is not padded and 33 is above all buckets.
+    assert best == "two"
+    assert [probe.sizes["W"] for probe in results["two"].probes] == [13, 20]
+    assert results["two"].mean == 0
+    assert results["four"].mean == pytest.approx(1)
+    np.savez(samples[0], x=np.zeros((1, 3, 9, 13), np.float32))
+    with pytest.raises(BundleError, match="input 'x'"):
+        measure_padding(directory, manifest, OriginalModel(path), TIGHT, samples=samples)
 
 
 def test_smooth_inputs_have_like_neighbours_and_keep_integers() -> None:
