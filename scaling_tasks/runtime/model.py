@@ -81,8 +81,15 @@ class BucketedModel:
 
     @property
     def buckets(self) -> list[dict[str, int]]:
-        """All buckets, in the order of the manifest."""
-        return [dict(zip(self.variables, bucket, strict=True)) for bucket in self._table.buckets]
+        """All buckets, in the order of their sizes."""
+        return [dict(zip(self.variables, bucket, strict=True)) for bucket in sorted(self._table.buckets)]
+
+    def __repr__(self) -> str:
+        """Return model, backend, and what it takes."""
+        limits = zip(self.variables, self._table.largest, strict=True)
+        sizes = " × ".join(f"{name} ≤ {size}" for name, size in limits) or "static"
+        count = len(self._table.buckets)
+        return f"<BucketedModel {self.manifest.model}: {self.manifest.backend}, {count} buckets, {sizes}>"
 
     def run(self, inputs: Mapping[str, Any]) -> Arrays:
         """Serve one request.

@@ -231,7 +231,7 @@ def _served(
 ) -> Iterator[tuple[dict[str, int], dict[str, tuple[Arrays, Arrays]]]]:
     """Yield sizes that are padded, with inputs and the original's answers by maker."""
     seen = set()
-    for bucket in sorted(model.buckets, key=lambda sizes: tuple(sizes.values())):
+    for bucket in model.buckets:
         for candidates in _candidates(model, bucket):
             for sizes in candidates:
                 if tuple(sizes.values()) in seen or model.select(sizes) == sizes:

@@ -61,6 +61,14 @@ def test_padding_is_zero_after_a_larger_request(opened: Any) -> None:
     assert not log.last[1].any()
 
 
+def test_a_model_tells_what_it_takes(opened: Any) -> None:
+    model, _ = opened([(2, 64), (1, 128), (1, 9)])
+    assert [tuple(bucket.values()) for bucket in model.buckets] == [(1, 9), (1, 128), (2, 64)]
+    assert "3 buckets, " in repr(model)
+    assert " ≤ 2 × " in repr(model)
+    assert repr(model).endswith(" ≤ 128>")
+
+
 def test_a_ready_request_is_passed_through(opened: Any) -> None:
     model, log = opened([(1, 32)])
     request = request_of(32)
