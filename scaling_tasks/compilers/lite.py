@@ -78,30 +78,31 @@ class LiteBackend(BackendBase):
         return static_units(model_stem, signature.variables, buckets)
 
     def compile(self, job: CompileJob, workdir: Path) -> Artefact:
-        """Convert, under the Python or with the converter that was found."""
-        toolchain = find_toolchain(_device(job.options))
-        request = _request(job, workdir)
+        """Convert with the converter that was found, or under the Python, in which a CPU's artefact is loaded too."""
+        toolchain, device = find_toolchain(_device(job.options)), _device(job.options)
+        loads = device == "cpu" and toolchain.converter is None
+        request = _request(job, workdir) | {"load": loads}
+        path = workdir / f"{job.unit.stem}.mindir"
+
+        def load(line: str) -> str:
+            # An empty line ends the process; what is wrong then is said below.
+            return f"{path if _finish(path) else ''}\n" if line.endswith(lite_worker.CONVERTED) else ""
+
         if toolchain.converter is not None:
             command = converter_command(toolchain.converter, request)
         else:
             request_file = workdir / "request.json"
             request_file.write_text(json.dumps(request), encoding="utf-8")
             command = [str(toolchain.python), lite_worker.__file__, "convert", str(request_file)]
-        status, output = run_tool(command, environment=tool_environment(_device(job.options)))
+        status, output = run_tool(command, environment=tool_environment(device), reply=load)
         _refuse(status, output, job)
-        path = workdir / f"{job.unit.stem}.mindir"
-        if not path.is_file():
+        if not (path.is_file() if loads else _finish(path)):
             raise CompileError("MindSpore Lite ended without error but wrote no file", where=str(path))
-        path.chmod(0o644)
-        sort_primitives(path)
         return Artefact((path,))
 
     def accept(self, artefact: Artefact, options: Mapping[str, Any]) -> None:
-        """Load for the CPU; an Ascend artefact loads on an NPU only, so that here it must at least be whole."""
-        if _device(options) == "cpu" and find_toolchain("cpu").python is not None:
-            super().accept(artefact, options)
-        else:
-            check_mindir(artefact.files[0])
+        """Check that it is whole: for the CPU it was loaded, and an Ascend artefact loads on an NPU only."""
+        check_mindir(artefact.files[0])
 
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
         """Load in a worker process under the Python that has MindSpore Lite."""
@@ -170,6 +171,19 @@ def _request(job: CompileJob, workdir: Path) -> dict[str, Any]:
             fixed = write_fixed_tflite(job.model, shapes, workdir / f"{job.unit.stem}.fixed.tflite")
             request["model"] = str(fixed)
     return request
+
+
+def _finish(path: Path) -> bool:
+    """Bring what the converter wrote into its final form; return whether it wrote anything.
+
+    Raises:
+        CompileError: The file is no whole MindIR.
+    """
+    if not path.is_file():
+        return False
+    path.chmod(0o644)
+    sort_primitives(path)
+    return True
 
 
 def _ascend_optimize(options: Mapping[str, Any]) -> str:

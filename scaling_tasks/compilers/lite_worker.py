@@ -3,9 +3,10 @@
 The serving half is what every engine that needs a process of its own runs. Only the standard library, numpy and
 mindspore_lite are imported here, and the syntax is Python 3.7's.
 
-``lite_worker.py convert REQUEST.json`` converts one model. ``lite_worker.py serve MODEL DEVICE THREADS DESCRIPTOR``
-loads one and answers requests: a line of JSON on standard input says where the inputs lie in the shared memory behind
-the descriptor, a line on standard output where the outputs lie.
+``lite_worker.py convert REQUEST.json`` converts one model, and loads what its caller then names on standard input.
+``lite_worker.py serve MODEL DEVICE THREADS DESCRIPTOR`` loads one and answers requests: a line of JSON on standard
+input says where the inputs lie in the shared memory behind the descriptor, a line on standard output where the outputs
+lie.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     Arrays = dict[str, Any]
 
 ALIGNMENT = 64
+CONVERTED = "converted; waiting for the path of what to load\n"
 _PARENT_SECONDS = 1.0
 
 
@@ -38,7 +40,42 @@ def main(arguments: list[str]) -> int:
 
 
 def convert(request: dict[str, Any]) -> int:
-    """Convert one model as the request says: model, framework, output, optimize, input_shape, config_file."""
+    """Convert one model as the request says: model, framework, output, optimize, input_shape, config_file, load.
+
+    With ``load``, says ``CONVERTED``, reads the path of a MindIR and loads it. The package, which takes longer to
+    import than a MindIR to load, is imported once for both; the conversion has a process of its own, because 2.0.0 dies
+    when one process converts and loads.
+    """
+    import mindspore_lite  # noqa: F401
+
+    child = os.fork()
+    if child == 0:
+        os._exit(_reported(lambda: _convert(request)))
+    _, status = os.waitpid(child, 0)
+    if status != 0:
+        return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+    if not request["load"]:
+        return 0
+    sys.stdout.write(CONVERTED)
+    sys.stdout.flush()
+    path = sys.stdin.readline().rstrip("\n")
+    return _reported(lambda: _load(path, "cpu", 1)) if path else 0
+
+
+def _reported(work: Callable[[], Any]) -> int:
+    """Do the work and return the exit status for how it ended."""
+    status = 1
+    try:
+        work()
+        status = 0
+    except BaseException as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
+
+
+def _convert(request: dict[str, Any]) -> None:
     import mindspore_lite
 
     converter = mindspore_lite.Converter()
@@ -49,7 +86,6 @@ def convert(request: dict[str, Any]) -> int:
         converter.weight_fp16 = True
     framework = getattr(mindspore_lite.FmkType, request["framework"])
     converter.convert(framework, request["model"], request["output"], "", request["config_file"])
-    return 0
 
 
 def _set_optimize(converter: Any, optimize: str) -> None:

@@ -143,6 +143,24 @@ def test_primitives_in_any_order_give_one_file(primitives: list[bytes], order):
     assert results[0] == results[1]
 
 
+def test_what_does_not_load_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    try:
+        find_toolchain("cpu")
+    except CompileError as error:
+        pytest.skip(str(error))
+    case = transformer_case(tmp_path)
+    (unit,) = LiteBackend().units("t", case.signature, case.buckets, CPU)
+    job = CompileJob(case.model, case.signature, unit, CPU)
+    # Whole by its structure, and no model.
+    monkeypatch.setattr("scaling_tasks.compilers.lite.sort_primitives", lambda path: path.write_bytes(field(7, b"?")))
+    for name in ("refused", "accepted"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(CompileError, match="MindSpore Lite failed: Failed to load MindIR"):
+        LiteBackend().compile(job, tmp_path / "refused")
+    monkeypatch.undo()
+    assert LiteBackend().compile(job, tmp_path / "accepted").files[0].is_file()
+
+
 @pytest.mark.parametrize("content", [b"", field(1, b"v1"), field(7, b"graph")[:-1], b"\xff" * 30, b"\x3b\x00"])
 def test_what_is_no_whole_mindir_is_refused(content: bytes, tmp_path: Path):
     (tmp_path / "m.mindir").write_bytes(content)
