@@ -155,7 +155,7 @@ def test_what_does_not_load_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("scaling_tasks.compilers.lite.sort_primitives", lambda path: path.write_bytes(field(7, b"?")))
     for name in ("refused", "accepted"):
         (tmp_path / name).mkdir()
-    with pytest.raises(CompileError, match="MindSpore Lite failed: Failed to load MindIR"):
+    with pytest.raises(CompileError, match="MindSpore Lite failed: ParseFromArray failed"):
         LiteBackend().compile(job, tmp_path / "refused")
     monkeypatch.undo()
     assert LiteBackend().compile(job, tmp_path / "accepted").files[0].is_file()
