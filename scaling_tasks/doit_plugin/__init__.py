@@ -13,6 +13,9 @@ __all__ = ["load_tasks"]
 def __getattr__(name: str) -> Any:
     # doit imports every installed state backend in every repository on the machine: this package must cost nothing.
     if name == "load_tasks":
+        from scaling_tasks.doit_plugin.processes import speak_of_interrupts
+
+        speak_of_interrupts()
         from scaling_tasks.doit_plugin.load import load_tasks
 
         return load_tasks

@@ -1,20 +1,18 @@
-"""What a run would do: every task with whether it would run and why, found out without running anything."""
+"""What a run would do with one task, and why, found out without running anything."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.doit_plugin.changes import Change, reasons_of
-from scaling_tasks.doit_plugin.creators import STAGES
-from scaling_tasks.errors import ScalingTasksError
 
 if TYPE_CHECKING:
     from scaling_tasks.pipeline.foresight import Foresight
     from scaling_tasks.pipeline.target import Target
 
-__all__ = ["Forecast", "Forecaster"]
+__all__ = ["FAIL", "KEPT", "LEFT_OUT", "MAY_RUN", "RESTORE", "RUN", "Forecast", "Known"]
 
 RUN, RESTORE, MAY_RUN, KEPT, LEFT_OUT, FAIL = "run", "restore", "may run", "up to date", "left out", "fail"
 
@@ -57,8 +55,8 @@ class Forecast:
         }
 
 
-class Forecaster:
-    """Goes through doit's tasks in the order of their dependencies.
+class Known:
+    """What is known of a run before it begins: doit's tasks and state, and the forecasts so far.
 
     Args:
         tasks: All tasks by name, with the dependencies that follow from files.
@@ -70,26 +68,6 @@ class Forecaster:
         self.state = state
         self.rows: dict[str, Forecast] = {}
         self._foresights: dict[str, Foresight] = {}
-        self._done: set[str] = set()
-
-    def all(self) -> dict[str, Forecast]:
-        """Return the forecast of every task that does something, dependencies first."""
-        for name in self.tasks:
-            self._visit(name)
-        return self.rows
-
-    def _visit(self, name: str) -> None:
-        if name in self._done:
-            return
-        self._done.add(name)
-        task = self.tasks[name]
-        for needed in (*task.task_dep, *task.setup_tasks):
-            self._visit(needed)
-        target = target_of(task)
-        if target is not None and task.meta["stage"] in _PLANNED:
-            self._planned_stages(target)
-        elif task.actions:
-            self.rows[name] = self._with_foresight(self.status(task), task, target)
 
     def status(self, task: Any) -> Forecast:
         """Return what doit's own rules say of a task as things are now, and what follows from the tasks before it."""
@@ -118,18 +96,6 @@ class Forecaster:
     def _targets(self, name: str) -> list[str]:
         return list(self.tasks[name].targets) if name in self.tasks else []
 
-    def _with_foresight(self, row: Forecast, task: Any, target: Target | None) -> Forecast:
-        """Settle whether a stage before the plan runs, by computing what the stage before it would write."""
-        stage = task.meta["stage"] if target else ""
-        if target is None or row.action != MAY_RUN or stage not in ("statistics", "buckets"):
-            return row
-        ahead = self.foresight(target)
-        try:
-            changes = ahead.summary_changes if stage == "statistics" else ahead.statistics_change
-        except ScalingTasksError as error:
-            return replace(row, reasons=(*row.reasons, f"not known before: {error}"))
-        return replace(row, action=RUN) if changes else replace(row, action=KEPT, reasons=())
-
     def foresight(self, target: Target) -> Foresight:
         """Return the foresight of a target whose scan has been looked at."""
         from scaling_tasks.pipeline.foresight import Foresight
@@ -145,23 +111,3 @@ class Forecaster:
         yield name
         if name in self.tasks:
             yield from self.tasks[name].task_dep
-
-    def _planned_stages(self, target: Target) -> None:
-        from scaling_tasks.doit_plugin.forecast_units import planned_stages
-
-        names = {f"{stage}:{target.name}" for stage in _PLANNED}
-        self._done |= {name for name in self.tasks if any(name == own or name.startswith(own + ":") for own in names)}
-        for row in planned_stages(self, target):
-            self.rows[row.name] = row
-
-
-_PLANNED = STAGES[STAGES.index("buckets") + 1 :]
-
-
-def target_of(task: Any) -> Target | None:
-    """Return the target whose task this is, None for a task that is not of this package."""
-    for check, _, _ in task.uptodate:
-        target: Target | None = getattr(check, "target", None)
-        if target is not None and task.meta and "stage" in task.meta:
-            return target
-    return None

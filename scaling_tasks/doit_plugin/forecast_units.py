@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.doit_plugin.changes import key_reasons
 from scaling_tasks.doit_plugin.creators import STAGES
-from scaling_tasks.doit_plugin.forecast import FAIL, KEPT, LEFT_OUT, MAY_RUN, RESTORE, RUN, Forecast, Forecaster
+from scaling_tasks.doit_plugin.forecast import FAIL, KEPT, LEFT_OUT, MAY_RUN, RESTORE, RUN, Forecast, Known
 from scaling_tasks.doit_plugin.optional import missing_toolchain
 from scaling_tasks.doit_plugin.tasks import PER_UNIT
 from scaling_tasks.doit_plugin.uptodate import KEY, plain_json
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["planned_stages"]
 
 
-def planned_stages(forecaster: Forecaster, target: Target) -> Iterator[Forecast]:
+def planned_stages(known: Known, target: Target) -> Iterator[Forecast]:
     """Yield the forecasts of all that follows the target's plan."""
-    buckets = forecaster.rows[f"buckets:{target.name}"]
+    buckets = known.rows[f"buckets:{target.name}"]
     replanned = not buckets.idle
     plan_changes = False
     if target.compiles:
@@ -33,22 +33,22 @@ def planned_stages(forecaster: Forecaster, target: Target) -> Iterator[Forecast]
             yield Forecast(f"compile:{target.name}:toolchain", LEFT_OUT, (reason,))
             return
         try:
-            document = _document(forecaster, target, replanned)
+            document = _document(known, target, replanned)
         except ScalingTasksError as error:
             yield _unknown(target, error, replanned)
             return
-        units = _Units(forecaster, target, document)
+        units = _Units(known, target, document)
         rows = list(units.rows())
         yield from rows
     if replanned:
-        plan_changes = _plan_changes(forecaster, target)
-    yield from _whole(forecaster, target, rows if target.compiles else [], plan_changes)
+        plan_changes = _plan_changes(known, target)
+    yield from _whole(known, target, rows if target.compiles else [], plan_changes)
 
 
-def _document(forecaster: Forecaster, target: Target, replanned: bool) -> UnitsDocument:
+def _document(known: Known, target: Target, replanned: bool) -> UnitsDocument:
     from scaling_tasks.pipeline.units import read_units
 
-    return forecaster.foresight(target).units if replanned else read_units(target.units)
+    return known.foresight(target).units if replanned else read_units(target.units)
 
 
 def _unknown(target: Target, error: ScalingTasksError, replanned: bool) -> Forecast:
@@ -56,9 +56,9 @@ def _unknown(target: Target, error: ScalingTasksError, replanned: bool) -> Forec
     return Forecast(f"compile:{target.name}", RUN if replanned else FAIL, (said,), needs=(f"buckets:{target.name}",))
 
 
-def _plan_changes(forecaster: Forecaster, target: Target) -> bool:
+def _plan_changes(known: Known, target: Target) -> bool:
     try:
-        return forecaster.foresight(target).buckets_change
+        return known.foresight(target).buckets_change
     except ScalingTasksError:
         return True
 
@@ -66,8 +66,8 @@ def _plan_changes(forecaster: Forecaster, target: Target) -> bool:
 class _Units:
     """The compile and verify tasks of one target."""
 
-    def __init__(self, forecaster: Forecaster, target: Target, document: UnitsDocument) -> None:
-        self._forecaster = forecaster
+    def __init__(self, known: Known, target: Target, document: UnitsDocument) -> None:
+        self._known = known
         self._target = target
         self._document = document
         self._store, self._history = _store_and_history()
@@ -88,7 +88,7 @@ class _Units:
             components = plain_json(compile_components(self._target, self._document, unit))
         except ScalingTasksError as error:
             return Forecast(name, FAIL, (str(error),), needs=needs)
-        old = self._forecaster.state.get_values(name).get(KEY)
+        old = self._known.state.get_values(name).get(KEY)
         if old == components and artefacts.intact(self._target, unit):
             return Forecast(name, KEPT, needs=needs)
         sentences, changes = key_reasons(old, components)
@@ -102,14 +102,14 @@ class _Units:
         from doit.task import dict_to_task
 
         name = f"verify:{self._target.name}:{unit}"
-        task = self._forecaster.tasks.get(name)
+        task = self._known.tasks.get(name)
         if task is None:
             task = dict_to_task({"name": name, **PER_UNIT["verify"](self._target, unit)})
         if compiled.action == RUN:
             return Forecast(name, RUN, (f"{compiled.name} would run",), needs=(compiled.name,))
         if not self._target.artefact_record(unit).exists() or (compiled.action == RESTORE and compiled.changes):
             return Forecast(name, RUN, (f"{compiled.name} comes from the store",), needs=(compiled.name,))
-        row = self._forecaster.status(task)
+        row = self._known.status(task)
         # What is restored under an unchanged key is what was verified.
         return replace(row, action=KEPT, reasons=()) if row.action == MAY_RUN else row
 
@@ -122,7 +122,7 @@ def _store_and_history() -> tuple[Store, CompileHistory]:
     return store, CompileHistory(store.records())
 
 
-def _whole(forecaster: Forecaster, target: Target, units: list[Forecast], plan_changes: bool) -> Iterator[Forecast]:
+def _whole(known: Known, target: Target, units: list[Forecast], plan_changes: bool) -> Iterator[Forecast]:
     """Yield the stages that concern all units: each runs by itself, or because of what comes before it."""
     causes = [row.name for row in units if row.name.startswith("compile:") and row.action == RUN]
     causes += [row.name for row in units if row.name.startswith("compile:") and row.action == RESTORE and row.changes]
@@ -131,10 +131,10 @@ def _whole(forecaster: Forecaster, target: Target, units: list[Forecast], plan_c
     checks = [row.name for row in units if row.name.startswith("verify:") and not row.idle]
     needs = tuple(row.name for row in units) or (f"buckets:{target.name}",)
     for stage in STAGES[STAGES.index("bundle") :]:
-        task = forecaster.tasks.get(f"{stage}:{target.name}")
+        task = known.tasks.get(f"{stage}:{target.name}")
         if task is None or not task.actions:
             continue
-        row = _whole_row(forecaster, task, causes, checks if stage == "report" else [], needs)
+        row = _whole_row(known, task, causes, checks if stage == "report" else [], needs)
         yield row
         if stage == "bundle":
             causes = [*causes, *([row.name] if row.action == RUN else [])]
@@ -143,10 +143,8 @@ def _whole(forecaster: Forecaster, target: Target, units: list[Forecast], plan_c
             checks = [*checks, row.name]
 
 
-def _whole_row(
-    forecaster: Forecaster, task: Any, causes: list[str], checks: list[str], needs: tuple[str, ...]
-) -> Forecast:
-    row = forecaster.status(task)
+def _whole_row(known: Known, task: Any, causes: list[str], checks: list[str], needs: tuple[str, ...]) -> Forecast:
+    row = known.status(task)
     if row.action == FAIL or causes:
         return Forecast(task.name, RUN, (_because(causes),), row.changes, None, needs)
     if row.action != RUN and checks:

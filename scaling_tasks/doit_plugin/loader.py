@@ -17,7 +17,7 @@ class ScalingLoader(DodoTaskLoader):  # type: ignore[misc]  # doit carries no ty
 
     def setup(self, opt_values: dict[str, Any]) -> None:
         """Load the dodo file if it exists, then add the targets unless it has added them itself."""
-        from scaling_tasks.doit_plugin.load import load_tasks
+        from scaling_tasks.doit_plugin import load_tasks
 
         dodo = Path(opt_values["cwdPath"] or ".") / opt_values["dodoFile"]
         self.namespace = {}

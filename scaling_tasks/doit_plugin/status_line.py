@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import threading
@@ -51,6 +52,7 @@ class StatusLine:
         if self._shown and self._thread is None:
             self._thread = threading.Thread(target=self._redraw, name="status line", daemon=True)
             self._thread.start()
+            atexit.register(self._leave)
 
     def line(self, text: str) -> None:
         """Write a line, or several, above the status."""
@@ -75,6 +77,12 @@ class StatusLine:
             self._shown = False
             self._write("")
 
+    def _leave(self) -> None:
+        """Have the thread gone before the interpreter takes the stream away, however the run ended."""
+        self._ended.set()
+        if self._thread is not None and os.getpid() == self._pid:
+            self._thread.join(_SECONDS)
+
     def _redraw(self) -> None:
         while not self._ended.wait(_SECONDS):
             text = self._status()
@@ -95,5 +103,10 @@ class StatusLine:
         whole = (_CLEAR if drawn else "") + text
         self._drawn = bool(text) and not text.endswith("\n")
         if whole:
-            self._stream.write(whole)
-            self._stream.flush()
+            try:
+                self._stream.write(whole)
+                self._stream.flush()
+            except BrokenPipeError:
+                # Whoever read has gone, as ``head`` does; the build goes on and says no more.
+                with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - not a path
+                    os.dup2(nowhere.fileno(), self._stream.fileno())

@@ -15,7 +15,7 @@ from doit.exceptions import InvalidCommand
 if TYPE_CHECKING:
     from scaling_tasks.pipeline.target import Target
 
-__all__ = ["JSON_OPTION", "TaskCommand", "closure", "selected", "targets_of"]
+__all__ = ["JSON_OPTION", "TaskCommand", "closure", "selected", "target_of", "targets_of"]
 
 JSON_OPTION: dict[str, Any] = {
     "name": "as_json",
@@ -34,6 +34,12 @@ class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
 
     execute_tasks = False
     cmd_options: tuple[dict[str, Any], ...] = (JSON_OPTION,)
+
+    def parse_execute(self, in_args: list[str]) -> Any:
+        """Take flags such as ``--json`` behind the names of tasks too, where doit would take them for tasks."""
+        flags = {f"--{option['long']}" for option in self.cmd_options if option["type"] is bool and "long" in option}
+        flags |= {f"-{option['short']}" for option in self.cmd_options if option["type"] is bool and "short" in option}
+        return super().parse_execute(sorted(in_args, key=lambda argument: argument not in flags))
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Run the command; what a user can mend is one line and the status 3, as for doit's own errors."""
@@ -92,9 +98,16 @@ def closure(names: Iterable[str], needs: Mapping[str, Iterable[str]]) -> set[str
 def targets_of(tasks: Mapping[str, Any]) -> list[Target]:
     """Return the targets that these tasks belong to, each once, in order."""
     found: dict[str, Target] = {}
-    for task in tasks.values():
-        for check, _, _ in task.uptodate:
-            target = getattr(check, "target", None)
-            if target is not None and task.meta and "stage" in task.meta:
-                found.setdefault(target.name, target)
+    for target in map(target_of, tasks.values()):
+        if target is not None:
+            found.setdefault(target.name, target)
     return list(found.values())
+
+
+def target_of(task: Any) -> Target | None:
+    """Return the target whose task this is, None for a task that is not of this package."""
+    for check, _, _ in task.uptodate:
+        target: Target | None = getattr(check, "target", None)
+        if target is not None and task.meta and "stage" in task.meta:
+            return target
+    return None

@@ -43,7 +43,7 @@ class Plan(TaskCommand):
 
     def _forecasts(self, tasks: Mapping[str, Any]) -> list[Forecast]:
         """Return the forecasts of the tasks asked for and of all that they need."""
-        from scaling_tasks.doit_plugin.forecast import Forecaster
+        from scaling_tasks.doit_plugin.forecaster import Forecaster
 
         rows = Forecaster(tasks, self.dep_manager).all()
         if not self.sel_tasks:

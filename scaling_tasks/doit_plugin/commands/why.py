@@ -28,7 +28,7 @@ class Why(TaskCommand):
     cmd_options = (JSON_OPTION,)
 
     def _execute(self, as_json: bool, pos_args: list[str]) -> int:
-        from scaling_tasks.doit_plugin.forecast import Forecaster
+        from scaling_tasks.doit_plugin.forecaster import Forecaster
 
         if not pos_args:
             raise InvalidCommand("`why` needs the name of a task; `doit list --all` shows them.")
