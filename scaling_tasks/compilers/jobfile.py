@@ -14,7 +14,7 @@ from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 __all__ = ["JobFile", "Outcome", "read_job", "read_outcome", "write_job", "write_outcome"]
 
-_JOB, _OUTCOME, _VERSION = "compile-job", "compile-outcome", 1
+_JOB, _OUTCOME, _VERSION = "compile-job", "compile-outcome", 2
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,14 @@ _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def main(arguments: Sequence[str]) -> int:
     """Run the job in the file named by the one argument; return the exit status."""
-    spec = read_job(Path(arguments[0]))
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m scaling_tasks.compilers.worker JOB.json, as written beside a unit's log\n")
+        return 2
+    try:
+        spec = read_job(Path(arguments[0]))
+    except ScalingTasksError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
     parent = os.environ.pop(PARENT_VARIABLE, "")
     signal.pthread_sigmask(signal.SIG_BLOCK, (*_STOP, signal.SIGCHLD))
     if parent:

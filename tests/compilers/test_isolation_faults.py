@@ -44,6 +44,17 @@ def test_an_accepted_result(make_job, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    ("job", "message"), [([], "usage: "), (["nowhere.json"], "error: nowhere.json: cannot be read")]
+)
+def test_repeating_what_is_no_job_is_one_line(job: list[str], message: str, tmp_path: Path):
+    command = [sys.executable, "-m", "scaling_tasks.compilers.worker", *job]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("fault", "message"),
     [
         ("no_file", r"wrote no such file"),

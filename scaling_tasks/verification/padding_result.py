@@ -1,0 +1,110 @@
+"""What padding was found to do to the answers of one bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scaling_tasks.compilers.contract import Tolerance
+from scaling_tasks.documents import document_text
+from scaling_tasks.errors import VerificationFailed
+from scaling_tasks.verification.comparison import Difference, worst
+
+__all__ = ["PaddingProbe", "PaddingResult"]
+
+_KIND, _VERSION = "padding", 2
+
+
+@dataclass(frozen=True)
+class PaddingProbe:
+    """The differences at one size.
+
+    Attributes:
+        bucket: The bucket that served it.
+        sizes: The true size.
+        inputs: Which inputs: ``random``, ``smooth``, ``samples``, or the caller's name for its own.
+        outputs: One difference per output.
+    """
+
+    bucket: Mapping[str, int]
+    sizes: Mapping[str, int]
+    inputs: str
+    outputs: tuple[Difference, ...]
+
+    @property
+    def worst(self) -> Difference:
+        """The output that is furthest off."""
+        return worst(list(self.outputs))
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return plain values for a JSON document."""
+        outputs = [difference.to_payload() for difference in self.outputs]
+        return {"bucket": dict(self.bucket), "sizes": dict(self.sizes), "inputs": self.inputs, "outputs": outputs}
+
+
+@dataclass(frozen=True)
+class PaddingResult:
+    """What padding does to the answers of one bundle.
+
+    Attributes:
+        model: Name of the model.
+        tolerance: What counts as a change.
+        probes: In order of bucket and size.
+    """
+
+    model: str
+    tolerance: Tolerance
+    probes: tuple[PaddingProbe, ...]
+
+    @property
+    def absolute(self) -> float:
+        """The largest absolute difference at any size."""
+        return max((each.absolute for probe in self.probes for each in probe.outputs), default=0.0)
+
+    @property
+    def mean(self) -> float:
+        """The mean over probes and outputs of the largest absolute difference."""
+        return float(np.mean([each.absolute for probe in self.probes for each in probe.outputs] or [0.0]))
+
+    @property
+    def agreement(self) -> float | None:
+        """The mean share of positions with the same largest class; None where no output has classes."""
+        shares = [each.agreement for probe in self.probes for each in probe.outputs if each.agreement is not None]
+        return float(np.mean(shares)) if shares else None
+
+    @property
+    def changed(self) -> dict[str, list[dict[str, int]]]:
+        """Which outputs padding changes by more than the tolerance, and at which sizes."""
+        found: dict[str, list[dict[str, int]]] = {}
+        for probe in self.probes:
+            for difference in probe.outputs:
+                if not difference.passed and dict(probe.sizes) not in found.setdefault(difference.output, []):
+                    found[difference.output].append(dict(probe.sizes))
+        return {name: sizes for name, sizes in found.items() if sizes}
+
+    def to_json(self, more: Mapping[str, Any] | None = None) -> str:
+        """Return the ``padding`` document with ``more`` keys, byte-deterministic."""
+        payload = {
+            **(more or {}),
+            "model": self.model,
+            "tolerance": {"absolute": self.tolerance.absolute, "relative": self.tolerance.relative},
+            "probes": [probe.to_payload() for probe in self.probes],
+            "changed": self.changed,
+        }
+        return document_text(_KIND, _VERSION, payload)
+
+    def failure(self) -> VerificationFailed | None:
+        """Return the error to raise where padding must not change answers, None where it does not."""
+        if not self.changed:
+            return None
+        probe = max(self.probes, key=lambda each: each.worst.excess)
+        found = probe.worst
+        return VerificationFailed(
+            f"padding changes output {found.output!r} by {found.absolute:.3g} at {dict(probe.sizes)} in the bucket "
+            f"{dict(probe.bucket)}; accepted are {self.tolerance.absolute:g} + {self.tolerance.relative:g}·|value|",
+            where=self.model,
+            fix="Try another padding policy, judge by a task metric, or raise verify.padding_tolerance.",
+        )
