@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,9 @@ def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
         targets = load_targets(configs)
     except ConfigError as error:
         raise SystemExit(f"error: {error}") from None
+    if not targets and multiprocessing.parent_process() is None:
+        found = "; targets end in .yaml, not .yml" if any(Path(configs).glob("*.yml")) else ""
+        sys.stderr.write(f"no target in {configs}/*.yaml{found}; `doit scaling_init MODEL.onnx` writes one\n")
     add_tasks(namespace, targets)
 
 

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from scaling_tasks.doit_plugin.streams import write_out
+
 __all__ = ["StatusLine", "wants_bar"]
 
 _SECONDS = 0.5
@@ -103,10 +105,4 @@ class StatusLine:
         whole = (_CLEAR if drawn else "") + text
         self._drawn = bool(text) and not text.endswith("\n")
         if whole:
-            try:
-                self._stream.write(whole)
-                self._stream.flush()
-            except BrokenPipeError:
-                # Whoever read has gone, as ``head`` does; the build goes on and says no more.
-                with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - not a path
-                    os.dup2(nowhere.fileno(), self._stream.fileno())
+            write_out(self._stream, whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -280,6 +281,30 @@ def test_init_writes_a_configuration_that_builds(repository: Repository) -> None
     built = repository.doit()
     assert built.ok, built.output
     assert (repository.root / "build/net/manifest.json").exists()
+
+
+def test_a_repository_without_targets_says_how_to_get_one(repository: Repository) -> None:
+    (repository.root / "configs/net.yaml").rename(repository.root / "configs/net.yml")
+    run = repository.doit()
+    assert run.ok
+    assert run.output.splitlines() == [
+        "no target in configs/*.yaml; targets end in .yaml, not .yml; `doit scaling_init MODEL.onnx` writes one"
+    ]
+    (repository.root / "dodo.py").unlink()
+    (repository.root / "pyproject.toml").write_text('[tool.doit]\nloader = "scaling_tasks"\n')
+    assert "There is no dodo.py" not in repository.doit("scaling_init", "models/net.onnx").output
+    assert "no target" not in repository.doit("plan").output
+
+
+@pytest.mark.parametrize("command", [["plan"], ["why", "compile:net"], ["run"]])
+def test_a_reader_may_leave(repository: Repository, command: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    whole = [sys.executable, "-m", "doit", *command]
+    done = subprocess.run(whole, cwd=repository.root, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert done.stderr == ""
+    assert (repository.root / "build/net/manifest.json").exists() == (command == ["run"])
 
 
 def test_init_of_what_is_no_model_writes_nothing(repository: Repository) -> None:

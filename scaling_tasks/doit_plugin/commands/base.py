@@ -12,6 +12,8 @@ from doit.cmd_base import DoitCmdBase
 from doit.control import TaskControl
 from doit.exceptions import InvalidCommand
 
+from scaling_tasks.doit_plugin.streams import write_out
+
 if TYPE_CHECKING:
     from scaling_tasks.pipeline.target import Target
 
@@ -58,7 +60,7 @@ class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
 
     def write(self, text: str) -> None:
         """Write text with a line end."""
-        self.outstream.write(text + "\n")
+        write_out(self.outstream, text + "\n")
 
     def write_json(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Write a document of ``kind``."""

@@ -55,16 +55,15 @@ class Init(Command):  # type: ignore[misc]  # doit carries no types
         except ScalingTasksError as error:
             sys.stderr.write(f"error: {error}\n")
             return 1
-        sys.stdout.write(f"wrote {path.as_posix()}\n{_next_steps()}")
+        sys.stdout.write(f"wrote {path.as_posix()}\n{self._next_steps()}")
         return 0
 
-
-def _next_steps() -> str:
-    if Path("dodo.py").exists():
-        return "`doit plan` shows what a build would do.\n"
-    return (
-        "There is no dodo.py. Either write these lines to pyproject.toml:\n\n"
-        '  [tool.doit]\n  loader = "scaling_tasks"\n\n'
-        "or these to dodo.py:\n\n"
-        "  from scaling_tasks.doit_plugin import load_tasks\n\n  load_tasks(globals())\n"
-    )
+    def _next_steps(self) -> str:
+        if Path("dodo.py").exists() or self.config.get("GLOBAL", {}).get("loader") == "scaling_tasks":
+            return "`doit plan` shows what a build would do.\n"
+        return (
+            "There is no dodo.py. Either write these lines to pyproject.toml:\n\n"
+            '  [tool.doit]\n  loader = "scaling_tasks"\n\n'
+            "or these to dodo.py:\n\n"
+            "  from scaling_tasks.doit_plugin import load_tasks\n\n  load_tasks(globals())\n"
+        )
