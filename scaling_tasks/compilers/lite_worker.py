@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -32,14 +33,15 @@ _PARENT_SECONDS = 1.0
 def main(arguments: list[str]) -> int:
     """Run the command; return the exit status."""
     command = arguments[0]
-    if command == "convert":
+    if command in ("convert", "convert_only"):
         with open(arguments[1], encoding="utf-8") as file:  # noqa: PTH123
-            return convert(json.load(file))
+            request = json.load(file)
+        return convert(request, arguments[1]) if command == "convert" else _reported(lambda: _convert(request))
     model, device, threads, descriptor = arguments[1:]
     return serve(model, device, int(threads), int(descriptor))
 
 
-def convert(request: dict[str, Any]) -> int:
+def convert(request: dict[str, Any], request_file: str) -> int:
     """Convert one model as the request says: model, framework, output, optimize, input_shape, config_file, load.
 
     With ``load``, says ``CONVERTED``, reads the path of a MindIR and loads it. The package, which takes longer to
@@ -48,18 +50,31 @@ def convert(request: dict[str, Any]) -> int:
     """
     import mindspore_lite  # noqa: F401
 
-    child = os.fork()
-    if child == 0:
-        os._exit(_reported(lambda: _convert(request)))
-    _, status = os.waitpid(child, 0)
-    if status != 0:
-        return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
-    if not request["load"]:
-        return 0
+    status = _convert_forked(request) if _threads() == 1 else _convert_anew(request_file)
+    if status != 0 or not request["load"]:
+        return status
     sys.stdout.write(CONVERTED)
     sys.stdout.flush()
     path = sys.stdin.readline().rstrip("\n")
     return _reported(lambda: _load(path, "cpu", 1)) if path else 0
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208
+
+
+def _convert_forked(request: dict[str, Any]) -> int:
+    child = os.fork()
+    if child == 0:
+        os._exit(_reported(lambda: _convert(request)))
+    _, status = os.waitpid(child, 0)
+    return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _convert_anew(request_file: str) -> int:
+    """Convert in a new process: a fork of one that has threads can hang."""
+    status = subprocess.call([sys.executable, __file__, "convert_only", request_file])
+    return status if status >= 0 else 128 - status
 
 
 def _reported(work: Callable[[], Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -141,6 +142,33 @@ def test_primitives_in_any_order_give_one_file(primitives: list[bytes], order):
             results.append(path.read_bytes())
             assert len(check_mindir(path)) == len(primitives) + 2
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_package_that_starts_threads_is_not_forked(threads: int, tmp_path: Path):
+    try:
+        python = find_toolchain("cpu").python
+    except CompileError as error:
+        pytest.skip(str(error))
+    from scaling_tasks.compilers import lite_worker
+
+    case = transformer_case(tmp_path)
+    request = {"model": str(case.model), "framework": "ONNX", "output": str(tmp_path / "t"), "optimize": "general"}
+    request |= {"input_shape": {}, "config_file": "", "load": False}
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    forks = tmp_path / "forks"
+    code = (
+        "import os, runpy, sys, threading\n"
+        f"os.register_at_fork(before=lambda: open({str(forks)!r}, 'w'))\n"
+        f"for _ in range({threads - 1}):\n"
+        "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        f"sys.argv = [{lite_worker.__file__!r}, 'convert', {str(tmp_path / 'request.json')!r}]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert check_mindir(tmp_path / "t.mindir")
+    assert forks.exists() == (threads == 1)
 
 
 def test_what_does_not_load_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
