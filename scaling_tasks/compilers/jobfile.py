@@ -65,6 +65,13 @@ def read_job(path: Path) -> JobFile:
         CompileError: The file is missing or no job.
     """
     payload = read_document(path, _JOB, _VERSION, error=CompileError)
+    try:
+        return _job(payload)
+    except (LookupError, TypeError, ValueError) as cause:
+        raise CompileError("is no job", where=str(path), fix="Delete it and build again.") from cause
+
+
+def _job(payload: dict[str, Any]) -> JobFile:
     signature = Signature(tuple(TensorSpec(name, tuple(dims), dtype) for name, dims, dtype in payload["inputs"]))
     name, stem, variables, buckets = payload["unit"]
     unit = Unit(name, stem, tuple(variables), tuple(tuple(bucket) for bucket in buckets))

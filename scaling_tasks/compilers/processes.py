@@ -64,12 +64,20 @@ def kill_tree(leader: int) -> None:
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the resident size of a process and all its descendants, in bytes."""
-    total = 0
-    for member in (pid, *descendants(pid)):
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            total += int(Path(f"/proc/{member}/statm").read_text().split()[1]) * _PAGE_BYTES
-    return total
+    """Return the resident size of a process and all its descendants, in bytes.
+
+    What they share, as after a fork, counts once where the kernel tells.
+    """
+    return sum(map(_resident_share, (pid, *descendants(pid))))
+
+
+def _resident_share(pid: int) -> int:
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) * 1024
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+    return 0
 
 
 def wait_exit(pid: int, timeout: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def components(stage: str, target: Target, unit: str | None = None) -> dict[str,
     if stage == "padding":
         parts["tolerance"] = spec.verify.padding_tolerance
         parts["compare"] = spec.verify.compare_padding
-        parts["samples"] = _digest(Path(spec.verify.samples)) if spec.verify.samples else None
+        samples = spec.verify.samples
+        parts["samples"] = None if samples is None else [samples, _digest(Path(samples))]
     if stage == "metric":
         parts["metric"] = _metric_components(spec.verify)
     return parts
@@ -83,8 +85,10 @@ def _digest(path: Path) -> str | None:
         return digest_file(path) if path.is_file() else None
     lines = []
     for file in sorted(path.rglob("*")):
-        status = file.stat()
-        lines.append(f"{file.relative_to(path).as_posix()} {status.st_size} {status.st_mtime_ns}\n")
+        if file.is_file():
+            with contextlib.suppress(FileNotFoundError):  # Removed this moment.
+                status = file.stat()
+                lines.append(f"{file.relative_to(path).as_posix()} {status.st_size} {status.st_mtime_ns}\n")
     return digest_bytes("".join(lines).encode())
 
 

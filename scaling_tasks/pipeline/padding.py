@@ -45,6 +45,12 @@ def work(target: Target, unit: None) -> str:
     original = open_original(target.model)
     samples = _sample_files(spec.samples) if spec.samples is not None else []
     result = measure_padding(target.directory, manifest, original, tolerance, samples=samples)
+    if samples and not any(probe.inputs == "samples" for probe in result.probes):
+        raise VerificationFailed(
+            f"no bucket pads any of the {len(samples)} samples in {spec.samples!r}",
+            where="verify.samples",
+            fix="Add samples of sizes between the buckets'.",
+        )
     if spec.padding_tolerance is not None and (failure := result.failure()):
         raise failure
     if not spec.compare_padding:

@@ -7,6 +7,7 @@ normalisation average over it, attention attends to it. How much is a property o
 from __future__ import annotations
 
 import itertools
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -113,8 +114,14 @@ def compare_policies(
             makers={} if samples else None,
             samples=samples,
         )
-    ranked = dict(sorted(results.items(), key=lambda item: (-(item[1].agreement or 0.0), item[1].mean)))
+    ranked = dict(sorted(results.items(), key=lambda item: _rank(item[1])))
     return next(iter(ranked)), ranked
+
+
+def _rank(result: PaddingResult) -> tuple[int, float, float]:
+    """Order by answers that cannot be compared, such as NaN, then by agreement, then by the mean difference."""
+    lost = sum(bool(each.problem) for probe in result.probes for each in probe.outputs)
+    return lost, -(result.agreement or 0.0), result.mean
 
 
 def smooth_inputs(signature: Signature, values: Mapping[str, int], seed: int) -> Arrays:
@@ -159,15 +166,29 @@ def _sampled(
     """Yield the sizes of samples that are padded, with their inputs and the original's answers."""
     for path in samples:
         reader = RequestReader(str(path), manifest.signature.inputs, manifest.padding)
-        with np.load(path) as arrays:
-            inputs, values = reader.read(dict(arrays))
+        inputs, values = reader.read(_sample(path))
         sizes = dict(zip(manifest.signature.inputs.variables, values, strict=True))
         try:
             padded = model.select(sizes) != sizes
         except BundleError:  # No bucket holds it.
             continue
         if padded:
-            yield sizes, {"samples": (inputs, original.run(inputs))}
+            try:
+                answers = original.run(inputs)
+            except ModelError as cause:
+                raise BundleError(f"is a sample that the model refuses: {cause.what}", where=str(path)) from cause
+            yield sizes, {"samples": (inputs, answers)}
+
+
+def _sample(path: Path) -> Arrays:
+    try:
+        with np.load(path) as arrays:
+            return dict(arrays)
+    # What numpy raises for files that are cut short, no archives, or hold Python objects.
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as cause:
+        raise BundleError(
+            "is no .npz file of plain arrays", where=str(path), fix="Save it with numpy.savez."
+        ) from cause
 
 
 def _candidates(model: BucketedModel, bucket: Mapping[str, int]) -> Iterator[Sequence[dict[str, int]]]:

@@ -15,6 +15,7 @@ import pytest
 
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
+from scaling_tasks.compilers.processes import resident_bytes
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import name_dimensions
@@ -204,3 +205,24 @@ def test_a_read_only_disk_is_named(small_disk: Path, make_job, tmp_path: Path):
         run_job(make_job(), small_disk / "work", log=tmp_path / "m.log", timeout=60)
     with pytest.raises(CompileError, match=r"the log cannot be written \(Read-only file system\)"):
         run_job(make_job(), tmp_path / "work", log=small_disk / "m.log", timeout=60)
+
+
+def test_memory_that_a_fork_shares_counts_once():
+    code = (
+        "import os, sys, time\n"
+        "block = bytearray(os.urandom(1)) * (200 << 20)\n"
+        "if os.fork() == 0:\n"
+        "    time.sleep(60)\n"
+        "sys.stdout.write('ready\\n')\n"
+        "sys.stdout.flush()\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            if not Path(f"/proc/{process.pid}/smaps_rollup").exists():
+                pytest.skip("this kernel does not tell what processes share")
+            assert 200 * MIB < resident_bytes(process.pid) < 300 * MIB
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)

@@ -92,11 +92,36 @@ def test_padding_is_judged_on_samples_where_there_are_any(repository: Repository
     assert document(path)["recommended"] == "zero"
     assert "zero, recommended" in (repository.root / "build/net/report.html").read_text()
     assert repository.doit().executed == []
+    (samples / "gone").symlink_to("nowhere")  # What is no file is no sample.
+    assert repository.doit().ok
+    (samples / "small.npz").unlink()
+    assert "no bucket pads any of the 1 samples" in repository.doit().output
     np.savez(samples / "small.npz", y=np.zeros((1, 3, 8, 8), np.float32))
     wrong = repository.doit()
-    assert not wrong.ok
     assert "small.npz" in wrong.output
     assert "'x'" in wrong.output
+    (samples / "small.npz").write_bytes(b"nonsense")
+    assert "small.npz: is no .npz file of plain arrays" in repository.doit().output
+
+
+def test_samples_that_are_not_there_are_missed_after_a_build_without(repository: Repository) -> None:
+    configure(repository, "")
+    assert repository.doit().ok
+    configure(repository, "verify: {samples: nowhere}\n")
+    run = repository.doit()
+    assert not run.ok
+    assert "'nowhere' holds no .npz files" in run.output
+
+
+def test_a_report_shows_nothing_of_stages_that_the_target_has_no_longer(repository: Repository) -> None:
+    configure(repository, "verify: {compare_padding: true}\n")
+    assert repository.doit().ok
+    report = repository.root / "build/net/report.html"
+    assert "Padding policies" in report.read_text()
+    configure(repository, "", NET.replace("compile: {backend: onnxruntime}\n", ""))
+    run = repository.doit()
+    assert run.ok, run.output
+    assert "Padding policies" not in report.read_text()
 
 
 METRIC = """

@@ -93,6 +93,14 @@ def test_policies_are_compared_on_samples_alone(saved: Any, bundled: Any, tmp_pa
         measure_padding(directory, manifest, OriginalModel(path), TIGHT, samples=samples)
 
 
+def test_a_policy_that_gives_no_numbers_comes_last(saved: Any, bundled: Any) -> None:
+    path = saved("g (float[1,3,8,W] x) => (float[1,3,1,1] y) { y = GlobalAveragePool(x) }")
+    directory, manifest = bundled(path, [(16,), (32,)])
+    tried = {"nan": Padding("constant", value=float("nan")), "far off": Padding("constant", value=1e6)}
+    best, _ = compare_policies(directory, manifest, OriginalModel(path), TIGHT, tried)
+    assert best == "far off"
+
+
 def test_smooth_inputs_have_like_neighbours_and_keep_integers() -> None:
     signature = Signature((TensorSpec("x", (1, 3, 32, "W")), TensorSpec("i", ("W",), "int64")))
     smooth, rough = smooth_inputs(signature, {"W": 64}, 1), random_inputs(signature, {"W": 64}, 1)
