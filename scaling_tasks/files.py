@@ -6,10 +6,11 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["digest_bytes", "digest_file", "publish", "write_if_changed"]
+__all__ = ["digest_bytes", "digest_file", "link_or_copy", "publish", "write_if_changed"]
 
 
 @contextlib.contextmanager
@@ -40,6 +41,21 @@ def write_if_changed(path: Path, content: bytes) -> bool:
     with publish(path) as temporary:
         temporary.write_bytes(content)
     return True
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give the new file ``target`` the content of ``source``, without copying where the file system can link.
+
+    Raises:
+        FileNotFoundError: There is no such source, or no such directory.
+        FileExistsError: The target exists.
+    """
+    try:
+        os.link(source, target)
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def digest_bytes(content: bytes) -> str:

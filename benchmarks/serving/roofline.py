@@ -10,37 +10,19 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks.serving.bundles import BATCHES
-from benchmarks.serving.crops import find_work
+from benchmarks.serving.crops import INPUTS, find_work
 from benchmarks.serving.rows import MODEL
 from benchmarks.serving.systems import THREADS, openvino_model
+from scaling_tasks.planning.flops import FlopsCost
+from scaling_tasks.shapes.signature import name_dimensions
 
 _SECONDS, _TRIES = 0.5, 5
-
-
-def multiply_adds(width: int) -> Counter[str]:
-    """Return the multiply-adds of one line of ``width`` per kind of operator."""
-    import openvino
-
-    network = openvino.Core().read_model(MODEL)
-    network.reshape([1, 3, 48, width])
-    counted: Counter[str] = Counter()
-    for operator in network.get_ordered_ops():
-        kind = operator.get_type_name()
-        if kind in ("Convolution", "GroupConvolution"):
-            weights = list(operator.input(1).get_shape())
-            # [O, I, h, w], and [G, O, I, h, w] with groups: each output value takes I x h x w products.
-            counted[kind] += math.prod(operator.output(0).get_shape()) * math.prod(weights[-3:])
-        elif kind == "MatMul":
-            inner = operator.input(0).get_shape()[-2 if operator.get_attributes()["transpose_a"] else -1]
-            counted[kind] += math.prod(operator.output(0).get_shape()) * inner
-    return counted
 
 
 def calls_per_second(calls: Sequence[Callable[[], Any]]) -> float:
@@ -95,13 +77,10 @@ def main() -> None:
     """Print the limits as Markdown."""
     work = find_work()
     widths = [pixels.shape[2] for page in work.pages for pixels in page.pixels]
-    counted = multiply_adds(320)
-    per_line = sum(counted.values()) * float(np.mean(widths)) / 320
-    shares = ", ".join(f"{kind} {100 * each / sum(counted.values()):.0f} %" for kind, each in counted.most_common())
-    print(
-        f"{work.name}: {len(widths)} lines, mean width {np.mean(widths):.0f}, {per_line / 1e9:.3f} G multiply-adds each"
-    )
-    print(f"({shares}); {THREADS} cores\n")
+    operations = FlopsCost(MODEL, name_dimensions(INPUTS), multiply_add_only=True)
+    per_line = float(operations(np.array([[1, width] for width in widths])).mean()) / 2
+    mean = f"{np.mean(widths):.0f} wide and {per_line / 1e9:.3f} G multiply-adds on average"
+    print(f"{work.name}: {len(widths)} lines, {mean}; {THREADS} cores\n")
     print("| | matrix products, G/s | at that rate, lines/s |" + "".join(f" engine, N = {n} |" for n in BATCHES))
     print("|---" * (3 + len(BATCHES)) + "|")
     for precision in ("f32", "bf16"):

@@ -79,7 +79,8 @@ class LiteBackend(BackendBase):
 
     def compile(self, job: CompileJob, workdir: Path) -> Artefact:
         """Convert with the converter that was found, or under the Python, in which a CPU's artefact is loaded too."""
-        toolchain, device = find_toolchain(_device(job.options)), _device(job.options)
+        device = _device(job.options)
+        toolchain = find_toolchain(device)
         loads = device == "cpu" and toolchain.converter is None
         request = _request(job, workdir) | {"load": loads}
         path = workdir / f"{job.unit.stem}.mindir"

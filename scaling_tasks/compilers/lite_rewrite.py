@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling_tasks.compilers.contract import CompileJob
-from scaling_tasks.compilers.shared import link_or_copy, made_once
+from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.errors import ModelError
+from scaling_tasks.files import link_or_copy
 from scaling_tasks.onnx_model.digest import external_files
-from scaling_tasks.onnx_model.fixing import link_external_data
+from scaling_tasks.onnx_model.fixing import link_external_data, link_files
 
 if TYPE_CHECKING:
     import onnx
@@ -40,10 +41,7 @@ def importable_model(job: CompileJob, workdir: Path) -> Path:
     if job.model.suffix != ".onnx":
         return job.model
     made_once(job, workdir, _SHARED, lambda: _write_importable(job.model, workdir))
-    for name in json.loads((workdir / _EXTERNAL).read_text(encoding="utf-8")):
-        (workdir / name).parent.mkdir(parents=True, exist_ok=True)
-        if not (workdir / name).exists():
-            link_or_copy(job.model.parent / name, workdir / name)
+    link_files(job.model.parent, json.loads((workdir / _EXTERNAL).read_text(encoding="utf-8")), workdir)
     return workdir / _MODEL
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scaling_tasks.compilers.contract import CompileJob
-from scaling_tasks.files import digest_file, publish, write_if_changed
+from scaling_tasks.files import digest_file, link_or_copy, publish, write_if_changed
 
-__all__ = ["link_or_copy", "made_once"]
+__all__ = ["made_once"]
 
 _DIGESTS = "digests.json"
 
@@ -58,13 +56,3 @@ def _give(shared: Path, workdir: Path, names: Sequence[str]) -> None:
             link_or_copy(workdir / name, temporary)
     digests = {name: digest_file(workdir / name) for name in names}
     write_if_changed(shared / _DIGESTS, json.dumps(digests, sort_keys=True).encode())
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Give ``target`` the content of ``source``, without copying where the file system can link."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copyfile(source, target)

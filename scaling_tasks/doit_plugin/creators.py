@@ -45,7 +45,7 @@ def creators(targets: Sequence[Target]) -> dict[str, Any]:
     """Return everything that a dodo namespace needs to have the targets' tasks."""
     namespace: dict[str, Any] = {}
     for stage in STAGES:
-        concerned = [target for target in targets if _has(target, stage)]
+        concerned = [target for target in targets if target.has(stage)]
         if stage in _AFTER_PLAN:
             requested = RequestedNames()
             later = [_TargetStage(stage, target, requested) for target in concerned]
@@ -58,21 +58,6 @@ def creators(targets: Sequence[Target]) -> dict[str, Any]:
 
 def _doc(stage: str, target: Target) -> str:
     return f"{target.name}: {_DOCS[stage]}"
-
-
-def _has(target: Target, stage: str) -> bool:
-    if stage in ("scan", "statistics"):
-        return target.needs_data
-    if stage == "lock":
-        # A target given on a command line belongs to no repository whose lock file it could be noted in.
-        return target.config is not None
-    if stage == "padding":
-        return not target.cannot_run
-    if stage == "metric":
-        return target.spec.verify.metric is not None and not target.cannot_run
-    if stage == "measure":
-        return target.spec.auto_scaling.cost == "measured" and not target.cannot_run
-    return stage in ("buckets", "report") or target.compiles
 
 
 def _creator(owner: Any, method: Callable[..., Any]) -> types.SimpleNamespace:
@@ -162,7 +147,7 @@ class _TargetStage:
 
     def loader(self, creator: Any) -> DelayedLoader:
         """Return doit's note to call the creator when the stage before has run."""
-        stages = [each for each in ("buckets", *_AFTER_PLAN) if _has(self.target, each)]
+        stages = [each for each in ("buckets", *_AFTER_PLAN) if self.target.has(each)]
         loader = DelayedLoader(creator, executed=f"{stages[stages.index(self.stage) - 1]}:{self.target.name}")
         loader.kwargs = _RUNNING
         return loader

@@ -121,13 +121,12 @@ def _of_bundle(stage: str, target: Target, targets: list[str], **more: Any) -> T
 
 
 def _report(target: Target, units: Sequence[str]) -> TaskDict:
-    spec = target.spec
     documents = {
-        target.statistics: target.needs_data,
-        target.manifest: target.compiles,
-        target.padding: not target.cannot_run,
-        target.metric: spec.verify.metric is not None and not target.cannot_run,
-        target.latency: spec.auto_scaling.cost == "measured" and not target.cannot_run,
+        target.statistics: target.has("statistics"),
+        target.manifest: target.has("bundle"),
+        target.padding: target.has("padding"),
+        target.metric: target.has("metric"),
+        target.latency: target.has("measure"),
     }
     verifications = [target.verification(unit).as_posix() for unit in units]
     return stage_task(

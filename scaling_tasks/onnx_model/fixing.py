@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling_tasks.errors import ModelError
+from scaling_tasks.files import link_or_copy
 from scaling_tasks.onnx_model.digest import external_files
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["fix_dimensions", "link_external_data", "write_fixed_model"]
+__all__ = ["fix_dimensions", "link_external_data", "link_files", "write_fixed_model"]
 
 
 def write_fixed_model(source: Path, shapes: Mapping[str, tuple[int, ...]], target: Path) -> Path:
@@ -46,8 +46,18 @@ def write_fixed_model(source: Path, shapes: Mapping[str, tuple[int, ...]], targe
 
 def link_external_data(source: Path, directory: Path) -> None:
     """Give a copy of the model at ``source`` that lies in ``directory`` the external data it names."""
-    for file in external_files(source):
-        _link_or_copy(file, directory / file.relative_to(source.parent))
+    link_files(
+        source.parent, [file.relative_to(source.parent).as_posix() for file in external_files(source)], directory
+    )
+
+
+def link_files(root: Path, names: Iterable[str], directory: Path) -> None:
+    """Give ``directory`` the files of these relative names below ``root``, unless it has them."""
+    for name in names:
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            link_or_copy(root / name, target)
 
 
 def fix_dimensions(
@@ -93,13 +103,3 @@ def _fix_input(value: onnx.ValueInfoProto, shape: tuple[int, ...], *, where: str
 def _forget_dimensions(value: onnx.ValueInfoProto) -> None:
     for dim in value.type.tensor_type.shape.dim:
         dim.Clear()
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        return
-    except OSError:
-        shutil.copyfile(source, target)

@@ -113,7 +113,7 @@ def _sizes(sizes: Iterable[int]) -> str:
 
 def _latencies(target: Target) -> dict[tuple[int, ...], float]:
     """Return the measured seconds per shape, where anything was measured."""
-    if target.cannot_run or target.spec.auto_scaling.cost != "measured" or not target.latency.exists():
+    if not (target.has("measure") and target.latency.exists()):
         return {}
     found = read_document(target.latency, "latencies", 1, error=CompileError)
     return {tuple(shape): seconds for shape, seconds in zip(found["shapes"], found["seconds"], strict=True)}
@@ -121,7 +121,7 @@ def _latencies(target: Target) -> dict[tuple[int, ...], float]:
 
 def _padding_table(target: Target) -> dict[str, Table]:
     """Return, per bucket, the largest change of each output by padding, at the sizes where it was looked for."""
-    if target.cannot_run or not target.padding.exists():
+    if not (target.has("padding") and target.padding.exists()):
         return {}
     found = read_document(target.padding, "padding", 2, error=CompileError)
     worst: dict[tuple[str, str], tuple[float, str, float | None]] = {}
@@ -151,7 +151,7 @@ def _padding_table(target: Target) -> dict[str, Table]:
 
 
 def _metric_table(target: Target) -> dict[str, Table]:
-    if target.cannot_run or target.spec.verify.metric is None or not target.metric.exists():
+    if not (target.has("metric") and target.metric.exists()):
         return {}
     found = read_document(target.metric, "metric", 1, error=CompileError)
     row = [found["metric"], f"{found['buckets']:.4f}", f"{found['exact']:.4f}", f"{found['drop']:g}"]

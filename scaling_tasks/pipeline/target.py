@@ -64,6 +64,21 @@ class Target:
         except CompileError:
             return ""  # An unknown backend is reported by the stage that needs it first.
 
+    def has(self, stage: str) -> bool:
+        """Return whether the target goes through a stage."""
+        if stage in ("scan", "statistics"):
+            return self.needs_data
+        if stage == "lock":
+            # A target given on a command line belongs to no repository whose lock file it could be noted in.
+            return self.config is not None
+        if stage == "padding":
+            return not self.cannot_run
+        if stage == "metric":
+            return self.spec.verify.metric is not None and not self.cannot_run
+        if stage == "measure":
+            return self.spec.auto_scaling.cost == "measured" and not self.cannot_run
+        return stage in ("buckets", "report") or self.compiles
+
     @property
     def needs_data(self) -> bool:
         """Whether the plan is made from a data set."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scaling_tasks.errors import CacheError
-from scaling_tasks.files import digest_file, publish
+from scaling_tasks.files import digest_file, link_or_copy, publish
 
 __all__ = ["BlobDirectory"]
 
@@ -124,14 +124,8 @@ class BlobDirectory:
 
 def _take(source: Path, target: Path) -> None:
     """Give ``target`` the content of a work file as cheaply as the file system allows."""
-    if _reflink(source, target):
-        return
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copyfile(source, target)
+    if not _reflink(source, target):
+        link_or_copy(source, target)
 
 
 def _linked(sibling: Path | None, digest: str, target: Path) -> bool:
