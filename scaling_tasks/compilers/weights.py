@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import mmap
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling_tasks.files import digest_bytes
+from scaling_tasks.files import digest_bytes, link_or_copy
 
 if TYPE_CHECKING:
     import onnx
@@ -68,7 +67,7 @@ def share_weights(model: Path, reference: Path, target: Path, weights: Path) -> 
         target.write_bytes(proto.SerializeToString(deterministic=True))
         return (target,)
     location = next(_entries(tensor)["location"] for tensor in known.graph.initializer if tensor.external_data)
-    os.link(reference.with_name(location), weights)
+    link_or_copy(reference.with_name(location), weights)
     with weights.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         shared = [tensor for tensor in proto.graph.initializer if _place(tensor, places, content, weights.name)]
     target.write_bytes(proto.SerializeToString(deterministic=True))
