@@ -80,7 +80,7 @@ class NncaseBackend(BackendBase):
         os.environ.update(nncase_environment())
         import nncase
 
-        source, outputs = _prepared(job, workdir)
+        content, outputs = _prepared(job, workdir)
         samples = _samples(job) if quantizes(job.options) else []
         os.chdir(workdir)  # nncase leaves directories of its own where it runs, and this process is its alone.
         compile_options = nncase.CompileOptions()
@@ -91,7 +91,7 @@ class NncaseBackend(BackendBase):
             _set_shape_bucket(compile_options, job)
         compiler = nncase.Compiler(compile_options)
         importer = compiler.import_tflite if job.model.suffix == ".tflite" else compiler.import_onnx
-        importer(source.read_bytes(), nncase.ImportOptions())
+        importer(content, nncase.ImportOptions())
         if quantizes(job.options):
             compiler.use_ptq(_quantisation(job, samples, nncase))
         compiler.compile()
@@ -118,13 +118,17 @@ class NncaseBackend(BackendBase):
         return ProcessEngine(command, path, os.environ | nncase_environment())
 
 
-def _prepared(job: CompileJob, workdir: Path) -> tuple[Path, list[str]]:
-    """Return the model to import and the names of its outputs."""
+def _prepared(job: CompileJob, workdir: Path) -> tuple[bytes, list[str]]:
+    """Return the model to import, in one piece, and the names of its outputs."""
     from scaling_tasks.compilers.nncase_model import named_model, static_model
+    from scaling_tasks.onnx_model.reading import whole_model
 
     if is_native(job.options):
-        return named_model(job, workdir)
-    return static_model(job, workdir, simplify=bool(backend_options(job.options).get("simplify", True)))
+        source, outputs = named_model(job, workdir)
+    else:
+        source, outputs = static_model(job, workdir, simplify=bool(backend_options(job.options).get("simplify", True)))
+    # nncase imports bytes, and finds no file from there.
+    return source.read_bytes() if source.suffix == ".tflite" else whole_model(source), outputs
 
 
 def _assign(target: Any, own: Mapping[str, Any], names: Sequence[str]) -> None:
