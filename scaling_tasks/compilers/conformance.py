@@ -179,6 +179,7 @@ class CompilerConformance:
         tolerance = self.backend.tolerance_for(self.compile_options)
         assert found.keys() == expected.keys()
         for name, array in expected.items():
+            assert found[name].dtype == array.dtype
             assert found[name].shape == array.shape
             np.testing.assert_allclose(found[name], array, rtol=tolerance.relative, atol=tolerance.absolute)
 
