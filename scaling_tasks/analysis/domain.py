@@ -39,6 +39,7 @@ class Domain:
         self.requirements: list[Requirement] = []
         self._points = self._draw()
         self._cache: dict[str, NDArray[np.int64]] = {}
+        self._floats: dict[Length, NDArray[Any]] = {}
 
     @property
     def points(self) -> Mapping[str, NDArray[np.int64]]:
@@ -57,6 +58,17 @@ class Domain:
             raw = length.evaluate(self._points)
             found = self._cache[length.key] = np.broadcast_to(np.asarray(raw, np.int64), (self.count,))
         return found
+
+    def floats(self, length: Length, dtype: Any) -> NDArray[Any]:
+        """Return the length as the model's own floating-point arithmetic gives it, at all sizes looked at."""
+        if length.constant is not None:
+            return np.full(self.count, float(length.constant), dtype)
+        found = self._floats.get(length)
+        return self.values(length).astype(dtype) if found is None else found.astype(dtype)
+
+    def note_floats(self, length: Length, values: NDArray[Any]) -> None:
+        """Remember what floating-point arithmetic gave for a length."""
+        self._floats[length] = np.broadcast_to(values, (self.count,))
 
     def equal(self, left: Length, right: Length) -> bool:
         """Return whether two lengths are the same number at all admissible sizes."""
@@ -95,6 +107,7 @@ class Domain:
         if not keep.all():
             self.requirements.append((left, right))
             self._points = {name: values[keep] for name, values in self._points.items()}
+            self._floats = {length: values[keep] for length, values in self._floats.items()}
             self._cache.clear()
         return True
 

@@ -133,7 +133,7 @@ def assert_exact(
             answers.append(original.run(None, given[-1]))
         except Exception:  # The original has no answer at this size.
             reject()
-    found = _run_cleaned(analysis, bucket, wanted, given)
+    found = _run_cleaned(analysis, original, bucket, wanted, given)
     for row, (sizes, answer) in enumerate(zip(wanted, answers, strict=True)):
         for (name, layouts), whole, true in zip(analysis.outputs.items(), found, answer, strict=True):
             assert layouts is not None
@@ -146,7 +146,9 @@ def _admitted(analysis: Analysis, sizes: Sizes) -> bool:
     return all(evaluate(left, sizes) == evaluate(right, sizes) for left, right in analysis.requirements)
 
 
-def _run_cleaned(analysis: Analysis, bucket: Sizes, rows: Sequence[Sizes], given: Sequence[Any]) -> list[Any]:
+def _run_cleaned(
+    analysis: Analysis, original: Any, bucket: Sizes, rows: Sequence[Sizes], given: Sequence[Any]
+) -> list[Any]:
     feeds: dict[str, Any] = {}
     for spec in analysis.inputs.inputs:
         whole = np.zeros(spec.shape(bucket), spec.dtype)
@@ -160,7 +162,19 @@ def _run_cleaned(analysis: Analysis, bucket: Sizes, rows: Sequence[Sizes], given
     sizes = {name: np.array([row[name] for row in rows], np.int64) for name in rows[0]}
     for extra in analysis.size_inputs:
         feeds[extra.name] = fill_size_input(extra, bucket, sizes, analysis.rows)
-    return list(session(analysis.cleaned).run(None, feeds))
+    try:
+        return list(session(analysis.cleaned).run(None, feeds))
+    except Exception:
+        _reject_where_original_fails(original, {spec.name: feeds[spec.name] for spec in analysis.inputs.inputs})
+        raise
+
+
+def _reject_where_original_fails(original: Any, feeds: Mapping[str, Any]) -> None:
+    """A size at which the original has no answer is no bucket."""
+    try:
+        original.run(None, feeds)
+    except Exception:
+        reject()
 
 
 def _cut(analysis: Analysis, whole: Any, layouts: Any, bucket: Sizes, sizes: Sizes, row: int) -> Any:
