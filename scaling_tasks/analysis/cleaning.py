@@ -52,6 +52,7 @@ class Cleaner:
 
     def clean(self, tensor: Tensor, axes: Sequence[int], fill: float) -> Tensor:
         """Return the tensor with padding along ``axes`` set to ``fill``: 0, 1 or plus or minus infinity."""
+        fill = _held(fill, _numpy_type(tensor.dtype))
         key = (tensor.name, tuple(axes), fill)
         if key not in self._done:
             self.places += 1
@@ -171,15 +172,16 @@ class Cleaner:
             # The smaller of the two is the value itself where it is valid; nothing is added or rounded.
             bound = self.valid(tensor, axes, on=-fill, off=fill)
             return emitter.node("Min" if fill < 0 else "Max", [tensor.name, bound], kind="clean")
-        constant = emitter.constant(np.array(_as(fill, dtype), dtype))
+        constant = emitter.constant(np.array(int(fill) if dtype.kind in "iu" else fill, dtype))
         return emitter.node("Where", [self.valid(tensor, axes, dtype=_BOOL), tensor.name, constant], kind="clean")
 
 
-def _as(fill: float, dtype: np.dtype[Any]) -> Any:
+def _held(fill: float, dtype: np.dtype[Any]) -> float:
+    """Return the nearest number that an element type holds."""
     if dtype.kind in "iu":
         info = np.iinfo(dtype)
-        return int(min(max(fill, info.min), info.max))
-    return fill
+        return max(fill, info.min) if fill < 0 else min(fill, info.max)
+    return float(fill > 0) if dtype.kind == "b" else fill
 
 
 def _numpy_type(dtype: int) -> np.dtype[Any]:
