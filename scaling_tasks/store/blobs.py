@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scaling_tasks.errors import CacheError
-from scaling_tasks.files import digest_file, link_or_copy, publish
+from scaling_tasks.files import copy_digest, digest_file, publish
 
 __all__ = ["BlobDirectory"]
 
@@ -39,8 +39,9 @@ class BlobDirectory:
         target = self.path(digest)
         if self.verify(digest) and self.renew(digest):
             return digest
-        with publish(target) as temporary:
-            _take(source, temporary)
+        with publish(target, durable=True) as temporary:
+            if not _reflink(source, temporary) and copy_digest(source, temporary) != digest:
+                raise CacheError("it changed while it was stored", where=str(source), fix="Build again.")
             temporary.chmod(_MODE)
         return digest
 
@@ -58,7 +59,7 @@ class BlobDirectory:
         """Return whether there is a blob of that size, without reading it."""
         try:
             return self.path(digest).stat().st_size == size
-        except FileNotFoundError:
+        except OSError:
             return False
 
     def verify(self, digest: str) -> bool:
@@ -67,9 +68,10 @@ class BlobDirectory:
         try:
             if digest_file(path) == digest:
                 return True
-        except FileNotFoundError:
+        except OSError:
             return False
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # On a read-only disk it stays, and stays refused.
+            path.unlink(missing_ok=True)
         return False
 
     def place(self, digest: str, target: Path, sibling: Path | None = None) -> None:
@@ -120,12 +122,6 @@ class BlobDirectory:
                     path.unlink()
                     freed += stat.st_size
         return freed
-
-
-def _take(source: Path, target: Path) -> None:
-    """Give ``target`` the content of a work file as cheaply as the file system allows."""
-    if not _reflink(source, target):
-        link_or_copy(source, target)
 
 
 def _linked(sibling: Path | None, digest: str, target: Path) -> bool:

@@ -99,3 +99,13 @@ def test_sections_are_plain_values() -> None:
     spec = parse_target({"model": "m", "compile": {"backend": "openvino"}})
     assert section(spec.compile)["backend"] == "openvino"
     assert section(None) is None
+
+
+@pytest.mark.parametrize("name", ["../../x", "/x", "a/b", ".hidden", "..", "", "a:b", "a*", "a=b", "a\nb", "a\\b"])
+def test_a_name_cannot_hold_a_path(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot name directories and tasks"):
+        parse_target({"name": name, "input_shape": {"x": [1, -1]}})
+
+
+def test_a_name_can_hold_what_file_names_do() -> None:
+    assert parse_target({"name": "Modèle v1.2-b", "input_shape": {"x": [1, -1]}}).name == "Modèle v1.2-b"
