@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import time
@@ -11,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scaling_tasks.errors import CacheError
-from scaling_tasks.files import copy_digest, digest_file, publish
+from scaling_tasks.files import copy_digest, digest_file, publish, reflink
 
 __all__ = ["BlobDirectory"]
 
-_FICLONE = 0x40049409  # ioctl: share the extents of another file, copy on write (btrfs, xfs)
 _MODE = 0o644
 
 
@@ -40,7 +38,7 @@ class BlobDirectory:
         if self.verify(digest) and self.renew(digest):
             return digest
         with publish(target, durable=True) as temporary:
-            if not _reflink(source, temporary) and copy_digest(source, temporary) != digest:
+            if copy_digest(source, temporary) != digest:
                 raise CacheError("it changed while it was stored", where=str(source), fix="Build again.")
             temporary.chmod(_MODE)
         return digest
@@ -94,7 +92,7 @@ class BlobDirectory:
         source = self.path(digest)
         try:
             with publish(target) as temporary:
-                if not _reflink(source, temporary) and not _linked(sibling, digest, temporary):
+                if not reflink(source, temporary) and not _linked(sibling, digest, temporary):
                     shutil.copyfile(source, temporary)
         except FileNotFoundError as cause:
             raise CacheError(
@@ -139,15 +137,3 @@ def _holds(path: Path, digest: str) -> bool:
         return digest_file(path) == digest
     except OSError:
         return False
-
-
-def _reflink(source: Path, target: Path) -> bool:
-    try:
-        with source.open("rb") as origin, target.open("xb") as copy:
-            fcntl.ioctl(copy.fileno(), _FICLONE, origin.fileno())
-    except FileNotFoundError:
-        raise
-    except OSError:
-        target.unlink(missing_ok=True)
-        return False
-    return True
