@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.config.environment import knobs
 from scaling_tasks.documents import canonical_json
+from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.pipeline.artefacts import artefacts_by_digest, write_record
 from scaling_tasks.pipeline.keys import compile_components, shared_components
-from scaling_tasks.pipeline.locks import exclusive
 from scaling_tasks.pipeline.storage import open_store
 from scaling_tasks.pipeline.target import STATE, Target
 from scaling_tasks.pipeline.units import UnitsDocument, read_units

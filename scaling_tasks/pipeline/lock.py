@@ -15,10 +15,10 @@ from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.config.load import section
 from scaling_tasks.documents import canonical_json, parse_document
 from scaling_tasks.errors import LockError
+from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import digest_bytes, digest_file, write_if_changed
 from scaling_tasks.pipeline.artefacts import read_record
 from scaling_tasks.pipeline.keys import result_options
-from scaling_tasks.pipeline.locks import exclusive
 from scaling_tasks.pipeline.scan import summary
 from scaling_tasks.pipeline.target import STATE, Target
 from scaling_tasks.pipeline.units import read_units
