@@ -56,7 +56,9 @@ def _compile(
     from scaling_tasks.compilers.isolation import run_job
 
     shared = _shared_directory(target, components)
-    job = CompileJob(target.model.resolve(), document.inputs, document.unit(unit), target.options, shared)
+    job = CompileJob(
+        target.prepared_model.resolve(), document.compiled_inputs, document.unit(unit), target.options, shared
+    )
     # Whoever holds the key's lock owns this directory, so that what a killed run left in it can be told and removed.
     workdir = STATE / "work" / key
     shutil.rmtree(workdir, ignore_errors=True)

@@ -161,7 +161,7 @@ def _plan_section(target: Target) -> dict[str, Any]:
         from scaling_tasks.compilers.registry import get_backend
 
         document = read_units(target.units)
-        parts["model"] = document.model_digest
+        parts["model"] = document.original
         parts["toolchain"] = dict(get_backend(target.options["backend"]).identity(target.options))
         parts["units"] = {unit.name: {"buckets": _sizes(unit)} for unit in document.units}
     plain: dict[str, Any] = json.loads(canonical_json(parts))
