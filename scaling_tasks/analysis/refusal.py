@@ -1,13 +1,12 @@
-"""What ends the following of one operator, and what lengths that depend on data are called."""
+"""What ends the following of one operator."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["DATA", "Refused", "no_data"]
+from scaling_tasks.shapes.behaviour import DATA
 
-DATA = "?"
-"""What lengths that depend on data start with."""
+__all__ = ["Refused", "no_data"]
 
 
 class Refused(Exception):  # noqa: N818  # Not an error of the program: the walk goes on with what is known.

@@ -17,10 +17,11 @@ from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Surroundings
-from scaling_tasks.analysis.refusal import DATA, Refused, no_data
+from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.registry import Rule, rule_for
 from scaling_tasks.analysis.symbolic import follow_sizes
 from scaling_tasks.analysis.tensors import Reason, Tensor, constant_tensor, is_symbolic
+from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.size_inputs import SizeInput
 
 if TYPE_CHECKING:

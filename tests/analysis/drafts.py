@@ -107,15 +107,15 @@ def assert_exact(
         options: For ``analyse_model``.
     """
     analysis = analyse_model(model, **options)
-    if analysis.refusals:
-        assert refusable, [f"{each.operator} {each.node}: {each.reason}" for each in analysis.refusals]
+    if analysis.behaviour.refusals:
+        assert refusable, [f"{each.operator} {each.node}: {each.reason}" for each in analysis.behaviour.refusals]
         return analysis
-    wanted = [{**row, **{name: rows[0][name] for name in analysis.uniform}} for row in rows]
-    if analysis.rows is None:
+    wanted = [{**row, **{name: rows[0][name] for name in analysis.behaviour.uniform}} for row in rows]
+    if analysis.behaviour.rows is None:
         wanted = wanted[:1]
     else:
-        bucket = {**bucket, analysis.rows: len(wanted)}
-        wanted = [{**row, analysis.rows: 1} for row in wanted]
+        bucket = {**bucket, analysis.behaviour.rows: len(wanted)}
+        wanted = [{**row, analysis.behaviour.rows: 1} for row in wanted]
     if not all(_admitted(analysis, sizes) for sizes in [bucket, *wanted]):
         reject()
     generator = np.random.default_rng(0)
@@ -144,7 +144,7 @@ def assert_exact(
         _reject_where_original_fails(original, {spec.name: feeds[spec.name] for spec in analysis.inputs.inputs})
         raise
     for row, (sizes, answer) in enumerate(zip(wanted, answers, strict=True)):
-        for (name, layouts), whole, true in zip(analysis.outputs.items(), found, answer, strict=True):
+        for (name, layouts), whole, true in zip(analysis.behaviour.layouts.items(), found, answer, strict=True):
             assert layouts is not None
             cut = _cut(analysis, whole, layouts, bucket, sizes, row)
             _assert_same(f"{name} of {sizes} in {bucket}", cut, true, tolerance)
@@ -153,7 +153,7 @@ def assert_exact(
 
 
 def _admitted(analysis: Analysis, sizes: Sizes) -> bool:
-    return all(evaluate(left, sizes) == evaluate(right, sizes) for left, right in analysis.requirements)
+    return all(evaluate(left, sizes) == evaluate(right, sizes) for left, right in analysis.behaviour.requirements)
 
 
 def _feeds(analysis: Analysis, bucket: Sizes, rows: Sequence[Sizes], given: Sequence[Any]) -> dict[str, Any]:
@@ -163,12 +163,12 @@ def _feeds(analysis: Analysis, bucket: Sizes, rows: Sequence[Sizes], given: Sequ
         for row, request in enumerate(given):
             part = request[spec.name]
             index = [slice(0, size) for size in part.shape]
-            if analysis.rows is not None:
-                index[spec.dims.index(analysis.rows)] = slice(row, row + 1)
+            if analysis.behaviour.rows is not None:
+                index[spec.dims.index(analysis.behaviour.rows)] = slice(row, row + 1)
             whole[tuple(index)] = part
         feeds[spec.name] = whole
-    for extra in analysis.size_inputs:
-        feeds[extra.name] = fill_size_input(extra, bucket, per_row(rows), analysis.rows)
+    for extra in analysis.behaviour.size_inputs:
+        feeds[extra.name] = fill_size_input(extra, bucket, per_row(rows), analysis.behaviour.rows)
     return feeds
 
 
@@ -188,7 +188,7 @@ def _cut(analysis: Analysis, whole: Any, layouts: Any, bucket: Sizes, sizes: Siz
     for axis, layout in enumerate(layouts):
         if "?" in str(layout):
             continue
-        if analysis.rows is not None and analysis.rows in str(layout):
+        if analysis.behaviour.rows is not None and analysis.behaviour.rows in str(layout):
             each = int(layout_length(layout, sizes))
             positions = np.arange(row * each, (row + 1) * each)
         else:

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from tests.analysis.drafts import Draft, assert_exact
 from tests.analysis.drawing import Draw, requests, thorough
 
-_UNARY = {
-    **dict.fromkeys(("Relu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Floor", "Ceil", "Round"), {}),
-    **dict.fromkeys(("Identity", "Atan", "Asinh", "Sinh", "Exp", "Sign", "Abs", "Neg", "Sin", "Cos", "Sqrt"), {}),
-    **dict.fromkeys(("LeakyRelu", "Elu", "Selu", "Celu", "HardSwish", "HardSigmoid", "Gelu", "Mish"), {}),
-    **dict.fromkeys(("ThresholdedRelu", "Shrink", "Reciprocal", "Log", "Cosh", "Tan", "Acos", "Atanh"), {}),
-}
+_UNARY = (
+    *("Relu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Floor", "Ceil", "Round", "Identity", "Atan", "Asinh"),
+    *("Sinh", "Exp", "Sign", "Abs", "Neg", "Sin", "Cos", "Sqrt", "LeakyRelu", "Elu", "Selu", "Celu", "HardSwish"),
+    *("HardSigmoid", "Gelu", "Mish", "ThresholdedRelu", "Shrink", "Reciprocal", "Log", "Cosh", "Tan", "Acos", "Atanh"),
+)
 _BINARY = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Mean", "Sum", "PRelu")
 _COMPARE = ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
 
@@ -28,9 +27,9 @@ def test_chain_of_unary(data: Draw) -> None:
     y = draft.shifted(x, data.draw(st.sampled_from([1.0, 2.0])), data.draw(st.sampled_from([0.0, 0.75, -1.0])))
     y = x if data.draw(st.booleans()) else y
     for _ in range(data.draw(st.integers(1, 3))):
-        y = draft.add(data.draw(st.sampled_from(sorted(_UNARY))), [y])
+        y = draft.add(data.draw(st.sampled_from(_UNARY)), [y])
     bucket, rows = requests(data, 1, 4, H=1, W=1)
-    assert_exact(draft.model(draft.add("ReduceMax", [y], axes=[3]) if draft.opset < 18 else y), bucket, rows)
+    assert_exact(draft.model(y), bucket, rows)
 
 
 @given(st.data())
@@ -78,7 +77,9 @@ def test_truth_values(kind: str, reduce: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, np.int64, np.uint8, np.int8])
-@pytest.mark.parametrize("reduce", ["ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ArgMax", "TopK", "ReduceProd"])
+@pytest.mark.parametrize(
+    "reduce", ["ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ArgMax", "TopK", "ReduceProd"]
+)
 def test_element_types(dtype: type, reduce: str) -> None:
     draft = Draft(18)
     x = draft.input("x", ["N", "W"], dtype)
@@ -117,4 +118,4 @@ def test_dropout_in_training_is_refused() -> None:
     y = draft.add("Dropout", [x, draft.constant(0.5, np.float32), draft.constant(True)])
     from scaling_tasks.analysis.analyse import analyse_model
 
-    assert [each.operator for each in analyse_model(draft.model(y)).refusals] == ["Dropout", "Dropout"]
+    assert [each.operator for each in analyse_model(draft.model(y)).behaviour.refusals] == ["Dropout", "Dropout"]
