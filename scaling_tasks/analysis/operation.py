@@ -242,6 +242,9 @@ class Operation:
         blames |= {key: value for key, value in self.blames.items() if key not in blames}
         fills = known.pop("fills", {})
         kept = None if axes is None else tuple(axes)
+        for axis in kept or ():
+            if not axis.variables.isdisjoint(self.domain.limits) and not self.domain.grows(axis.length):
+                raise Refused(f"{axis.length} positions come of it, fewer at some larger sizes")
         if kept is not None:
             fills = {
                 at: fill

@@ -202,7 +202,7 @@ def _assert_same(what: str, found: Any, true: Any, tolerance: float) -> None:
     assert found.shape == true.shape, (what, found.shape, true.shape)
     if true.dtype.kind in "fc":
         finite = np.abs(true[np.isfinite(true)].astype(np.float64))
-        scale = max(float(finite.max()) if finite.size else 0.0, 1e-3)
+        scale = max(float(finite.max()) if finite.size else 0.0, 1.0)
         np.testing.assert_allclose(found, true, rtol=tolerance, atol=tolerance * scale, err_msg=what)
     else:
         np.testing.assert_array_equal(found, true, err_msg=what)

@@ -70,7 +70,9 @@ def reduce_axes(op: Operation, axes: Sequence[int], *, keep: bool, how: How) -> 
     low, high = _interval(op, before, how)
     known: dict[str, Any] = {
         "fills": {at: value for at, value in fills.items() if value is not None},
-        "finite": before.finite and (how not in ("exponential",) and op.kind != "ReduceLogSum"),
+        "finite": before.finite
+        and op.kind not in ("ReduceLogSumExp", "ReduceLogSum")
+        and all(op.domain.at_most(as_length(1), tensor.known_axes[at].length) for at in axes),
         "low": low,
         "high": high,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operation import Operation
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
@@ -22,6 +23,8 @@ def follow_softmax(op: Operation) -> Tensor:
     over = [at for at in axes if op.padded(tensor.known_axes[at])]
     # What a model adds to scores that do not count is no minus infinity: a row of such scores alone still weighs them.
     tensor = op.clean(0, over, -math.inf)
+    # Where there is nothing to choose among, the whole row is no number.
+    finite = finite and all(op.domain.at_most(as_length(1), tensor.known_axes[at].length) for at in over)
     if op.kind == "LogSoftmax":
         return op.result(tensor.known_axes, tensor.dtype, finite=False, high=0.0)
     fills = dict.fromkeys(over, 0.0)
