@@ -14,8 +14,10 @@ from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.refusal import no_data
 from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.shapes.expressions import variables_of
+from scaling_tasks.shapes.interpolation import Interpolation
 from scaling_tasks.shapes.layouts import Layout
-from scaling_tasks.shapes.size_inputs import SizeInput
+from scaling_tasks.shapes.size_inputs import SizeInput, fill_size_input
 
 __all__ = ["Cleaner", "RowsMixed"]
 
@@ -95,6 +97,55 @@ class Cleaner:
             fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
             self._done[key] = replace(tensor, name=name, axes=axes, fills=fills, value=None)
         return self._done[key]
+
+    def nearest(self, tensor: Tensor, axis: int, target: Axis, how: Interpolation) -> Tensor:
+        """Return the tensor with one axis resized by taking the nearest position."""
+        source = tensor.known_axes[axis]
+        no_data(source.variables | target.variables)
+        self.agree(source.variables | target.variables)
+        lengths = (target.length.expression(), source.length.expression())
+        layouts = (target.layout(),)
+        spec = SizeInput("", "index", "int64", layouts, lengths, source.layout(), "nearest", resize=how)
+        name = self._emitter.node("Gather", [tensor.name, self._known(spec)], axis=axis, kind="nearest")
+        self.places += 1
+        axes = (*tensor.known_axes[:axis], target, *tensor.known_axes[axis + 1 :])
+        fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
+        return replace(tensor, name=name, axes=axes, fills=fills, value=None)
+
+    def matrix(self, tensor: Tensor, axis: int, target: Axis, how: Interpolation) -> Tensor:
+        """Return the tensor, whose padding is finite, with one of its last two axes resized by a matrix product.
+
+        A product with rows and columns of zeros leaves zeros beyond the new length. Each row of a batch has its own
+        matrix.
+        """
+        known, source = tensor.known_axes, tensor.known_axes[axis]
+        turned = axis == tensor.rank - 1
+        variables = source.variables | target.variables
+        no_data(variables)
+        carrier = None
+        if self.rows is not None and variables:
+            carrier = next((at for at, each in enumerate(known[:-2]) if each.has_factor(self.rows)), None)
+            if carrier is None:
+                self.agree(variables)
+        layouts = (source.layout(), target.layout()) if turned else (target.layout(), source.layout())
+        if carrier is not None:
+            layouts = (known[carrier].layout(), *layouts)
+        lengths = (target.length.expression(), source.length.expression())
+        name = self._known(SizeInput("", "matrix", "float32", layouts, lengths, resize=how, turned=turned))
+        if carrier is not None:
+            kept = {carrier, tensor.rank - 2, tensor.rank - 1}
+            name = self._emitter.unsqueeze(name, [at for at in range(tensor.rank) if at not in kept])
+        name = name if tensor.dtype == _FLOAT else self._emitter.cast(name, tensor.dtype)
+        self.places += 1
+        name = self._emitter.node("MatMul", [tensor.name, name] if turned else [name, tensor.name], kind="resized")
+        fills = {at: 0.0 for at, fill in tensor.fills.items() if fill == 0 and at != axis} | {axis: 0.0}
+        return replace(tensor, name=name, axes=(*known[:axis], target, *known[axis + 1 :]), fills=fills, value=None)
+
+    def _known(self, spec: SizeInput) -> str:
+        """Return an extra input, or a constant where it is the same at all sizes."""
+        if any(variables_of(length) for length in spec.expressions):
+            return self._emitter.size_input(spec)
+        return self._emitter.constant(fill_size_input(spec, {}, {}))
 
     def edge(self, tensor: Tensor, axis: int) -> Tensor:
         """Return the tensor with its last valid slice along ``axis`` repeated in the padding."""
