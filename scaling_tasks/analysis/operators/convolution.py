@@ -82,7 +82,19 @@ def output_length(op: Operation, window: Window, length: Length) -> Length:
     mode = op.attribute("auto_pad", "NOTSET") or "NOTSET"
     if mode.startswith("SAME"):
         return (length + (window.stride - 1)) // window.stride
-    return (length + (window.before + window.after - window.span)) // window.stride + 1
+    return fitting(op, window, length) // window.stride + 1
+
+
+def fitting(op: Operation, window: Window, length: Length) -> Length:
+    """Return by how many positions the first window can be moved; sizes into which it does not fit give no answer.
+
+    Raises:
+        Refused: It fits at no size.
+    """
+    room = length + (window.before + window.after - window.span)
+    if not op.domain.require(larger(room, as_length(0)), room):
+        raise Refused(f"a kernel of {window.span} never fits into {length}")
+    return room
 
 
 def reaches_padding(op: Operation, window: Window, length: Length, outputs: Length) -> bool:
@@ -123,10 +135,7 @@ def _slide(op: Operation, axis: int, window: Window, zero: list[int]) -> Axis:
     if window.is_point:
         return found
     if not found.variables:
-        length = output_length(op, window, found.length)
-        if (length.constant or 0) <= 0:
-            raise Refused(f"a kernel of {window.span} does not fit into {found.length}")
-        return grid(length)
+        return grid(output_length(op, window, found.length))
     op.mixes(found)
     found = op.compact(0, axis).known_axes[axis]
     outputs = output_length(op, window, found.length)

@@ -8,7 +8,7 @@ from scaling_tasks.analysis.axes import grid
 from scaling_tasks.analysis.cleaning import LARGEST
 from scaling_tasks.analysis.lengths import Length, smaller
 from scaling_tasks.analysis.operation import Operation, Refused
-from scaling_tasks.analysis.operators.convolution import Window, output_length, reaches_padding, windows
+from scaling_tasks.analysis.operators.convolution import Window, fitting, output_length, reaches_padding, windows
 from scaling_tasks.analysis.operators.reduction import reduce_axes
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
@@ -64,9 +64,7 @@ def _corrected(op: Operation, result: Tensor, wrong: Sequence[tuple[int, Window]
         ratio = cleaner.companion(result, [at + 2], spec)
         op.newly_cleaned |= op.padded(old)
         if number == len(wrong) - 1:
-            from onnx import helper
-
-            emitter.nodes.append(helper.make_node("Mul", [last, ratio], [result.name]))
+            emitter.into(result.name, "Mul", [last, ratio])
         else:
             last = emitter.node("Mul", [last, ratio])
     return op.result(result.axes, result.dtype, finite=result.finite, low=result.low, high=result.high).named(
@@ -114,7 +112,7 @@ def _length(op: Operation, window: Window, length: Length) -> Length:
         return length
     if not op.attribute("ceil_mode", 0):
         return output_length(op, window, length)
-    room = length + (window.before + window.after - window.span)
+    room = fitting(op, window, length)
     # The last window has to start inside the axis or in what is added before it.
     starts = (length + (window.before - 1)) // window.stride + 1
     return smaller((room + (window.stride - 1)) // window.stride + 1, starts)
