@@ -65,7 +65,8 @@ class SizeInput:
 
     def to_payload(self) -> dict[str, Any]:
         """Return plain values for a JSON document."""
-        return dict(vars(self))
+        # JSON has no infinite numbers.
+        return {**vars(self), "on": str(self.on), "off": str(self.off)}
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> SizeInput:

@@ -40,8 +40,8 @@ def follow_slice(op: Operation) -> Tensor:
             op.realign(0, place, grid(count), first=start, step=steps[at])
             done.append(at)
             fills.pop(place, None)
-        elif not op.domain.equal(start + count * steps[at], found.length) and steps[at] != 1:
-            fills.pop(place, None)
+        elif not op.domain.at_most(found.length, start + count * steps[at]):
+            fills.pop(place, None)  # What follows the last position that is taken is no padding.
         axes[place] = grid(count)
     if done:
         _without(op, [at for at in range(len(places)) if at not in done], places)
@@ -198,6 +198,11 @@ def follow_pad(op: Operation) -> Tensor:
         if op.domain.constant(before) is None:
             raise Refused(f"it adds {before} positions at the start, another number at each size")
         axes[place] = _padded(op, place, before, after, value, fills)
+        if mode == "constant":
+            # The added positions hold the value also beyond the ends of other axes.
+            fills = {key: fill for key, fill in fills.items() if key == place or fill == value}
+        elif not found.variables:
+            fills = {key: fill for key, fill in fills.items() if key != place}
     if moved:
         _only(op, places, pads, [at for at in range(len(places)) if at not in moved])
     tensor = op.input(0)
@@ -212,6 +217,8 @@ def _padded(op: Operation, place: int, before: Length, after: Length, value: flo
         if not op.domain.at_most(after, as_length(0)):
             op.clean(0, [place], value)
             fills[place] = value
+        elif not op.domain.at_most(as_length(0), after):
+            fills.pop(place, None)
     elif after.variables:
         fills[place] = value
     return grid(found.length + before + after)
