@@ -125,7 +125,7 @@ def squeezed_by_branch() -> onnx.ModelProto:
 
 
 def greedy_loop() -> onnx.ModelProto:
-    """Loop with a condition from the data: halves until all is small; how many turns depends on the values."""
+    """Loop with a condition from the data: halves until one value is small; how many turns depends on all values."""
     g = Graph("greedy_loop")
     x = g.input("x", ["batch", "length"])
 
@@ -134,8 +134,8 @@ def greedy_loop() -> onnx.ModelProto:
         inner.input("go_on", [], "bool")
         state = inner.input("state", [None, None])
         new = inner.op("Mul", state, inner.const(0.5))
-        greatest = inner.op("ReduceMax", inner.op("Abs", new), keepdims=0)
-        inner.output(str(inner.op("Greater", greatest, inner.const(0.4))), "go_on_out", [], "bool")
+        least = inner.op("ReduceMin", inner.op("Add", inner.op("Abs", new), inner.const(0.01)), keepdims=0)
+        inner.output(str(inner.op("Greater", least, inner.const(0.02))), "go_on_out", [], "bool")
         inner.output(str(new), "state_out", [None, None])
 
     y = g.op("Loop", g.const(20), g.const(True), x, body=g.body(turn))

@@ -45,13 +45,14 @@ def best_positions() -> onnx.ModelProto:
     """ArgMax, ArgMin and TopK along the length, and the rows that they pick."""
     g = Graph("best_positions")
     x = g.input("x", ["batch", "length", _WIDTH])
-    scores = g.op("Squeeze", linear(g, x, _WIDTH, 1), g.const([2]))
+    # Zeros would win: what is not masked shows.
+    scores = g.op("Neg", g.op("Abs", g.op("Squeeze", g.op("MatMul", x, g.weight(_WIDTH, 1)), g.const([2]))))
     values, places = g.op("TopK", scores, g.const([3]), outputs=2, axis=1)
     spread = g.op("Expand", g.op("Unsqueeze", places, g.const([2])), g.vector(g.dim(x, 0), 3, _WIDTH))
     g.output(values, "values", ["batch", 3])
     g.output(str(g.op("GatherElements", x, spread, axis=1)), "rows", ["batch", 3, _WIDTH])
     g.output(str(g.op("ArgMax", scores, axis=1, keepdims=0)), "best", ["batch"], "int64")
-    g.output(str(g.op("ArgMin", scores, axis=1, keepdims=0)), "worst", ["batch"], "int64")
+    g.output(str(g.op("ArgMin", g.op("Neg", scores), axis=1, keepdims=0)), "worst", ["batch"], "int64")
     return g.model()
 
 
@@ -238,7 +239,9 @@ def quantised() -> onnx.ModelProto:
     """Dynamic quantisation: the scale of all rows is taken from the least and greatest value of the whole tensor."""
     g = Graph("quantised")
     x = g.input("x", ["batch", "length", _WIDTH])
-    y = linear(g, x, _WIDTH, 16)
+    # Zeros give the greatest value of all.
+    y = g.op("Reciprocal", g.op("Add", g.op("Abs", linear(g, x, _WIDTH, 16)), g.const(0.1)))
+    y = g.op("Mul", y, g.op("Exp", g.op("Neg", g.op("ReduceL2", x, axes=[2]))))
     numbers, scale, zero = g.op("DynamicQuantizeLinear", y, outputs=3)
     weights = g.const(np.clip(np.round(40 * g.numbers(16, 6, scale=1.0)), 0, 255), "uint8")
     product = g.op("MatMulInteger", numbers, weights, zero)
