@@ -1,7 +1,8 @@
 """Random small graphs over known operators, for property tests: valid ones, because every node is run as it is added.
 
-``random_models()`` draws a model with one or two inputs of up to three variables; the table ``OPERATORS`` says how an operator is put behind a value. A value is known by what it holds at a few probe sizes, so that no shape
-formula has to be written down a second time here.
+``random_models()`` draws a model with one or two inputs of up to three variables; the table ``OPERATORS`` says how an
+operator is put behind a value. A value is known by what it holds at a few probe sizes, so that no shape formula has to
+be written down a second time here.
 """
 
 from __future__ import annotations
