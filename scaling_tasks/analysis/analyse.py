@@ -110,6 +110,7 @@ def _walked(model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int]
         walk = Walk(model, _tensors(inputs, model), domain, rows, taken=_names(model))
         try:
             walk.run(model.graph)
+            walk.finish(value.name for value in model.graph.output)
         except RowsMixed:
             continue
         outputs = [walk.tensors.get(value.name) for value in model.graph.output]

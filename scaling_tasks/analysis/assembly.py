@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling_tasks.analysis.preparation import PreparedModel
-from scaling_tasks.analysis.walk import Walk
+from scaling_tasks.analysis.walk import Walk, outer_names
 from scaling_tasks.shapes.size_inputs import SizeInput
 
 if TYPE_CHECKING:
@@ -55,16 +55,5 @@ def _needed(nodes: Sequence[Any], outputs: Sequence[str]) -> tuple[list[Any], se
     for node in reversed(nodes):
         if any(name in needed for name in node.output if name):
             kept.append(node)
-            needed |= {name for name in node.input if name} | _outer(node)
+            needed |= {name for name in node.input if name} | outer_names(node)
     return kept[::-1], needed
-
-
-def _outer(node: Any) -> set[str]:
-    """Return the names that a node's subgraphs may take from outside."""
-    found: set[str] = set()
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                found |= {name for name in inner.input if name} | _outer(inner)
-            found |= {value.name for value in graph.output}
-    return found

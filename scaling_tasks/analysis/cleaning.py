@@ -61,7 +61,8 @@ class Cleaner:
             fills = {**tensor.fills, **dict.fromkeys(axes, fill)}
             low, high = min(tensor.low, fill), max(tensor.high, fill)
             whole = set(axes) >= {at for at, axis in enumerate(tensor.known_axes) if axis.variables - {self.rows}}
-            finite = tensor.finite or whole
+            # A sum or product of the largest numbers is none; who needs them takes care of what comes of them.
+            finite = (tensor.finite or whole) and abs(fill) != LARGEST
             self._done[key] = replace(
                 tensor, name=name, fills=fills, low=low, high=high, finite=finite, cleaned=tensor.cleaned, value=None
             )

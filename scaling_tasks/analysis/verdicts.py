@@ -50,4 +50,6 @@ def _verdict(name: str, tensor: Tensor, variable: str) -> Verdict:
     blame = tensor.blames.get(variable)
     if blame is not None:
         return Verdict(name, variable, "refused", blame.node, blame.operator, blame.text, blame.fix)
+    if tensor.axes is None:
+        return Verdict(name, variable, "refused", reason="its shape cannot be followed")
     return Verdict(name, variable, "cleaned" if variable in tensor.cleaned else "exact")

@@ -69,6 +69,24 @@ class Walk:
         for node in graph.node:
             self._follow(node)
 
+    def finish(self, outputs: Iterable[str]) -> None:
+        """Tell the exact sizes where an output of the graph consists of them."""
+        for name in outputs:
+            tensor = self.tensors.get(name)
+            if tensor is None or not is_symbolic(tensor.value):
+                continue
+            from onnx import helper
+
+            inner = self.emitter.fresh("size")
+            for node in self.emitter.nodes:
+                for names in (node.input, node.output):
+                    for at, each in enumerate(names):
+                        if each == name:
+                            names[at] = inner
+            told = self._told(tensor, None)
+            self.emitter.nodes.append(helper.make_node("Identity", [told.name], [name]))
+            self.tensors[name] = told.named(name)
+
     def _follow(self, original: onnx.NodeProto) -> None:
         import onnx
 
@@ -172,7 +190,9 @@ class Walk:
         return name
 
     def _unknown(self, op: Operation) -> list[Tensor]:
-        touched = any(tensor is None or tensor.axes is None or tensor.variables for tensor in op.inputs if tensor)
+        outer = [self.tensors[name] for name in outer_names(op.node) if name in self.tensors]
+        given = [tensor for tensor in [*op.inputs, *outer] if tensor is not None]
+        touched = any(tensor.axes is None or tensor.variables for tensor in given)
         if touched:
             domain = f"{op.node.domain}." if op.node.domain else ""
             return self._refused(op, f"{domain}{op.kind} is not among the operators whose use of padding is known", "")
@@ -181,7 +201,8 @@ class Walk:
     def _refused(self, op: Operation, text: str, fix: str) -> list[Tensor]:
         variables = frozenset().union(*(tensor.variables for tensor in op.inputs if tensor is not None))
         unknown = any(tensor is not None and tensor.axes is None for tensor in op.inputs)
-        if not unknown:
+        blamed_before = any(tensor.blames for tensor in op.inputs if tensor is not None)
+        if not unknown or not blamed_before:
             blamed = variables or frozenset(self.domain.limits)
             for variable in blamed:
                 op.blames.setdefault(variable, Reason(op.name, op.kind, text, fix))
@@ -259,6 +280,17 @@ def _evaluate(op: Operation) -> list[NDArray[Any]] | None:
     except Exception:  # The evaluator raises what it likes for what it does not know.
         return None
     return [np.asarray(value) for value in found]
+
+
+def outer_names(node: Any) -> set[str]:
+    """Return the names that a node's subgraphs may take from outside."""
+    found: set[str] = set()
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                found |= {name for name in inner.input if name} | outer_names(inner)
+            found |= {value.name for value in graph.output}
+    return found
 
 
 def _element_type(value: NDArray[Any], op: Operation) -> int:

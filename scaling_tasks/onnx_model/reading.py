@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.errors import ConfigError, ModelError
+from scaling_tasks.onnx_model.side_files import take_in_weights
 from scaling_tasks.shapes.signature import Signature, TensorSpec, looks_like_image, name_dimensions
 
-__all__ = ["ModelSignature", "load_model", "read_signature", "signature_of"]
+__all__ = ["ModelSignature", "load_model", "read_signature", "signature_of", "whole_model"]
 
 Dims = Sequence[int | str | None]
+
+_MOST_BYTES = (1 << 31) - 1  # What a protocol buffer can hold.
 
 # Exporters write these for unnamed dimensions: Paddle ``?`` and ``p2o.DynamicDimension.7``, TensorFlow ``unk__7``.
 _ANONYMOUS = re.compile(r"\s*|\?|-?\d+|None|unk__\d+|p2o\.DynamicDimension\.\d+")
@@ -98,20 +101,34 @@ def load_model(path: Path, *, weights: bool = True) -> Any:
         weights: Whether tensors kept in external files are read too.
 
     Raises:
-        ModelError: The file is missing or is no ONNX model.
+        ModelError: The file is missing or is no ONNX model, or one of its external files is missing or cut short.
     """
     import onnx
 
     fix = "Give the path of an ONNX model."
     try:
-        model = onnx.load(str(path), load_external_data=weights)
+        model = onnx.load(str(path), load_external_data=False)
     except OSError as cause:
         raise ModelError(f"cannot be read ({cause.strerror or cause})", where=str(path), fix=fix) from cause
     except Exception as cause:  # protobuf's DecodeError has no stable import path over its versions
         raise ModelError(f"not an ONNX model ({cause})", where=str(path), fix=fix) from cause
     if not model.graph.output:
         raise ModelError("not an ONNX model (it has no graph with outputs)", where=str(path), fix=fix)
+    if weights:
+        take_in_weights(model, path.parent)
     return model
+
+
+def whole_model(path: Path) -> bytes:
+    """Return the ONNX model at ``path`` in one piece, with what it keeps in external files inside.
+
+    Raises:
+        ModelError: The file is no ONNX model, or it is too large for one piece.
+    """
+    model = load_model(path)
+    if model.ByteSize() > _MOST_BYTES:
+        raise ModelError("is larger than 2 GiB with its weights, and has to be one file here", where=str(path))
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _tensor(value: Any, where: str) -> tuple[str, list[int | str | None], str]:

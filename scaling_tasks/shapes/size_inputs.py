@@ -116,7 +116,7 @@ def fill_size_input(
 def _finished(spec: SizeInput, content: NDArray[Any]) -> NDArray[np.generic]:
     if spec.kind == "valid" and (spec.on, spec.off) != (1.0, 0.0):
         content = np.where(content, spec.on, spec.off)
-    return np.ascontiguousarray(content, dtype=spec.dtype)
+    return np.asarray(content, dtype=spec.dtype, order="C")
 
 
 def row_of_position(layout: Layout, bucket: Mapping[str, int], rows: str) -> NDArray[np.int64]:

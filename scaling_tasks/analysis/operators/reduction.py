@@ -69,7 +69,7 @@ def reduce_axes(op: Operation, axes: Sequence[int], *, keep: bool, how: How) -> 
     low, high = _interval(op, before, how)
     known: dict[str, Any] = {
         "fills": {at: value for at, value in fills.items() if value is not None},
-        "finite": tensor.finite and (how not in ("exponential",) and op.kind != "ReduceLogSum"),
+        "finite": before.finite and (how not in ("exponential",) and op.kind != "ReduceLogSum"),
         "low": low,
         "high": high,
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from scaling_tasks.analysis.cleaning import LARGEST
 from scaling_tasks.analysis.operation import Operation
 from scaling_tasks.analysis.registry import operator
@@ -17,6 +15,7 @@ _MASKED = -1e4
 def follow_softmax(op: Operation) -> Tensor:
     """Follow Softmax; before version 13 it goes over all axes from the given one on."""
     tensor = op.input(0)
+    finite = tensor.finite
     axis = op.axis(int(op.attribute("axis", -1 if op.opset >= 13 else 1)), tensor.rank)
     axes = [axis] if op.opset >= 13 else list(range(axis, tensor.rank))
     for at in axes:
@@ -29,5 +28,4 @@ def follow_softmax(op: Operation) -> Tensor:
         return op.result(tensor.known_axes, tensor.dtype, finite=False, high=0.0)
     fills = dict.fromkeys(over, 0.0)
     # Padding of other axes holds a distribution over something; it is finite unless all scores are minus infinity.
-    finite = math.isfinite(tensor.low) or tensor.finite
     return op.result(tensor.known_axes, tensor.dtype, fills=fills, finite=finite, low=0.0, high=1.0)
