@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from scaling_tasks.shapes.expressions import Expression
+from scaling_tasks.shapes.expressions import Expression, as_text
 
 __all__ = ["Length", "Rounding", "as_length"]
 
@@ -177,7 +177,7 @@ class Length:
         return whole if scale == 1 else ("//", whole, scale)
 
     def __str__(self) -> str:
-        return _text(self.expression())
+        return as_text(self.expression())
 
     __repr__ = __str__
 
@@ -288,13 +288,3 @@ def _product(product: Product, factor: int) -> Expression:
     if whole is None:
         return factor
     return whole if factor == 1 else ("*", factor, whole)
-
-
-def _text(expression: Expression, *, inner: bool = False) -> str:
-    if not isinstance(expression, tuple):
-        return str(expression)
-    operator, left, right = expression
-    if operator in ("min", "max"):
-        return f"{operator}({_text(left)}, {_text(right)})"
-    text = f"{_text(left, inner=operator in ('*', '//'))}{operator}{_text(right, inner=operator != '+')}"
-    return f"({text})" if inner or operator == "//" else text

@@ -12,6 +12,7 @@ from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.cleaning import Cleaner
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.tensors import Reason, Tensor
+from scaling_tasks.shapes.behaviour import DATA
 
 if TYPE_CHECKING:
     import onnx
@@ -19,11 +20,7 @@ if TYPE_CHECKING:
     from scaling_tasks.analysis.domain import Domain
     from scaling_tasks.analysis.emitter import Emitter
 
-__all__ = ["DATA", "Operation", "Refused", "Surroundings", "merged_fills"]
-
-
-DATA = "?"
-"""What lengths that depend on data start with."""
+__all__ = ["Operation", "Refused", "Surroundings", "merged_fills"]
 
 
 class Refused(Exception):  # noqa: N818  # Not an error of the program: the walk goes on with what is known.

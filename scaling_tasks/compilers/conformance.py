@@ -139,7 +139,7 @@ class CompilerConformance:
         )
         assert unit.stem in message
         assert str(tmp_path / "broken.log") in message
-        assert "scaling_tasks.compilers.worker" in message
+        assert "scaling_tasks.execution.worker" in message
 
     def test_truncated_artefact_does_not_load(self, tmp_path: Path) -> None:
         """Half an artefact is refused."""
