@@ -146,7 +146,7 @@ def _write(
     return path
 
 
-def _value(name: str, dims: Sequence[int | str]) -> onnx.ValueInfoProto:
+def _value(name: str, dims: Sequence[Any]) -> onnx.ValueInfoProto:
     from onnx import TensorProto, helper
 
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(dims))

@@ -10,7 +10,7 @@ from scaling_tasks.compilers.contract import CompileJob, Unit
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import CompileError
 from scaling_tasks.files import publish
-from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.shapes.signature import Signature, TensorSpec, parse_dims
 
 __all__ = ["JobFile", "Outcome", "read_job", "read_outcome", "write_job", "write_outcome"]
 
@@ -45,7 +45,7 @@ class Outcome:
 def write_job(path: Path, spec: JobFile) -> None:
     """Publish a job at ``path``."""
     job = spec.job
-    payload = {
+    payload: dict[str, Any] = {
         "model": str(job.model.resolve()),
         "inputs": [[tensor.name, list(tensor.dims), tensor.dtype] for tensor in job.signature.inputs],
         "unit": [job.unit.name, job.unit.stem, list(job.unit.variables), [list(bucket) for bucket in job.unit.buckets]],
@@ -72,7 +72,7 @@ def read_job(path: Path) -> JobFile:
 
 
 def _job(payload: dict[str, Any]) -> JobFile:
-    signature = Signature(tuple(TensorSpec(name, tuple(dims), dtype) for name, dims, dtype in payload["inputs"]))
+    signature = Signature(tuple(TensorSpec(name, parse_dims(dims), dtype) for name, dims, dtype in payload["inputs"]))
     name, stem, variables, buckets = payload["unit"]
     unit = Unit(name, stem, tuple(variables), tuple(tuple(bucket) for bucket in buckets))
     shared = None if payload["shared"] is None else Path(payload["shared"])
