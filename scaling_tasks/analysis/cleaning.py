@@ -193,8 +193,9 @@ class Cleaner:
                 places.add(carrier)
         order = sorted(places)
         layouts: tuple[Layout, ...] = tuple(known[at].layout() for at in order)
-        base = self._emitter.size_input(replace(spec, layouts=layouts))
-        shaped = self._emitter.unsqueeze(base, [at for at in range(tensor.rank) if at not in places])
+        base = self._emitter.size_input(replace(spec, layouts=layouts) if layouts else spec)
+        added = [at for at in range(tensor.rank) if at not in places] if layouts else list(range(tensor.rank - 1))
+        shaped = self._emitter.unsqueeze(base, added)
         wanted = tensor.dtype if dtype is None else dtype
         return shaped if wanted == _FLOAT else self._emitter.cast(shaped, wanted)
 

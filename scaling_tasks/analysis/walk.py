@@ -82,7 +82,6 @@ class Walk:
             told = self._output_told(tensor)
             if told is None or told.name == name:
                 continue
-            from onnx import helper
 
             inner = self.emitter.fresh("size")
             for node in self.emitter.nodes:
@@ -90,7 +89,7 @@ class Walk:
                     for at, each in enumerate(names):
                         if each == name:
                             names[at] = inner
-            self.emitter.nodes.append(helper.make_node("Identity", [told.name], [name]))
+            self.emitter.into(name, "Identity", [told.name])
             self.tensors[name] = told.named(name)
 
     def _output_told(self, tensor: Tensor) -> Tensor | None:
@@ -188,7 +187,7 @@ class Walk:
             if not any(axis.variables for axis in axes):
                 axes = tuple(grid(1) for _ in axes)
             return Tensor(name, tensor.dtype, axes, low=low)
-        parts = [emitter.unsqueeze(self._scalar(element, tensor.dtype, None), [0]) for element in elements]
+        parts = [self._scalar(element, tensor.dtype, None) for element in elements]
         whole = parts[0] if len(parts) == 1 else emitter.once("Concat", parts, axis=0)
         if len(shape) != 1:
             whole = emitter.once("Reshape", [whole, emitter.constant(np.array(shape, np.int64))])
@@ -257,11 +256,10 @@ class Walk:
         wanted = "then_branch" if bool(condition.value.reshape(-1)[0]) else "else_branch"
         graph = next(attribute.g for attribute in original.attribute if attribute.name == wanted)
         self.run(graph)
-        from onnx import helper
 
         for name, inner in zip(original.output, graph.output, strict=True):
             tensor = self.tensors[inner.name]
-            self.emitter.nodes.append(helper.make_node("Identity", [tensor.name], [name]))
+            self.emitter.into(name, "Identity", [tensor.name])
             self.tensors[name] = tensor.named(name)
         for initializer in graph.initializer:
             self.kept_initializers[initializer.name] = initializer

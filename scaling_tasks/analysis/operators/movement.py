@@ -47,10 +47,10 @@ def follow_squeeze(op: Operation) -> Tensor:
                 )
     else:
         gone = {op.axis(axis, tensor.rank) for axis in given}
-    for axis in gone:
-        length = tensor.known_axes[axis].length
+    for place in gone:
+        length = tensor.known_axes[place].length
         if op.domain.constant(length) != 1 and not op.domain.require(length, as_length(1)):
-            raise Refused(f"axis {axis} has the length {length}, never 1")
+            raise Refused(f"axis {place} has the length {length}, never 1")
     kept = [axis for axis in range(tensor.rank) if axis not in gone]
     return _moved(op, tensor, [tensor.known_axes[axis] for axis in kept], {old: new for new, old in enumerate(kept)})
 

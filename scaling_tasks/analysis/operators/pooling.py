@@ -64,9 +64,7 @@ def _corrected(op: Operation, result: Tensor, wrong: Sequence[tuple[int, Window]
         ratio = cleaner.companion(result, [at + 2], spec)
         op.newly_cleaned |= op.padded(old)
         if number == len(wrong) - 1:
-            from onnx import helper
-
-            emitter.nodes.append(helper.make_node("Mul", [last, ratio], [result.name]))
+            emitter.into(result.name, "Mul", [last, ratio])
         else:
             last = emitter.node("Mul", [last, ratio])
     return op.result(result.axes, result.dtype, finite=result.finite, low=result.low, high=result.high).named(

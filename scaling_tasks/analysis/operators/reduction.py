@@ -83,8 +83,6 @@ def reduce_axes(op: Operation, axes: Sequence[int], *, keep: bool, how: How) -> 
 
 def scale_output(op: Operation, result: Tensor, over: Sequence[Axis], keep: bool) -> Tensor:
     """Multiply the operator's output by the padded over the true number of positions of the axes it went over."""
-    from onnx import helper
-
     emitter = op.emitter
     count = as_length(1)
     for axis in over:
@@ -95,7 +93,7 @@ def scale_output(op: Operation, result: Tensor, over: Sequence[Axis], keep: bool
     op.replaced = True
     spec = SizeInput("", "ratio", "float32", expressions=(count.expression(),))
     ratio = op.around.cleaner.companion(result, [], spec)
-    emitter.nodes.append(helper.make_node("Mul", [raw, ratio], [result.name]))
+    emitter.into(result.name, "Mul", [raw, ratio])
     return result
 
 

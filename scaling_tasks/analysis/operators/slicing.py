@@ -104,11 +104,8 @@ def _pieces(op: Operation, axis: Axis, start: Length, count: Length) -> Axis | N
 
 def _without(op: Operation, kept: Sequence[int], places: Sequence[int]) -> None:
     """Let the node cut only the axes that are left to it."""
-    from onnx import helper
-
     if not kept:
-        node = helper.make_node("Identity", [op.node.input[0]], [op.node.output[0]])
-        op.emitter.nodes.append(node)
+        op.emitter.into(op.node.output[0], "Identity", [op.node.input[0]])
         op.replaced = True
         return
     if op.opset < 10:
@@ -161,13 +158,11 @@ def follow_split(op: Operation) -> Sequence[Tensor]:
 
 def _gathered(op: Operation, tensor: Tensor, place: int, parts: Sequence[tuple[Axis, Length, bool]]) -> list[Tensor]:
     """Take each part by its positions at the exact size, since these are others in the bucket."""
-    from onnx import helper
-
     op.newly_cleaned |= op.padded(tensor.known_axes[place])
     found = []
     for at, (part, first, _) in enumerate(parts):
         taken = op.around.cleaner.gather(tensor, place, grid(part.length), first, 1, "step")
-        op.emitter.nodes.append(helper.make_node("Identity", [taken.name], [op.node.output[at]]))
+        op.emitter.into(op.node.output[at], "Identity", [taken.name])
         result = op.result(taken.axes, tensor.dtype, output=at, finite=tensor.finite, low=tensor.low, high=tensor.high)
         found.append(replace(result, fills=taken.fills))
     op.replaced = True
@@ -242,8 +237,6 @@ def _constant(op: Operation) -> float:
 
 def _only(op: Operation, places: Sequence[int], pads: Sequence[Length], kept: Sequence[int]) -> None:
     """Let the node pad only the axes that are left to it."""
-    from onnx import helper
-
     half = len(pads) // 2
     numbers = [0] * (2 * op.input(0).rank)
     for at in kept:
@@ -253,7 +246,7 @@ def _only(op: Operation, places: Sequence[int], pads: Sequence[Length], kept: Se
                 raise Refused(f"it adds {pad} positions along one axis and mirrors another")
             numbers[places[at] + offset] = number
     if not any(numbers):
-        op.emitter.nodes.append(helper.make_node("Identity", [op.node.input[0]], [op.node.output[0]]))
+        op.emitter.into(op.node.output[0], "Identity", [op.node.input[0]])
         op.replaced = True
     elif op.opset < 11:
         attribute = next(each for each in op.node.attribute if each.name == "pads")
