@@ -127,9 +127,8 @@ class Cleaner:
             carrier = next((at for at, each in enumerate(known[:-2]) if each.has_factor(self.rows)), None)
             if carrier is None:
                 self.agree(variables)
-        layouts = (source.layout(), target.layout()) if turned else (target.layout(), source.layout())
-        if carrier is not None:
-            layouts = (known[carrier].layout(), *layouts)
+        pair = (source, target) if turned else (target, source)
+        layouts = tuple(each.layout() for each in (pair if carrier is None else (known[carrier], *pair)))
         lengths = (target.length.expression(), source.length.expression())
         name = self._known(SizeInput("", "matrix", "float32", layouts, lengths, resize=how, turned=turned))
         if carrier is not None:

@@ -60,28 +60,30 @@ class Interpolation:
 
 def source_coordinates(how: Interpolation, positions: NDArray[Any], old: int, new: int) -> NDArray[np.float32]:
     """Return where in the old axis the new positions lie, in single precision as runtimes compute it."""
-    place = positions.astype(np.float32)
+    place: NDArray[np.float32] = positions.astype(np.float32)
     half, scale = np.float32(0.5), np.float32(how.scale or new / max(old, 1))
     if how.coordinates == "align_corners":
-        return place * np.float32(old - 1) / np.float32(new - 1) if new > 1 else np.zeros_like(place)
-    if how.coordinates == "asymmetric":
-        return place / scale
-    if how.coordinates == "tf_half_pixel_for_nn":
-        return (place + half) / scale
-    if how.coordinates == "pytorch_half_pixel" and new <= 1:
-        return np.zeros_like(place)
-    found = (place + half) / scale - half
+        found = place * np.float32(old - 1) / np.float32(max(new - 1, 1))
+    elif how.coordinates == "asymmetric":
+        found = place / scale
+    elif how.coordinates == "tf_half_pixel_for_nn":
+        found = (place + half) / scale
+    elif how.coordinates == "pytorch_half_pixel" and new <= 1:
+        found = np.zeros_like(place)
+    else:
+        found = (place + half) / scale - half
     if how.coordinates == "half_pixel_symmetric":
         # The centre stays in place although the new length is a rounded one (definition of the operator, version 19).
         adjustment = np.float32(new) / (scale * np.float32(old))
         found = found + np.float32(old) / 2 * (1 - adjustment)
-    return found
+    return np.asarray(found, np.float32)
 
 
 def nearest_positions(how: Interpolation, coordinates: NDArray[np.float32], old: int) -> NDArray[np.int64]:
     """Return which old positions are nearest, within the axis."""
     down, up = np.floor(coordinates), np.ceil(coordinates)
-    middle = coordinates == down + np.float32(0.5)
+    # onnxruntime takes for half-way what is within 1e-6 of it (found by comparing all pairs of lengths).
+    middle = np.abs(coordinates - (down + np.float32(0.5))) <= 1e-6
     rule = how.rounding if how.rounding != "simple" else ("ceil" if 0 < how.scale < 1 else "floor")
     if rule == "round_prefer_floor":
         found = np.where(middle, down, np.round(coordinates))
