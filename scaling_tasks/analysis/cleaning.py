@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from scaling_tasks.analysis.axes import Axis
+from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.refusal import no_data
@@ -97,6 +97,24 @@ class Cleaner:
             fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
             self._done[key] = replace(tensor, name=name, axes=axes, fills=fills, value=None)
         return self._done[key]
+
+    def extended(self, tensor: Tensor, axis: int, before: int, after: int, fill: float) -> Tensor:
+        """Return the tensor, whose padding along ``axis`` holds ``fill``, with more of it at both ends."""
+        fill = _held(fill, dtype := _numpy_type(tensor.dtype))
+        pads = [0] * (2 * tensor.rank)
+        pads[axis], pads[axis + tensor.rank] = before, after
+        emitter = self._emitter
+        if emitter.opset < 11:
+            name = emitter.node("Pad", [tensor.name], pads=pads, value=fill, kind="extended")
+        else:
+            value = emitter.constant(np.array(fill, dtype))
+            name = emitter.node(
+                "Pad", [tensor.name, emitter.constant(np.array(pads, np.int64)), value], kind="extended"
+            )
+        known = tensor.known_axes
+        axes = (*known[:axis], grid(known[axis].length + before + after), *known[axis + 1 :])
+        fills = {at: other for at, other in tensor.fills.items() if other == fill}
+        return replace(tensor, name=name, axes=axes, fills=fills, value=None)
 
     def nearest(self, tensor: Tensor, axis: int, target: Axis, how: Interpolation) -> Tensor:
         """Return the tensor with one axis resized by taking the nearest position."""
