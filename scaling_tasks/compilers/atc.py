@@ -44,6 +44,7 @@ class AtcBackend(BackendBase):
         "arguments",
         "adopt",
     )
+    file_options = ("insert_op_conf", "adopt")
     error_pattern = r"^E[0-9A-Z]\d{4}:|ATC run failed|^\[ERROR\]"
 
     def limits(self, options: Mapping[str, Any]) -> Limits:

@@ -108,6 +108,15 @@ def _job(inputs: Path, parameters: Mapping[str, Any]) -> CompileJob:
     name, stem, variables, buckets = parameters["unit"]
     unit = Unit(name, stem, tuple(variables), tuple(tuple(bucket) for bucket in buckets))
     shared = parameters.get("shared")
+    options = dict(parameters["options"])
+    own = dict(options.get("options") or {})
+    for option in get_backend(str(options["backend"])).file_options:
+        if own.get(option) is not None:
+            own[option] = str(inputs / own[option])
     return CompileJob(
-        inputs / parameters["model"], signature, unit, parameters["options"], None if shared is None else Path(shared)
+        inputs / parameters["model"],
+        signature,
+        unit,
+        {**options, "options": own},
+        None if shared is None else Path(shared),
     )
