@@ -133,6 +133,24 @@ class Backend(Protocol):
         """
         ...
 
+    def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
+        """Return the files besides the model that the options name and a compile reads.
+
+        Raises:
+            CompileError: An option names files that are not there.
+        """
+        ...
+
+    def real_inputs(
+        self, options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
+    ) -> list[dict[str, NDArray[np.generic]]] | None:
+        """Return inputs of one bucket on which its artefact is compared with the original; None for random ones.
+
+        Raises:
+            CompileError: There should be some and are none.
+        """
+        ...
+
     def units(
         self, model_stem: str, signature: Signature, buckets: Sequence[Sequence[int]], options: Mapping[str, Any]
     ) -> tuple[Unit, ...]:

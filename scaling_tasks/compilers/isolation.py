@@ -13,9 +13,9 @@ from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import CompileError
 from scaling_tasks.execution.contract import Limits, Subject, Work
 from scaling_tasks.execution.local import LocalExecutor
-from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.shapes.signature import Signature, TensorSpec, parse_dims
 
-__all__ = ["CompileResult", "compile_parameters", "compile_subject", "run_job", "work"]
+__all__ = ["CompileResult", "compile_parameters", "compile_subject", "located_options", "run_job", "work"]
 
 
 @dataclass(frozen=True)
@@ -104,19 +104,25 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
 
 
 def _job(inputs: Path, parameters: Mapping[str, Any]) -> CompileJob:
-    signature = Signature(tuple(TensorSpec(name, tuple(dims), dtype) for name, dims, dtype in parameters["inputs"]))
+    signature = Signature(
+        tuple(TensorSpec(name, parse_dims(dims), dtype) for name, dims, dtype in parameters["inputs"])
+    )
     name, stem, variables, buckets = parameters["unit"]
     unit = Unit(name, stem, tuple(variables), tuple(tuple(bucket) for bucket in buckets))
     shared = parameters.get("shared")
-    options = dict(parameters["options"])
-    own = dict(options.get("options") or {})
-    for option in get_backend(str(options["backend"])).file_options:
-        if own.get(option) is not None:
-            own[option] = str(inputs / own[option])
     return CompileJob(
         inputs / parameters["model"],
         signature,
         unit,
-        {**options, "options": own},
+        located_options(parameters["options"], inputs),
         None if shared is None else Path(shared),
     )
+
+
+def located_options(options: Mapping[str, Any], inputs: Path) -> dict[str, Any]:
+    """Return the ``compile`` section with the files that it names found in an action's directory."""
+    own = dict(options.get("options") or {})
+    for option in get_backend(str(options["backend"])).file_options:
+        if own.get(option) is not None:
+            own[option] = str(inputs / own[option])
+    return {**options, "options": own}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.compilers import lite_worker
-from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice, static_units
+from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice, digest_of_files, static_units
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limits, Tolerance, Unit
 from scaling_tasks.compilers.environment import thread_count
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
@@ -64,8 +64,13 @@ class LiteBackend(BackendBase):
             check_choice(own["precision_mode"], PRECISION_MODES, where=where, kind="precision mode")
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
-        """Return the version of the package, or the digest of the converter."""
-        return find_toolchain(_device(options)).identity()
+        """Return the version of the package, or the digest of the converter, and the digest of the AIPP file."""
+        return find_toolchain(_device(options)).identity() | digest_of_files(self.input_files(options))
+
+    def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
+        """Return the AIPP file."""
+        given = backend_options(options).get("insert_op_conf")
+        return () if given is None else (Path(given),)
 
     def units(
         self, model_stem: str, signature: Signature, buckets: Sequence[Sequence[int]], options: Mapping[str, Any]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scaling_tasks.runtime.joint_batches import Room, cheapest_runs, useful_rooms
 from scaling_tasks.runtime.selection import BucketTable
 
 __all__ = ["Batch", "Batcher"]
@@ -14,6 +17,9 @@ Size = tuple[int, ...]
 
 # Beyond this many distinct sizes the memory of choices starts again.
 _MOST_REMEMBERED = 1 << 14
+
+# How many choices are tried in the search; some milliseconds.
+_MOST_STEPS = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,8 @@ class Batcher:
     both), and within it a batch is as full as its bucket allows, because leaving items out of the rest never makes the
     rest dearer. So a dynamic programme over the items and the distinct batch sizes finds it. With several size
     variables the same programme runs over a few orders of the items (by each variable, and by the cost of running each
-    alone), and the cheapest result is taken.
+    alone), and the cheapest result is taken, unless a search of bounded length finds a cheaper one (``joint_batches``):
+    it is exact up to about a dozen items, and for more where few distinct sizes lie between the buckets.
 
     Args:
         table: The buckets.
@@ -49,6 +56,9 @@ class Batcher:
         # One item alone always fits, also where no bucket has a single row.
         self._counts = sorted({1} | {bucket[batch_column] for bucket in table.buckets})
         self._choices: dict[Size, list[tuple[int, float, int]]] = {}
+        pairs = zip(table.buckets, table.costs, strict=True)
+        self._rooms = useful_rooms([Room(bucket[batch_column], self._without(bucket), cost) for bucket, cost in pairs])
+        self._edges = [sorted(set(column)) for column in zip(*(room.size for room in self._rooms), strict=True)]
 
     def find(self, count: int, size: Size) -> int:
         """Return the cheapest bucket for ``count`` items of ``size`` in one run, -1 for none."""
@@ -62,11 +72,32 @@ class Batcher:
         """
         if not sizes:
             return []
-        orders = [self._order(sizes, key) for key in range(len(sizes[0]) or 1)]
-        if len(sizes[0]) > 1:
-            alone = {size: min(cost for _, cost, _ in self._options(size)) for size in set(sizes)}
-            orders.append(sorted(range(len(sizes)), key=lambda item: alone[sizes[item]], reverse=True))
-        return min((self._divide(order, sizes) for order in orders), key=lambda result: result[0])[1]
+        if len(sizes[0]) < 2:
+            return self._divide(self._order(sizes, 0), sizes)[1]
+        orders = [self._order(sizes, key) for key in range(len(sizes[0]))]
+        alone = {size: min(cost for _, cost, _ in self._options(size)) for size in set(sizes)}
+        orders.append(sorted(range(len(sizes)), key=lambda item: alone[sizes[item]], reverse=True))
+        cost, batches = min((self._divide(order, sizes) for order in orders), key=lambda result: result[0])
+        return self._search(sizes, cost) or batches
+
+    def _search(self, sizes: Sequence[Size], below: float) -> list[Batch]:
+        """Return batches that cost less than ``below``; none where there are none, or finding them takes too long."""
+        kinds: dict[Size, list[int]] = defaultdict(list)
+        for item, size in enumerate(sizes):
+            # Sizes that the same buckets contain are one size.
+            pairs = zip(self._edges, size, strict=True)
+            kinds[tuple(edges[bisect_left(edges, side)] for edges, side in pairs)].append(item)
+        counts = tuple(map(len, kinds.values()))
+        batches = []
+        for taken in cheapest_runs(list(kinds), counts, self._rooms, below, _MOST_STEPS) or ():
+            items = [kind.pop() for kind, count in zip(kinds.values(), taken, strict=True) for _ in range(count)]
+            largest = tuple(max(column) for column in zip(*(sizes[item] for item in items), strict=True))
+            batches.append(Batch(self.find(len(items), largest), tuple(items)))
+        return batches
+
+    def _without(self, bucket: Size) -> Size:
+        """Return a bucket without its batch."""
+        return (*bucket[: self._column], *bucket[self._column + 1 :])
 
     @staticmethod
     def _order(sizes: Sequence[Size], key: int) -> list[int]:

@@ -78,9 +78,11 @@ class EnginePool:
             slot.used = next(self._clock)
             try:
                 return engine.run(self._feeds(slot, bucket, parts))
-            except Exception as cause:
-                # Whatever state it is in, the next request gets a fresh one.
+            except BaseException as cause:
+                # Whatever state it and its buffers are in, the next request gets fresh ones.
                 slot.drop()
+                if not isinstance(cause, Exception):
+                    raise
                 what = f"the engine failed ({cause})"
                 raise BundleError(what, where=self._where(bucket), fix="Send the request again.") from cause
         finally:

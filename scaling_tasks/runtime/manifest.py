@@ -11,7 +11,7 @@ from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import BundleError
 from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.onnx_model.relations import Relations
-from scaling_tasks.runtime.policies import Oversize, Padding, default_padding
+from scaling_tasks.runtime.policies import Oversize, Padding, padding_of
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 __all__ = ["MANIFEST", "ArtefactFile", "BundleArtefact", "Fallback", "Manifest", "make_manifest"]
@@ -161,7 +161,7 @@ def make_manifest(
         artefacts: Each unit with its files, the one to load first.
         costs: Cost per bucket, columns in the order of the signature's variables; a bucket that is missing costs the
             product of its sizes, as all do where ``costs`` is empty.
-        padding: Policies of inputs that differ from the default.
+        padding: Policies of inputs that differ from the default, see ``padding_of``.
         oversize: What to do with sizes that no bucket contains.
         fallback: The dynamic model, needed for ``oversize="fallback"``.
 
@@ -169,11 +169,7 @@ def make_manifest(
         BundleError: Units over other variables, or a policy that names no input or lacks its model.
     """
     variables = signature.inputs.variables
-    policies = default_padding(signature.inputs)
-    for name, policy in (padding or {}).items():
-        if name not in policies:
-            raise BundleError(f"there is no input {name!r} to pad", where="padding", fix=f"Inputs: {sorted(policies)}.")
-        policies[name] = policy
+    policies = padding_of(signature.inputs, padding or {})
     if oversize == "fallback" and fallback is None:
         raise BundleError("the dynamic model is not in the bundle", where="oversize: fallback")
     built = [_built(unit, files, variables, costs) for unit, files in artefacts]

@@ -71,30 +71,48 @@ class OversizeServer:
     def pieces(
         self, arrays: Arrays, shape: tuple[int, ...]
     ) -> tuple[list[tuple[Arrays, tuple[int, ...]]], dict[str, int]]:
-        """Cut a request along the one variable that is too large.
+        """Cut a request along one variable into pieces that buckets contain: along the one that takes fewest pieces.
 
         Returns:
             The pieces in order with their shapes, and per output the axis along which their results are to be joined.
 
         Raises:
-            BundleError: More than one variable is too large, or the pieces' outputs would not add up to the whole's.
+            BundleError: No cut along one variable is enough, or the pieces' outputs would not add up to the whole's.
         """
-        largest = self._table.largest
-        # Too many rows are no matter: each piece is cut along the batch as any request is.
-        names = self._manifest.variables
-        large = [i for i, size in enumerate(shape) if size > largest[i] and names[i] != self._batch]
-        if len(large) != 1:
-            raise self.error(shape)
-        variable = self._manifest.variables[large[0]]
-        lengths = _lengths(shape[large[0]], largest[large[0]])
-        axes = self._joined_axes(shape, large[0], lengths)
+        column, lengths, axes = self._cut(shape)
+        variable = self._manifest.variables[column]
         pieces = []
         first = 0
         for length in lengths:
             piece = {name: self._piece(name, array, variable, first, length) for name, array in arrays.items()}
-            pieces.append((piece, (*shape[: large[0]], length, *shape[large[0] + 1 :])))
+            pieces.append((piece, (*shape[:column], length, *shape[column + 1 :])))
             first += length
         return pieces, axes
+
+    def _cut(self, shape: tuple[int, ...]) -> tuple[int, list[int], dict[str, int]]:
+        """Return the column to cut along, the lengths of the pieces, and the axes along which outputs are joined."""
+        names = self._manifest.variables
+        # Too many rows are no matter: each piece is cut along the batch as any request is.
+        alone = tuple(1 if name == self._batch else size for name, size in zip(names, shape, strict=True))
+        longest = {column: self._longest(alone, column) for column, name in enumerate(names) if name != self._batch}
+        cuts = [(column, _lengths(shape[column], most)) for column, most in longest.items() if most]
+        refused: BundleError | None = None
+        for column, lengths in sorted(cuts, key=lambda cut: (len(cut[1]), self._cost(alone, *cut))):
+            try:
+                return column, lengths, self._joined_axes(shape, column, lengths)
+            except BundleError as error:
+                refused = refused or error
+        raise refused or self.error(shape)
+
+    def _cost(self, shape: tuple[int, ...], column: int, lengths: list[int]) -> float:
+        pieces = ((*shape[:column], length, *shape[column + 1 :]) for length in lengths)
+        return sum(self._table.costs[self._table.find(piece)] for piece in pieces)
+
+    def _longest(self, shape: tuple[int, ...], column: int) -> int:
+        """Return the largest size of a bucket in ``column`` that contains the shape's other sizes, 0 for none."""
+        others = [other for other in range(len(shape)) if other != column]
+        fitting = (bucket for bucket in self._table.buckets if all(bucket[other] >= shape[other] for other in others))
+        return max((bucket[column] for bucket in fitting), default=0)
 
     def close(self) -> None:
         """Release the dynamic model."""

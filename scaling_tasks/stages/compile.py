@@ -14,13 +14,13 @@ from scaling_tasks.config.environment import knobs
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.execution.contract import Limits
 from scaling_tasks.files import digest_bytes
-from scaling_tasks.stages.inputs import digests, home_name, planned_model, tree
+from scaling_tasks.stages.inputs import digests, home_name, planned_model
 from scaling_tasks.stages.machine import kind
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 
-__all__ = ["STAGE", "shared_name", "toolchain", "unit_action", "worker_limits"]
+__all__ = ["STAGE", "options_with_files", "shared_name", "toolchain", "unit_action", "worker_limits"]
 
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
@@ -49,12 +49,11 @@ def unit_action(target: Target, model: Mapping[str, str], parameters: dict[str, 
         parameters: What ``compile_parameters`` gives.
 
     Raises:
-        CompileError: The toolchain is missing.
-        ConfigError: A file that an option names is missing.
+        CompileError: The toolchain is missing, or a file that an option names.
     """
     tools = toolchain(target)
-    own, files = _with_files(target, dict(parameters["options"].get("options") or {}))
-    whole = {**parameters, "options": {**parameters["options"], "options": own}, "model": f"model/{target.model.name}"}
+    options, files = options_with_files(target)
+    whole = {**parameters, "options": options, "model": f"model/{target.model.name}"}
     stem = parameters["unit"][1]
     outputs = (f"{stem}*", f"{target.model.stem}.*")
     return Action("compile", 2, {**model, **digests(files)}, whole, tools, kind(), outputs), files
@@ -77,14 +76,19 @@ def worker_limits(target: Target, *, all_cores: bool = False) -> Limits:
     return Limits(options["timeout"], options["memory"], thread_environment(threads))
 
 
-def _with_files(target: Target, own: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Path]]:
-    """Return the backend's own options with the names that the files they name have in an action, and those files."""
-    files: dict[str, Path] = {}
-    for option in get_backend(target.options["backend"]).file_options:
+def options_with_files(target: Target) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Return the options with the names that the files they name have in an action's directory, and those files.
+
+    Raises:
+        CompileError: A file that an option names is missing.
+    """
+    options, backend = target.result_options, get_backend(target.options["backend"])
+    own = dict(options.get("options") or {})
+    files = {home_name(path.as_posix()): path for path in backend.input_files(options)}
+    for option in backend.file_options:
         if own.get(option) is not None:
-            files |= tree(str(own[option]), where=f"compile.options.{option}")
             own[option] = home_name(str(own[option]))
-    return own, files
+    return {**options, "options": own}, files
 
 
 def shared_name(components: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from scaling_tasks.config.load import parse_target, section
 from scaling_tasks.errors import ConfigError, ModelError
-from scaling_tasks.files import digest_bytes, is_inner_name
+from scaling_tasks.files import is_inner_name
 from scaling_tasks.stages.stage import Made
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.workshop import known
@@ -59,11 +59,11 @@ def tree(path: str, *, where: str) -> dict[str, Path]:
 
 
 def home_name(path: str) -> str:
-    """Return what a path of the repository is called in an action's directory: the same, below ``home``."""
+    """Return what a file or directory is called in an action's directory: files that lie together there do so here."""
     plain = Path(path).as_posix()
     if plain == ".":
         return "home"
-    return f"home/{plain}" if is_inner_name(plain) else f"elsewhere/{digest_bytes(plain.encode())[:12]}"
+    return f"home/{plain}" if is_inner_name(plain) else f"elsewhere{Path(path).resolve().as_posix()}"
 
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import PlanError
 from scaling_tasks.onnx_model.reading import ModelSignature
-from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.shapes.signature import Signature, TensorSpec, parse_dims
 from scaling_tasks.stages.stage import Made
 
 __all__ = [
@@ -134,4 +134,4 @@ def _tensor_payload(tensor: TensorSpec) -> dict[str, Any]:
 
 
 def _tensors(payload: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(each["name"], tuple(each["dims"]), each["dtype"]) for each in payload)
+    return tuple(TensorSpec(each["name"], parse_dims(each["dims"]), each["dtype"]) for each in payload)

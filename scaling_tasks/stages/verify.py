@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.compilers.isolation import located_options
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.documents import document_text
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.execution.contract import Subject
-from scaling_tasks.stages.compile import toolchain, worker_limits
-from scaling_tasks.stages.inputs import planned_model
+from scaling_tasks.stages.compile import options_with_files, toolchain, worker_limits
+from scaling_tasks.stages.inputs import digests, planned_model
 from scaling_tasks.stages.machine import processor, versions
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -29,19 +30,20 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     subject = Subject(f"{target.name}:{unit}", "the engine", VerificationFailed)
     artefact = made.result("compile", unit).files
     names = {f"artefact/{file.name}": file for file in artefact}
-    digests = {name: file.digest for name, file in names.items()}
+    artefact_digests = {name: file.digest for name, file in names.items()}
     if reason := target.cannot_run:
-        action = Action("verify", 2, digests, {"artefact": unit, "reason": reason}, outputs=(_DOCUMENT,))
+        action = Action("verify", 2, artefact_digests, {"artefact": unit, "reason": reason}, outputs=(_DOCUMENT,))
         places = {name: file.path for name, file in names.items()}
         return Request(action, places, f"{__name__}:leave_unverified", subject)
     spec, default = target.spec.verify, get_backend(target.options["backend"]).tolerance_for(target.options)
     model, sources = planned_model(target, made)
+    options, files = options_with_files(target)
     parameters = {
         **signature_parameters(document),
         "model": f"model/{target.model.name}",
         "artefact": f"artefact/{artefact[0].name}",
         "buckets": one.values(),
-        "options": target.result_options,
+        "options": options,
         "tolerance": [
             default.absolute if spec.absolute is None else spec.absolute,
             default.relative if spec.relative is None else spec.relative,
@@ -49,8 +51,10 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     }
     tools = {**toolchain(target), **versions("onnxruntime", "numpy")}
     return Request(
-        Action("verify", 2, {**model, **digests}, parameters, tools, processor(), (_DOCUMENT,)),
-        {**sources, **{name: file.path for name, file in names.items()}},
+        Action(
+            "verify", 2, {**model, **artefact_digests, **digests(files)}, parameters, tools, processor(), (_DOCUMENT,)
+        ),
+        {**sources, **{name: file.path for name, file in names.items()}, **files},
         f"{__name__}:work",
         subject,
         worker_limits(target),
@@ -76,7 +80,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     from scaling_tasks.compilers.contract import Tolerance
     from scaling_tasks.verification.numerics import verify_artefact
 
-    options = parameters["options"]
+    options = located_options(parameters["options"], inputs)
     result = verify_artefact(
         inputs / parameters["model"],
         signature_of(parameters),

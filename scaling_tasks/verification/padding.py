@@ -60,7 +60,22 @@ def measure_padding(
 
     Raises:
         BundleError: An artefact is missing or damaged, or a sample is not one of this model's.
+        VerificationFailed: An answer is no number where the original's is one, or has another shape or element type.
     """
+    result = _measure(directory, manifest, original, tolerance, makers, samples)
+    if failure := result.incomparable():
+        raise failure
+    return result
+
+
+def _measure(
+    directory: Path,
+    manifest: Manifest,
+    original: Original,
+    tolerance: Tolerance,
+    makers: Mapping[str, InputMaker] | None,
+    samples: Sequence[Path],
+) -> PaddingResult:
     named = {"random": random_inputs, "smooth": smooth_inputs} if makers is None else makers
     probes = []
     signature = manifest.signature.inputs
@@ -106,14 +121,8 @@ def compare_policies(
     results = {}
     for name, policy in tried.items():
         padding = {key: replace(policy, mask=old.mask) for key, old in manifest.padding.items()}
-        results[name] = measure_padding(
-            directory,
-            replace(manifest, padding=padding),
-            original,
-            tolerance,
-            makers={} if samples else None,
-            samples=samples,
-        )
+        padded = replace(manifest, padding=padding)
+        results[name] = _measure(directory, padded, original, tolerance, {} if samples else None, samples)
     ranked = dict(sorted(results.items(), key=lambda item: _rank(item[1])))
     return next(iter(ranked)), ranked
 

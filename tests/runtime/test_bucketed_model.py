@@ -16,6 +16,7 @@ from scaling_tasks.compilers.environment import THREADS_VARIABLE, thread_count
 from scaling_tasks.errors import BundleError, CompileError
 from scaling_tasks.files import digest_file
 from scaling_tasks.runtime import bundle
+from scaling_tasks.runtime.buffers import PaddedBuffer
 from scaling_tasks.runtime.bundle import load_bundle
 from scaling_tasks.runtime.manifest import ArtefactFile, Fallback
 from scaling_tasks.runtime.policies import Padding
@@ -217,6 +218,29 @@ def test_an_engine_that_fails_is_replaced(opened: Any, answer: Answer) -> None:
     with pytest.raises(BundleError, match="out of memory"):
         model.run(request)
     assert_same(model.run(request), answer(request["x"]))
+    assert len(log.loaded) == 2
+
+
+def test_an_interruption_amid_padding_leaves_nothing_to_the_next_request(
+    opened: Any, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, log = opened([(1, 64)])
+    model.run(request_of(8))
+    noted = PaddedBuffer._place
+
+    def interrupted(self: PaddedBuffer, row: int, part: Any) -> None:
+        extents = list(self._extents)
+        noted(self, row, part)
+        self._extents = extents  # What is real now was not noted yet.
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PaddedBuffer, "_place", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.run(request_of(60))
+    monkeypatch.undo()
+    assert_same(model.run(request_of(8)), answer(request_of(8)["x"]))
+    assert log.last is not None
+    assert not log.last[:, :, 8:].any()
     assert len(log.loaded) == 2
 
 

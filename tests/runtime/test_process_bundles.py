@@ -139,7 +139,7 @@ def test_a_quantised_bundle_answers_nearly_as_the_original(
     classifier: Path, original: Callable[..., Any], tmp_path: Path
 ) -> None:
     require("nncase", target="k230")
-    own = {"target": "k230", "samples_count": 2}
+    own = {"target": "k230", "samples_count": 2, "calibration": "random"}
     directory = build(classifier, "nncase", [1, 3, 48, -1], [(48,)], tmp_path / "bundle", **own)
     with load_bundle(directory, warm_up=True) as model:
         manifest = model.manifest
