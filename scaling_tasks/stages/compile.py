@@ -8,7 +8,7 @@ from typing import Any
 
 from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.compilers.environment import thread_environment
-from scaling_tasks.compilers.isolation import compile_parameters, compile_subject
+from scaling_tasks.compilers.isolation import compile_parameters, compile_subject, renamed_files
 from scaling_tasks.compilers.registry import get_backend, outside_version
 from scaling_tasks.config.environment import knobs
 from scaling_tasks.documents import canonical_json
@@ -82,13 +82,9 @@ def options_with_files(target: Target) -> tuple[dict[str, Any], dict[str, Path]]
     Raises:
         CompileError: A file that an option names is missing.
     """
-    options, backend = target.result_options, get_backend(target.options["backend"])
-    own = dict(options.get("options") or {})
-    files = {home_name(path.as_posix()): path for path in backend.input_files(options)}
-    for option in backend.file_options:
-        if own.get(option) is not None:
-            own[option] = home_name(str(own[option]))
-    return {**options, "options": own}, files
+    files = get_backend(target.options["backend"]).input_files(target.options)
+    options = renamed_files(target.result_options, home_name, Path())
+    return options, {home_name(path.as_posix()): path for path in files}
 
 
 def shared_name(components: Mapping[str, Any]) -> str:
