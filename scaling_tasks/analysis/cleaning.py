@@ -212,7 +212,7 @@ class Cleaner:
         layouts: tuple[Layout, ...] = tuple(known[at].layout() for at in order)
         base = self._emitter.size_input(replace(spec, layouts=layouts) if layouts else spec)
         added = [at for at in range(tensor.rank) if at not in places] if layouts else list(range(tensor.rank - 1))
-        shaped = self._emitter.unsqueeze(base, added)
+        shaped = self._emitter.unsqueeze(base, added) if tensor.rank else self._emitter.squeeze(base, [0])
         wanted = tensor.dtype if dtype is None else dtype
         return shaped if wanted == _FLOAT else self._emitter.cast(shaped, wanted)
 

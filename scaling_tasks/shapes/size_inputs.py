@@ -123,7 +123,7 @@ def fill_size_input(
     others = [layout for at, layout in enumerate(spec.layouts) if at != carrier]
     lines = _lines(spec, others, bucket, sizes, rows)
     if carrier is None:
-        return _finished(spec, lines[0])
+        return _finished(spec, np.broadcast_to(lines[0], spec.shape(bucket)))
     layout = spec.layouts[carrier]
     whole = lines[row_of_position(layout, bucket, str(rows))]
     if spec.kind == "valid":

@@ -33,7 +33,7 @@ def window(data: Draw, axes: int, *, dilations: bool = True) -> dict[str, Any]:
 
 
 def refusable(chosen: dict[str, Any]) -> bool:
-    """Pools with SAME pads and a stride: counts differ at the start, and kernels below the stride have no agreed pads."""
+    """Pools with SAME pads: counts differ at the start, and kernels below the stride have no agreed pads."""
     return str(chosen.get("auto_pad", "")).startswith("SAME") and any(stride > 1 for stride in chosen["strides"])
 
 
