@@ -52,8 +52,8 @@ def main() -> int:
         for cell in rows[-1].cells:
             if cell.problem:
                 print(f"  {cell.backend}: {cell.problem}", file=sys.stderr, flush=True)
-    if options.write:
-        options.write.write_text(page(rows, backends, options.sizes), encoding="utf-8")
+        if options.write:  # After each: a run that is stopped leaves what it found.
+            options.write.write_text(page(rows, backends, options.sizes), encoding="utf-8")
     return int(any(not cell.passed and not cell.problem for row in rows for cell in row.cells))
 
 

@@ -29,11 +29,13 @@ from scaling_tasks.shapes.signature import Signature, TensorSpec
 __all__ = [
     "analyse",
     "answer_of",
+    "at_bucket",
     "backend_options",
     "compile_bucket",
     "compile_plain",
-    "plain_beside_cleaned",
+    "run_once",
     "serve",
+    "time_both",
     "without_outputs",
 ]
 
@@ -125,23 +127,32 @@ def compile_plain(
     return compile_bucket(backend, plain, analysis.inputs.inputs, model.bucket, folder)
 
 
-def plain_beside_cleaned(
-    model: ZooModel, proto: onnx.ModelProto, analysis: Analysis, backend: str, plain: Path, cleaned: Path
-) -> tuple[Arrays, float, float]:
-    """Run both at the bucket itself.
+def run_once(backend: str, file: Path, inputs: Arrays) -> Arrays:
+    """Load an artefact, run it, and let go of it.
 
-    Returns:
-        What the plain one gives, how long it takes in seconds, and how many times as long the cleaned one takes: the
-        median over pairs measured in turns.
+    Raises:
+        CompileError: It does not load or does not take the inputs.
     """
+    with contextlib.closing(load(backend, file)) as engine:
+        return {name: np.array(array) for name, array in engine.run(inputs).items()}
+
+
+def at_bucket(model: ZooModel, proto: onnx.ModelProto, analysis: Analysis) -> tuple[Arrays, Arrays]:
+    """Return the inputs of a request as large as the bucket, and what the cleaned model is told beside them."""
     bucket = model.bucket
     drawn = model.draw(bucket, 0, proto)
-    given = {tensor.name: drawn[tensor.name] for tensor in analysis.inputs.inputs}
     rows = bucket[analysis.behaviour.rows] if analysis.behaviour.rows else 1
     told = analysis.behaviour.feeds(bucket, {name: np.full(rows, size, np.int64) for name, size in bucket.items()})
+    return {tensor.name: drawn[tensor.name] for tensor in analysis.inputs.inputs}, told
+
+
+def time_both(backend: str, plain: Path, cleaned: Path, given: Arrays, told: Arrays) -> tuple[float, float]:
+    """Return what the plain artefact takes in seconds, and how many times as long the cleaned one takes.
+
+    The second is the median over pairs measured in turns.
+    """
     with contextlib.closing(load(backend, plain)) as one, contextlib.closing(load(backend, cleaned)) as other:
-        answer = {name: np.array(array) for name, array in one.run(given).items()}
-        return answer, *_paired(lambda: one.run(given), lambda: other.run({**given, **told}))
+        return _paired(lambda: one.run(given), lambda: other.run({**given, **told}))
 
 
 def _paired(plain: Callable[[], Any], cleaned: Callable[[], Any]) -> tuple[float, float]:

@@ -32,7 +32,8 @@ onnxruntime.
 All differences are relative to the largest value of the output; ∞ is a wrong shape, type, or number that is not finite.
 A difference counts as rounding up to {least:g} (a hundred units in the last place of a float32: sums of some thousand
 terms in another order), or {times:g} × the model's own rounding where that is more (a model that divides by small
-numbers, or quantises, is no more exact than that even at the exact size), or twice what the backend is off itself. What is beyond is in **bold**.
+numbers, or quantises, is no more exact than that even at the exact size), or twice what the backend is off itself.
+What is beyond is in **bold**.
 """
 
 
@@ -126,6 +127,10 @@ def _reasons(row: Row) -> list[str]:
         return [_line([row.model.name, "", _short(row.problem)])]
     reasons = dict.fromkeys((verdict.output, f"{verdict.operator}: {verdict.reason}") for verdict in row.refused)
     return [_line([row.model.name, output, _short(reason)]) for output, reason in reasons]
+
+
+def _failure(row: Row, cell: Cell) -> str:
+    return _line([row.model.name, cell.backend, "yes" if cell.plain_too else "**no**", _short(cell.problem)])
 
 
 def _sizes(row: Row) -> str:

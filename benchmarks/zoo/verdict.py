@@ -13,10 +13,12 @@ import onnx
 from benchmarks.zoo.bucketed import (
     analyse,
     answer_of,
+    at_bucket,
     compile_bucket,
     compile_plain,
-    plain_beside_cleaned,
+    run_once,
     serve,
+    time_both,
     without_outputs,
 )
 from benchmarks.zoo.judging import Differences, apart, differences, open_session, plain_answer, rounding
@@ -115,9 +117,11 @@ def _cell(
     model: ZooModel, proto: onnx.ModelProto, analysis: Analysis, backend: str, own: Differences, seeds: range
 ) -> Cell:
     original = open_session(proto, threads=1)
+    given, told = at_bucket(model, proto, analysis)
     with tempfile.TemporaryDirectory() as folder:
         try:
             plain = compile_plain(backend, model, proto, analysis, Path(folder, "plain"))
+            answer = run_once(backend, plain[0], given)
         except CompileError as error:
             return Cell(backend, problem=str(error), plain_too=True)
         try:
@@ -128,7 +132,7 @@ def _cell(
                 found = differences(model, proto, answer_of(served), original, seeds)
                 for name, gap in _together(model, proto, served, original, seeds).items():
                     found[name] = max(found[name], gap)
-            answer, seconds, cost = plain_beside_cleaned(model, proto, analysis, backend, plain[0], files[0])
+            seconds, cost = time_both(backend, plain[0], files[0], given, told)
         except Exception as error:  # A mistake of the runtime is a finding of its own and must not end the run.
             return Cell(backend, problem=f"{type(error).__name__}: {error}")
     exact = original(model.draw(model.bucket, 0, proto))
