@@ -105,7 +105,10 @@ def _walked(model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int]
 
 def _carries(tensor: Tensor, rows: str) -> bool:
     """Whether an output has one plain axis of rows, by which answers can be told apart."""
-    return tensor.axes is None or sum(axis.variables == {rows} and len(axis.normal) == 1 for axis in tensor.axes) == 1
+    if tensor.axes is None:
+        return True
+    counting = [axis for axis in tensor.axes if rows in axis.variables]
+    return len(counting) == 1 and counting[0].layout() == ((rows,),)
 
 
 def _candidates(inputs: Signature) -> list[str]:

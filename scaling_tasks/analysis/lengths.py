@@ -61,6 +61,11 @@ class Length:
         return self.terms[0][1] if len(self.terms) == 1 and not self.terms[0][0] else None
 
     @cached_property
+    def is_whole(self) -> bool:
+        """Whether no factor is a fraction."""
+        return self._denominator == 1
+
+    @cached_property
     def variables(self) -> frozenset[str]:
         """Names of the variables it depends on."""
         found: set[str] = set()
@@ -191,8 +196,13 @@ def as_length(value: Length | Expression | Fraction | Any) -> Length:
     if isinstance(value, (tuple, list)):
         operator, left, right = value[0], as_length(value[1]), as_length(value[2])
         return combine(operator, left, right)
-    number = Fraction(value) if isinstance(value, Fraction) else int(value)
+    number = _whole(Fraction(value)) if isinstance(value, Fraction) else _number(value)
     return Length((((), number),)) if number else Length(())
+
+
+def _number(value: Any) -> Number:
+    whole = int(value)
+    return whole if whole == value else Fraction(float(value))
 
 
 def combine(operator: str, left: Length, right: Length) -> Length:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from scaling_tasks.compilers.contract import Unit
@@ -235,18 +237,27 @@ def _from_payload(payload: Mapping[str, Any]) -> Manifest:
         payload["options"],
         ModelSignature(Signature(inputs), outputs),
         behaviour,
-        tuple(_artefact(each) for each in payload["artefacts"]),
+        tuple(_artefact(each, Signature(inputs).variables) for each in payload["artefacts"]),
         {each["name"]: Padding.from_payload(each["padding"]) for each in payload["inputs"]},
         payload["oversize"],
         bool(payload["round_up"]),
-        fallback and Fallback(fallback["backend"], ArtefactFile(**fallback["file"]), fallback["options"]),
+        fallback and Fallback(fallback["backend"], _file(fallback["file"]), fallback["options"]),
     )
 
 
-def _artefact(payload: Mapping[str, Any]) -> BundleArtefact:
-    return BundleArtefact(
-        payload["stem"],
-        tuple(ArtefactFile(**file) for file in payload["files"]),
-        tuple(tuple(bucket) for bucket in payload["buckets"]),
-        tuple(payload["costs"]),
-    )
+def _artefact(payload: Mapping[str, Any], variables: tuple[str, ...]) -> BundleArtefact:
+    files = tuple(_file(file) for file in payload["files"])
+    buckets, costs = tuple(tuple(bucket) for bucket in payload["buckets"]), tuple(map(float, payload["costs"]))
+    for bucket in buckets:
+        if len(bucket) != len(variables) or any(type(size) is not int or size < 1 for size in bucket):
+            raise ValueError(f"{list(bucket)} is no bucket over {list(variables)}")
+    if not files or not buckets or len(costs) != len(buckets) or not all(0 <= cost < math.inf for cost in costs):
+        raise ValueError(f"{payload['stem']} needs files, buckets, and a cost for each of them")
+    return BundleArtefact(payload["stem"], files, buckets, costs)
+
+
+def _file(payload: Mapping[str, Any]) -> ArtefactFile:
+    name = PurePosixPath(payload["name"])
+    if name.is_absolute() or ".." in name.parts or not name.parts:
+        raise ValueError(f"{payload['name']!r} is no file of the bundle")
+    return ArtefactFile(payload["name"], payload["digest"])

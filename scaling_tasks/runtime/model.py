@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, SupportsIndex
 
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.cropping import Cropper
-from scaling_tasks.runtime.engines import EnginePool, Loader
+from scaling_tasks.runtime.loading import Loader
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.oversize import OversizeServer
+from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.runtime.requests import Arrays, RequestReader
 from scaling_tasks.runtime.selection import BucketTable
 from scaling_tasks.runtime.serving import Request, Server
@@ -144,7 +146,7 @@ class BucketedModel:
         """Return the bucket that would serve the sizes; variables that are left out count as 1.
 
         Raises:
-            BundleError: An unknown variable, a size below 1, or no bucket contains the sizes.
+            BundleError: An unknown variable, a size that is no whole number from 1 on, or no bucket contains the sizes.
         """
         for name, size in sizes.items():
             if name not in self.variables:
@@ -154,9 +156,10 @@ class BucketedModel:
                     where=self.manifest.model,
                     fix=f"Did you mean {near[0]!r}?" if near else "The model has none.",
                 )
-            if size < 1:
-                raise BundleError(f"{name} is {size}", where=self.manifest.model, fix="Sizes are at least 1.")
-        shape = tuple(int(sizes.get(name, 1)) for name in self.variables)
+            if not isinstance(size, SupportsIndex) or size.__index__() < 1:
+                fix = "Sizes are whole numbers from 1 on."
+                raise BundleError(f"{name} is {size!r}", where=self.manifest.model, fix=fix)
+        shape = tuple(sizes.get(name, 1).__index__() for name in self.variables)
         found = self._table.find(shape)
         if found < 0:
             raise self._oversize.error(shape)
@@ -180,10 +183,15 @@ class BucketedModel:
         return self._traffic.snapshot()
 
     def close(self) -> None:
-        """Release all engines; requests that still run are finished first."""
-        self._executor.close()
-        self._engines.close()
-        self._oversize.close()
+        """Release all engines; requests that still run are finished first.
+
+        Raises:
+            BundleError: An engine could not be closed; all others are.
+        """
+        with contextlib.ExitStack() as parts:  # One that fails leaves none of the others open.
+            parts.callback(self._oversize.close)
+            parts.callback(self._engines.close)
+            parts.callback(self._executor.close)
 
     def __enter__(self) -> BucketedModel:
         return self

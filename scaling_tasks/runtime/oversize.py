@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scaling_tasks.compilers.contract import Engine
 from scaling_tasks.errors import BundleError
-from scaling_tasks.runtime.engines import Loader, verify_files
+from scaling_tasks.runtime.loading import Loader, load_verified
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.requests import Arrays
 from scaling_tasks.runtime.selection import BucketTable
@@ -37,6 +37,7 @@ class OversizeServer:
         self._directory, self._manifest, self._loader, self._table = directory, manifest, loader, table
         self._lock = threading.Lock()
         self._engine: Engine | None = None
+        self._closed = False
         self._batch = manifest.behaviour.rows
         if self.policy == "fallback" and (manifest.fallback is None or loader is None):
             raise BundleError(
@@ -57,9 +58,11 @@ class OversizeServer:
         """Run the dynamic model at exactly this size.
 
         Raises:
-            BundleError: It is missing or damaged, or refuses the request.
+            BundleError: It is missing or damaged, or refuses the request, or the model is closed.
         """
         with self._lock:
+            if self._closed:
+                raise BundleError("the model is closed", where=self._manifest.model, fix="Load the bundle again.")
             if self._engine is None:
                 self._engine = self._load()
             try:
@@ -116,6 +119,7 @@ class OversizeServer:
     def close(self) -> None:
         """Release the dynamic model."""
         with self._lock:
+            self._closed = True
             engine, self._engine = self._engine, None
             if engine is not None:
                 engine.close()
@@ -124,8 +128,7 @@ class OversizeServer:
         fallback = self._manifest.fallback
         if fallback is None or self._loader is None:
             raise BundleError("the bundle has no dynamic model", where=self._manifest.model)
-        verify_files(self._directory, [fallback.file])
-        return self._loader(self._directory / fallback.file.name, fallback.options)
+        return load_verified(self._directory, [fallback.file], self._loader, fallback.options)
 
     def _piece(self, name: str, array: NDArray[Any], variable: str, first: int, length: int) -> NDArray[Any]:
         tensor = next(tensor for tensor in self._manifest.signature.inputs.inputs if tensor.name == name)

@@ -58,7 +58,4 @@ class SizeFeeds:
         lines = [shape for shape, count in shapes for _ in range(count if rows is not None else 1)]
         lines += [bucket] * ((full[rows] if rows is not None else 1) - len(lines))
         columns = np.array(lines, np.int64).reshape(len(lines), len(bucket)).T
-        made = self._behaviour.feeds(full, dict(zip(self._variables, columns, strict=True)))
-        for array in made.values():
-            array.setflags(write=False)
-        return made
+        return self._behaviour.feeds(full, dict(zip(self._variables, columns, strict=True)))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scaling_tasks.runtime.layout import batch_variable
 
 from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.errors import BundleError
 from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.onnx_model.relations import Relations
-from scaling_tasks.runtime.engines import EnginePool
-from scaling_tasks.runtime.layout import batch_variable
 from scaling_tasks.runtime.manifest import ArtefactFile, Fallback, Manifest, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.runtime.policies import Padding, padding_of
+from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.shapes.expressions import Expression
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
@@ -65,6 +66,30 @@ def test_inputs_that_share_a_variable_are_padded_at_one_side() -> None:
         manifest_of(padding=given)
     ids, mask = TensorSpec("ids", ("batch", "length"), "int64"), TensorSpec("other", ("batch", "target"), "int64")
     assert padding_of(Signature((ids, mask)), {"ids": Padding(side="start")})["other"].side == "end"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("buckets", [[-1, 192], [2, 16]]),
+        ("buckets", [[0, 192], [2, 16]]),
+        ("buckets", [[2.5, 192], [2, 16]]),
+        ("buckets", [[True, 192], [2, 16]]),
+        ("buckets", [[2, 192, 1], [2, 16]]),
+        ("buckets", [[2, 192]]),
+        ("buckets", []),
+        ("costs", [1.0, -1.0]),
+        ("costs", [1.0, "x"]),
+        ("files", []),
+        ("files", [{"name": "../../escaped", "digest": "ab"}]),
+        ("files", [{"name": "/etc/passwd", "digest": "ab"}]),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_refused(key: str, value: object) -> None:
+    document = json.loads(manifest_of().to_json())
+    document["artefacts"][0][key] = value
+    with pytest.raises(BundleError, match="incomplete"):
+        Manifest.from_json(json.dumps(document))
 
 
 def test_buckets_are_in_the_order_of_the_signature_and_costed() -> None:

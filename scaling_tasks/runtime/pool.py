@@ -1,10 +1,10 @@
-"""Engines: loaded and checked on first use, run by one thread at a time, evicted when there are too many."""
+"""A bundle's engines: loaded and checked on first use, run by one thread each, evicted where there are too many."""
 
 from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.compilers.contract import Engine
-from scaling_tasks.errors import BundleError, ScalingTasksError
-from scaling_tasks.files import digest_file
+from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.buffers import PaddedBuffer
-from scaling_tasks.runtime.manifest import ArtefactFile, Manifest
+from scaling_tasks.runtime.loading import Loader, load_verified
+from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.requests import Arrays
 from scaling_tasks.runtime.size_feeds import RowShapes, SizeFeeds
+from scaling_tasks.runtime.slots import Slot, Slots
 
-__all__ = ["EnginePool", "Loader", "verify_files"]
+__all__ = ["EnginePool"]
 
-Loader = Callable[[Path, Mapping[str, Any]], Engine]
 Parts = Mapping[str, Sequence[NDArray[Any]]]
 
 
@@ -39,13 +39,10 @@ class EnginePool:
     def __init__(self, directory: Path, manifest: Manifest, loader: Loader, *, limit: int = 0, copies: int = 1) -> None:
         self._directory, self._manifest, self._loader = directory, manifest, loader
         self._limit, self.copies = limit, copies
-        rows = manifest.behaviour.rows
-        self._row_axes = {
-            tensor.name: None if rows is None else tensor.dims.index(rows)
-            for tensor in manifest.signature.inputs.inputs
-        }
+        rows, inputs = manifest.behaviour.rows, manifest.signature.inputs.inputs
+        self._row_axes = {tensor.name: None if rows is None else tensor.dims.index(rows) for tensor in inputs}
         self._sizes = SizeFeeds(manifest)
-        self._slots = [[_Slot() for _ in range(copies)] for _ in manifest.artefacts]
+        self._slots = [Slots(copies) for _ in manifest.artefacts]
         self._artefact_of = [position for position, artefact in enumerate(manifest.artefacts) for _ in artefact.buckets]
         buckets = [bucket for artefact in manifest.artefacts for bucket in artefact.buckets]
         self._shapes = [
@@ -77,21 +74,18 @@ class EnginePool:
             BundleError: The artefact is missing or damaged, or the engine failed.
         """
         position = self._artefact_of[bucket]
-        slot = self._acquire(position)
-        try:
+        with self._slots[position].first_free() as slot:
             engine = slot.engine or self._load(position, slot)
             slot.used = next(self._clock)
             try:
                 return engine.run(self._feeds(slot, bucket, parts) | self._sizes.feeds(bucket, shapes))
             except BaseException as cause:
                 # Whatever state it and its buffers are in, the next request gets fresh ones.
-                slot.drop()
+                slot.abandon()
                 if not isinstance(cause, Exception):
                     raise
                 what = f"the engine failed ({cause})"
                 raise BundleError(what, where=self._where(bucket), fix="Send the request again.") from cause
-        finally:
-            slot.lock.release()
 
     def load(self, bucket: int) -> None:
         """Load the bucket's engine now, and its copies.
@@ -101,7 +95,7 @@ class EnginePool:
         """
         position = self._artefact_of[bucket]
         for slot in self._slots[position]:
-            with slot.lock:
+            with slot.held():
                 if slot.engine is None:
                     self._load(position, slot)
 
@@ -111,37 +105,32 @@ class EnginePool:
         return {tensor.name: np.zeros(self._shapes[bucket][tensor.name], tensor.dtype) for tensor in tensors}
 
     def close(self) -> None:
-        """Release all engines; wait for those that run."""
+        """Release all engines; wait for those that run.
+
+        Raises:
+            BundleError: An engine could not be closed; all others are.
+        """
         self._closed = True
-        for slots in self._slots:
-            for slot in slots:
-                with slot.lock:
+        failed: Exception | None = None
+        for slot in itertools.chain(*self._slots):
+            with slot.held():
+                try:
                     slot.drop()
+                except Exception as cause:
+                    failed = failed or cause
+        if failed is not None:
+            raise BundleError(f"an engine could not be closed ({failed})", where=self._manifest.model) from failed
 
-    def _acquire(self, position: int) -> _Slot:
-        """Lock and return a slot of the artefact: a loaded one, else an empty one, else the first that gets free."""
-        slots = self._slots[position]
-        if len(slots) > 1:
-            for slot in sorted(slots, key=lambda slot: slot.engine is None):
-                if slot.lock.acquire(blocking=False):
-                    return slot
-        slots[0].lock.acquire()
-        return slots[0]
-
-    def _load(self, position: int, slot: _Slot) -> Engine:
+    def _load(self, position: int, slot: Slot) -> Engine:
         if self._closed:
             raise BundleError("the model is closed", where=self._manifest.model, fix="Load the bundle again.")
         artefact = self._manifest.artefacts[position]
         self._evict(slot)
-        verify_files(self._directory, artefact.files)
-        try:
-            slot.engine = self._loader(self._directory / artefact.files[0].name, self._manifest.options)
-        except ScalingTasksError as cause:
-            raise BundleError(cause.what, where=artefact.stem, fix=cause.fix or "Build the bundle again.") from cause
+        slot.engine = load_verified(self._directory, artefact.files, self._loader, self._manifest.options)
         self.loads += 1
         return slot.engine
 
-    def _evict(self, keep: _Slot) -> None:
+    def _evict(self, keep: Slot) -> None:
         """Drop the engines that were used longest ago and are idle, until one more may be loaded."""
         if not self._limit:
             return
@@ -149,13 +138,12 @@ class EnginePool:
             for slot in sorted(itertools.chain(*self._slots), key=lambda slot: slot.used):
                 if self.resident < self._limit:
                     return
-                if slot is not keep and slot.engine is not None and slot.lock.acquire(blocking=False):
-                    try:
-                        slot.drop()
-                    finally:
-                        slot.lock.release()
+                if slot is not keep and slot.engine is not None:
+                    with slot.held_if_free() as held:
+                        if held:
+                            slot.abandon()
 
-    def _feeds(self, slot: _Slot, bucket: int, parts: Parts) -> Arrays:
+    def _feeds(self, slot: Slot, bucket: int, parts: Parts) -> Arrays:
         feeds: Arrays = {}
         for name, shape in self._shapes[bucket].items():
             arrays = parts[name]
@@ -173,38 +161,3 @@ class EnginePool:
 
     def _where(self, bucket: int) -> str:
         return self._manifest.artefacts[self._artefact_of[bucket]].stem
-
-
-class _Slot:
-    """An artefact's engine with its buffers; everything in it is guarded by the lock."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.engine: Engine | None = None
-        self.buffers: dict[tuple[int, str], PaddedBuffer] = {}
-        self.used = 0
-
-    def drop(self) -> None:
-        engine, self.engine = self.engine, None
-        self.buffers.clear()
-        if engine is not None:
-            engine.close()
-
-
-def verify_files(directory: Path, files: Sequence[ArtefactFile]) -> None:
-    """Check that the files are what was built.
-
-    Raises:
-        BundleError: One is missing or differs.
-    """
-    for file in files:
-        try:
-            digest = digest_file(directory / file.name)
-        except OSError as cause:
-            raise BundleError(
-                f"cannot be read ({cause.strerror})", where=str(directory / file.name), fix="Build the bundle again."
-            ) from cause
-        if digest != file.digest:
-            raise BundleError(
-                "it is not the file that was built", where=str(directory / file.name), fix="Build the bundle again."
-            )
