@@ -28,7 +28,7 @@ from scaling_tasks.errors import CompileError, ScalingTasksError
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.shapes.behaviour import Verdict
 
-__all__ = ["LEAST_TOLERANCE", "ROUNDINGS", "Cell", "Row", "judge", "tolerance"]
+__all__ = ["LEAST_TOLERANCE", "ROUNDINGS", "Cell", "Row", "judge", "mixed_batches", "tolerance"]
 
 LEAST_TOLERANCE = 1e-5
 """Of the largest value: a hundred units in the last place of a float32."""
@@ -98,9 +98,10 @@ def judge(model: ZooModel, backends: Sequence[str], sizes: int) -> Row:
     original = open_session(proto, threads=1)
     seeds = range(sizes)
     zeros = differences(model, proto, plain_answer(model, proto, original, original), original, seeds)
-    own = rounding(model, proto, original, seeds)
+    own: Differences = {}
     try:
         analysis = analyse(model, proto)
+        own = rounding(model, proto, original, seeds, analysis.behaviour.rows)
         verdicts = analysis.behaviour.verdicts
         refused = {verdict.output for verdict in verdicts if verdict.kind == "refused"}
         if refused and len(refused) < len(proto.graph.output):
@@ -130,7 +131,7 @@ def _cell(
             files = compile_bucket(backend, analysis.cleaned, tensors, bucket, Path(folder, "cleaned"))
             with serve(analysis, proto, backend, bucket, files) as served:
                 found = differences(model, proto, answer_of(served), original, seeds)
-                for name, gap in _together(model, proto, served, original, seeds).items():
+                for name, gap in mixed_batches(model, proto, served, original, seeds).items():
                     found[name] = max(found[name], gap)
             seconds, cost = time_both(backend, plain[0], files[0], given, told)
         except Exception as error:  # A mistake of the runtime is a finding of its own and must not end the run.
@@ -146,7 +147,7 @@ def tolerance(own: float) -> float:
     return max(LEAST_TOLERANCE, ROUNDINGS * own)
 
 
-def _together(
+def mixed_batches(
     model: ZooModel, proto: onnx.ModelProto, served: BucketedModel, original: Callable[[Arrays], Arrays], seeds: range
 ) -> Differences:
     """Return how far requests of different sizes are from the original that were put together in batches."""
