@@ -30,12 +30,14 @@ class BackendBase:
         name: What ``compile.backend`` says.
         tolerance: Largest difference from the original that verification accepts by default.
         option_names: The keys that ``compile.options`` may hold.
+        file_options: Those of them that name a file or a directory, see ``input_files``.
         error_pattern: Regular expression for a line of the log that means failure.
     """
 
     name: str = ""
     tolerance: Tolerance = Tolerance(absolute=1e-4, relative=1e-3)
     option_names: ClassVar[tuple[str, ...]] = ()
+    file_options: tuple[str, ...] = ()
     error_pattern: ClassVar[str] = r"^Traceback \(most recent call last\)"
 
     def tolerance_for(self, options: Mapping[str, Any]) -> Tolerance:

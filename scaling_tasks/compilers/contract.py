@@ -107,6 +107,7 @@ class Backend(Protocol):
 
     name: str
     tolerance: Tolerance
+    file_options: tuple[str, ...]
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
         """Return what the platform takes under these options."""
