@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["OnnxRuntimeBackend", "optimise"]
 
 _SHARED = ("dynamic.weights", "dynamic.onnx")
+# Names the constants that it adds the same each time, so that a second one, when the result is loaded, finds them taken
+# (onnxruntime 1.32: "Attempt to replace the existing tensor").
+_LEFT_TO_LOADING = ["MatMulAddFusion"]
 _LEVELS = {"basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED", "all": "ORT_ENABLE_ALL"}
 
 
@@ -116,7 +119,9 @@ def optimise(source: Path, target: Path, level: str) -> Path:
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     options.optimized_model_filepath = str(target)
     try:
-        onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(
+            str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=_LEFT_TO_LOADING
+        )
     except Exception as cause:
         raise CompileError(f"onnxruntime refuses it ({str(cause).splitlines()[0]})", where=str(source)) from cause
     return target
