@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_tasks.errors import BundleError
-from scaling_tasks.planning.partition import RunTable
 from scaling_tasks.runtime import selection
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.selection import BucketTable
+from scaling_tasks.shapes.partition import RunTable
 
 Shape = tuple[int, ...]
 
