@@ -18,6 +18,7 @@ from scaling_tasks.compilers.base import BackendBase, backend_options
 from scaling_tasks.compilers.contract import Artefact, CompileJob
 from scaling_tasks.errors import CompileError
 from scaling_tasks.onnx_model.fixing import write_fixed_model
+from scaling_tasks.onnx_model.reading import whole_model
 
 
 class ZippedBackend(BackendBase):
@@ -35,7 +36,7 @@ class ZippedBackend(BackendBase):
         (values,) = job.unit.values()
         fixed = write_fixed_model(job.model, job.signature.shapes(values), workdir / "fixed.onnx")
         target = workdir / f"{job.unit.stem}.onnx.z"
-        target.write_bytes(zlib.compress(fixed.read_bytes(), int(backend_options(job.options).get("level", 6))))
+        target.write_bytes(zlib.compress(whole_model(fixed), int(backend_options(job.options).get("level", 6))))
         return Artefact((target,))
 
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:

@@ -11,7 +11,7 @@ from typing import Any
 
 from scaling_tasks.compilers.atc_command import atc_arguments, check_atc_options
 from scaling_tasks.compilers.atc_export import adopted_identity, adopted_model
-from scaling_tasks.compilers.base import BackendBase, backend_options
+from scaling_tasks.compilers.base import BackendBase, backend_options, digest_of_files
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limits, Tolerance, Unit
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
 from scaling_tasks.compilers.tools import run_tool
@@ -44,6 +44,7 @@ class AtcBackend(BackendBase):
         "arguments",
         "adopt",
     )
+    file_options = ("insert_op_conf", "adopt")
     error_pattern = r"^E[0-9A-Z]\d{4}:|ATC run failed|^\[ERROR\]"
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
@@ -56,9 +57,17 @@ class AtcBackend(BackendBase):
         check_atc_options(signature, options)
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
-        """Return the digest of the ``atc`` in use, or of the one that made what is adopted."""
+        """Return the digests of the ``atc`` in use, or of the one that made what is adopted, and of the AIPP file."""
         directory = _adopt(options)
-        return adopted_identity(directory) if directory else {"atc": _digest(_find_atc())}
+        tool = adopted_identity(directory) if directory else {"atc": _digest(_find_atc())}
+        return tool | ({} if directory else digest_of_files(self.input_files(options)))
+
+    def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
+        """Return the AIPP file, and what is adopted."""
+        given = backend_options(options).get("insert_op_conf")
+        directory = _adopt(options)
+        adopted = sorted(path for path in directory.glob("*") if path.is_file()) if directory else []
+        return (*([] if given is None else [Path(given)]), *adopted)
 
     def units(
         self, model_stem: str, signature: Signature, buckets: Sequence[Sequence[int]], options: Mapping[str, Any]

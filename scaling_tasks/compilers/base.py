@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limits, Tolerance, Unit
 from scaling_tasks.errors import CompileError
+from scaling_tasks.files import digest_bytes, digest_file
 from scaling_tasks.shapes.signature import Signature
 
-__all__ = ["BackendBase", "backend_options", "check_choice", "static_units"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Inputs = dict[str, NDArray[np.generic]]
+
+__all__ = ["BackendBase", "backend_options", "check_choice", "digest_of_files", "static_units"]
 
 
 class BackendBase:
@@ -23,12 +30,14 @@ class BackendBase:
         name: What ``compile.backend`` says.
         tolerance: Largest difference from the original that verification accepts by default.
         option_names: The keys that ``compile.options`` may hold.
+        file_options: Those of them that name a file or a directory, see ``input_files``.
         error_pattern: Regular expression for a line of the log that means failure.
     """
 
     name: str = ""
     tolerance: Tolerance = Tolerance(absolute=1e-4, relative=1e-3)
     option_names: ClassVar[tuple[str, ...]] = ()
+    file_options: tuple[str, ...] = ()
     error_pattern: ClassVar[str] = r"^Traceback \(most recent call last\)"
 
     def tolerance_for(self, options: Mapping[str, Any]) -> Tolerance:
@@ -51,6 +60,16 @@ class BackendBase:
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
         """Return what of the toolchain determines the result."""
         raise NotImplementedError
+
+    def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
+        """Return no files."""
+        return ()
+
+    def real_inputs(
+        self, options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
+    ) -> list[Inputs] | None:
+        """Return None: random inputs will do."""
+        return None
 
     def units(
         self, model_stem: str, signature: Signature, buckets: Sequence[Sequence[int]], options: Mapping[str, Any]
@@ -101,6 +120,21 @@ def _label(variable: str) -> str:
 def backend_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the backend's own options out of the target's ``compile`` section."""
     return options.get("options") or {}
+
+
+def digest_of_files(files: Sequence[Path]) -> dict[str, str]:
+    """Return one digest of all the files' names and contents, for the cache key; nothing where there are none.
+
+    Raises:
+        CompileError: One cannot be read.
+    """
+    if not files:
+        return {}
+    try:
+        text = "".join(f"{path.name} {digest_file(path)}\n" for path in files)
+    except OSError as cause:
+        raise CompileError(f"cannot be read ({cause.strerror})", where=str(cause.filename)) from cause
+    return {"files": digest_bytes(text.encode())}
 
 
 def check_choice(value: object, known: Sequence[str], *, where: str, kind: str) -> None:

@@ -22,7 +22,9 @@ from scaling_tasks.compilers.conformance_models import (
     ConformanceCase,
     image_case,
     shared_variable_case,
+    side_file_case,
     transformer_case,
+    weightless_case,
 )
 from scaling_tasks.compilers.contract import Backend, CompileJob, Unit
 from scaling_tasks.compilers.isolation import CompileResult, run_job
@@ -77,6 +79,17 @@ class CompilerConformance:
         """Variables of other names than N, H and W do as well."""
         self.check_case(transformer_case(tmp_path), tmp_path)
 
+    def test_weights_in_a_side_file(self, tmp_path: Path) -> None:
+        """A model's weights may lie in a file beside it, which a compile leaves as it is."""
+        case = side_file_case(tmp_path)
+        before = {file: digest_file(file) for file in tmp_path.rglob("*") if file.is_file()}
+        self.check_case(case, tmp_path)
+        assert {file: digest_file(file) for file in before} == before
+
+    def test_model_without_weights(self, tmp_path: Path) -> None:
+        """A model needs no weights."""
+        self.check_case(weightless_case(tmp_path), tmp_path)
+
     def test_units_hold_every_bucket(self, tmp_path: Path) -> None:
         """Each bucket is in a unit, no unit is beyond the limits, and stems are file names that differ."""
         case = image_case(tmp_path)
@@ -126,7 +139,7 @@ class CompilerConformance:
         )
         assert unit.stem in message
         assert str(tmp_path / "broken.log") in message
-        assert "scaling_tasks.compilers.worker" in message
+        assert "scaling_tasks.execution.worker" in message
 
     def test_truncated_artefact_does_not_load(self, tmp_path: Path) -> None:
         """Half an artefact is refused."""
@@ -166,6 +179,7 @@ class CompilerConformance:
         tolerance = self.backend.tolerance_for(self.compile_options)
         assert found.keys() == expected.keys()
         for name, array in expected.items():
+            assert found[name].dtype == array.dtype
             assert found[name].shape == array.shape
             np.testing.assert_allclose(found[name], array, rtol=tolerance.relative, atol=tolerance.absolute)
 

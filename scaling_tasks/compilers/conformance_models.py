@@ -12,7 +12,14 @@ from scaling_tasks.shapes.signature import Signature, TensorSpec
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["ConformanceCase", "image_case", "shared_variable_case", "transformer_case"]
+__all__ = [
+    "ConformanceCase",
+    "image_case",
+    "shared_variable_case",
+    "side_file_case",
+    "transformer_case",
+    "weightless_case",
+]
 
 _OPSET = 12
 
@@ -78,6 +85,43 @@ def transformer_case(directory: Path) -> ConformanceCase:
     return ConformanceCase(model, signature, ((1, 8), (2, 20)))
 
 
+def side_file_case(directory: Path) -> ConformanceCase:
+    """Return a model that keeps its weights in a file beside it, below a directory and after other content."""
+    import onnx
+
+    nodes: list[tuple[Any, ...]] = [
+        ("MatMul", ["x", "first"], ["wide"]),
+        ("Relu", ["wide"], ["active"]),
+        ("MatMul", ["active", "second"], ["y"]),
+    ]
+    signature = Signature((TensorSpec("x", (1, "length", 16)),))
+    weights = {"first": (16, 64), "second": (64, 16)}
+    path = _write(directory / "side.onnx", nodes, weights, signature, {"y": (1, "length", 16)})
+    model = onnx.load(str(path))
+    # A name that a backend could have chosen for a file of its own, which it must not take for that.
+    location = "parts/dynamic.weights"
+    (directory / "parts").mkdir(exist_ok=True)
+    with (directory / location).open("wb") as file:
+        for tensor in model.graph.initializer:
+            file.write(b"\xff" * 64)
+            entries = {"location": location, "offset": file.tell(), "length": len(tensor.raw_data)}
+            file.write(tensor.raw_data)
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            for key, value in entries.items():
+                tensor.external_data.add(key=key, value=str(value))
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return ConformanceCase(path, signature, ((8,), (24,)))
+
+
+def weightless_case(directory: Path) -> ConformanceCase:
+    """Return a model that holds no number at all."""
+    nodes: list[tuple[Any, ...]] = [("Relu", ["x"], ["positive"]), ("Add", ["x", "positive"], ["y"])]
+    signature = Signature((TensorSpec("x", (1, 3, "W")),))
+    model = _write(directory / "weightless.onnx", nodes, {}, signature, {"y": (1, 3, "W")})
+    return ConformanceCase(model, signature, ((8,), (24,)))
+
+
 def _write(
     path: Path,
     nodes: Sequence[tuple[Any, ...]],
@@ -102,7 +146,7 @@ def _write(
     return path
 
 
-def _value(name: str, dims: Sequence[int | str]) -> onnx.ValueInfoProto:
+def _value(name: str, dims: Sequence[Any]) -> onnx.ValueInfoProto:
     from onnx import TensorProto, helper
 
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(dims))

@@ -107,6 +107,7 @@ class Backend(Protocol):
 
     name: str
     tolerance: Tolerance
+    file_options: tuple[str, ...]
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
         """Return what the platform takes under these options."""
@@ -129,6 +130,24 @@ class Backend(Protocol):
 
         Raises:
             CompileError: The toolchain is missing; one line saying how to get it.
+        """
+        ...
+
+    def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
+        """Return the files besides the model that the options name and a compile reads.
+
+        Raises:
+            CompileError: An option names files that are not there.
+        """
+        ...
+
+    def real_inputs(
+        self, options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
+    ) -> list[dict[str, NDArray[np.generic]]] | None:
+        """Return inputs of one bucket on which its artefact is compared with the original; None for random ones.
+
+        Raises:
+            CompileError: There should be some and are none.
         """
         ...
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.compilers import lite_worker
-from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice, static_units
+from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice, digest_of_files, static_units
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limits, Tolerance, Unit
 from scaling_tasks.compilers.environment import thread_count
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
@@ -19,11 +19,13 @@ from scaling_tasks.compilers.lite_toolchain import find_toolchain, tool_environm
 from scaling_tasks.compilers.mindir import check_mindir, sort_primitives
 from scaling_tasks.compilers.tools import run_tool
 from scaling_tasks.errors import CompileError
+from scaling_tasks.onnx_model.fixing import write_fixed_model
 from scaling_tasks.onnx_model.tflite import write_fixed_tflite
 from scaling_tasks.shapes.signature import Signature
 
 __all__ = ["LiteBackend"]
 
+_FEWEST_AXES = 2
 _FRAMEWORKS = {".onnx": "ONNX", ".tflite": "TFLITE"}
 _PARSER = re.compile(r"config_file_parser|config_infos|INPUT ILLEGAL|INPUT INVALID")
 _NO_CANN = re.compile(r"acl_pass_plugin|create acl pass|libascendcl|libge_|libgraph\.so")
@@ -42,6 +44,7 @@ class LiteBackend(BackendBase):
     name = "lite"
     tolerance = Tolerance(absolute=1e-4, relative=1e-3)
     option_names = ("dynamic", "weight_fp16", "gears", "precision_mode", "insert_op_conf")
+    file_options = ("insert_op_conf",)
     # The converter prints SUCCESS after errors in its configuration. What is left out here is an optimiser that looks
     # for a convolution before a multiplication and finds the model's input.
     error_pattern = r"\[ERROR\](?!.*IsConvNode\] prim is nullptr)|^INPUT (ILLEGAL|INVALID)"
@@ -63,8 +66,13 @@ class LiteBackend(BackendBase):
             check_choice(own["precision_mode"], PRECISION_MODES, where=where, kind="precision mode")
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
-        """Return the version of the package, or the digest of the converter."""
-        return find_toolchain(_device(options)).identity()
+        """Return the version of the package, or the digest of the converter, and the digest of the AIPP file."""
+        return find_toolchain(_device(options)).identity() | digest_of_files(self.input_files(options))
+
+    def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
+        """Return the AIPP file."""
+        given = backend_options(options).get("insert_op_conf")
+        return () if given is None else (Path(given),)
 
     def units(
         self, model_stem: str, signature: Signature, buckets: Sequence[Sequence[int]], options: Mapping[str, Any]
@@ -166,6 +174,10 @@ def _request(job: CompileJob, workdir: Path) -> dict[str, Any]:
     if len(job.unit.buckets) == 1 and not _is_dynamic(job.options):
         (values,) = job.unit.values()
         shapes = job.signature.shapes(values)
+        if framework == "ONNX" and any(len(shape) < _FEWEST_AXES for shape in shapes.values()):
+            # 2.0.0 fails at such shapes ("basic_string::_S_create"); it takes them where the file itself says them.
+            fixed = write_fixed_model(Path(request["model"]), shapes, workdir / f"{job.unit.stem}.fixed.onnx")
+            return request | {"model": str(fixed)}
         request["input_shape"] = {name: list(shape) for name, shape in shapes.items()}
         if framework == "TFLITE":
             # The importer looks at the shapes in the file, which stand for one where the signature is open.

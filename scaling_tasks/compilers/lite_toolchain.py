@@ -13,6 +13,7 @@ from pathlib import Path
 
 from scaling_tasks.compilers.python37 import answer_of, interpreters
 from scaling_tasks.errors import CompileError
+from scaling_tasks.execution.local import DIRECTORY_VARIABLE
 from scaling_tasks.files import digest_file
 
 __all__ = ["ENVIRONMENT", "PYTHON_VARIABLE", "LiteToolchain", "find_toolchain", "provisioned", "tool_environment"]
@@ -55,7 +56,7 @@ def find_toolchain(device: str) -> LiteToolchain:
     Raises:
         CompileError: There is none; says how to get it.
     """
-    return _find(device, os.environ.get(PYTHON_VARIABLE, ""), Path.cwd())
+    return _find(device, os.environ.get(PYTHON_VARIABLE, ""), Path(os.environ.get(DIRECTORY_VARIABLE) or Path.cwd()))
 
 
 @functools.cache

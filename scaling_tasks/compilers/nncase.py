@@ -7,11 +7,16 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.compilers.base import BackendBase, backend_options, static_units
+from scaling_tasks.compilers.base import BackendBase, backend_options, digest_of_files, static_units
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limits, Tolerance, Unit
-from scaling_tasks.compilers.nncase_calibration import calibration_digest, calibration_samples
+from scaling_tasks.compilers.nncase_calibration import (
+    calibration_samples,
+    check_calibration,
+    files_for_calibration,
+    judging_samples,
+)
 from scaling_tasks.compilers.nncase_environment import identify, nncase_environment
 from scaling_tasks.compilers.nncase_options import (
     COMPILE_OPTIONS,
@@ -28,6 +33,10 @@ from scaling_tasks.compilers.process_engine import ProcessEngine
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 __all__ = ["NncaseBackend"]
 
 _MOST_NATIVE = 1 << 16  # nncase has no limit of its own.
@@ -36,8 +45,9 @@ _MOST_NATIVE = 1 << 16  # nncase has no limit of its own.
 class NncaseBackend(BackendBase):
     """Compiles kmodels with nncase 2.x.
 
-    Options: ``target`` (``k230``, default, or ``cpu``), ``quantize`` (default: for k230), ``samples_count``,
-    ``calibration`` and its kin (see ``nncase_calibration``), ``simplify`` (default true: fold constants first, without
+    Options: ``target`` (``k230``, default, or ``cpu``), ``quantize`` (default: for k230), ``real_inputs`` (where real
+    inputs are; by default the target's ``verify.samples`` or data set), ``samples_count``, ``calibration`` and its kin
+    (see ``nncase_calibration``), ``simplify`` (default true: fold constants first, without
     which nncase aborts on some models), and the options of nncase's ``CompileOptions`` and ``PTQTensorOptions`` under
     their own names. ``shape_bucket_enable: true`` leaves the buckets to nncase, with its ``shape_bucket_range_info``,
     ``shape_bucket_segments_count`` and ``shape_bucket_fix_var_map``.
@@ -46,6 +56,7 @@ class NncaseBackend(BackendBase):
     name = "nncase"
     tolerance = Tolerance(absolute=1e-3, relative=1e-2)
     option_names = OPTION_NAMES
+    file_options = ("calibration", "real_inputs")
     error_pattern = r"^Process terminated|^Unhandled exception|^ ---> "
 
     def tolerance_for(self, options: Mapping[str, Any]) -> Tolerance:
@@ -60,10 +71,22 @@ class NncaseBackend(BackendBase):
         """Refuse unknown options and those that would make the compiler abort."""
         super().check(signature, options)
         check_options(signature, options)
+        if quantizes(options):
+            check_calibration(options)
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
         """Return the versions of nncase and .NET, and the digest of the calibration samples."""
-        return identify(target_of(options)) | calibration_digest(options)
+        return identify(target_of(options)) | digest_of_files(self.input_files(options))
+
+    def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
+        """Return the files of the calibration samples."""
+        return files_for_calibration(options) if quantizes(options) else ()
+
+    def real_inputs(
+        self, options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
+    ) -> list[dict[str, NDArray[np.generic]]] | None:
+        """Return real inputs where the model is quantised: eight bits that suit noise may suit nothing else."""
+        return judging_samples(options, shapes, dtypes) if quantizes(options) else None
 
     def units(
         self, model_stem: str, signature: Signature, buckets: Sequence[Sequence[int]], options: Mapping[str, Any]
@@ -80,7 +103,7 @@ class NncaseBackend(BackendBase):
         os.environ.update(nncase_environment())
         import nncase
 
-        source, outputs = _prepared(job, workdir)
+        content, outputs = _prepared(job, workdir)
         samples = _samples(job) if quantizes(job.options) else []
         os.chdir(workdir)  # nncase leaves directories of its own where it runs, and this process is its alone.
         compile_options = nncase.CompileOptions()
@@ -91,7 +114,7 @@ class NncaseBackend(BackendBase):
             _set_shape_bucket(compile_options, job)
         compiler = nncase.Compiler(compile_options)
         importer = compiler.import_tflite if job.model.suffix == ".tflite" else compiler.import_onnx
-        importer(source.read_bytes(), nncase.ImportOptions())
+        importer(content, nncase.ImportOptions())
         if quantizes(job.options):
             compiler.use_ptq(_quantisation(job, samples, nncase))
         compiler.compile()
@@ -118,13 +141,17 @@ class NncaseBackend(BackendBase):
         return ProcessEngine(command, path, os.environ | nncase_environment())
 
 
-def _prepared(job: CompileJob, workdir: Path) -> tuple[Path, list[str]]:
-    """Return the model to import and the names of its outputs."""
+def _prepared(job: CompileJob, workdir: Path) -> tuple[bytes, list[str]]:
+    """Return the model to import, in one piece, and the names of its outputs."""
     from scaling_tasks.compilers.nncase_model import named_model, static_model
+    from scaling_tasks.onnx_model.reading import whole_model
 
     if is_native(job.options):
-        return named_model(job, workdir)
-    return static_model(job, workdir, simplify=bool(backend_options(job.options).get("simplify", True)))
+        source, outputs = named_model(job, workdir)
+    else:
+        source, outputs = static_model(job, workdir, simplify=bool(backend_options(job.options).get("simplify", True)))
+    # nncase imports bytes, and finds no file from there.
+    return source.read_bytes() if source.suffix == ".tflite" else whole_model(source), outputs
 
 
 def _assign(target: Any, own: Mapping[str, Any], names: Sequence[str]) -> None:

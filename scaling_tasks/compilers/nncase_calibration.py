@@ -1,4 +1,4 @@
-"""Samples by which nncase chooses its quantisation: from files, padded to the bucket, or generated."""
+"""Samples by which nncase chooses its quantisation: real ones, padded to the bucket, or noise where it is asked for."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.compilers.base import backend_options
-from scaling_tasks.compilers.calibration_images import IMAGE_SUFFIXES, image_sample
+from scaling_tasks.compilers.real_inputs import files_of_inputs, padded_inputs, read_inputs
 from scaling_tasks.errors import CompileError
-from scaling_tasks.files import digest_bytes, digest_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,10 +16,26 @@ if TYPE_CHECKING:
 
     Sample = dict[str, NDArray[np.generic]]
 
-__all__ = ["calibration_digest", "calibration_samples"]
+__all__ = ["calibration_samples", "check_calibration", "files_for_calibration", "judging_samples"]
 
+_RANDOM = "random"
 _DEFAULT_COUNT = 4
+_MOST_JUDGED = 16
 _DEFAULT_RANGE = (-1.0, 1.0)
+
+
+def check_calibration(options: Mapping[str, Any]) -> None:
+    """Refuse to quantise without real inputs: eight bits that were chosen on noise may be right on noise alone.
+
+    Raises:
+        CompileError: There are none.
+    """
+    if backend_options(options).get("real_inputs") is None:
+        raise CompileError(
+            "a quantised model is calibrated and judged on real inputs, and the target has none",
+            where="compile.options.real_inputs",
+            fix="Set `verify.samples` to a directory of .npz files, one array per input, or name a data set of images.",
+        )
 
 
 def calibration_samples(
@@ -28,42 +43,65 @@ def calibration_samples(
 ) -> list[Sample]:
     """Return the samples for one bucket.
 
-    ``calibration`` names a directory of ``.npz`` files, each with one array per input, of any sizes, or of images (see
-    ``calibration_images``). Those that the bucket contains are taken, largest first, and padded with zeros at the end:
-    a range that fits the longest input does not fit a short one (measured on a transformer: cosine 0.51 instead of
-    0.9997). Without it, numbers are drawn evenly from ``calibration_range`` (-1 to 1), the same every time.
+    They come from ``calibration``, or else ``real_inputs`` (see ``real_inputs.read_inputs``). Those that the bucket
+    contains are taken, largest first, and padded with zeros at the end: a range that fits the longest input does not
+    fit a short one (measured on a transformer: cosine 0.51 instead of 0.9997). ``calibration: random`` draws numbers
+    evenly from ``calibration_range`` (-1 to 1), the same every time.
 
     Raises:
-        CompileError: The directory has no sample that the bucket contains, or a sample lacks an input.
+        CompileError: There is no sample that the bucket contains, or a sample lacks an input.
     """
     own = backend_options(options)
     count = int(own.get("samples_count", _DEFAULT_COUNT))
-    if own.get("calibration") is None:
+    if own.get("calibration") == _RANDOM:
         return _generated(count, tuple(own.get("calibration_range", _DEFAULT_RANGE)), shapes, dtypes)
-    read = [_arrays(path, shapes, own) for path in _files(options)]
-    fitting = [sample for arrays in read if (sample := _padded(arrays, shapes, dtypes)) is not None]
+    return _fitting(*_calibration(options), shapes, dtypes, options)[:count]
+
+
+def judging_samples(
+    options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
+) -> list[Sample]:
+    """Return the real inputs on which a quantised artefact is compared with the original, at most 16.
+
+    Raises:
+        CompileError: As ``check_calibration`` and ``calibration_samples``.
+    """
+    check_calibration(options)
+    path = Path(backend_options(options)["real_inputs"])
+    found = _fitting(path, "compile.options.real_inputs", shapes, dtypes, options)
+    return found[:: -(-len(found) // _MOST_JUDGED)]
+
+
+def files_for_calibration(options: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Return the files that the samples come from; none where they are generated."""
+    if backend_options(options).get("calibration") == _RANDOM:
+        return ()
+    path, where = _calibration(options)
+    return files_of_inputs(path, where=where)
+
+
+def _calibration(options: Mapping[str, Any]) -> tuple[Path, str]:
+    """Return where real samples come from, and the option that says so."""
+    if (given := backend_options(options).get("calibration")) is not None:
+        return Path(given), "compile.options.calibration"
+    check_calibration(options)
+    return Path(backend_options(options)["real_inputs"]), "compile.options.real_inputs"
+
+
+def _fitting(
+    path: Path,
+    where: str,
+    shapes: Mapping[str, tuple[int, ...]],
+    dtypes: Mapping[str, str],
+    options: Mapping[str, Any],
+) -> list[Sample]:
+    """Return the samples that the shapes contain, padded, largest first."""
+    read = read_inputs(path, shapes, backend_options(options), where=where)
+    fitting = [padded for arrays in read if (padded := padded_inputs(arrays, shapes, dtypes)) is not None]
     if not fitting:
-        raise CompileError(
-            f"no sample fits into {dict(shapes)}", where="compile.options.calibration", fix="Add smaller samples."
-        )
+        raise CompileError(f"no sample fits into {dict(shapes)}", where=where, fix="Add smaller samples.")
     largest = sorted(range(len(fitting)), key=lambda index: (-fitting[index][0], index))
-    return [fitting[index][1] for index in largest[:count]]
-
-
-def calibration_digest(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digest of the sample files, which the result depends on; nothing where samples are generated."""
-    if backend_options(options).get("calibration") is None:
-        return {}
-    text = "".join(f"{path.name} {digest_file(path)}\n" for path in _files(options))
-    return {"calibration": digest_bytes(text.encode())}
-
-
-def _files(options: Mapping[str, Any]) -> list[Path]:
-    directory = Path(backend_options(options)["calibration"])
-    files = sorted(path for path in directory.rglob("*") if path.suffix.lower() in (".npz", *IMAGE_SUFFIXES))
-    if not files:
-        raise CompileError(f"{str(directory)!r} holds no .npz or image files", where="compile.options.calibration")
-    return files
+    return [fitting[index][1] for index in largest]
 
 
 def _generated(
@@ -77,38 +115,3 @@ def _generated(
         {name: generator.uniform(low, high, shape).astype(dtypes[name]) for name, shape in shapes.items()}
         for _ in range(count)
     ]
-
-
-def _arrays(path: Path, shapes: Mapping[str, tuple[int, ...]], own: Mapping[str, Any]) -> Sample:
-    """Return the sample in a file, one array per input.
-
-    Raises:
-        CompileError: The file lacks an input, or an array has another number of dimensions.
-    """
-    import numpy as np
-
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return image_sample(path, shapes, own)
-    with np.load(path) as arrays:
-        for name, shape in shapes.items():
-            if name not in arrays or arrays[name].ndim != len(shape):
-                raise CompileError(f"has no array {name!r} of {len(shape)} dimensions", where=str(path))
-        return {name: arrays[name] for name in shapes}
-
-
-def _padded(
-    arrays: Sample, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
-) -> tuple[int, Sample] | None:
-    """Return the sample's own size and the sample padded to the shapes; None where it is larger."""
-    import numpy as np
-
-    sample: Sample = {}
-    size = 0
-    for name, shape in shapes.items():
-        array = arrays[name]
-        if any(have > room for have, room in zip(array.shape, shape, strict=True)):
-            return None
-        size += array.size
-        widths = [(0, room - have) for have, room in zip(array.shape, shape, strict=True)]
-        sample[name] = np.pad(array, widths).astype(dtypes[name])
-    return size, sample

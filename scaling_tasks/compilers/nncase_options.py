@@ -64,6 +64,7 @@ _SHAPE_BUCKET = (
 OPTION_NAMES = (
     "target",
     "quantize",
+    "real_inputs",
     "samples_count",
     "calibration",
     "calibration_range",

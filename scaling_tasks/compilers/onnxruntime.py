@@ -14,7 +14,7 @@ from scaling_tasks.compilers.environment import thread_count
 from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.compilers.weights import move_weights, share_weights
 from scaling_tasks.errors import CompileError
-from scaling_tasks.onnx_model.fixing import write_fixed_model
+from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
 from scaling_tasks.shapes.signature import Signature
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ class OnnxRuntimeBackend(BackendBase):
         level = _level(job.options)
         dynamic = workdir / "dynamic.onnx"
         made_once(job, workdir, _SHARED, lambda: _optimise_dynamic(job.model, workdir, _LEVELS[level]))
-        source = dynamic if level == "basic" else job.model
-        fixed = write_fixed_model(source, job.signature.shapes(values), workdir / f"{job.unit.stem}.fixed.onnx")
-        optimised = optimise(fixed, workdir / f"{job.unit.stem}.optimised.onnx", _LEVELS[level])
         stem = workdir / job.unit.stem
+        source, place = (dynamic, workdir) if level == "basic" else (job.model, _apart(workdir))
+        fixed = write_fixed_model(source, job.signature.shapes(values), place / f"{stem.name}.fixed.onnx")
+        optimised = optimise(fixed, place / f"{stem.name}.optimised.onnx", _LEVELS[level])
         return Artefact(share_weights(optimised, dynamic, Path(f"{stem}.onnx"), Path(f"{stem}.weights")))
 
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
@@ -125,9 +125,19 @@ def optimise(source: Path, target: Path, level: str) -> Path:
 def _optimise_dynamic(model: Path, workdir: Path, level: str) -> None:
     """Write the optimised dynamic model with its weights beside it."""
     weights, target = (workdir / name for name in _SHARED)
-    whole = optimise(model, workdir / "dynamic.whole.onnx", level)
+    place = _apart(workdir)
+    # onnxruntime leaves weights in the model's side files, and names them as if they lay beside what it writes.
+    link_external_data(model, place)
+    whole = optimise(model, place / "dynamic.whole.onnx", level)
     move_weights(whole, target, weights)
     whole.unlink()
+
+
+def _apart(workdir: Path) -> Path:
+    """Return a directory for links to the model's side files, whose names are the user's and could be any of ours."""
+    place = workdir / "source"
+    place.mkdir(exist_ok=True)
+    return place
 
 
 def _level(options: Mapping[str, Any]) -> str:

@@ -80,7 +80,8 @@ class OpenVinoBackend(BackendBase):
         _name_tensors(model)
         xml = workdir / f"{job.unit.stem}.xml"
         openvino.save_model(model, xml, compress_to_fp16=_precision(job.options) == "FP16")
-        files = (xml, xml.with_suffix(".bin"))
+        weights = xml.with_suffix(".bin")  # Empty or missing where the model has none.
+        files = (xml, weights) if weights.is_file() and weights.stat().st_size else (xml,)
         return Artefact((*files, _export(xml, job.options)) if _has_blob(job.options) else files)
 
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
@@ -131,7 +132,9 @@ def _import(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
     blob = path.with_suffix(".blob")
     if not (_has_blob(options) and blob.is_file()):
         return None
-    properties = _properties(options) | {"WEIGHTS_PATH": str(path.with_suffix(".bin"))}
+    properties, weights = _properties(options), path.with_suffix(".bin")
+    if weights.is_file():
+        properties["WEIGHTS_PATH"] = str(weights)
     with contextlib.suppress(RuntimeError):
         return core.import_model(blob.read_bytes(), _device(options), properties)
     return None

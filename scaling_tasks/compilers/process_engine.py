@@ -28,9 +28,11 @@ _CLOSE_SECONDS = 5.0
 
 
 class ProcessEngine:
-    """An artefact loaded in a process that lives as long as the engine; safe to use from several threads.
+    """An artefact loaded in a process of its own; safe to use from several threads.
 
-    The process answers as ``lite_worker.serve_requests`` does.
+    The process answers as ``lite_worker.serve_requests`` does. One whose answer was not read, because an interruption
+    came after the request, is never asked again: it may still write into the shared memory, and its answer would be
+    taken for that to a later request. The next request gets a new process.
 
     Args:
         command: What to start, with absolute paths; the number of the shared memory's descriptor is appended.
@@ -43,58 +45,79 @@ class ProcessEngine:
 
     def __init__(self, command: Sequence[str | Path], path: Path, environment: Mapping[str, str]) -> None:
         self._path = path
+        self._command, self._environment = [str(part) for part in command], dict(environment)
         self._lock = threading.Lock()
-        self._descriptor = os.memfd_create("scaling-tasks-engine")
-        self._map: mmap.mmap | None = None
-        # Simulators leave files in their working directory.
-        self._directory = tempfile.TemporaryDirectory(prefix="scaling-tasks-engine-")
-        self._process = subprocess.Popen(
-            [*(str(part) for part in command), str(self._descriptor)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(self._descriptor,),
-            env=dict(environment),
-            cwd=self._directory.name,
-        )
-        try:
-            self._answer()
-        except CompileError:
-            self.close()
-            raise
+        self._unanswered = self._closed = False
+        self._start()
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
         """Run at the bucket's shape, or at any shape where the artefact is dynamic.
 
         Raises:
-            CompileError: The engine refuses the inputs, or its process died.
+            CompileError: The engine refuses the inputs, is closed, or its process died.
         """
         with self._lock:
+            if self._closed:
+                raise CompileError("the engine is closed", where=str(self._path))
+            if self._unanswered:
+                self._stop()
+                self._start()
             places, end = self._write(inputs)
             request = json.dumps({"inputs": places, "end": end}) + "\n"
+            self._unanswered = True
             with contextlib.suppress(BrokenPipeError):
                 _pipe(self._process.stdin).write(request.encode())
                 _pipe(self._process.stdin).flush()
-            return self._read(self._answer()["outputs"])
+            answer = self._answer()
+            self._unanswered = False
+            return self._read(_accepted(answer, self._path)["outputs"])
 
     def close(self) -> None:
-        """End the worker process."""
+        """End the process."""
         with self._lock:
-            if self._process.poll() is None:
-                with contextlib.suppress(BrokenPipeError):
-                    _pipe(self._process.stdin).close()
-                try:
-                    self._process.wait(_CLOSE_SECONDS)
-                except subprocess.TimeoutExpired:
-                    self._process.kill()
-                    self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                with contextlib.suppress(BrokenPipeError):
-                    _pipe(pipe).close()
-            if self._descriptor >= 0:
-                os.close(self._descriptor)
-                self._descriptor = -1
-            self._directory.cleanup()
+            self._closed = True
+            self._stop()
+
+    def _start(self) -> None:
+        """Start a process with shared memory of its own, and wait until it has loaded the artefact."""
+        self._map: mmap.mmap | None = None
+        self._descriptor = os.memfd_create("scaling-tasks-engine")
+        # Simulators leave files in their working directory.
+        self._directory = tempfile.TemporaryDirectory(prefix="scaling-tasks-engine-")
+        self._process = subprocess.Popen(
+            [*self._command, str(self._descriptor)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(self._descriptor,),
+            env=self._environment,
+            cwd=self._directory.name,
+        )
+        self._unanswered = True
+        try:
+            _accepted(self._answer(), self._path)
+        except BaseException:
+            self._stop()
+            raise
+        self._unanswered = False
+
+    def _stop(self) -> None:
+        """End the process: kindly where it waits for requests, at once where it is at work on one."""
+        if self._process.poll() is None:
+            with contextlib.suppress(BrokenPipeError):
+                _pipe(self._process.stdin).close()
+            try:
+                self._process.wait(0 if self._unanswered else _CLOSE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                _pipe(pipe).close()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self._directory.cleanup()
 
     def _write(self, inputs: Tensors) -> tuple[list[list[Any]], int]:
         """Lay the inputs out in the shared memory; return where each lies and where they end."""
@@ -137,9 +160,13 @@ class ProcessEngine:
                 f"does not load or made the engine's process end (status {status})", where=str(self._path)
             )
         answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise CompileError(answer["error"], where=str(self._path))
         return answer
+
+
+def _accepted(answer: dict[str, Any], path: Path) -> dict[str, Any]:
+    if "error" in answer:
+        raise CompileError(answer["error"], where=str(path))
+    return answer
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+from pathlib import Path
 
 from scaling_tasks.compilers.base import check_choice
 from scaling_tasks.compilers.contract import Backend
 from scaling_tasks.errors import CompileError
+from scaling_tasks.files import digest_file
 
-__all__ = ["ENTRY_POINT_GROUP", "backend_names", "get_backend"]
+__all__ = ["ENTRY_POINT_GROUP", "backend_names", "get_backend", "outside_version"]
 
 ENTRY_POINT_GROUP = "scaling_tasks.compilers"
 
@@ -57,3 +59,21 @@ def get_backend(name: str) -> Backend:
             fix=f"Mend or remove the package that registers {place!r}.",
         ) from cause
     return backend
+
+
+@functools.cache
+def outside_version(name: str) -> dict[str, str]:
+    """Return the version and source of an outside backend, on which its results depend; nothing for a built-in one.
+
+    Raises:
+        CompileError: There is no such backend.
+    """
+    if name in _BUILT_IN:
+        return {}
+    import importlib.metadata
+    import inspect
+
+    module = inspect.getsourcefile(type(get_backend(name)))
+    points = [point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP) if point.name == name]
+    found = {"backend_source": digest_file(Path(module))} if module else {}
+    return found | {f"backend:{point.dist.name}": point.dist.version for point in points if point.dist is not None}

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling_tasks.files import digest_bytes, link_or_copy
+from scaling_tasks.onnx_model.reading import load_model
+from scaling_tasks.onnx_model.side_files import take_in_weights
 
 if TYPE_CHECKING:
     import onnx
@@ -22,13 +24,11 @@ def move_weights(model: Path, target: Path, weights: Path) -> None:
     """Write ``model`` to ``target`` with its large initialisers in ``weights``, in the order of their digests.
 
     Args:
-        model: A model whose weights are inline.
+        model: A model, its weights inline or in side files.
         target: Where to write the model; ``weights`` must lie in the same directory.
         weights: Where to write the weights; empty where the model has no large ones.
     """
-    import onnx
-
-    proto = onnx.load(str(model))
+    proto = load_model(model)
     large = [tensor for tensor in proto.graph.initializer if len(tensor.raw_data) >= _SMALLEST]
     by_digest: dict[str, list[onnx.TensorProto]] = {}
     for tensor in large:
@@ -50,7 +50,7 @@ def share_weights(model: Path, reference: Path, target: Path, weights: Path) -> 
     however differently each bucket was optimised.
 
     Args:
-        model: The model of one bucket; weights that are external already must be the reference's.
+        model: The model of one bucket, its weights inline, in side files of its own, or in the reference's file.
         reference: What ``move_weights`` wrote, the same for all buckets, with its weights beside it.
         target: Where to write the model.
         weights: Where the weights get their final name, in the same directory as ``target`` and ``reference``.
@@ -64,9 +64,11 @@ def share_weights(model: Path, reference: Path, target: Path, weights: Path) -> 
     places = _places(known)
     proto = onnx.load(str(model), load_external_data=False)
     if not places:
+        take_in_weights(proto, model.parent)
         target.write_bytes(proto.SerializeToString(deterministic=True))
         return (target,)
     location = next(_entries(tensor)["location"] for tensor in known.graph.initializer if tensor.external_data)
+    take_in_weights(proto, model.parent, leave=location if model.parent == reference.parent else "")
     link_or_copy(reference.with_name(location), weights)
     with weights.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         shared = [tensor for tensor in proto.graph.initializer if _place(tensor, places, content, weights.name)]

@@ -20,6 +20,9 @@ __all__ = ["DEFAULTS", "load_target", "parse_target", "section"]
 DEFAULTS = "_defaults.yaml"
 """The file beside the targets' own that holds what they have in common."""
 
+# Data sets of sizes alone.
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq")
+
 _ERROR = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`")
 _MISSING = re.compile(r"missing required field `(?P<field>.*)`")
@@ -67,7 +70,23 @@ def _convert(source: Source) -> TargetSpec:
     except msgspec.ValidationError as cause:
         raise _explain(str(cause), source) from cause
     check_target(spec, source)
-    return spec
+    return _with_real_inputs(spec)
+
+
+def _with_real_inputs(spec: TargetSpec) -> TargetSpec:
+    """Name the target's real inputs for nncase's quantisation: its samples, or the images of its data set."""
+    section = spec.compile
+    if section is None or section.backend != "nncase" or "real_inputs" in section.options:
+        return spec
+    if not section.options.get("quantize", section.options.get("target") != "cpu"):
+        return spec
+    path = spec.verify.samples
+    if path is None and spec.dataset is not None and Path(spec.dataset.path).suffix.lower() not in _TABLES:
+        path = spec.dataset.path
+    if path is None:
+        return spec
+    options = {**section.options, "real_inputs": path}
+    return msgspec.structs.replace(spec, compile=msgspec.structs.replace(section, options=options))
 
 
 def _accept_both_spellings(source: Source) -> dict[str, Any]:

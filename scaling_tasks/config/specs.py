@@ -180,7 +180,9 @@ class VerifySpec(_Spec, frozen=True):
         samples: Directory of ``.npz`` files, each with one array per input, of any sizes: on them the change by padding
             is measured too, and policies are compared on them alone.
         metric: ``module:function`` that scores labelled data.
-        dataset: The labelled data.
+        dataset: The labelled data: a file, or a directory with everything below it.
+        files: What else the metric reads, files or directories, such as the images that the labelled data names. It is
+            run where nothing but this, the labelled data, the model and its own modules can be found.
         drop: By how much the score through the buckets may be below that of the original at exact shapes.
     """
 
@@ -191,6 +193,7 @@ class VerifySpec(_Spec, frozen=True):
     samples: str | None = None
     metric: str | None = None
     dataset: str | None = None
+    files: tuple[str, ...] = ()
     drop: Fraction = 0.0
 
 
@@ -208,11 +211,26 @@ class RuntimeSpec(_Spec, frozen=True):
 
     Attributes:
         oversize: With sizes that no bucket contains: an ``error``, the dynamic model as ``fallback``, or ``split``.
-        padding: How inputs are padded, by name; zeros at the end where left out.
+        padding: ``exact``: answers are those of the original at the exact size, or the build says which operator stands
+            in the way. ``accept``: the model is compiled as it is, and what padding does to answers is measured. Or,
+            accepted too, how each input is padded, by name; zeros at the end where left out.
+        round_up: Whether a size at which the original itself does not run is padded with zeros to the next one at which
+            it does; otherwise it is an error.
     """
 
     oversize: Literal["error", "fallback", "split"] = "error"
-    padding: dict[str, PaddingSpec] = {}
+    padding: Literal["exact", "accept"] | dict[str, PaddingSpec] = "exact"
+    round_up: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether padding must not change answers."""
+        return self.padding == "exact"
+
+    @property
+    def policies(self) -> dict[str, PaddingSpec]:
+        """How inputs are padded where the configuration says so."""
+        return self.padding if isinstance(self.padding, dict) else {}
 
 
 class TargetSpec(_Spec, frozen=True):
@@ -223,6 +241,7 @@ class TargetSpec(_Spec, frozen=True):
         model: Path of the ONNX model, from the repository's root.
         input_shape: Dimensions per input: a number fixes, -1 is dynamic, a text names a variable. Read from the model
             where left out.
+        inputs: Values of inputs that are always the same, such as a sampling rate; the branches they decide are folded.
         dataset: The data that the model will see.
         auto_scaling: How buckets are chosen from the data; the keys and defaults are MindOCR's.
         shape_bucket: Buckets from ranges instead of data; the keys are nncase's.
@@ -235,6 +254,7 @@ class TargetSpec(_Spec, frozen=True):
     name: str = "target"
     model: str | None = None
     input_shape: dict[str, tuple[int | str, ...]] | None = None
+    inputs: dict[str, bool | int | float | list[Any]] = {}
     dataset: DatasetSpec | None = None
     auto_scaling: AutoScalingSpec = AutoScalingSpec()
     shape_bucket: ShapeBucketSpec | None = None

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.errors import ConfigError, ModelError
-from scaling_tasks.shapes.signature import Signature, TensorSpec, name_dimensions
+from scaling_tasks.onnx_model.side_files import take_in_weights
+from scaling_tasks.shapes.signature import Signature, TensorSpec, looks_like_image, name_dimensions
 
-__all__ = ["ModelSignature", "load_model", "read_signature"]
+__all__ = ["ModelSignature", "load_model", "read_signature", "signature_of", "whole_model"]
 
 Dims = Sequence[int | str | None]
+
+_MOST_BYTES = (1 << 31) - 1  # What a protocol buffer can hold.
 
 # Exporters write these for unnamed dimensions: Paddle ``?`` and ``p2o.DynamicDimension.7``, TensorFlow ``unk__7``.
 _ANONYMOUS = re.compile(r"\s*|\?|-?\d+|None|unk__\d+|p2o\.DynamicDimension\.\d+")
@@ -47,19 +50,29 @@ def read_signature(path: Path, input_shape: Mapping[str, Dims] | None = None) ->
     """
     if path.suffix == ".tflite":
         return _read_tflite(path, input_shape or {})
-    graph = load_model(path, weights=False).graph
+    return signature_of(load_model(path, weights=False), input_shape or {}, where=str(path))
+
+
+def signature_of(model: Any, input_shape: Mapping[str, Dims], *, where: str) -> ModelSignature:
+    """Return the inputs and outputs of a loaded model; see ``read_signature``."""
+    graph = model.graph
     initialised = {tensor.name for tensor in graph.initializer}
-    given = [_tensor(value, path) for value in graph.input if value.name not in initialised]
+    given = [_tensor(value, where) for value in graph.input if value.name not in initialised]
     if not given:
-        raise ModelError("the model takes no input", where=str(path))
-    dims = {name: shape for name, shape, _ in given}
-    _check_names(input_shape or {}, dims, path)
-    merged = {name: _merge(path, name, shape, (input_shape or {}).get(name)) for name, shape in dims.items()}
+        raise ModelError("the model takes no input", where=where)
+    dims = {name: _unnamed(shape) if looks_like_image(shape) else shape for name, shape, _ in given}
+    _check_names(input_shape, dims, where)
+    merged = {name: _merge(where, name, shape, input_shape.get(name)) for name, shape in dims.items()}
     try:
         inputs = name_dimensions(merged, {name: dtype for name, _, dtype in given})
     except ConfigError as cause:
-        raise ModelError(cause.what, where=f"{path}: {cause.where}", fix=cause.fix) from cause
-    return ModelSignature(inputs, tuple(_output(value, path) for value in graph.output))
+        raise ModelError(cause.what, where=f"{where}: {cause.where}", fix=cause.fix) from cause
+    return ModelSignature(inputs, tuple(_output(value, where) for value in graph.output))
+
+
+def _unnamed(dims: Dims) -> list[int | str | None]:
+    """Return an image's dimensions without the names that exporters give them, which all mean N, H and W."""
+    return [dim if isinstance(dim, int) else None for dim in dims]
 
 
 def _read_tflite(path: Path, input_shape: Mapping[str, Dims]) -> ModelSignature:
@@ -67,10 +80,15 @@ def _read_tflite(path: Path, input_shape: Mapping[str, Dims]) -> ModelSignature:
 
     inputs = read_tflite(path).inputs
     known = {tensor.name: tensor.dims for tensor in inputs}
-    _check_names(input_shape, known, path)
+    _check_names(input_shape, known, str(path))
     merged = []
     for tensor in inputs:
-        dims = _merge(path, tensor.name, tensor.dims, input_shape.get(tensor.name))
+        dims = _merge(
+            str(path),
+            tensor.name,
+            [dim if isinstance(dim, (int, str)) else None for dim in tensor.dims],
+            input_shape.get(tensor.name),
+        )
         merged.append(replace(tensor, dims=tuple(OPEN_VARIABLE if dim is None else dim for dim in dims)))
     return ModelSignature(Signature(tuple(merged)), read_outputs(path))
 
@@ -83,30 +101,44 @@ def load_model(path: Path, *, weights: bool = True) -> Any:
         weights: Whether tensors kept in external files are read too.
 
     Raises:
-        ModelError: The file is missing or is no ONNX model.
+        ModelError: The file is missing or is no ONNX model, or one of its external files is missing or cut short.
     """
     import onnx
 
     fix = "Give the path of an ONNX model."
     try:
-        model = onnx.load(str(path), load_external_data=weights)
+        model = onnx.load(str(path), load_external_data=False)
     except OSError as cause:
         raise ModelError(f"cannot be read ({cause.strerror or cause})", where=str(path), fix=fix) from cause
     except Exception as cause:  # protobuf's DecodeError has no stable import path over its versions
         raise ModelError(f"not an ONNX model ({cause})", where=str(path), fix=fix) from cause
     if not model.graph.output:
         raise ModelError("not an ONNX model (it has no graph with outputs)", where=str(path), fix=fix)
+    if weights:
+        take_in_weights(model, path.parent)
     return model
 
 
-def _tensor(value: Any, path: Path) -> tuple[str, list[int | str | None], str]:
+def whole_model(path: Path) -> bytes:
+    """Return the ONNX model at ``path`` in one piece, with what it keeps in external files inside.
+
+    Raises:
+        ModelError: The file is no ONNX model, or it is too large for one piece.
+    """
+    model = load_model(path)
+    if model.ByteSize() > _MOST_BYTES:
+        raise ModelError("is larger than 2 GiB with its weights, and has to be one file here", where=str(path))
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _tensor(value: Any, where: str) -> tuple[str, list[int | str | None], str]:
     """Return name, dimensions and element type of a graph input or output."""
     from onnx import helper
 
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type" or not value.type.tensor_type.HasField("shape"):
         what = "has no shape" if kind == "tensor_type" else f"is a {kind or 'value without a type'}, not a tensor"
-        raise ModelError(f"{value.name!r} {what}", where=str(path), fix="Export the model with typed tensors.")
+        raise ModelError(f"{value.name!r} {what}", where=where, fix="Export the model with typed tensors.")
     tensor = value.type.tensor_type
     dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
     return value.name, [_dimension(dim) for dim in tensor.shape.dim], dtype
@@ -119,27 +151,27 @@ def _dimension(dim: Any) -> int | str | None:
     return None if _ANONYMOUS.fullmatch(dim.dim_param) else str(dim.dim_param)
 
 
-def _output(value: Any, path: Path) -> TensorSpec:
-    name, dims, dtype = _tensor(value, path)
+def _output(value: Any, where: str) -> TensorSpec:
+    name, dims, dtype = _tensor(value, where)
     return TensorSpec(name, tuple(f"{name}_{axis}" if dim is None else dim for axis, dim in enumerate(dims)), dtype)
 
 
-def _check_names(input_shape: Mapping[str, Dims], known: Mapping[str, Dims], path: Path) -> None:
+def _check_names(input_shape: Mapping[str, Dims], known: Mapping[str, Any], where: str) -> None:
     for name in input_shape:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             raise ModelError(
                 f"the model has no input {name!r}; its inputs are {sorted(known)}",
-                where=f"{path}: input_shape.{name}",
+                where=f"{where}: input_shape.{name}",
                 fix=f"Did you mean {near[0]!r}?",
             )
 
 
-def _merge(path: Path, name: str, found: Dims, given: Dims | None) -> Dims:
+def _merge(origin: str, name: str, found: Dims, given: Dims | None) -> Dims:
     """Lay the configured dimensions over the model's."""
     if given is None:
         return found
-    where = f"{path}: input_shape.{name}"
+    where = f"{origin}: input_shape.{name}"
     if len(given) != len(found):
         raise ModelError(
             f"{len(given)} dimensions are given but the input has {len(found)}: {_shown(found)}",

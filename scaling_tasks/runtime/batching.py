@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from scaling_tasks.runtime.joint_batches import Room, cheapest_runs, useful_rooms
 from scaling_tasks.runtime.selection import BucketTable
 from scaling_tasks.shapes.partition import Size, cut_request, orders_of
 
@@ -13,6 +16,9 @@ __all__ = ["Batch", "Batcher"]
 
 # Beyond this many distinct sizes the memory of choices starts again.
 _MOST_REMEMBERED = 1 << 14
+
+# How many choices are tried in the search; some milliseconds.
+_MOST_STEPS = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,11 @@ class Batch:
 
 
 class Batcher:
-    """Partitions items over the buckets of a table by the programme of ``shapes.partition``.
+    """Partitions items over the buckets of a table.
+
+    By the programme of ``shapes.partition``, exact with one size variable. With several its result is taken unless a
+    search of bounded length finds a cheaper one (``joint_batches``): it is exact up to about a dozen items, and for
+    more where few distinct sizes lie between the buckets.
 
     Args:
         table: The buckets.
@@ -41,6 +51,9 @@ class Batcher:
         # One item alone always fits, also where no bucket has a single row.
         self._counts = sorted({1} | {bucket[batch_column] for bucket in table.buckets})
         self._choices: dict[Size, list[tuple[int, float, int]]] = {}
+        pairs = zip(table.buckets, table.costs, strict=True)
+        self._rooms = useful_rooms([Room(bucket[batch_column], self._without(bucket), cost) for bucket, cost in pairs])
+        self._edges = [sorted(set(column)) for column in zip(*(room.size for room in self._rooms), strict=True)]
 
     def find(self, count: int, size: Size) -> int:
         """Return the cheapest bucket for ``count`` items of ``size`` in one run, -1 for none."""
@@ -55,7 +68,27 @@ class Batcher:
         if not sizes:
             return []
         orders = orders_of(sizes, lambda size: min(cost for _, cost, _ in self._options(size)))
-        return min((self._divide(order, sizes) for order in orders), key=lambda result: result[0])[1]
+        cost, batches = min((self._divide(order, sizes) for order in orders), key=lambda result: result[0])
+        return batches if len(sizes[0]) < 2 else self._search(sizes, cost) or batches
+
+    def _search(self, sizes: Sequence[Size], below: float) -> list[Batch]:
+        """Return batches that cost less than ``below``; none where there are none, or finding them takes too long."""
+        kinds: dict[Size, list[int]] = defaultdict(list)
+        for item, size in enumerate(sizes):
+            # Sizes that the same buckets contain are one size.
+            pairs = zip(self._edges, size, strict=True)
+            kinds[tuple(edges[bisect_left(edges, side)] for edges, side in pairs)].append(item)
+        counts = tuple(map(len, kinds.values()))
+        batches = []
+        for taken in cheapest_runs(list(kinds), counts, self._rooms, below, _MOST_STEPS) or ():
+            items = [kind.pop() for kind, count in zip(kinds.values(), taken, strict=True) for _ in range(count)]
+            largest = tuple(max(column) for column in zip(*(sizes[item] for item in items), strict=True))
+            batches.append(Batch(self.find(len(items), largest), tuple(items)))
+        return batches
+
+    def _without(self, bucket: Size) -> Size:
+        """Return a bucket without its batch."""
+        return (*bucket[: self._column], *bucket[self._column + 1 :])
 
     def _divide(self, order: Sequence[int], sizes: Sequence[Size]) -> tuple[float, list[Batch]]:
         """Return the least cost of cutting ``order`` into runs, and the runs."""

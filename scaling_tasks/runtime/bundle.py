@@ -10,7 +10,7 @@ from scaling_tasks.compilers.contract import Engine
 from scaling_tasks.compilers.environment import limited_threads
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import BundleError, CompileError
-from scaling_tasks.runtime.engines import Loader
+from scaling_tasks.runtime.loading import Loader
 from scaling_tasks.runtime.manifest import MANIFEST, Manifest
 from scaling_tasks.runtime.model import BucketedModel
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import BundleError
 from scaling_tasks.onnx_model.reading import ModelSignature
-from scaling_tasks.onnx_model.relations import Relations
-from scaling_tasks.runtime.policies import Oversize, Padding, default_padding
-from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.runtime.policies import Oversize, Padding, padding_of
+from scaling_tasks.shapes.behaviour import Behaviour
+from scaling_tasks.shapes.signature import Signature, TensorSpec, parse_dims
 
 __all__ = ["MANIFEST", "ArtefactFile", "BundleArtefact", "Fallback", "Manifest", "make_manifest"]
 
 MANIFEST = "manifest.json"
 
-_KIND, _VERSION = "manifest", 1
+_KIND, _VERSION = "manifest", 2
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,12 @@ class Manifest:
         model: Name of the model.
         backend: Name of the backend that loads the artefacts.
         options: The options they are loaded with (the target's ``compile`` section).
-        signature: Inputs with named variables, and outputs; output dimensions are in ``relations``.
-        relations: The length of every output axis as an expression of the variables.
+        signature: Inputs with named variables, and outputs; how long these are is in ``behaviour``.
+        behaviour: How answers relate to sizes and padding.
         artefacts: All artefacts, sorted by stem.
         padding: How each input is padded.
         oversize: What to do with sizes that no bucket contains.
+        round_up: Whether a size at which the original does not run is padded to the next one at which it does.
         fallback: The dynamic model for ``oversize: fallback``.
     """
 
@@ -86,10 +89,11 @@ class Manifest:
     backend: str
     options: Mapping[str, Any]
     signature: ModelSignature
-    relations: Relations
+    behaviour: Behaviour
     artefacts: tuple[BundleArtefact, ...]
     padding: Mapping[str, Padding]
     oversize: Oversize = "error"
+    round_up: bool = False
     fallback: Fallback | None = None
 
     @property
@@ -99,8 +103,6 @@ class Manifest:
 
     def to_json(self) -> str:
         """Return the ``manifest.json`` document, byte-deterministic."""
-        outputs = [{"name": tensor.name, "dtype": tensor.dtype} for tensor in self.signature.outputs]
-        relations = self.relations.to_payload()
         payload: dict[str, Any] = {
             "model": self.model,
             "backend": self.backend,
@@ -111,9 +113,11 @@ class Manifest:
                 | {"padding": self.padding[tensor.name].to_payload()}
                 for tensor in self.signature.inputs.inputs
             ],
-            "outputs": [{**output, "axes": relations[output["name"]]} for output in outputs],
+            "outputs": [{"name": tensor.name, "dtype": tensor.dtype} for tensor in self.signature.outputs],
+            "behaviour": self.behaviour.to_payload(),
             "artefacts": [_artefact_payload(artefact) for artefact in self.artefacts],
             "oversize": self.oversize,
+            "round_up": self.round_up,
         }
         if self.fallback is not None:
             payload["fallback"] = {
@@ -142,12 +146,13 @@ def make_manifest(
     backend: str,
     options: Mapping[str, Any],
     signature: ModelSignature,
-    relations: Relations,
+    behaviour: Behaviour,
     artefacts: Sequence[tuple[Unit, Sequence[ArtefactFile]]],
     costs: Mapping[tuple[int, ...], float],
     *,
     padding: Mapping[str, Padding] | None = None,
     oversize: Oversize = "error",
+    round_up: bool = False,
     fallback: Fallback | None = None,
 ) -> Manifest:
     """Return the manifest of what was built.
@@ -157,23 +162,20 @@ def make_manifest(
         backend: Name of the backend that loads the artefacts.
         options: The target's ``compile`` section as plain values.
         signature: The model's inputs with named variables, and its outputs.
-        relations: Of every output axis.
+        behaviour: How answers relate to sizes and padding.
         artefacts: Each unit with its files, the one to load first.
         costs: Cost per bucket, columns in the order of the signature's variables; a bucket that is missing costs the
             product of its sizes, as all do where ``costs`` is empty.
-        padding: Policies of inputs that differ from the default.
+        padding: Policies of inputs that differ from the default, see ``padding_of``.
         oversize: What to do with sizes that no bucket contains.
+        round_up: Whether a size at which the original does not run is padded to the next one at which it does.
         fallback: The dynamic model, needed for ``oversize="fallback"``.
 
     Raises:
         BundleError: Units over other variables, or a policy that names no input or lacks its model.
     """
     variables = signature.inputs.variables
-    policies = default_padding(signature.inputs)
-    for name, policy in (padding or {}).items():
-        if name not in policies:
-            raise BundleError(f"there is no input {name!r} to pad", where="padding", fix=f"Inputs: {sorted(policies)}.")
-        policies[name] = policy
+    policies = padding_of(signature.inputs, padding or {})
     if oversize == "fallback" and fallback is None:
         raise BundleError("the dynamic model is not in the bundle", where="oversize: fallback")
     built = [_built(unit, files, variables, costs) for unit, files in artefacts]
@@ -182,10 +184,11 @@ def make_manifest(
         backend,
         dict(options),
         signature,
-        relations,
+        behaviour,
         tuple(sorted(built, key=lambda artefact: artefact.stem)),
         policies,
         oversize,
+        round_up,
         fallback,
     )
 
@@ -219,10 +222,13 @@ def _artefact_payload(artefact: BundleArtefact) -> dict[str, Any]:
 
 
 def _from_payload(payload: Mapping[str, Any]) -> Manifest:
-    inputs = tuple(_tensor(each, each["dims"]) for each in payload["inputs"])
-    # The axes of an output stand in the relations; here they only say which axes there are.
+    behaviour = Behaviour.from_payload(payload["behaviour"])
+    inputs = tuple(TensorSpec(each["name"], parse_dims(each["dims"]), each["dtype"]) for each in payload["inputs"])
+    # The axes of an output stand in the behaviour; here they only say which axes there are.
     outputs = tuple(
-        _tensor(each, [f"{each['name']}_{axis}" for axis in range(len(each["axes"]))]) for each in payload["outputs"]
+        TensorSpec(each["name"], tuple(f"{each['name']}_{axis}" for axis in range(rank)), each["dtype"])
+        for each in payload["outputs"]
+        for rank in (len(behaviour.layouts[each["name"]] or ()),)
     )
     fallback = payload.get("fallback")
     return Manifest(
@@ -230,22 +236,28 @@ def _from_payload(payload: Mapping[str, Any]) -> Manifest:
         payload["backend"],
         payload["options"],
         ModelSignature(Signature(inputs), outputs),
-        Relations.from_payload({each["name"]: each["axes"] for each in payload["outputs"]}),
-        tuple(_artefact(each) for each in payload["artefacts"]),
+        behaviour,
+        tuple(_artefact(each, Signature(inputs).variables) for each in payload["artefacts"]),
         {each["name"]: Padding.from_payload(each["padding"]) for each in payload["inputs"]},
         payload["oversize"],
-        fallback and Fallback(fallback["backend"], ArtefactFile(**fallback["file"]), fallback["options"]),
+        bool(payload["round_up"]),
+        fallback and Fallback(fallback["backend"], _file(fallback["file"]), fallback["options"]),
     )
 
 
-def _tensor(payload: Mapping[str, Any], dims: Sequence[int | str]) -> TensorSpec:
-    return TensorSpec(payload["name"], tuple(dims), payload["dtype"])
+def _artefact(payload: Mapping[str, Any], variables: tuple[str, ...]) -> BundleArtefact:
+    files = tuple(_file(file) for file in payload["files"])
+    buckets, costs = tuple(tuple(bucket) for bucket in payload["buckets"]), tuple(map(float, payload["costs"]))
+    for bucket in buckets:
+        if len(bucket) != len(variables) or any(type(size) is not int or size < 1 for size in bucket):
+            raise ValueError(f"{list(bucket)} is no bucket over {list(variables)}")
+    if not files or not buckets or len(costs) != len(buckets) or not all(0 <= cost < math.inf for cost in costs):
+        raise ValueError(f"{payload['stem']} needs files, buckets, and a cost for each of them")
+    return BundleArtefact(payload["stem"], files, buckets, costs)
 
 
-def _artefact(payload: Mapping[str, Any]) -> BundleArtefact:
-    return BundleArtefact(
-        payload["stem"],
-        tuple(ArtefactFile(**file) for file in payload["files"]),
-        tuple(tuple(bucket) for bucket in payload["buckets"]),
-        tuple(payload["costs"]),
-    )
+def _file(payload: Mapping[str, Any]) -> ArtefactFile:
+    name = PurePosixPath(payload["name"])
+    if name.is_absolute() or ".." in name.parts or not name.parts:
+        raise ValueError(f"{payload['name']!r} is no file of the bundle")
+    return ArtefactFile(payload["name"], payload["digest"])

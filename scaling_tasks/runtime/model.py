@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, SupportsIndex
 
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.cropping import Cropper
-from scaling_tasks.runtime.engines import EnginePool, Loader
-from scaling_tasks.runtime.layout import batch_variable
+from scaling_tasks.runtime.loading import Loader
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.oversize import OversizeServer
+from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.runtime.requests import Arrays, RequestReader
 from scaling_tasks.runtime.selection import BucketTable
 from scaling_tasks.runtime.serving import Request, Server
 from scaling_tasks.runtime.traffic import Traffic, TrafficRecorder
+from scaling_tasks.shapes.behaviour import Verdict
 
 __all__ = ["BucketedModel"]
 
@@ -55,26 +57,35 @@ class BucketedModel:
         buckets = [bucket for artefact in manifest.artefacts for bucket in artefact.buckets]
         costs = [cost for artefact in manifest.artefacts for cost in artefact.costs]
         self._table = BucketTable(buckets, costs)
-        batch = batch_variable(manifest)
+        batch = manifest.behaviour.rows
         column = None if batch is None else self.variables.index(batch)
         started = {
             dim
             for tensor in manifest.signature.inputs.inputs
-            for dim in tensor.dims
-            if isinstance(dim, str) and dim != batch and manifest.padding[tensor.name].side == "start"
+            for dim in tensor.variables
+            if dim != batch and manifest.padding[tensor.name].side == "start"
         }
-        self._reader = RequestReader(manifest.model, manifest.signature.inputs, manifest.padding, refuse_nan=refuse_nan)
+        self._reader = RequestReader(
+            manifest.model,
+            manifest.signature.inputs,
+            manifest.padding,
+            manifest.behaviour,
+            round_up=manifest.round_up,
+            refuse_nan=refuse_nan,
+        )
         self._traffic = TrafficRecorder(self.variables, column, buckets)
-        self._engines = EnginePool(directory, manifest, loader, batch=batch is not None, limit=resident, copies=copies)
+        self._engines = EnginePool(directory, manifest, loader, limit=resident, copies=copies)
         self._oversize = OversizeServer(directory, manifest, fallback_loader, self._table)
         self._server = Server(
             self._engines,
             self._table,
             None if column is None else Batcher(self._table, column),
             column,
-            Cropper(manifest.relations, self.variables, started),
+            Cropper(manifest.behaviour, self.variables, started),
             self._traffic,
             self._oversize,
+            manifest.behaviour,
+            manifest.signature.inputs,
         )
         self._executor = _LazyExecutor(in_flight)
         self._in_flight = in_flight
@@ -83,6 +94,11 @@ class BucketedModel:
     def buckets(self) -> list[dict[str, int]]:
         """All buckets, in the order of their sizes."""
         return [dict(zip(self.variables, bucket, strict=True)) for bucket in sorted(self._table.buckets)]
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What padding does to answers, per output and variable: ``exact``, ``cleaned`` (as exact), ``approximate``."""
+        return self.manifest.behaviour.verdicts
 
     def __repr__(self) -> str:
         """Return model, backend, and what it takes."""
@@ -130,7 +146,7 @@ class BucketedModel:
         """Return the bucket that would serve the sizes; variables that are left out count as 1.
 
         Raises:
-            BundleError: An unknown variable, a size below 1, or no bucket contains the sizes.
+            BundleError: An unknown variable, a size that is no whole number from 1 on, or no bucket contains the sizes.
         """
         for name, size in sizes.items():
             if name not in self.variables:
@@ -140,9 +156,10 @@ class BucketedModel:
                     where=self.manifest.model,
                     fix=f"Did you mean {near[0]!r}?" if near else "The model has none.",
                 )
-            if size < 1:
-                raise BundleError(f"{name} is {size}", where=self.manifest.model, fix="Sizes are at least 1.")
-        shape = tuple(int(sizes.get(name, 1)) for name in self.variables)
+            if not isinstance(size, SupportsIndex) or size.__index__() < 1:
+                fix = "Sizes are whole numbers from 1 on."
+                raise BundleError(f"{name} is {size!r}", where=self.manifest.model, fix=fix)
+        shape = tuple(sizes.get(name, 1).__index__() for name in self.variables)
         found = self._table.find(shape)
         if found < 0:
             raise self._oversize.error(shape)
@@ -166,10 +183,15 @@ class BucketedModel:
         return self._traffic.snapshot()
 
     def close(self) -> None:
-        """Release all engines; requests that still run are finished first."""
-        self._executor.close()
-        self._engines.close()
-        self._oversize.close()
+        """Release all engines; requests that still run are finished first.
+
+        Raises:
+            BundleError: An engine could not be closed; all others are.
+        """
+        with contextlib.ExitStack() as parts:  # One that fails leaves none of the others open.
+            parts.callback(self._oversize.close)
+            parts.callback(self._engines.close)
+            parts.callback(self._executor.close)
 
     def __enter__(self) -> BucketedModel:
         return self

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from scaling_tasks.compilers.contract import Engine
 from scaling_tasks.errors import BundleError
-from scaling_tasks.runtime.engines import Loader, verify_files
-from scaling_tasks.runtime.layout import batch_variable
+from scaling_tasks.runtime.loading import Loader, load_verified
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.requests import Arrays
 from scaling_tasks.runtime.selection import BucketTable
-from scaling_tasks.shapes.expressions import evaluate, variables_of
+from scaling_tasks.shapes.layouts import is_plain, layout_length, layout_variables
 
 __all__ = ["OversizeServer"]
 
@@ -38,7 +37,8 @@ class OversizeServer:
         self._directory, self._manifest, self._loader, self._table = directory, manifest, loader, table
         self._lock = threading.Lock()
         self._engine: Engine | None = None
-        self._batch = batch_variable(manifest)
+        self._closed = False
+        self._batch = manifest.behaviour.rows
         if self.policy == "fallback" and (manifest.fallback is None or loader is None):
             raise BundleError(
                 "the bundle has no dynamic model", where=manifest.model, fix="Build it with the fallback."
@@ -58,9 +58,11 @@ class OversizeServer:
         """Run the dynamic model at exactly this size.
 
         Raises:
-            BundleError: It is missing or damaged, or refuses the request.
+            BundleError: It is missing or damaged, or refuses the request, or the model is closed.
         """
         with self._lock:
+            if self._closed:
+                raise BundleError("the model is closed", where=self._manifest.model, fix="Load the bundle again.")
             if self._engine is None:
                 self._engine = self._load()
             try:
@@ -71,34 +73,53 @@ class OversizeServer:
     def pieces(
         self, arrays: Arrays, shape: tuple[int, ...]
     ) -> tuple[list[tuple[Arrays, tuple[int, ...]]], dict[str, int]]:
-        """Cut a request along the one variable that is too large.
+        """Cut a request along one variable into pieces that buckets contain: along the one that takes fewest pieces.
 
         Returns:
             The pieces in order with their shapes, and per output the axis along which their results are to be joined.
 
         Raises:
-            BundleError: More than one variable is too large, or the pieces' outputs would not add up to the whole's.
+            BundleError: No cut along one variable is enough, or the pieces' outputs would not add up to the whole's.
         """
-        largest = self._table.largest
-        # Too many rows are no matter: each piece is cut along the batch as any request is.
-        names = self._manifest.variables
-        large = [i for i, size in enumerate(shape) if size > largest[i] and names[i] != self._batch]
-        if len(large) != 1:
-            raise self.error(shape)
-        variable = self._manifest.variables[large[0]]
-        lengths = _lengths(shape[large[0]], largest[large[0]])
-        axes = self._joined_axes(shape, large[0], lengths)
+        column, lengths, axes = self._cut(shape)
+        variable = self._manifest.variables[column]
         pieces = []
         first = 0
         for length in lengths:
             piece = {name: self._piece(name, array, variable, first, length) for name, array in arrays.items()}
-            pieces.append((piece, (*shape[: large[0]], length, *shape[large[0] + 1 :])))
+            pieces.append((piece, (*shape[:column], length, *shape[column + 1 :])))
             first += length
         return pieces, axes
+
+    def _cut(self, shape: tuple[int, ...]) -> tuple[int, list[int], dict[str, int]]:
+        """Return the column to cut along, the lengths of the pieces, and the axes along which outputs are joined."""
+        names = self._manifest.variables
+        # Too many rows are no matter: each piece is cut along the batch as any request is.
+        alone = tuple(1 if name == self._batch else size for name, size in zip(names, shape, strict=True))
+        longest = {column: self._longest(alone, column) for column, name in enumerate(names) if name != self._batch}
+        cuts = [(column, _lengths(shape[column], most)) for column, most in longest.items() if most]
+        refused: BundleError | None = None
+        for column, lengths in sorted(cuts, key=lambda cut: (len(cut[1]), self._cost(alone, *cut))):
+            try:
+                return column, lengths, self._joined_axes(shape, column, lengths)
+            except BundleError as error:
+                refused = refused or error
+        raise refused or self.error(shape)
+
+    def _cost(self, shape: tuple[int, ...], column: int, lengths: list[int]) -> float:
+        pieces = ((*shape[:column], length, *shape[column + 1 :]) for length in lengths)
+        return sum(self._table.costs[self._table.find(piece)] for piece in pieces)
+
+    def _longest(self, shape: tuple[int, ...], column: int) -> int:
+        """Return the largest size of a bucket in ``column`` that contains the shape's other sizes, 0 for none."""
+        others = [other for other in range(len(shape)) if other != column]
+        fitting = (bucket for bucket in self._table.buckets if all(bucket[other] >= shape[other] for other in others))
+        return max((bucket[column] for bucket in fitting), default=0)
 
     def close(self) -> None:
         """Release the dynamic model."""
         with self._lock:
+            self._closed = True
             engine, self._engine = self._engine, None
             if engine is not None:
                 engine.close()
@@ -107,8 +128,7 @@ class OversizeServer:
         fallback = self._manifest.fallback
         if fallback is None or self._loader is None:
             raise BundleError("the bundle has no dynamic model", where=self._manifest.model)
-        verify_files(self._directory, [fallback.file])
-        return self._loader(self._directory / fallback.file.name, fallback.options)
+        return load_verified(self._directory, [fallback.file], self._loader, fallback.options)
 
     def _piece(self, name: str, array: NDArray[Any], variable: str, first: int, length: int) -> NDArray[Any]:
         tensor = next(tensor for tensor in self._manifest.signature.inputs.inputs if tensor.name == name)
@@ -118,12 +138,15 @@ class OversizeServer:
     def _joined_axes(self, shape: tuple[int, ...], column: int, lengths: list[int]) -> dict[str, int]:
         variables = self._manifest.variables
         joined = {}
-        for name, axes in self._manifest.relations.axes.items():
-            along = [axis for axis, length in enumerate(axes) if variables[column] in variables_of(length)]
+        for name, axes in self._manifest.behaviour.layouts.items():
+            along = [at for at, axis in enumerate(axes or ()) if variables[column] in layout_variables(axis)]
             values = [dict(zip(variables, (*shape[:column], n, *shape[column + 1 :]), strict=True)) for n in lengths]
             whole = dict(zip(variables, shape, strict=True))
-            if len(along) != 1 or sum(evaluate(axes[along[0]], each) for each in values) != evaluate(
-                axes[along[0]], whole
+            if (
+                axes is None
+                or len(along) != 1
+                or not is_plain(axes[along[0]])
+                or sum(layout_length(axes[along[0]], each) for each in values) != layout_length(axes[along[0]], whole)
             ):
                 raise BundleError(
                     f"output {name!r} cannot be joined from pieces along {variables[column]}",

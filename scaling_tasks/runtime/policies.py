@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from scaling_tasks.errors import BundleError
 from scaling_tasks.shapes.signature import Signature
 
-__all__ = ["OVERSIZE", "Oversize", "Padding", "default_padding"]
+__all__ = ["OVERSIZE", "Oversize", "Padding", "padding_of"]
 
 Oversize = Literal["error", "fallback", "split"]
 OVERSIZE = ("error", "fallback", "split")
@@ -68,7 +68,37 @@ class Padding:
         return cls(**payload)
 
 
-def default_padding(signature: Signature) -> dict[str, Padding]:
-    """Return zeros at the end for every input; ``attention_mask`` is a mask where it is not the only input."""
+def padding_of(signature: Signature, given: Mapping[str, Padding]) -> dict[str, Padding]:
+    """Return every input's policy: the given one, else zeros; ``attention_mask`` is a mask where there are others.
+
+    The side belongs to what is padded: an input that is not given takes the side of one that is and shares a variable
+    with it, the batch aside. A mask at the other side than what it masks would say that padding is real.
+
+    Raises:
+        BundleError: A name that is no input, or inputs that share a variable and are given different sides.
+    """
     alone = len(signature.inputs) == 1
-    return {tensor.name: Padding(mask=tensor.name in _MASKS and not alone) for tensor in signature.inputs}
+    policies = {tensor.name: Padding(mask=tensor.name in _MASKS and not alone) for tensor in signature.inputs}
+    for name in given:
+        if name not in policies:
+            raise BundleError(f"there is no input {name!r} to pad", where="padding", fix=f"Inputs: {sorted(policies)}.")
+    sides: dict[str, str] = {}
+    for name, policy in given.items():
+        for variable in _padded(signature, name):
+            if sides.setdefault(variable, name) != name and given[sides[variable]].side != policy.side:
+                raise BundleError(
+                    f"{sides[variable]!r} and {name!r} share {variable!r} and are padded at different sides",
+                    where="padding",
+                    fix="Give both the same `side`.",
+                )
+    for name, policy in policies.items():
+        known = [given[sides[variable]].side for variable in _padded(signature, name) if variable in sides]
+        policies[name] = given.get(name) or replace(policy, side="start" if "start" in known else "end")
+    return policies
+
+
+def _padded(signature: Signature, name: str) -> set[str]:
+    """Return an input's variables without the one that all inputs begin with: rows are always added at the end."""
+    firsts = {tensor.dims[0] if tensor.dims else None for tensor in signature.inputs}
+    (dims,) = (tensor.dims for tensor in signature.inputs if tensor.name == name)
+    return {dim for dim in dims if isinstance(dim, str) and firsts != {dim}}

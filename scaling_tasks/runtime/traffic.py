@@ -78,18 +78,20 @@ class Traffic:
             step,
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write everything (``.json``), or the shapes as a data set (``.csv``: a column per variable, and weight)."""
+        path = Path(path)
         text = self._csv() if path.suffix == ".csv" else self._json()
         write_if_changed(path, text.encode())
 
     @classmethod
-    def load(cls, path: Path) -> Traffic:
+    def load(cls, path: str | Path) -> Traffic:
         """Read what ``save`` wrote as ``.json``.
 
         Raises:
             BundleError: The file is missing or holds something else.
         """
+        path = Path(path)
         payload = read_document(path, _KIND, _VERSION, error=BundleError)
         try:
             shapes = {tuple(shape): count for shape, count in payload["shapes"]}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RunTable", "Served", "cut_request", "orders_of"]
+__all__ = ["RunTable", "Served", "cut_request", "orders_of", "weighted_total"]
 
 Size = tuple[int, ...]
 
@@ -81,6 +81,11 @@ class Served:
     uses: NDArray[np.float64]
     requests: NDArray[np.float64]
     pick: NDArray[np.int64]
+
+
+def weighted_total(costs: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Return Σ weight·cost, infinite where a request, even one of no weight, cannot be served."""
+    return float((costs * weights).sum()) if np.isfinite(costs).all() else math.inf
 
 
 class RunTable:
@@ -180,7 +185,7 @@ class RunTable:
             pick[at] = options.argmin(axis=0)
             least[at] = options.min(axis=0)
         costs = least[self.starts]
-        return Served(float((costs * self.weights).sum()), self._uses(pick), costs, pick)
+        return Served(weighted_total(costs, self.weights), self._uses(pick), costs, pick)
 
     def batches(
         self, served: Served, run_costs: NDArray[np.float64]

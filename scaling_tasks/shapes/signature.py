@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scaling_tasks.errors import ConfigError
+from scaling_tasks.shapes.expressions import Expression, evaluate, parse_expression, parse_sum, variables_of
 
-__all__ = ["BATCH", "HEIGHT", "WIDTH", "Signature", "TensorSpec", "batch_variable", "is_batch", "name_dimensions"]
+__all__ = [
+    "BATCH",
+    "HEIGHT",
+    "WIDTH",
+    "Signature",
+    "TensorSpec",
+    "batch_variable",
+    "is_batch",
+    "looks_like_image",
+    "name_dimensions",
+    "parse_dims",
+]
 
 BATCH, HEIGHT, WIDTH = "N", "H", "W"
 # What exporters call it in models other than image networks; the only list of such names.
 _BATCH_NAMES = frozenset(("n", "bs", "bsz", "batch", "batch_size", "batchsize", "batch-size", "num_batch"))
 _IMAGE_CHANNELS = (1, 3, 4)
+_IMAGE_NAMES = {
+    BATCH: ("n", "b", "batch", "batch_size", "batchsize", "batch-size"),
+    HEIGHT: ("h", "height", "image_height", "img_height"),
+    WIDTH: ("w", "width", "image_width", "img_width"),
+}
 
 
 @dataclass(frozen=True)
@@ -21,17 +39,32 @@ class TensorSpec:
 
     Attributes:
         name: The tensor's name in the model.
-        dims: Its dimensions: a positive number where fixed, a variable's name where dynamic.
+        dims: Its dimensions: a positive number where fixed, a variable's name where dynamic, an expression of
+            variables where it follows from others.
         dtype: The numpy name of its element type, such as ``float32``.
     """
 
     name: str
-    dims: tuple[int | str, ...]
+    dims: tuple[Expression, ...]
     dtype: str = "float32"
 
     def shape(self, values: Mapping[str, int]) -> tuple[int, ...]:
         """Return the dimensions with every variable replaced by its value."""
-        return tuple(values[dim] if isinstance(dim, str) else dim for dim in self.dims)
+        return tuple(evaluate(dim, values) for dim in self.dims)
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The variables that its dimensions depend on."""
+        return frozenset().union(*map(variables_of, self.dims))
+
+
+def parse_dims(dims: Any) -> tuple[Expression, ...]:
+    """Return the dimensions that JSON ``dims`` hold.
+
+    Raises:
+        ValueError: They hold none.
+    """
+    return tuple(parse_expression(dim) for dim in dims)
 
 
 @dataclass(frozen=True)
@@ -43,8 +76,9 @@ class Signature:
     @property
     def variables(self) -> tuple[str, ...]:
         """The variables in order of first appearance over the inputs and their axes."""
-        names = (dim for tensor in self.inputs for dim in tensor.dims if isinstance(dim, str))
-        return tuple(dict.fromkeys(names))
+        dims = [dim for tensor in self.inputs for dim in tensor.dims]
+        plain = (dim for dim in dims if isinstance(dim, str))
+        return tuple(dict.fromkeys([*plain, *sorted(frozenset().union(*map(variables_of, dims)))]))
 
     @property
     def size_variables(self) -> tuple[str, ...]:
@@ -85,9 +119,10 @@ def name_dimensions(
 ) -> Signature:
     """Give every dynamic dimension its variable's name.
 
-    A dimension of ``-1`` or ``None`` is dynamic. In an image tensor (four dimensions, one of which is the fixed channel
-    count 1, 3 or 4) the dynamic ones are ``N``, ``H`` and ``W``; elsewhere the name is the text given for the
-    dimension, or ``<input>_<axis>`` where there is none.
+    A dimension of ``-1`` or ``None`` is dynamic. The text given for one is its name; a sum or product of the names of
+    others, such as ``past + seq``, follows from those. In an image tensor (four dimensions, one of which is the fixed
+    channel count 1, 3 or 4) of which no dimension has a name they are ``N``, ``H`` and ``W``; elsewhere the name is
+    ``<input>_<axis>`` where there is none.
 
     Args:
         input_shape: Dimensions per input name.
@@ -97,12 +132,13 @@ def name_dimensions(
         ConfigError: A dimension is zero, below -1 or no number.
     """
     tensors = []
+    known = {dim for dims in input_shape.values() for dim in dims if isinstance(dim, str)}
     for name, dims in input_shape.items():
         _check_dims(name, dims)
-        image = _image_axes(dims)
-        names = {axis: variable for variable, axis in image.items()} if image else {}
+        image = {} if any(isinstance(dim, str) for dim in dims) else _image_axes(dims)
+        names = {axis: variable for variable, axis in image.items()}
         named = tuple(
-            dim if isinstance(dim, int) and dim > 0 else names.get(axis) or _text(dim) or f"{name}_{axis}"
+            dim if isinstance(dim, int) and dim > 0 else names.get(axis) or _text(dim, known) or f"{name}_{axis}"
             for axis, dim in enumerate(dims)
         )
         tensors.append(TensorSpec(name, named, (dtypes or {}).get(name, "float32")))
@@ -120,11 +156,24 @@ def _check_dims(name: str, dims: Sequence[int | str | None]) -> None:
             )
 
 
-def _text(dim: int | str | None) -> str:
-    return dim if isinstance(dim, str) else ""
+def _text(dim: int | str | None, known: Collection[str]) -> Expression:
+    """Return the name, or the expression of other dimensions' names that it is."""
+    if not isinstance(dim, str):
+        return ""
+    found = parse_sum(dim)
+    return found if isinstance(found, tuple) and variables_of(found) <= set(known) else dim
 
 
-def _image_axes(dims: Sequence[int | str | None]) -> dict[str, int]:
+def looks_like_image(dims: Sequence[int | str | None]) -> bool:
+    """Return whether a tensor has an image's dimensions, and no name that says otherwise."""
+    axes = _image_axes(dims)
+    return bool(axes) and all(
+        not isinstance(dims[axis], str) or str(dims[axis]).lower() in _IMAGE_NAMES[variable]
+        for variable, axis in axes.items()
+    )
+
+
+def _image_axes(dims: Sequence[Expression | None]) -> dict[str, int]:
     """Return the axis of N, H and W in an image tensor, empty for any other tensor."""
     if len(dims) != 4:
         return {}

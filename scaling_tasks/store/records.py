@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from scaling_tasks.documents import canonical_json, document_text, parse_document
 from scaling_tasks.errors import CacheError
-from scaling_tasks.files import digest_bytes
+from scaling_tasks.files import digest_bytes, digest_file, is_inner_name
 
 __all__ = ["Record", "StoredFile", "key_of"]
 
 _KIND, _VERSION = "store-record", 1
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -20,14 +23,21 @@ class StoredFile:
     """A file that an action made.
 
     Attributes:
-        name: Its path relative to the directory it is restored to.
+        name: Its path relative to the directory it is restored to, which it cannot leave.
         digest: SHA-256 of its content.
         size: Bytes.
+
+    Raises:
+        ValueError: The name could lead elsewhere, or the digest is none.
     """
 
     name: str
     digest: str
     size: int
+
+    def __post_init__(self) -> None:
+        if not is_inner_name(self.name) or _DIGEST.fullmatch(self.digest) is None:
+            raise ValueError(f"{self.name!r} with the digest {self.digest!r} is no stored file")
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,12 @@ class Record:
     components: Mapping[str, Any]
     files: tuple[StoredFile, ...]
     details: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, components: Mapping[str, Any], files: Mapping[str, Path], details: Mapping[str, Any]) -> Record:
+        """Return the record of existing files, by the name they are restored under."""
+        stored = tuple(StoredFile(name, digest_file(path), path.stat().st_size) for name, path in files.items())
+        return cls(key_of(components), dict(components), stored, dict(details))
 
     @property
     def size(self) -> int:

@@ -47,7 +47,7 @@ class Store:
             self._note(misses=1)
             return None
         if not all(self._blobs.verify(file.digest) and self._blobs.renew(file.digest) for file in record.files):
-            self._record_path(key).unlink(missing_ok=True)
+            self._forget(key)
             self._note(misses=1, corrupt=1)
             return None
         with contextlib.suppress(OSError):
@@ -57,15 +57,21 @@ class Store:
 
     def contains(self, components: Mapping[str, Any]) -> bool:
         """Return whether ``get`` would most likely find a record; counts as no look-up and reads no content."""
+        return self.peek(components) is not None
+
+    def peek(self, components: Mapping[str, Any]) -> Record | None:
+        """Return the record that ``get`` would most likely find; counts as no look-up and reads no content."""
         record = self._read(key_of(components))
-        return record is not None and all(self._blobs.has(file.digest, file.size) for file in record.files)
+        if record is None or not all(self._blobs.has(file.digest, file.size) for file in record.files):
+            return None
+        return record
 
     def put(self, components: Mapping[str, Any], files: Mapping[str, Path], details: Mapping[str, Any]) -> Record:
         """Store what an action made.
 
         Args:
             components: All that determines the result, as plain JSON values.
-            files: Existing files by the name they are restored under; linked where possible, so leave them alone.
+            files: Existing files by the name they are restored under.
             details: Anything worth keeping; ``seconds``, what the action took, enters the statistics.
 
         Raises:
@@ -74,12 +80,16 @@ class Store:
         try:
             stored = tuple(StoredFile(name, self._blobs.add(path), path.stat().st_size) for name, path in files.items())
             record = Record(key_of(components), dict(components), stored, dict(details))
-            with publish(self._record_path(record.key)) as temporary:
+            with publish(self._record_path(record.key), durable=True) as temporary:
                 temporary.write_text(record.to_json(), encoding="utf-8")
         except OSError as cause:
             raise _unwritable(cause, self.root) from cause
         self._note(stored=1, bytes_stored=record.size)
         return record
+
+    def path(self, file: StoredFile) -> Path:
+        """Return where the content of a file lies that ``get`` has found, to be read only."""
+        return self._blobs.path(file.digest)
 
     def restore(self, record: Record, directory: Path, siblings: Mapping[str, Path] | None = None) -> list[Path]:
         """Place the record's files below ``directory`` and return their paths in the record's order.
@@ -95,8 +105,11 @@ class Store:
             CacheError: The directory cannot be written, or the store lost a file since ``get``.
         """
         targets = [directory / file.name for file in record.files]
+        root = directory.resolve()
         try:
             for file, target in zip(record.files, targets, strict=True):
+                if not target.parent.resolve().is_relative_to(root):
+                    raise CacheError("it leads out of its directory by a link", where=str(target), fix="Remove it.")
                 self._blobs.place(file.digest, target, (siblings or {}).get(file.digest))
         except OSError as cause:
             raise _unwritable(cause, directory) from cause
@@ -114,7 +127,7 @@ class Store:
 
     def remove(self, key: str) -> None:
         """Forget a record; its files go with the next sweep, unless another record has them too."""
-        self._record_path(key).unlink(missing_ok=True)
+        self._forget(key)
         self._note(evicted=1)
 
     def evict(self, limit: int, *, grace: float = _SWEEP_GRACE_SECONDS) -> int:
@@ -158,12 +171,16 @@ class Store:
         path = self._record_path(key)
         try:
             record = Record.from_json(path.read_bytes(), where=str(path))
-        except FileNotFoundError:
+        except OSError:
             return None
         except CacheError:
-            path.unlink(missing_ok=True)
+            self._forget(key)
             return None
         return record if record.key == key else None
+
+    def _forget(self, key: str) -> None:
+        with contextlib.suppress(OSError):  # A record on a read-only disk stays, and stays unusable.
+            self._record_path(key).unlink(missing_ok=True)
 
     def _note(self, **increments: float) -> None:
         # A store on a read-only or full disk can still be read.

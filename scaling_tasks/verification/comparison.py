@@ -24,7 +24,8 @@ class Difference:
     Attributes:
         output: Name of the output.
         absolute: Largest ``|a - b|``.
-        relative: ``absolute`` over the largest ``|b|``: element by element it would say nothing of numbers near zero.
+        relative: ``absolute`` over the largest finite ``|b|``, over 1 where that is 0: element by element it would say
+            nothing of numbers near zero.
         agreement: Share of positions whose largest entry along the last axis is the same; None where that axis does
             not hold classes.
         excess: Largest ``|a - b| - (absolute + relative·|b|)`` under the tolerance; at most 0 where all is well.
@@ -73,9 +74,11 @@ def compare_outputs(
 def compare(
     name: str, found: NDArray[Any] | None, reference: NDArray[Any], tolerance: Tolerance, *, classes: bool = True
 ) -> Difference:
-    """Compare one output; NaN equals NaN, and infinities equal themselves."""
+    """Compare one output: element type, shape and values; NaN equals NaN, and infinities equal themselves."""
     if found is None:
         return _incomparable(name, "the output is missing")
+    if found.dtype != reference.dtype:
+        return _incomparable(name, f"the element type is {found.dtype}, not {reference.dtype}")
     if found.shape != reference.shape:
         return _incomparable(name, f"the shape is {list(found.shape)}, not {list(reference.shape)}")
     if reference.size == 0:
@@ -85,15 +88,14 @@ def compare(
     with np.errstate(invalid="ignore", over="ignore"):
         gap = np.where(same, 0.0, np.abs(left - right))
         excess = np.where(same, -tolerance.absolute, gap - tolerance.absolute - tolerance.relative * np.abs(right))
-    if not np.isfinite(gap).all():
+    if not np.isfinite(gap).all() or np.isnan(excess).any():
         return _incomparable(name, "one of the two is not finite where the other is")
     scale = float(np.abs(right[np.isfinite(right)]).max(initial=0.0))
     absolute = float(gap.max())
-    relative = absolute / scale if scale else (INCOMPARABLE if absolute else 0.0)
     agreement = None
     if classes and reference.ndim and reference.shape[-1] > 1:
         agreement = float((left.argmax(axis=-1) == right.argmax(axis=-1)).mean())
-    return Difference(name, absolute, relative, agreement, float(excess.max()))
+    return Difference(name, absolute, absolute / (scale or 1.0), agreement, float(excess.max()))
 
 
 def worst(differences: list[Difference]) -> Difference:

@@ -25,6 +25,7 @@ from scaling_tasks.runtime.policies import Padding
 from scaling_tasks.runtime.requests import RequestReader
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.verification.comparison import compare_outputs
+from scaling_tasks.verification.numerics import classes_of
 from scaling_tasks.verification.padding_result import PaddingProbe, PaddingResult
 
 __all__ = ["compare_policies", "measure_padding", "smooth_inputs"]
@@ -60,11 +61,26 @@ def measure_padding(
 
     Raises:
         BundleError: An artefact is missing or damaged, or a sample is not one of this model's.
+        VerificationFailed: An answer is no number where the original's is one, or has another shape or element type.
     """
+    result = _measure(directory, manifest, original, tolerance, makers, samples)
+    if failure := result.incomparable():
+        raise failure
+    return result
+
+
+def _measure(
+    directory: Path,
+    manifest: Manifest,
+    original: Original,
+    tolerance: Tolerance,
+    makers: Mapping[str, InputMaker] | None,
+    samples: Sequence[Path],
+) -> PaddingResult:
     named = {"random": random_inputs, "smooth": smooth_inputs} if makers is None else makers
     probes = []
     signature = manifest.signature.inputs
-    classes = {name: isinstance(axes[-1], int) for name, axes in manifest.relations.axes.items() if axes}
+    classes = classes_of(manifest.behaviour)
     with BucketedModel(directory, replace(manifest, oversize="error"), get_backend(manifest.backend).load) as model:
         generated = _served(model, original, signature, named) if named else ()
         for sizes, reference in itertools.chain(generated, _sampled(model, original, manifest, samples)):
@@ -106,14 +122,8 @@ def compare_policies(
     results = {}
     for name, policy in tried.items():
         padding = {key: replace(policy, mask=old.mask) for key, old in manifest.padding.items()}
-        results[name] = measure_padding(
-            directory,
-            replace(manifest, padding=padding),
-            original,
-            tolerance,
-            makers={} if samples else None,
-            samples=samples,
-        )
+        padded = replace(manifest, padding=padding)
+        results[name] = _measure(directory, padded, original, tolerance, {} if samples else None, samples)
     ranked = dict(sorted(results.items(), key=lambda item: _rank(item[1])))
     return next(iter(ranked)), ranked
 
@@ -165,7 +175,7 @@ def _sampled(
 ) -> Iterator[tuple[dict[str, int], dict[str, tuple[Arrays, Arrays]]]]:
     """Yield the sizes of samples that are padded, with their inputs and the original's answers."""
     for path in samples:
-        reader = RequestReader(str(path), manifest.signature.inputs, manifest.padding)
+        reader = RequestReader(str(path), manifest.signature.inputs, manifest.padding, manifest.behaviour)
         inputs, values = reader.read(_sample(path))
         sizes = dict(zip(manifest.signature.inputs.variables, values, strict=True))
         try:

@@ -96,6 +96,22 @@ class PaddingResult:
         }
         return document_text(_KIND, _VERSION, payload)
 
+    def incomparable(self) -> VerificationFailed | None:
+        """Return the error to raise where an answer has another form than the original's, or NaN where it has numbers.
+
+        No tolerance and no policy accepts that.
+        """
+        for probe in self.probes:
+            for found in probe.outputs:
+                if found.problem:
+                    return VerificationFailed(
+                        f"output {found.output!r} at {dict(probe.sizes)} in the bucket {dict(probe.bucket)} cannot be "
+                        f"compared with the original's: {found.problem}",
+                        where=self.model,
+                        fix="Fix a variable with input_shape, plan for the exact sizes, or pad with other values.",
+                    )
+        return None
+
     def failure(self) -> VerificationFailed | None:
         """Return the error to raise where padding must not change answers, None where it does not."""
         if not self.changed:

@@ -17,9 +17,11 @@ from scaling_tasks.compilers.conformance_models import (
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.nncase import NncaseBackend
-from scaling_tasks.compilers.nncase_calibration import calibration_digest, calibration_samples
+from scaling_tasks.compilers.nncase_calibration import calibration_samples, judging_samples
 from scaling_tasks.errors import CompileError
+from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.shapes.signature import Signature, TensorSpec, name_dimensions
+from scaling_tasks.verification.numerics import verify_artefact
 
 CPU = {"backend": "nncase", "options": {"target": "cpu"}}
 
@@ -27,7 +29,7 @@ CPU = {"backend": "nncase", "options": {"target": "cpu"}}
 @pytest.fixture(scope="module", autouse=True)
 def nncase_installed():
     try:
-        NncaseBackend().identity({"options": {"target": "k230"}})
+        NncaseBackend().identity({"options": {"target": "k230", "calibration": "random"}})
     except CompileError as error:
         pytest.skip(str(error))
 
@@ -71,9 +73,10 @@ class TestNncaseNative(CompilerConformance):
             self.backend.check(transformer_case(tmp_path).signature, self.compile_options)
 
 
-def compile_case(case: ConformanceCase, directory: Path, options, index: int = 0):
+def compile_case(case: ConformanceCase, directory: Path, options, index: int = 0, *, check: bool = True):
     backend = NncaseBackend()
-    backend.check(case.signature, options)
+    if check:
+        backend.check(case.signature, options)
     unit = backend.units("m", case.signature, case.buckets, options)[index]
     job = CompileJob(case.model, case.signature, unit, options)
     return unit, run_job(job, directory / unit.name, log=directory / f"{unit.name}.log", timeout=200).artefact.files
@@ -86,7 +89,13 @@ def cosine(left: np.ndarray, right: np.ndarray) -> float:
 @pytest.mark.parametrize("make", [shared_variable_case, transformer_case])
 def test_the_k230_is_quantised_with_samples_of_the_bucket(make, tmp_path: Path):
     case = make(tmp_path)
-    options = {"backend": "nncase", "options": {"target": "k230", "samples_count": 3, "calibration_range": [0, 1]}}
+    (tmp_path / "real").mkdir()
+    generator = np.random.default_rng(0)
+    for index in range(3):
+        shapes = case.signature.shapes(dict(zip(case.signature.variables, case.buckets[0], strict=True)))
+        arrays = {name: generator.random(shape, dtype=np.float32) for name, shape in shapes.items()}
+        np.savez(tmp_path / f"real/{index}.npz", **arrays)
+    options = {"backend": "nncase", "options": {"target": "k230", "real_inputs": str(tmp_path / "real")}}
     unit, files = compile_case(case, tmp_path, options)
     engine = NncaseBackend().load(files[0], options)
     inputs = _inputs(case, unit.values()[0])
@@ -209,12 +218,88 @@ def test_samples_that_fit_are_taken_largest_first_and_padded(samples: Path):
     assert [sample["x"].tolist() for sample in found] == [[[8.0] * 8 + [0.0] * 2], [[5.0] * 5 + [0.0] * 5]]
 
 
-def test_samples_enter_the_identity(samples: Path):
-    options = {"options": {"target": "cpu", "calibration": str(samples)}}
-    before = NncaseBackend().identity(options)
+def test_samples_enter_the_identity_of_a_quantised_model(samples: Path):
+    def identity(**own: object) -> dict[str, str]:
+        return NncaseBackend().identity({"options": {"target": "k230", **own}})
+
+    before = identity(calibration=str(samples))
+    assert identity(real_inputs=str(samples)) == before
+    assert before != identity(calibration="random") == identity(target="cpu", quantize=False) | {"nncase-kpu": "2.11.0"}
     np.savez(samples / "s03.npz", x=np.zeros((1, 3), np.float32))
-    assert NncaseBackend().identity(options) != before
-    assert calibration_digest({"options": {}}) == {}
+    assert identity(calibration=str(samples)) != before
+
+
+QUANTISED_WITHOUT_DATA = r"real_inputs: a quantised model is calibrated and judged on real inputs.*`verify\.samples`"
+
+
+@pytest.mark.parametrize("own", [{}, {"calibration": "random"}, {"target": "cpu", "quantize": True}])
+def test_a_quantised_model_without_real_inputs_is_refused(own: dict[str, object]):
+    with pytest.raises(CompileError, match=QUANTISED_WITHOUT_DATA):
+        NncaseBackend().check(ONE, {"options": own})
+
+
+def test_noise_calibrates_only_where_it_is_asked_for_by_name(tmp_path: Path):
+    with pytest.raises(CompileError, match=QUANTISED_WITHOUT_DATA):
+        compile_case(shared_variable_case(tmp_path), tmp_path, {"backend": "nncase", "options": {}}, check=False)
+
+
+def test_judging_takes_more_of_the_real_inputs_than_calibration(samples: Path):
+    options = {"options": {"real_inputs": str(samples), "samples_count": 1}}
+    assert len(calibration_samples(options, {"x": (1, 10)}, {"x": "float32"})) == 1
+    found = judging_samples(options, {"x": (1, 10)}, {"x": "float32"})
+    assert [int(sample["x"].max()) for sample in found] == [8, 5, 3]
+    assert NncaseBackend().real_inputs({"options": {"target": "cpu"}}, {}, {}) is None
+
+
+class TwoClasses:
+    """A model that tells two classes apart by small differences, and inputs that are larger than noise."""
+
+    def __init__(self, directory: Path) -> None:
+        import onnx
+        from onnx import helper, numpy_helper
+
+        generator = np.random.default_rng(3)
+        first, last = generator.normal(0, 1, (32, 32)), generator.normal(0, 0.2, (32, 2))
+        weights = {"first": first.astype(np.float32), "last": last.astype(np.float32)}
+        nodes = [
+            helper.make_node("MatMul", ["x", "first"], ["a"], "a"),
+            helper.make_node("Relu", ["a"], ["b"], "b"),
+            helper.make_node("MatMul", ["b", "last"], ["c"], "c"),
+            helper.make_node("Softmax", ["c"], ["y"], "y", axis=2),
+        ]
+        graph = helper.make_graph(
+            nodes,
+            "two",
+            [helper.make_tensor_value_info("x", 1, [1, "L", 32])],
+            [helper.make_tensor_value_info("y", 1, [1, "L", 2])],
+            [numpy_helper.from_array(array, name) for name, array in weights.items()],
+        )
+        self.model = directory / "two.onnx"
+        opset = [helper.make_opsetid("", 13)]
+        onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(self.model))
+        self.signature = Signature((TensorSpec("x", (1, "L", 32)),))
+        self.real = directory / "real"
+        self.real.mkdir()
+        for index in range(12):
+            x = generator.normal(0, 8, (1, 8, 32)).astype(np.float32)
+            np.savez(self.real / f"{index:02}.npz", x=x)
+
+    def verified(self, directory: Path, **own: object):
+        options = {"backend": "nncase", "options": {"target": "k230", "real_inputs": str(self.real), **own}}
+        case = ConformanceCase(self.model, self.signature, ((8,),))
+        _, files = compile_case(case, directory, options)
+        signature = ModelSignature(self.signature, (TensorSpec("y", (1, "L", 2)),))
+        tolerance = NncaseBackend().tolerance_for(options)
+        return verify_artefact(self.model, signature, "nncase", files[0], options, [{"L": 8}], tolerance)
+
+
+def test_a_model_quantised_on_noise_is_judged_on_real_inputs(tmp_path: Path):
+    case = TwoClasses(tmp_path)
+    noise = case.verified(tmp_path / "noise", calibration="random")
+    assert noise.absolute > 0.3
+    assert not noise.passed
+    real = case.verified(tmp_path / "real_build")
+    assert real.absolute < noise.absolute
 
 
 @pytest.mark.parametrize(
@@ -228,7 +313,7 @@ def test_samples_that_do_not_fit_are_named(samples: Path, shapes, message: str):
 
 
 def test_generated_samples_are_the_same_every_time():
-    options = {"options": {"samples_count": 2, "calibration_range": [5, 6]}}
+    options = {"options": {"samples_count": 2, "calibration": "random", "calibration_range": [5, 6]}}
     first, again = (calibration_samples(options, {"x": (2, 3)}, {"x": "float32"}) for _ in range(2))
     assert all(np.array_equal(left["x"], right["x"]) for left, right in zip(first, again, strict=True))
     assert not np.array_equal(first[0]["x"], first[1]["x"])
@@ -260,6 +345,33 @@ def test_images_are_scaled_into_the_bucket_normalised_and_padded(pictures: Path)
 def test_images_for_an_input_that_is_none_are_refused(pictures: Path, shapes):
     with pytest.raises(CompileError, match=r"wide\.png: an image cannot fill the inputs"):
         calibration_samples({"options": {"calibration": str(pictures)}}, shapes, dict.fromkeys(shapes, "float32"))
+
+
+def test_boxes_of_an_annotation_are_cut_out_upright(pictures: Path):
+    from PIL import Image
+
+    image = Image.new("RGB", (40, 40), (0, 0, 255))
+    image.paste((255, 0, 0), (10, 5, 30, 15))  # 20 wide, 10 high, lying
+    image.save(pictures / "page.png")
+    upright = [[10, 5], [30, 5], [30, 15], [10, 15]]
+    turned = [[30, 5], [30, 15], [10, 15], [10, 5]]  # read downwards: 10 wide, 20 high
+    lines = [f'page.png\t[{{"transcription": "a", "points": {box}}}]' for box in (upright, turned)]
+    (pictures / "gt.txt").write_text("\n".join(lines))
+    options = {"options": {"calibration": str(pictures / "gt.txt")}}
+    first, second = calibration_samples(options, {"x": (1, 3, 20, 40)}, {"x": "float32"})
+    for sample, (height, width) in ((first, (20, 40)), (second, (20, 10))):
+        inside = sample["x"][0, :, 1 : height - 1, 1 : width - 1].reshape(3, -1)
+        assert (inside.T == [1.0, -1.0, -1.0]).all()
+        assert not sample["x"][0, :, :, width:].any()
+    files = NncaseBackend().input_files(options)
+    assert files == (pictures / "gt.txt", pictures / "page.png")
+
+
+def test_what_is_neither_files_nor_boxes_is_named(pictures: Path):
+    (pictures / "gt.txt").write_text("no boxes here")
+    for path, message in ((pictures / "gt.txt", "no directory and no det annotation"), (pictures / "x", "cannot be")):
+        with pytest.raises(CompileError, match=f"compile.options.calibration: .*{message}"):
+            calibration_samples({"options": {"calibration": str(path)}}, {"x": (1, 3, 8, 8)}, {"x": "float32"})
 
 
 def test_a_broken_image_is_named(pictures: Path):

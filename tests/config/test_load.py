@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,3 +100,30 @@ def test_sections_are_plain_values() -> None:
     spec = parse_target({"model": "m", "compile": {"backend": "openvino"}})
     assert section(spec.compile)["backend"] == "openvino"
     assert section(None) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({"dataset": "images"}, "images"),
+        ({"dataset": "gt.txt", "verify": {"samples": "real"}}, "real"),
+        ({"dataset": "sizes.csv"}, None),
+        ({"dataset": "images", "compile": {"backend": "nncase", "options": {"target": "cpu"}}}, None),
+        ({"dataset": "images", "compile": {"backend": "nncase", "options": {"real_inputs": "own"}}}, "own"),
+        ({"dataset": "images", "compile": {"backend": "openvino"}}, None),
+    ],
+)
+def test_quantisation_has_the_target_s_real_inputs(values: dict[str, Any], found: str | None) -> None:
+    spec = parse_target({"model": "m.onnx", "compile": {"backend": "nncase"}, **values})
+    assert spec.compile is not None
+    assert spec.compile.options.get("real_inputs") == found
+
+
+@pytest.mark.parametrize("name", ["../../x", "/x", "a/b", ".hidden", "..", "", "a:b", "a*", "a=b", "a\nb", "a\\b"])
+def test_a_name_cannot_hold_a_path(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot name directories and tasks"):
+        parse_target({"name": name, "input_shape": {"x": [1, -1]}})
+
+
+def test_a_name_can_hold_what_file_names_do() -> None:
+    assert parse_target({"name": "Modèle v1.2-b", "input_shape": {"x": [1, -1]}}).name == "Modèle v1.2-b"

@@ -12,18 +12,16 @@ from typing import Any
 
 import pytest
 
-from scaling_tasks.pipeline.history import CompileHistory
-from scaling_tasks.pipeline.locks import exclusive, is_free, when_waiting
+from scaling_tasks.execution.file_locks import exclusive, is_free, when_waiting
+from scaling_tasks.stages.history import CompileHistory
 from scaling_tasks.store.records import Record, key_of
 
 
 def components(stem: str, bucket: int, *, model: str = "m", backend: str = "openvino") -> dict[str, Any]:
     return {
         "stage": "compile",
-        "stem": stem,
-        "buckets": [[bucket]],
-        "model": model,
-        "options": {"backend": backend},
+        "inputs": {"model/net.onnx": model},
+        "parameters": {"unit": [stem, stem, ["W"], [[bucket]]], "options": {"backend": backend}},
     }
 
 
@@ -83,7 +81,7 @@ def test_a_lock_excludes_threads_and_is_free_afterwards(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from scaling_tasks.pipeline.locks import exclusive
+from scaling_tasks.execution.file_locks import exclusive
 path = Path(sys.argv[1])
 with exclusive(path):
     print('held', flush=True)

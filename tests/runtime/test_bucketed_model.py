@@ -16,6 +16,7 @@ from scaling_tasks.compilers.environment import THREADS_VARIABLE, thread_count
 from scaling_tasks.errors import BundleError, CompileError
 from scaling_tasks.files import digest_file
 from scaling_tasks.runtime import bundle
+from scaling_tasks.runtime.buffers import PaddedBuffer
 from scaling_tasks.runtime.bundle import load_bundle
 from scaling_tasks.runtime.manifest import ArtefactFile, Fallback
 from scaling_tasks.runtime.policies import Padding
@@ -220,6 +221,29 @@ def test_an_engine_that_fails_is_replaced(opened: Any, answer: Answer) -> None:
     assert len(log.loaded) == 2
 
 
+def test_an_interruption_amid_padding_leaves_nothing_to_the_next_request(
+    opened: Any, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, log = opened([(1, 64)])
+    model.run(request_of(8))
+    noted = PaddedBuffer._place
+
+    def interrupted(self: PaddedBuffer, row: int, part: Any) -> None:
+        extents = list(self._extents)
+        noted(self, row, part)
+        self._extents = extents  # What is real now was not noted yet.
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PaddedBuffer, "_place", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.run(request_of(60))
+    monkeypatch.undo()
+    assert_same(model.run(request_of(8)), answer(request_of(8)["x"]))
+    assert log.last is not None
+    assert not log.last[:, :, 8:].any()
+    assert len(log.loaded) == 2
+
+
 def test_a_damaged_or_missing_artefact_is_named(opened: Any, tmp_path: Path) -> None:
     model, _ = opened([(1, 16), (1, 32)])
     (tmp_path / "m_N1_W16.bin").write_text("1x17")
@@ -239,6 +263,97 @@ def test_a_closed_model_refuses(opened: Any) -> None:
         model.run(request_of(8))
     with pytest.raises(BundleError, match="closed"):
         model.submit(request_of(8))
+
+
+def test_whoever_waits_gets_the_first_engine_that_is_free(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, log = opened([(1, 32)], loading={"copies": 2})
+    model.warm_up()
+    first, second = (slot.engine for slot in model._engines._slots[0])
+    begun, end = (
+        {first: threading.Event(), second: threading.Event()},
+        {first: threading.Event(), second: threading.Event()},
+    )
+    run = type(first).run
+
+    def slow(engine: Any, inputs: Any) -> Any:
+        if not begun[engine].is_set():
+            begun[engine].set()
+            assert end[engine].wait(60)
+        return run(engine, inputs)
+
+    monkeypatch.setattr(type(first), "run", slow)
+    threads = [threading.Thread(target=model.run, args=(request_of(8),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert all(event.wait(60) for event in begun.values())
+    served = threading.Event()
+    third = threading.Thread(target=lambda: (model.run(request_of(9)), served.set()))
+    third.start()
+    end[second].set()
+    assert served.wait(60)
+    end[first].set()
+    for thread in (*threads, third):
+        thread.join()
+    assert len(log.loaded) == 2
+
+
+def test_a_closed_model_loads_no_fallback(opened: Any, tmp_path: Path) -> None:
+    (tmp_path / "dynamic.bin").write_text("dynamic")
+    fallback = Fallback("fake", ArtefactFile("dynamic.bin", digest_file(tmp_path / "dynamic.bin")))
+    model, _ = opened([(1, 32)], oversize="fallback", fallback=fallback)
+    assert model.run(request_of(40))["y"].shape == (1, 10)
+    model.close()
+    with pytest.raises(BundleError, match="closed"):
+        model.run(request_of(40))
+
+
+def test_an_engine_that_does_not_close_leaves_none_of_the_others_open(
+    opened: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, log = opened([(1, 16), (1, 32), (1, 64)])
+    model.warm_up()
+    engine = next(iter(model._engines._slots[0])).engine
+    monkeypatch.setattr(engine, "close", lambda: 1 / 0)
+    with pytest.raises(BundleError, match="could not be closed"):
+        model.close()
+    assert log.closed == 2
+    with pytest.raises(BundleError, match="closed"):
+        model.submit(request_of(8))
+
+
+def test_an_engine_that_does_not_close_fails_no_request(opened: Any, answer: Answer) -> None:
+    model, log = opened([(1, 16), (1, 32)], loading={"resident": 1})
+    model.run(request_of(8))
+    next(iter(model._engines._slots[0])).engine.close = lambda: 1 / 0
+    assert_same(model.run(request_of(32)), answer(request_of(32)["x"]))
+    log.failures.append(RuntimeError("out of memory"))
+    next(iter(model._engines._slots[1])).engine.close = lambda: 1 / 0
+    with pytest.raises(BundleError, match="out of memory"):
+        model.run(request_of(32))
+
+
+def test_a_file_that_is_replaced_while_it_is_loaded_is_not_served(opened: Any, tmp_path: Path) -> None:
+    model, log = opened([(1, 32)])
+    path, load = tmp_path / "m_N1_W32.bin", log.load
+
+    def replaced(file: Path, options: Any) -> Any:
+        other = path.with_name("other")
+        other.write_text("1x31")
+        other.replace(path)
+        return load(file, options)
+
+    model._engines._loader = replaced
+    with pytest.raises(BundleError, match=r"m_N1_W32\.bin: a file of it was changed while it was loaded"):
+        model.run(request_of(8))
+    assert log.closed == 1
+
+
+@pytest.mark.parametrize("size", [64.9, 8.0, "8", None, 0, -3, float("nan")])
+def test_sizes_are_whole_numbers(opened: Any, size: Any) -> None:
+    model, _ = opened([(1, 64)])
+    with pytest.raises(BundleError, match=r"W is .* Sizes are whole numbers from 1 on"):
+        model.select({"W": size})
+    assert model.select({"W": np.int64(8)}) == {"N": 1, "W": 64}
 
 
 def test_many_threads_get_what_one_would(opened: Any, answer: Answer) -> None:

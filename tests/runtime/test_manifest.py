@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scaling_tasks.runtime.layout import batch_variable
 
 from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.errors import BundleError
 from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.onnx_model.relations import Relations
-from scaling_tasks.runtime.engines import EnginePool
-from scaling_tasks.runtime.layout import batch_variable
 from scaling_tasks.runtime.manifest import ArtefactFile, Fallback, Manifest, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
-from scaling_tasks.runtime.policies import Padding
+from scaling_tasks.runtime.policies import Padding, padding_of
+from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.shapes.expressions import Expression
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
@@ -52,6 +53,43 @@ def test_json_round_trip_keeps_everything() -> None:
     again = Manifest.from_json(manifest.to_json())
     assert again == manifest
     assert again.to_json() == manifest.to_json()
+
+
+def test_a_mask_is_padded_at_the_side_of_what_it_masks() -> None:
+    policies = manifest_of(padding={"ids": Padding(side="start")}).padding
+    assert policies["attention_mask"] == Padding(side="start", mask=True)
+
+
+def test_inputs_that_share_a_variable_are_padded_at_one_side() -> None:
+    given = {"ids": Padding(side="start"), "attention_mask": Padding(mask=True)}
+    with pytest.raises(BundleError, match="'ids' and 'attention_mask' share 'length' and are padded at different"):
+        manifest_of(padding=given)
+    ids, mask = TensorSpec("ids", ("batch", "length"), "int64"), TensorSpec("other", ("batch", "target"), "int64")
+    assert padding_of(Signature((ids, mask)), {"ids": Padding(side="start")})["other"].side == "end"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("buckets", [[-1, 192], [2, 16]]),
+        ("buckets", [[0, 192], [2, 16]]),
+        ("buckets", [[2.5, 192], [2, 16]]),
+        ("buckets", [[True, 192], [2, 16]]),
+        ("buckets", [[2, 192, 1], [2, 16]]),
+        ("buckets", [[2, 192]]),
+        ("buckets", []),
+        ("costs", [1.0, -1.0]),
+        ("costs", [1.0, "x"]),
+        ("files", []),
+        ("files", [{"name": "../../escaped", "digest": "ab"}]),
+        ("files", [{"name": "/etc/passwd", "digest": "ab"}]),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_refused(key: str, value: object) -> None:
+    document = json.loads(manifest_of().to_json())
+    document["artefacts"][0][key] = value
+    with pytest.raises(BundleError, match="incomplete"):
+        Manifest.from_json(json.dumps(document))
 
 
 def test_buckets_are_in_the_order_of_the_signature_and_costed() -> None:
@@ -109,3 +147,18 @@ def test_a_mask_is_made_where_it_is_left_out(tmp_path: Path, monkeypatch: pytest
     mixed = model.run_many([{"ids": ids}, {"ids": ids[:, :3]}])
     assert [result["y"].shape for result in mixed] == [(1, 11, 8), (1, 3, 8)]
     assert (mixed[1]["y"] == 3).all()
+
+
+def test_tokens_and_mask_are_padded_at_the_same_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Recording(_Masked):
+        def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            seen.append({name: array.copy() for name, array in inputs.items()})
+            return super().run(inputs)
+
+    monkeypatch.setattr(EnginePool, "_load", lambda pool, position, slot: Recording())
+    manifest = manifest_of(padding={"ids": Padding(side="start")})
+    BucketedModel(tmp_path, manifest, lambda path, options: Recording()).run({"ids": np.full((1, 11), 5, np.int64)})
+    assert seen[0]["attention_mask"][0].tolist() == [0] * 5 + [1] * 11
+    assert (seen[0]["ids"] == 5 * seen[0]["attention_mask"]).all()

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scaling_tasks.compilers.processes import descendants
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import BundleError, CompileError
+from scaling_tasks.execution.processes import descendants
 from scaling_tasks.onnx_model.original import OriginalModel
 from scaling_tasks.runtime.bundle import load_bundle
 from tests.runtime.test_real_bundles import build
@@ -139,7 +139,7 @@ def test_a_quantised_bundle_answers_nearly_as_the_original(
     classifier: Path, original: Callable[..., Any], tmp_path: Path
 ) -> None:
     require("nncase", target="k230")
-    own = {"target": "k230", "samples_count": 2}
+    own = {"target": "k230", "samples_count": 2, "calibration": "random"}
     directory = build(classifier, "nncase", [1, 3, 48, -1], [(48,)], tmp_path / "bundle", **own)
     with load_bundle(directory, warm_up=True) as model:
         manifest = model.manifest

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_tasks.errors import BundleError
-from scaling_tasks.runtime import selection
+from scaling_tasks.runtime import batching, selection
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.selection import BucketTable
 from scaling_tasks.shapes.partition import RunTable
@@ -100,6 +101,70 @@ def test_one_variable_partition_is_optimal(
 
     best = min(sum(map(cost, parts)) for parts in partitions(list(range(len(sizes)))))
     assert sum(costs[batch.bucket] for batch in batches) == best
+
+
+def least_cost(sizes: list[Shape], buckets: list[Shape], costs: list[float]) -> float:
+    """The least total cost over all ways to divide the items, one subset after another."""
+    everything = (1 << len(sizes)) - 1
+
+    @functools.cache
+    def alone(group: int) -> float:
+        items = [size for item, size in enumerate(sizes) if group >> item & 1]
+        need = (len(items), *map(max, zip(*items, strict=True)))
+        return min((c for b, c in zip(buckets, costs, strict=True) if contains(b, need)), default=math.inf)
+
+    @functools.cache
+    def best(left: int) -> float:
+        if not left:
+            return 0.0
+        first = left & -left
+        rest = part = left ^ first
+        found = math.inf
+        while True:
+            found = min(found, alone(first | part) + best(rest ^ part))
+            if not part:
+                return found
+            part = (part - 1) & rest
+
+    return best(everything)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 8), st.integers(1, 8)), min_size=1, max_size=8),
+    st.lists(st.tuples(st.sampled_from((1, 2, 3, 5)), st.integers(1, 8), st.integers(1, 8)), max_size=9),
+    st.integers(0, 20),
+)
+@settings(max_examples=300)
+def test_two_variable_partition_of_few_items_is_optimal(sizes: list[Shape], some: list[Shape], overhead: int) -> None:
+    buckets = sorted({*some, (1, 8, 8)})
+    costs = [float(overhead + math.prod(bucket)) for bucket in buckets]
+    batches = Batcher(BucketTable(buckets, costs), 0).partition(sizes)
+    assert sorted(item for batch in batches for item in batch.items) == list(range(len(sizes)))
+    for batch in batches:
+        need = (len(batch.items), *(max(sizes[item][axis] for item in batch.items) for axis in range(2)))
+        assert contains(buckets[batch.bucket], need)
+    assert sum(costs[batch.bucket] for batch in batches) == least_cost(sizes, buckets, costs)
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(1, 4)] * 3), min_size=1, max_size=6),
+    st.lists(st.tuples(*[st.integers(1, 4)] * 4), max_size=9),
+)
+def test_the_batch_may_stand_anywhere_and_there_may_be_three_sizes(sizes: list[Shape], some: list[Shape]) -> None:
+    buckets = sorted({*some, (1, 4, 4, 4)})
+    costs = [float(5 + math.prod(bucket)) for bucket in buckets]
+    turned = [(*bucket[1:3], bucket[0], bucket[3]) for bucket in buckets]
+    batches = Batcher(BucketTable(turned, costs), 2).partition(sizes)
+    assert sum(costs[batch.bucket] for batch in batches) == least_cost(sizes, buckets, costs)
+
+
+def test_a_search_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    buckets = list(itertools.product((1, 2, 3, 5, 8), (3, 5, 8), (3, 5, 8)))
+    table = BucketTable(buckets, [20.0 + math.prod(bucket) for bucket in buckets])
+    sizes = [tuple(map(int, size)) for size in np.random.default_rng(0).integers(1, 9, (60, 2))]
+    searched = Batcher(table, 0).partition(sizes)
+    monkeypatch.setattr(batching, "_MOST_STEPS", 0)
+    assert Batcher(table, 0).partition(sizes) == searched
 
 
 @given(st.lists(st.tuples(st.integers(1, 8), st.integers(1, 8)), min_size=1, max_size=14))

@@ -36,6 +36,14 @@ def test_merging_is_counting_together(tmp_path: Path) -> None:
         merged.merge(Traffic(("L",), {}))
 
 
+def test_a_path_may_be_text(tmp_path: Path) -> None:
+    found = recorded([(1, 16)])
+    found.save(str(tmp_path / "traffic.csv"))
+    found.save(str(tmp_path / "traffic.json"))
+    assert (tmp_path / "traffic.csv").read_text().startswith("N,W,weight")
+    assert Traffic.load(str(tmp_path / "traffic.json")) == found
+
+
 def test_the_csv_is_a_data_set(tmp_path: Path) -> None:
     recorded([(1, 16), (2, 60), (1, 16)]).save(tmp_path / "traffic.csv")
     assert (tmp_path / "traffic.csv").read_text() == "N,W,weight\n1,16,2\n2,60,1\n"

@@ -15,7 +15,8 @@ from scaling_tasks.shapes.signature import name_dimensions
         ([-1, -1, -1, 3], ("N", "H", "W", 3)),
         ([1, 3, 48, -1], (1, 3, 48, "W")),
         ([-1, 3, 48, 192], ("N", 3, 48, 192)),
-        (["batch", 3, "h", "w"], ("N", 3, "H", "W")),
+        (["batch", 3, "h", "w"], ("batch", 3, "h", "w")),
+        ([1, 4, "past", 16], (1, 4, "past", 16)),
         ([-1, 16, -1, -1], ("x_0", 16, "x_2", "x_3")),
         (["batch", "seq"], ("batch", "seq")),
         ([None, "seq", 8], ("x_0", "seq", 8)),
@@ -35,6 +36,16 @@ def test_one_name_is_one_variable() -> None:
         "mask": (2, 7),
         "image": (1, 3, 32, 64),
     }
+
+
+def test_a_dimension_that_follows_from_others_is_no_variable() -> None:
+    signature = name_dimensions({"key": [1, 4, "past", 16], "ids": [1, "seq"], "mask": [1, "past + seq"]})
+    assert signature.variables == ("past", "seq")
+    assert signature.shapes({"past": 5, "seq": 2})["mask"] == (1, 7)
+
+
+def test_a_name_that_only_looks_like_a_sum_stays_one() -> None:
+    assert name_dimensions({"ids": [1, "batch-size"], "x": ["2*unknown"]}).variables == ("batch-size", "2*unknown")
 
 
 def test_the_fixed_side_of_an_image() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,13 @@ def arrays(*values: float) -> Any:
         (arrays(np.inf, 2), arrays(np.inf, 2), True),
         (arrays(np.inf, 2), arrays(-np.inf, 2), False),
         (arrays(1, 2, 3), arrays(1, 2), False),
+        (arrays(1, 2)[None], arrays(1, 2), False),
+        (arrays(), arrays(1), False),
+        (arrays(3e38), arrays(-3e38), False),
+        (arrays(0, 1e-9), arrays(0, 0), True),
+        (np.array([1, 2], np.int32), np.array([1, 2], np.int64), False),
+        (np.array([1, 2], np.float64), arrays(1, 2), False),
+        (np.array([True]), np.array([1], np.uint8), False),
         (None, arrays(1), False),
     ],
 )
@@ -121,10 +129,28 @@ def test_what_counts_as_equal(found: Any, reference: Any, passed: bool) -> None:
 
 def test_what_cannot_be_compared_says_why() -> None:
     assert "shape is [3], not [2]" in compare("y", arrays(1, 2, 3), arrays(1, 2), TIGHT).problem
-    result = VerificationResult("m.xml", "b", TIGHT, ())
-    assert result.passed
+    other = compare("y", np.array([1], np.int32), np.array([1], np.int64), TIGHT)
+    assert other.problem == "the element type is int32, not int64"
     (missing,) = compare_outputs({}, {"y": arrays(1)}, TIGHT)
     assert (missing.problem, missing.absolute) == ("the output is missing", INCOMPARABLE)
+
+
+def test_what_was_compared_nowhere_does_not_pass() -> None:
+    result = VerificationResult("m.xml", "b", TIGHT, ())
+    assert not result.passed
+    assert "no bucket" in str(result.failure())
+
+
+@pytest.mark.parametrize("accepted", [math.nan, math.inf])
+@pytest.mark.parametrize("found", [arrays(np.nan), arrays(np.inf), arrays(1, 2), arrays(1)[None]])
+def test_no_tolerance_accepts_what_cannot_be_compared(found: Any, accepted: float) -> None:
+    difference = compare("y", found, arrays(1), Tolerance(accepted, accepted))
+    assert not difference.passed
+    assert difference.problem
+
+
+def test_a_small_difference_from_zeros_is_told_as_a_small_number() -> None:
+    assert compare("y", arrays(0, 1e-9), arrays(0, 0), TIGHT).relative < 1e-8
 
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20), st.floats(0, 10, width=32))

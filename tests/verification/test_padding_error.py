@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from scaling_tasks.compilers.contract import Tolerance
 from scaling_tasks.errors import BundleError, VerificationFailed
 from scaling_tasks.onnx_model.original import OriginalModel, random_inputs
+from scaling_tasks.onnx_model.relations import Relations
 from scaling_tasks.runtime.policies import Padding
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 from scaling_tasks.verification.padding import compare_policies, measure_padding, smooth_inputs
@@ -72,6 +74,22 @@ def test_the_policy_nearest_to_the_original_is_recommended(saved: Any, bundled: 
     best, results = compare_policies(directory, manifest, OriginalModel(path), TIGHT, tried)
     assert best == "low"
     assert results["low"].absolute < 1e-6 < results["high"].absolute
+
+
+def test_crops_of_another_length_are_never_accepted(saved: Any, bundled: Any) -> None:
+    path = saved(POINTWISE)
+    directory, manifest = bundled(path, [(16, 16), (32, 32)])
+    short = replace(manifest, relations=Relations({"y": (1, 3, "H", ("//", "W", 2))}))
+    with pytest.raises(VerificationFailed, match=r"output 'y' at .* cannot be compared .*: the shape is \[1, 3, "):
+        measure_padding(directory, short, OriginalModel(path), Tolerance(1e9, 1e9))
+
+
+def test_padding_that_gives_no_numbers_is_never_accepted(saved: Any, bundled: Any) -> None:
+    path = saved("g (float[1,3,8,W] x) => (float[1,3,1,1] y) { y = GlobalAveragePool(x) }")
+    directory, manifest = bundled(path, [(16,), (32,)])
+    nan = replace(manifest, padding={"x": Padding("constant", value=float("nan"))})
+    with pytest.raises(VerificationFailed, match="one of the two is not finite where the other is"):
+        measure_padding(directory, nan, OriginalModel(path), Tolerance(1e9, 1e9))
 
 
 def test_policies_are_compared_on_samples_alone(saved: Any, bundled: Any, tmp_path: Any) -> None:

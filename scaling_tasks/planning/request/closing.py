@@ -37,10 +37,11 @@ def closing_sizes(model: CostModel, price: Price, lattice: Lattice, samples: NDA
     near = [_sizes(allowed, column, 1) for allowed, column in zip(lattice.allowed, samples.T, strict=True)]
     if _count(near) > _SHAPES or max(map(len, near)) > _SIZES:
         return None, not callable(price) and not any(_falls(model, line) for line in _lines(near, samples))
-    if not callable(price) and not _falls(model, near):
-        return None, True
     wide = [_sizes(allowed, column, 2) for allowed, column in zip(lattice.allowed, samples.T, strict=True)]
-    return tuple(wide if _count(wide) <= _SHAPES and _defined(model, wide) else near), True
+    axes = wide if _count(wide) <= _SHAPES and _defined(model, wide) else near
+    if not callable(price) and not _falls(model, axes):
+        return None, True
+    return tuple(axes), True
 
 
 def _sizes(allowed: AllowedSizes, column: NDArray[np.int64], reach: int) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.planning.costs import CostModel, cost_of
-from scaling_tasks.shapes.partition import RunTable, Served
+from scaling_tasks.shapes.partition import RunTable, Served, weighted_total
 from scaling_tasks.shapes.signature import batch_variable
 from scaling_tasks.shapes.statistics import Requests
 
@@ -95,7 +95,7 @@ def runs_of(requests: Requests, choices: Sequence[int], kept: NDArray[np.bool_] 
 def serve(tables: Sequence[RunTable], side: Side, buckets: NDArray[np.int64]) -> float:
     """Return the least cost of all requests, each in the best of the orders; infinite where an item fits nowhere."""
     served = [runs.serve(side.table(runs, buckets).min(axis=1)).requests for runs in tables]
-    return float((np.min(served, axis=0) * tables[0].weights).sum())
+    return weighted_total(np.min(served, axis=0), tables[0].weights)
 
 
 def score_requests(

@@ -191,11 +191,10 @@ class _Search:
         first = order[:, 0]
         second = np.take_along_axis(table, order[:, 1:2], axis=1)[:, 0]
         # Items of no weight still have to be served.
-        needed = np.zeros(len(self.runs.counts), dtype=bool)
-        needed[np.flatnonzero((self.runs.counts == 1) & np.isinf(second))] = True
-        used = (served.uses > 0) | needed
+        least = table[np.arange(len(table)), first]
+        used = (served.uses > 0) | ((self.runs.counts == 1) & np.isinf(second) & np.isfinite(least))
         loss = np.zeros(len(buckets))
-        missed = np.where(np.isinf(second[used]), np.inf, second[used] - table[used, first[used]])
+        missed = np.where(np.isinf(second[used]), np.inf, second[used] - least[used])
         np.add.at(loss, first[used], np.maximum(served.uses[used], 1e-300) * missed)
         return loss
 

@@ -1,0 +1,147 @@
+"""The analysis of a model: verdicts, the layout of its outputs, independent rows, and the cleaned model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling_tasks.analysis.assembly import assemble
+from scaling_tasks.analysis.axes import grid
+from scaling_tasks.analysis.cleaning import RowsMixed
+from scaling_tasks.analysis.domain import Domain, Requirement
+from scaling_tasks.analysis.lengths import as_length
+from scaling_tasks.analysis.operators import load_rules
+from scaling_tasks.analysis.preparation import prepare
+from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.analysis.verdicts import verdicts_of
+from scaling_tasks.analysis.walk import Walk
+from scaling_tasks.errors import ModelError
+from scaling_tasks.shapes.behaviour import DATA, Behaviour
+from scaling_tasks.shapes.expressions import Expression
+from scaling_tasks.shapes.signature import Signature
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["Analysis", "analyse_model"]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was found of a model.
+
+    Attributes:
+        inputs: Its inputs with named variables, without those whose value is fixed.
+        behaviour: How answers relate to sizes and padding.
+        places: How many tensors are cleaned.
+        cleaned: The cleaned model, still dynamic; its inputs are those of the original and the
+            behaviour's ``size_inputs``.
+    """
+
+    inputs: Signature
+    behaviour: Behaviour
+    places: int
+    cleaned: onnx.ModelProto
+
+
+def analyse_model(
+    model: Path | onnx.ModelProto,
+    *,
+    input_shape: Mapping[str, Sequence[int | str | None]] | None = None,
+    fixed_inputs: Mapping[str, Any] | None = None,
+    bucket_limits: Mapping[str, int] | None = None,
+) -> Analysis:
+    """Return what padding does to a model's answers, and the model cleaned so that it does nothing.
+
+    Args:
+        model: A path or a loaded model with its weights.
+        input_shape: Dimensions that override the model's, per input: -1 is dynamic, a number fixes, a text names.
+        fixed_inputs: Values of inputs that are always the same.
+        bucket_limits: The largest size per variable; 4,096 where absent.
+
+    Raises:
+        ModelError: The model cannot be read, or does not fit the arguments.
+    """
+    load_rules()
+    prepared = prepare(model, input_shape or {}, fixed_inputs or {})
+    walk, rows = _walked(prepared.model, prepared.inputs, bucket_limits or {})
+    names = [value.name for value in prepared.model.graph.output]
+    found = {name: walk.tensors[name] for name in names}
+    outputs = {
+        name: None if tensor.axes is None else tuple(axis.layout() for axis in tensor.axes)
+        for name, tensor in found.items()
+    }
+    cleaned, size_inputs = assemble(prepared, walk, names)
+    behaviour = Behaviour(
+        outputs,
+        verdicts_of(found.items(), prepared.inputs.variables),
+        rows,
+        tuple(sorted(name for name in walk.cleaner.uniform if not name.startswith(DATA))),
+        tuple(_expressions(requirement) for requirement in walk.domain.requirements),
+        size_inputs,
+    )
+    return Analysis(prepared.inputs, behaviour, walk.cleaner.places, cleaned)
+
+
+def _walked(model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int]) -> tuple[Walk, str | None]:
+    """Walk with each variable that may count rows until one does, else with none."""
+    for rows in [*_candidates(inputs), None]:
+        domain = Domain({name: limits.get(name, 4096) for name in inputs.variables})
+        walk = Walk(model, _tensors(inputs, model), domain, rows, taken=_names(model))
+        try:
+            walk.run(model.graph)
+            walk.finish(value.name for value in model.graph.output)
+        except RowsMixed:
+            continue
+        outputs = [walk.tensors.get(value.name) for value in model.graph.output]
+        if any(tensor is None for tensor in outputs):
+            raise ModelError("an output is computed by no node", fix="Export the model again.")
+        if rows is None or all(_carries(tensor, rows) for tensor in outputs if tensor is not None):
+            return walk, rows
+    raise AssertionError("the walk without rows does not end early")
+
+
+def _carries(tensor: Tensor, rows: str) -> bool:
+    """Whether an output has one plain axis of rows, by which answers can be told apart."""
+    if tensor.axes is None:
+        return True
+    counting = [axis for axis in tensor.axes if rows in axis.variables]
+    return len(counting) == 1 and counting[0].layout() == ((rows,),)
+
+
+def _candidates(inputs: Signature) -> list[str]:
+    """Return the variables that are a whole axis of every input and of no input twice."""
+    found = []
+    for name in inputs.variables:
+        if all(sum(dim == name for dim in tensor.dims) == 1 for tensor in inputs.inputs):
+            found.append(name)
+    return found
+
+
+def _tensors(inputs: Signature, model: onnx.ModelProto) -> list[Tensor]:
+    import numpy as np
+    from onnx import helper
+
+    tensors = []
+    for spec in inputs.inputs:
+        axes = tuple(grid(as_length(dim)) for dim in spec.dims)
+        dtype = int(helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)))
+        kind = np.dtype(spec.dtype).kind
+        # The runtime pads with zeros; it refuses what is not finite.
+        fills = {at: 0.0 for at, axis in enumerate(axes) if axis.variables}
+        low, high = (0.0, 1.0) if kind == "b" else (-float("inf"), float("inf"))
+        tensors.append(Tensor(spec.name, dtype, axes, fills=fills, low=low, high=high))
+    return tensors
+
+
+def _names(model: onnx.ModelProto) -> set[str]:
+    graph = model.graph
+    taken = {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
+    return taken | {name for node in graph.node for name in (*node.input, *node.output, node.name)}
+
+
+def _expressions(requirement: Requirement) -> tuple[Expression, Expression]:
+    left, right = requirement
+    return left.expression(), right.expression()

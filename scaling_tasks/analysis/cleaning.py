@@ -1,0 +1,192 @@
+"""Cleaning: nodes that set padding to what an operator needs, so that valid positions come out as at the exact size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from scaling_tasks.analysis.axes import Axis
+from scaling_tasks.analysis.emitter import Emitter
+from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.refusal import no_data
+from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.shapes.layouts import Layout
+from scaling_tasks.shapes.size_inputs import SizeInput
+
+__all__ = ["Cleaner", "RowsMixed"]
+
+_FLOAT, _BOOL = 1, 9
+
+
+class RowsMixed(Exception):  # noqa: N818  # Ends a walk that took a variable for independent rows.
+    """An operator puts together positions of different rows."""
+
+
+class Cleaner:
+    """Inserts cleaning, each once.
+
+    Args:
+        emitter: Where the nodes go.
+        rows: The variable taken for independent rows, None for none.
+
+    Attributes:
+        rows: As given.
+        uniform: Variables in which all rows of one batch must agree, because something cannot be told per row.
+        places: How many times a tensor was cleaned.
+    """
+
+    def __init__(self, emitter: Emitter, rows: str | None) -> None:
+        self._emitter, self.rows = emitter, rows
+        self.uniform: set[str] = set()
+        self.places = 0
+        self._done: dict[Any, Tensor] = {}
+
+    def no_rows(self, axis: Axis, operator: str, node: str) -> None:
+        """Raise ``RowsMixed`` where the axis counts rows."""
+        if self.rows is not None and self.rows in axis.variables:
+            raise RowsMixed(f"{operator} {node!r} mixes positions along {self.rows}")
+
+    def clean(self, tensor: Tensor, axes: Sequence[int], fill: float) -> Tensor:
+        """Return the tensor with padding along ``axes`` set to ``fill``: 0, 1 or plus or minus infinity."""
+        fill = _held(fill, _numpy_type(tensor.dtype))
+        key = (tensor.name, tuple(axes), fill)
+        if key not in self._done:
+            self.places += 1
+            name = self._cleaned(tensor, axes, fill)
+            # What lies beyond the end of two axes holds the new number too.
+            kept = {at: other for at, other in tensor.fills.items() if other == fill}
+            fills = {**kept, **dict.fromkeys(axes, fill)}
+            low, high = min(tensor.low, fill), max(tensor.high, fill)
+            whole = set(axes) >= {at for at, axis in enumerate(tensor.known_axes) if axis.variables - {self.rows}}
+            finite = (tensor.finite or whole) and math.isfinite(fill)
+            self._done[key] = replace(
+                tensor, name=name, fills=fills, low=low, high=high, finite=finite, cleaned=tensor.cleaned, value=None
+            )
+        return self._done[key]
+
+    def gather(self, tensor: Tensor, axis: int, target: Axis, first: Length, step: int, mode: str) -> Tensor:
+        """Return the tensor with one axis read in another order, which lies as ``target``."""
+        source = tensor.known_axes[axis]
+        for each in (source, target):
+            if self.rows is not None and self.rows in each.variables:
+                raise RowsMixed(f"the order of {tensor.name!r} is changed along {self.rows}")
+        no_data(source.variables | target.variables | first.variables)
+        self.agree(source.variables | target.variables | first.variables)
+        spec = SizeInput(
+            "",
+            "index",
+            "int64",
+            (target.layout(),),
+            (first.expression(), step),
+            source.layout(),
+            cast("Literal['step', 'reflect', 'edge', 'wrap']", mode),
+        )
+        key = (tensor.name, axis, spec)
+        if key not in self._done:
+            self.places += 1
+            name = self._emitter.node(
+                "Gather", [tensor.name, self._emitter.size_input(spec)], axis=axis, kind="aligned"
+            )
+            axes = (*tensor.known_axes[:axis], target, *tensor.known_axes[axis + 1 :])
+            fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
+            self._done[key] = replace(tensor, name=name, axes=axes, fills=fills, value=None)
+        return self._done[key]
+
+    def edge(self, tensor: Tensor, axis: int) -> Tensor:
+        """Return the tensor with its last valid slice along ``axis`` repeated in the padding."""
+        found = tensor.known_axes[axis]
+        key = (tensor.name, axis, "edge")
+        if key in self._done:
+            return self._done[key]
+        if self.rows is None or not tensor.finite or tensor.dtype != _FLOAT:
+            spec_axis = self.gather(tensor, axis, found, as_length(0), 1, "edge")
+            self._done[key] = spec_axis
+            return spec_axis
+        # Per row, which a gathering of slices cannot do: what is valid, plus the last slice wherever it is not.
+        self.places += 1
+        emitter = self._emitter
+        last = SizeInput("", "at", "float32", expressions=((found.length - 1).expression(),))
+        chosen = emitter.node("Mul", [tensor.name, self.companion(tensor, [axis], last)])
+        edge = emitter.reduce("ReduceSum", chosen, [axis], keepdims=1)
+        kept = emitter.node("Mul", [tensor.name, self.valid(tensor, [axis])])
+        repeated = emitter.node("Mul", [edge, self.valid(tensor, [axis], on=0.0, off=1.0)])
+        name = emitter.node("Add", [kept, repeated], kind="edge")
+        fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
+        self._done[key] = replace(tensor, name=name, fills=fills, value=None)
+        return self._done[key]
+
+    def companion(self, tensor: Tensor, axes: Sequence[int], spec: SizeInput, *, dtype: int | None = None) -> str:
+        """Return an extra input that can be multiplied with ``tensor``.
+
+        Args:
+            tensor: What it is meant for; where it has an axis that counts rows, each row has its own line.
+            axes: The axes that the input has besides, in order.
+            spec: The input; its layouts are set here.
+            dtype: Its element type in the graph; the tensor's by default.
+        """
+        known = tensor.known_axes
+        variables = frozenset().union(*(known[axis].variables for axis in axes)) | frozenset().union(
+            *(as_length(expression).variables for expression in spec.expressions)
+        )
+        no_data(variables)
+        places = set(axes)
+        if self.rows is not None and variables - {self.rows}:
+            carrier = next((at for at, axis in enumerate(known) if axis.has_factor(self.rows)), None)
+            if carrier is None:
+                self.agree(variables)
+            else:
+                places.add(carrier)
+        order = sorted(places)
+        layouts: tuple[Layout, ...] = tuple(known[at].layout() for at in order)
+        base = self._emitter.size_input(replace(spec, layouts=layouts) if layouts else spec)
+        added = [at for at in range(tensor.rank) if at not in places] if layouts else list(range(tensor.rank - 1))
+        shaped = self._emitter.unsqueeze(base, added)
+        wanted = tensor.dtype if dtype is None else dtype
+        return shaped if wanted == _FLOAT else self._emitter.cast(shaped, wanted)
+
+    def valid(
+        self, tensor: Tensor, axes: Sequence[int], *, dtype: int | None = None, on: float = 1.0, off: float = 0.0
+    ) -> str:
+        """Return a mask of the valid positions along ``axes`` that can be combined with ``tensor``."""
+        spec = SizeInput("", "valid", "float32", on=on, off=off)
+        return self.companion(tensor, axes, spec, dtype=dtype)
+
+    def agree(self, variables: frozenset[str]) -> None:
+        """Note that something is the same for all rows of a batch, so that they must agree in these variables."""
+        if self.rows is not None:
+            self.uniform |= variables - {self.rows}
+
+    def _cleaned(self, tensor: Tensor, axes: Sequence[int], fill: float) -> str:
+        emitter, dtype = self._emitter, _numpy_type(tensor.dtype)
+        if dtype.kind == "b":
+            mask = self.valid(tensor, axes, dtype=_BOOL)
+            if fill > 0:
+                return emitter.node("Or", [tensor.name, emitter.once("Not", [mask])], kind="clean")
+            return emitter.node("And", [tensor.name, mask], kind="clean")
+        if fill == 0 and tensor.finite:
+            return emitter.node("Mul", [tensor.name, self.valid(tensor, axes)], kind="clean")
+        if math.isinf(fill) and tensor.finite and dtype.kind == "f":
+            # The smaller of the two is the value itself where it is valid; nothing is added or rounded.
+            bound = self.valid(tensor, axes, on=-fill, off=fill)
+            return emitter.node("Min" if fill < 0 else "Max", [tensor.name, bound], kind="clean")
+        constant = emitter.constant(np.array(int(fill) if dtype.kind in "iu" else fill, dtype))
+        return emitter.node("Where", [self.valid(tensor, axes, dtype=_BOOL), tensor.name, constant], kind="clean")
+
+
+def _held(fill: float, dtype: np.dtype[Any]) -> float:
+    """Return the nearest number that an element type holds."""
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        return max(fill, info.min) if fill < 0 else min(fill, info.max)
+    return float(fill > 0) if dtype.kind == "b" else fill
+
+
+def _numpy_type(dtype: int) -> np.dtype[Any]:
+    from onnx import helper
+
+    found: np.dtype[Any] = np.dtype(helper.tensor_dtype_to_np_dtype(dtype))
+    return found

@@ -1,0 +1,190 @@
+"""The sizes that the variables may take, and what is true at all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.analysis.lengths import Length, Rounding, as_length
+
+__all__ = ["Domain", "Requirement"]
+
+_EVERY = 2048
+_JOINT = 512
+_STEPS = (1, 2, 3, 4, 5, 7, 8, 16, 32, 64)
+_SEED = 20230607
+
+Requirement = tuple[Length, Length]
+"""Two lengths that have to be equal for the model to run."""
+
+
+class Domain:
+    """The admissible sizes: every variable from 1 to its largest, where all requirements hold.
+
+    What is claimed is tested at every value of each variable up to 2,048 (evenly thinned above) beside several values
+    of the others, and at some thousand joint values on grids of common steps; so a claim about one variable is proven
+    within those limits, and one about several is a test that a false claim passes only if it is true nearly everywhere.
+
+    Args:
+        limits: The largest size per variable.
+        lows: The least size where it is not 1.
+    """
+
+    def __init__(self, limits: Mapping[str, int], lows: Mapping[str, int] | None = None) -> None:
+        self.limits = {name: max(1, int(limit)) for name, limit in limits.items()}
+        self.lows = {name: max(0, int((lows or {}).get(name, 1))) for name in limits}
+        self.requirements: list[Requirement] = []
+        self._points = self._draw()
+        self._lines = self._draw_lines()
+        self._grows: dict[str, bool] = {}
+        self._cache: dict[str, NDArray[np.int64]] = {}
+        self._floats: dict[Length, NDArray[Any]] = {}
+
+    @property
+    def points(self) -> Mapping[str, NDArray[np.int64]]:
+        """Admissible sizes, one array per variable."""
+        return self._points
+
+    @property
+    def count(self) -> int:
+        """How many sizes are looked at."""
+        return len(next(iter(self._points.values()))) if self._points else 1
+
+    def values(self, length: Length) -> NDArray[np.int64]:
+        """Return the length at all sizes that are looked at."""
+        found = self._cache.get(length.key)
+        if found is None:
+            raw = length.evaluate(self._points)
+            found = self._cache[length.key] = np.broadcast_to(np.asarray(raw, np.int64), (self.count,))
+        return found
+
+    def floats(self, length: Length, dtype: Any) -> NDArray[Any]:
+        """Return the length as the model's own floating-point arithmetic gives it, at all sizes looked at."""
+        if length.constant is not None:
+            return np.full(self.count, float(length.constant), dtype)
+        found = self._floats.get(length)
+        return self.values(length).astype(dtype) if found is None else found.astype(dtype)
+
+    def note_floats(self, length: Length, values: NDArray[Any]) -> None:
+        """Remember what floating-point arithmetic gave for a length."""
+        self._floats[length] = np.broadcast_to(values, (self.count,))
+
+    def equal(self, left: Length, right: Length) -> bool:
+        """Return whether two lengths are the same number at all admissible sizes."""
+        if left == right:
+            return True
+        if left.constant is not None and right.constant is not None:
+            return False
+        return bool(np.array_equal(self.values(left), self.values(right)))
+
+    def at_most(self, left: Length, right: Length) -> bool:
+        """Return whether ``left <= right`` at all admissible sizes."""
+        return bool((self.values(left) <= self.values(right)).all())
+
+    def constant(self, length: Length) -> int | None:
+        """Return the one value that the length has at all admissible sizes, None where there are several."""
+        if length.constant is not None:
+            return int(length.constant)
+        values = self.values(length)
+        return int(values[0]) if len(values) and bool((values == values[0]).all()) else None
+
+    def divide(self, left: Length, right: Length) -> Length | None:
+        """Return the quotient where it is whole at all admissible sizes."""
+        exact = left.divided(right)
+        if exact is not None:
+            return exact
+        below = self.values(right)
+        if bool((below <= 0).any()) or bool((self.values(left) % below).any()):
+            return None
+        return left // right
+
+    def require(self, left: Length, right: Length) -> bool:
+        """Narrow the domain to where the two are equal; return whether sizes remain."""
+        keep = self.values(left) == self.values(right)
+        if not keep.any():
+            return False
+        if not keep.all():
+            self.requirements.append((left, right))
+            self._points = {name: values[keep] for name, values in self._points.items()}
+            self._floats = {length: values[keep] for length, values in self._floats.items()}
+            self._cache.clear()
+        return True
+
+    def grows(self, length: Length) -> bool:
+        """Return whether a larger size never makes the length smaller, so that what is exact fits into a bucket."""
+        if len(length.terms) <= 1 and not any(
+            isinstance(atom, Rounding) for product, _ in length.terms for atom in product
+        ):
+            return length.terms == () or length.terms[0][1] >= 0
+        if length.key not in self._grows:
+            self._grows[length.key] = all(
+                bool((np.diff(length.evaluate(line)[self._admitted(line)]) >= 0).all())
+                for variable, lines in self._lines.items()
+                if variable in length.variables
+                for line in lines
+            )
+        return self._grows[length.key]
+
+    def _admitted(self, line: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+        kept = np.ones(len(next(iter(line.values()))), bool)
+        for left, right in self.requirements:
+            if (left.variables | right.variables) <= line.keys():
+                kept = kept & (left.evaluate(line) == right.evaluate(line))
+        return kept
+
+    def _draw_lines(self) -> dict[str, list[dict[str, NDArray[np.int64]]]]:
+        """Return sizes that differ in one variable only, in its order, for several values of the others."""
+        lines: dict[str, list[dict[str, NDArray[np.int64]]]] = {}
+        for name in self.limits:
+            span = np.unique(self._span(name))
+            others = [other for other in self.limits if other != name]
+            values = ((self._span(other)[0], *_STEPS, 96, self._span(other)[-1]) for other in others)
+            lines[name] = [
+                {name: span, **{other: np.full(len(span), each) for other, each in zip(others, chosen, strict=True)}}
+                for chosen in (zip(*values, strict=True) if others else [()])
+            ]
+        return lines
+
+    def _span(self, name: str) -> NDArray[np.int64]:
+        low, high = self.lows[name], max(self.lows[name], self.limits[name])
+        return np.unique(np.linspace(low, high, min(_EVERY, high - low + 1)).astype(np.int64))
+
+    def add(self, name: str) -> None:
+        """Add something that may have any size and that nothing is known of."""
+        generator = np.random.default_rng(_SEED)
+        self._points = {**self._points, name: generator.integers(0, _EVERY, self.count)}
+
+    def _draw(self) -> dict[str, NDArray[np.int64]]:
+        generator = np.random.default_rng(_SEED)
+        names = list(self.limits)
+        blocks: list[dict[str, NDArray[np.int64]]] = []
+        for name in names:
+            span = self._span(name)
+            for step in (1, 32):
+                others = {other: self._some(other, len(span), step, generator) for other in names if other != name}
+                blocks.append({name: span, **others})
+        if len(names) > 1:
+            blocks += [{name: self._some(name, _JOINT, step, generator) for name in names} for step in _STEPS]
+        return {name: np.concatenate([block[name] for block in blocks]) for name in names}
+
+    def _some(self, name: str, count: int, step: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        low, high = self.lows[name], max(self.lows[name], self.limits[name])
+        found = generator.integers(low, high + 1, count)
+        if high >= step > 1:
+            found = np.maximum(step, found // step * step)
+        return found.astype(np.int64)
+
+
+def describe(requirement: Requirement) -> str:
+    """Return a requirement as a reader would write it."""
+    left, right = requirement
+    return f"{left} = {right}"
+
+
+def holds(requirement: Requirement, sizes: Mapping[str, Any]) -> bool:
+    """Return whether a requirement holds at the given sizes."""
+    left, right = (as_length(side) for side in requirement)
+    return bool(left.evaluate(sizes) == right.evaluate(sizes))

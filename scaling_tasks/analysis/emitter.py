@@ -1,0 +1,101 @@
+"""The cleaned graph as it grows: nodes, constants and the extra inputs that tell a request's exact size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.shapes.size_inputs import SizeInput
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["PREFIX", "Emitter"]
+
+PREFIX = "st_"
+"""What names of added tensors start with."""
+
+
+class Emitter:
+    """Collects what the cleaned graph is made of.
+
+    Args:
+        opset: Version of the default operator set.
+        taken: Names that the original graph uses.
+    """
+
+    def __init__(self, opset: int, taken: set[str]) -> None:
+        self.opset = opset
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, NDArray[Any]] = {}
+        self.size_inputs: list[SizeInput] = []
+        self._taken = taken
+        self._made: dict[Any, str] = {}
+
+    def fresh(self, kind: str) -> str:
+        """Return an unused name."""
+        number = 0
+        while (name := f"{PREFIX}{kind}_{number}") in self._taken:
+            number += 1
+        self._taken.add(name)
+        return name
+
+    def constant(self, value: NDArray[Any]) -> str:
+        """Return the name of a constant."""
+        key = ("constant", value.dtype.str, value.shape, value.tobytes())
+        if key not in self._made:
+            self._made[key] = name = self.fresh("constant")
+            self.constants[name] = value
+        return self._made[key]
+
+    def size_input(self, spec: SizeInput) -> str:
+        """Return the name of an extra input like ``spec``, whose own name does not matter."""
+        key = ("input", replace(spec, name=""))
+        if key not in self._made:
+            self._made[key] = name = self.fresh(spec.kind)
+            self.size_inputs.append(replace(spec, name=name))
+        return self._made[key]
+
+    def node(self, operator: str, inputs: Sequence[str], *, kind: str = "", **attributes: Any) -> str:
+        """Add a node of one output and return that output's name."""
+        from onnx import helper
+
+        name = self.fresh(kind or operator.lower())
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def into(self, output: str, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
+        """Add a node that computes a tensor of the original graph."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(operator, list(inputs), [output], name=self.fresh("node"), **attributes))
+
+    def once(self, operator: str, inputs: Sequence[str], **attributes: Any) -> str:
+        """Add a node unless the same is there already; return its output's name."""
+        key = ("node", operator, tuple(inputs), repr(sorted(attributes.items())))
+        if key not in self._made:
+            self._made[key] = self.node(operator, inputs, **attributes)
+        return self._made[key]
+
+    def unsqueeze(self, name: str, axes: Sequence[int]) -> str:
+        """Return ``name`` with axes of length 1 at the given places of the result."""
+        if not axes:
+            return name
+        if self.opset < 13:
+            return self.once("Unsqueeze", [name], axes=list(axes))
+        return self.once("Unsqueeze", [name, self.constant(np.array(axes, np.int64))])
+
+    def cast(self, name: str, dtype: int) -> str:
+        """Return ``name`` as another element type."""
+        return self.once("Cast", [name], to=dtype)
+
+    def reduce(self, operator: str, name: str, axes: Sequence[int], *, keepdims: int) -> str:
+        """Add a reduction, whose axes are an attribute or an input by version."""
+        as_input = self.opset >= (13 if operator == "ReduceSum" else 18)
+        if as_input:
+            return self.node(operator, [name, self.constant(np.array(axes, np.int64))], keepdims=keepdims)
+        return self.node(operator, [name], axes=list(axes), keepdims=keepdims)

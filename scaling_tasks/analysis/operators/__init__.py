@@ -1,0 +1,26 @@
+"""What each operator does with axes and padding: one file per family, every rule in one table."""
+
+from __future__ import annotations
+
+__all__ = ["load_rules"]
+
+
+def load_rules() -> None:
+    """Fill the table of known operators."""
+    from scaling_tasks.analysis.operators import (  # noqa: F401  # Each registers its rules.
+        convolution,
+        creation,
+        elementwise,
+        gathering,
+        movement,
+        normalisation,
+        pooling,
+        products,
+        recurrent,
+        reduction,
+        reshaping,
+        resizing,
+        scanning,
+        slicing,
+        softmax,
+    )

@@ -1,0 +1,98 @@
+"""Operators that make tensors out of sizes, and those that tell sizes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.analysis.axes import grid
+from scaling_tasks.analysis.lengths import as_length
+from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.registry import operator
+from scaling_tasks.analysis.tensors import Tensor, constant_tensor
+
+_INT64 = 7
+
+
+@operator("Shape", sizes=(0,))
+def follow_shape(op: Operation) -> Tensor:
+    """Follow Shape: the lengths of the axes, which say how large something is until they are used as data."""
+    tensor = op.input(0)
+    rank = tensor.rank
+    start, end = int(op.attribute("start", 0)), int(op.attribute("end", rank))
+    start, end = (max(0, min(rank, each + rank if each < 0 else each)) for each in (start, end))
+    lengths = [axis.length for axis in tensor.known_axes[start:end]]
+    numbers = [op.domain.constant(length) if not length.variables else None for length in lengths]
+    known = [number for number in numbers if number is not None]
+    value: NDArray[Any] = np.array(known, np.int64)
+    if len(known) < len(lengths):
+        value = np.empty(len(lengths), object)
+        for at, length in enumerate(lengths):
+            value[at] = length
+    return constant_tensor(op.node.output[0], _INT64, value)
+
+
+@operator("Size", sizes=(0,))
+def follow_size(op: Operation) -> Tensor:
+    """Follow Size: the number of elements."""
+    total = as_length(1)
+    for axis in op.input(0).known_axes:
+        total = total * axis.length
+    value = np.empty((), object if total.variables else np.int64)
+    value[()] = total if total.variables else int(total.constant or 0)
+    return constant_tensor(op.node.output[0], _INT64, value)
+
+
+@operator("ConstantOfShape", sizes=(0,))
+def follow_constant_of_shape(op: Operation) -> Tensor:
+    """Follow ConstantOfShape: the same number everywhere, the padding included."""
+    from onnx import numpy_helper
+
+    lengths = op.numbers(0) or []
+    attribute = op.attribute("value")
+    value = numpy_helper.to_array(attribute) if attribute is not None else np.zeros(1, np.float32)
+    number, dtype = float(value.reshape(-1)[0]), attribute.data_type if attribute is not None else 1
+    axes = [grid(length) for length in lengths]
+    fills = dict.fromkeys(range(len(axes)), number)
+    return op.result(axes, dtype, fills=fills, low=number, high=number, finite=math.isfinite(number))
+
+
+@operator("Range", sizes=(0, 1, 2))
+def follow_range(op: Operation) -> Tensor:
+    """Follow Range: how far it goes may follow the sizes, where it starts may not."""
+    numbers = [op.numbers(at) for at in range(3)]
+    start, limit, step = ((number or [as_length(0)])[0] for number in numbers)
+    first, pace = op.domain.constant(start), op.domain.constant(step)
+    if pace is None or pace == 0:
+        raise Refused(f"its step follows the sizes of the request ({step})")
+    length = (limit - start) // pace if pace == 1 else -((start - limit) // pace)
+    if op.domain.at_most(as_length(0), length) is False:
+        from scaling_tasks.analysis.lengths import larger
+
+        length = larger(as_length(0), length)
+    axis = grid(length)
+    dtype = op.input(0).dtype
+    if first is None:
+        raise Refused(
+            f"it starts at {start}, another number at each size, so that its values are not those of the bucket"
+        )
+    low = float(min(first, first)) if pace > 0 else -math.inf
+    return op.result([axis], dtype, low=low, high=math.inf if pace > 0 else float(first))
+
+
+@operator("EyeLike")
+def follow_eye(op: Operation) -> Tensor:
+    """Follow EyeLike: ones where two positions are equally far from their starts."""
+    tensor = op.input(0)
+    if not all(axis.is_prefix for axis in tensor.known_axes):
+        raise Refused("its axes are flattened grids")
+    return op.result(tensor.known_axes, int(op.attribute("dtype", tensor.dtype)), low=0.0, high=1.0)
+
+
+@operator("Constant")
+def follow_constant(op: Operation) -> Tensor:
+    """Follow a Constant that the evaluator does not know, such as a text."""
+    return op.result(None)

@@ -1,0 +1,353 @@
+"""Operators that treat every position on its own: padding stays padding, and its content is computed alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from scaling_tasks.analysis.axes import Axis
+from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.registry import operator
+from scaling_tasks.analysis.tensors import Tensor
+
+__all__ = ["broadcast"]
+
+_BOOL = 9
+_FLOATS = (1, 10, 11, 16)
+
+# Per operator what it does to one number; an interval is mapped by its ends where the function grows or falls.
+_GROWING: dict[str, Callable[[float], float]] = {
+    "Relu": lambda x: max(x, 0.0),
+    "Sigmoid": lambda x: 1 / (1 + math.exp(-x)) if x > -700 else 0.0,
+    "Tanh": math.tanh,
+    "Softplus": lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x))),
+    "Softsign": lambda x: x / (1 + abs(x)) if math.isfinite(x) else math.copysign(1.0, x),
+    "Erf": math.erf,
+    "Floor": lambda x: math.floor(x) if math.isfinite(x) else x,
+    "Ceil": lambda x: math.ceil(x) if math.isfinite(x) else x,
+    "Round": lambda x: float(np.rint(x)),
+    "Identity": lambda x: x,
+    "Atan": math.atan,
+    "Asinh": math.asinh,
+    "Sinh": lambda x: math.sinh(x) if abs(x) < 700 else math.copysign(math.inf, x),
+    "Exp": lambda x: math.exp(x) if x < 700 else math.inf,
+    "Sign": lambda x: float(np.sign(x)),
+}
+_BOUNDED = {
+    "Sigmoid": (0.0, 1.0),
+    "HardSigmoid": (0.0, 1.0),
+    "Tanh": (-1.0, 1.0),
+    "Erf": (-1.0, 1.0),
+    "Sin": (-1.0, 1.0),
+    "Cos": (-1.0, 1.0),
+}
+_LOWEST = {"Relu": 0.0, "Softplus": 0.0, "Abs": 0.0, "Exp": 0.0, "Sqrt": 0.0}
+_FINITE = frozenset(
+    {
+        *("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh"),
+        *("Softplus", "Softsign", "Erf", "Floor", "Ceil", "Round", "Identity", "Atan", "Asinh", "Neg", "Abs", "Sin"),
+        *("Cos", "Sign", "Gelu", "Mish", "ThresholdedRelu", "Clip", "Shrink", "Dropout", "Cast", "CastLike", "Swish"),
+    }
+)
+"""Of finite numbers these make finite ones."""
+_PER_POSITION = (
+    *sorted(_FINITE - {"PRelu", "Dropout"}),
+    *("Acosh", "Atanh", "Acos", "Asin", "Sinh", "Cosh", "Tan", "Exp", "Log", "Sqrt", "Reciprocal"),
+    *("IsNaN", "IsInf", "Not", "BitwiseNot"),
+)
+_TO_BOOL = ("IsNaN", "IsInf", "Not")
+
+
+@operator(*_PER_POSITION)
+def follow_unary(op: Operation) -> Tensor:
+    """Follow an operator of one tensor, with constants at most besides."""
+    tensor = op.input(0)
+    low, high = _interval(op, tensor)
+    finite = tensor.finite and (
+        op.kind in _FINITE or _is_safe(op, tensor) or (math.isfinite(low) and math.isfinite(high))
+    )
+    fills = {axis: _image(op, fill) for axis, fill in tensor.fills.items()}
+    dtype = _BOOL if op.kind in _TO_BOOL else tensor.dtype
+    if op.kind == "Cast":
+        dtype = int(op.attribute("to"))
+    elif op.kind == "CastLike":
+        dtype = op.input(1).dtype
+    return op.result(tensor.known_axes, dtype, fills=fills, finite=finite, low=low, high=high)
+
+
+@operator("Dropout")
+def follow_dropout(op: Operation) -> Sequence[Tensor]:
+    """Follow Dropout, which does nothing when a model is served."""
+    tensor = op.input(0)
+    training = op.inputs[2] if op.has(2) else None
+    if training is not None and (training.value is None or bool(np.any(training.value))):
+        raise Refused("it drops numbers at random", "Export the model for inference.")
+    return [op.like(tensor), op.result(tensor.known_axes, _BOOL, output=1)]
+
+
+_COMPARISONS = ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor")
+_BROADCASTING = (
+    *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Mean", "Sum", "Mod", "PRelu", "Where"),
+    *("BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor"),
+)
+
+
+@operator(*_BROADCASTING, *_COMPARISONS, broadcasts=True)
+def follow_broadcasting(op: Operation) -> Tensor:
+    """Follow an operator of several tensors that are broadcast against each other."""
+    axes = broadcast(op)
+    tensors = [op.input(at) for at in range(len(op.inputs))]
+    low, high = _combined_interval(op, tensors)
+    fills = {at: _combined_fill(op, tensors, at - len(axes)) for at in range(len(axes)) if op.padded(axes[at])}
+    finite = all(tensor.finite for tensor in tensors) and _combination_is_safe(op, tensors)
+    if op.kind == "Where":
+        finite = tensors[1].finite and tensors[2].finite
+    if op.kind in _COMPARISONS:
+        finite = True
+    dtype = _BOOL if op.kind in _COMPARISONS else tensors[1 if op.kind == "Where" else 0].dtype
+    return op.result(axes, dtype, fills=fills, finite=finite, low=low, high=high)
+
+
+def broadcast(op: Operation, indices: Sequence[int] | None = None, *, skip: int = 0) -> list[Axis]:
+    """Return the axes of what inputs are broadcast to, realigning inputs whose positions lie otherwise.
+
+    Args:
+        op: The operator.
+        indices: Which of its inputs, all by default.
+        skip: How many of the last axes are left out.
+    """
+    chosen = [at for at in (range(len(op.inputs)) if indices is None else indices) if op.has(at)]
+    rank = max(op.input(at).rank for at in chosen)
+    axes: list[Axis] = []
+    for place in range(-rank, -skip):
+        best: tuple[int, int] | None = None
+        axis: Axis | None = None
+        for at in chosen:
+            tensor = op.input(at)
+            if tensor.rank < -place:
+                continue
+            own = tensor.known_axes[place]
+            if axis is None or best is None or axis.constant == 1:
+                axis, best = own, (at, tensor.rank + place)
+            elif own.constant != 1:
+                axis = op.same_axis(best[0], best[1], at, tensor.rank + place)
+        assert axis is not None
+        axes.append(axis)
+    return axes
+
+
+def _image(op: Operation, fill: float) -> float | None:
+    """Return what one number becomes; None where that cannot be told."""
+    if op.kind in _GROWING:
+        return _GROWING[op.kind](fill)
+    if op.kind in ("Cast", "CastLike"):
+        return _cast(fill, int(op.attribute("to")) if op.kind == "Cast" else op.input(1).dtype)
+    if op.kind == "Not":
+        return 1.0 - float(bool(fill))
+    if op.kind == "Clip":
+        low, high = _clip_bounds(op)
+        return None if low is None or high is None else min(max(fill, low), high)
+    if op.kind in ("Neg", "Abs", "Sin", "Cos", "Sqrt"):
+        known: dict[str, Callable[[float], float]] = {
+            "Neg": lambda x: -x,
+            "Abs": abs,
+            "Sin": math.sin,
+            "Cos": math.cos,
+            "Sqrt": lambda x: math.sqrt(x) if x >= 0 else math.nan,
+        }
+        return known[op.kind](fill)
+    if fill == 0 and op.kind in (
+        "LeakyRelu",
+        "Elu",
+        "Selu",
+        "Celu",
+        "HardSwish",
+        "Gelu",
+        "Mish",
+        "ThresholdedRelu",
+        "Swish",
+        "Shrink",
+    ):
+        return 0.0
+    return None
+
+
+def _cast(fill: float, dtype: int) -> float | None:
+    if dtype == _BOOL:
+        return float(bool(fill))
+    if dtype in _FLOATS:
+        return fill if abs(fill) < 6e4 or not math.isfinite(fill) else None
+    return float(math.trunc(fill)) if abs(fill) < 128 else None
+
+
+def _clip_bounds(op: Operation) -> tuple[float | None, float | None]:
+    if op.opset < 11:
+        return float(op.attribute("min", -math.inf)), float(op.attribute("max", math.inf))
+    found: list[float | None] = []
+    for index, default in ((1, -math.inf), (2, math.inf)):
+        bound = op.inputs[index] if index < len(op.inputs) else None
+        found.append(default if bound is None else bound.uniform)
+    return found[0], found[1]
+
+
+def _interval(op: Operation, tensor: Tensor) -> tuple[float, float]:
+    low, high = tensor.low, tensor.high
+    if op.kind in _BOUNDED:
+        return _BOUNDED[op.kind]
+    if op.kind in _GROWING:
+        return _GROWING[op.kind](low), _GROWING[op.kind](high)
+    if op.kind == "Clip":
+        least, most = _clip_bounds(op)
+        least, most = -math.inf if least is None else least, math.inf if most is None else most
+        return min(max(low, least), most), max(min(high, most), least)
+    if op.kind in ("Cast", "CastLike"):
+        return _cast_interval(int(op.attribute("to")) if op.kind == "Cast" else op.input(1).dtype, tensor)
+    if op.kind == "Neg":
+        return -high, -low
+    if op.kind == "Sqrt":
+        return (math.sqrt(low) if low > 0 else 0.0), math.inf
+    if op.kind == "LeakyRelu" and low >= 0:
+        return low, high
+    if op.kind in ("HardSwish", "Mish", "Gelu"):
+        return -0.6, max(high, 0.0)
+    return _LOWEST.get(op.kind, -math.inf), math.inf
+
+
+def _cast_interval(dtype: int, tensor: Tensor) -> tuple[float, float]:
+    if dtype == _BOOL:
+        return 0.0, 1.0
+    if dtype in _FLOATS:
+        return tensor.low, tensor.high
+    # Numbers that the type does not hold become others.
+    bits = {2: 8, 3: 7, 4: 16, 5: 15, 6: 31, 12: 32}.get(dtype, 63)
+    from_float = tensor.dtype in _FLOATS
+    if tensor.high < 2.0**bits or (not from_float and bits == 63):
+        return (math.trunc(tensor.low) if math.isfinite(tensor.low) else -math.inf), tensor.high
+    return -math.inf, math.inf
+
+
+def _is_safe(op: Operation, tensor: Tensor) -> bool:
+    """Whether an operator that may leave the numbers does not at these."""
+    if op.kind == "Exp":
+        return tensor.high <= (10 if tensor.dtype == 10 else 80)
+    if op.kind == "Sqrt":
+        return tensor.low >= 0
+    if op.kind in ("Log", "Reciprocal"):
+        return tensor.low > 0
+    return False
+
+
+def _combination_is_safe(op: Operation, tensors: Sequence[Tensor]) -> bool:
+    if op.kind in ("Div", "Mod"):
+        divisor = tensors[1]
+        if divisor.is_constant and divisor.value is not None and divisor.value.dtype.kind in "fiu":
+            return bool((divisor.value != 0).all())
+        return divisor.low > 0 or divisor.high < 0
+    if op.kind == "Pow":
+        exponent = tensors[1].uniform
+        return exponent is not None and ((exponent >= 0 and float(exponent).is_integer()) or tensors[0].low > 0)
+    return True
+
+
+def _combined_fill(op: Operation, tensors: Sequence[Tensor], place: int) -> float | None:
+    """Return what padding along the axis at ``place`` (from the end) holds, None where it is not one number."""
+    numbers = [_fill_at(tensor, place) for tensor in tensors]
+    if op.kind == "Where" and numbers[0] is not None:
+        return numbers[1 if numbers[0] else 2]
+    if op.kind == "Mul" and 0.0 in numbers and all(tensor.finite for tensor in tensors):
+        return 0.0
+    if op.kind == "Div" and numbers[0] == 0.0 and _combination_is_safe(op, tensors) and tensors[1].finite:
+        return 0.0
+    if op.kind == "And" and 0.0 in numbers:
+        return 0.0
+    if op.kind == "Or" and 1.0 in numbers:
+        return 1.0
+    if op.kind == "PRelu" and numbers[0] == 0.0:
+        return 0.0
+    if op.kind == "Min" and -math.inf in numbers:
+        return -math.inf
+    if any(number is None for number in numbers):
+        return None
+    return _computed(op, [number for number in numbers if number is not None])
+
+
+def _fill_at(tensor: Tensor, place: int) -> float | None:
+    if tensor.rank >= -place and tensor.known_axes[place].constant != 1:
+        return tensor.fills.get(tensor.rank + place)
+    # Without that axis it is the same in the padding as elsewhere.
+    return tensor.uniform
+
+
+_NUMPY: dict[str, Any] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": np.true_divide,
+    "Pow": np.power,
+    "Min": np.minimum,
+    "Max": np.maximum,
+    "Equal": np.equal,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "And": np.logical_and,
+    "Or": np.logical_or,
+    "Xor": np.logical_xor,
+}
+
+
+def _computed(op: Operation, numbers: Sequence[float]) -> float | None:
+    function = _NUMPY.get(op.kind)
+    if function is None:
+        return sum(numbers) if op.kind == "Sum" else None
+    if op.kind == "Div" and op.input(0).dtype not in _FLOATS:
+        return None
+    whole = numbers[0]
+    with np.errstate(all="ignore"):
+        for number in numbers[1:]:
+            whole = float(function(whole, number))
+    return whole
+
+
+def _combined_interval(op: Operation, tensors: Sequence[Tensor]) -> tuple[float, float]:
+    lows, highs = [tensor.low for tensor in tensors], [tensor.high for tensor in tensors]
+    if op.kind in _COMPARISONS:
+        return 0.0, 1.0
+    if op.kind == "Where":
+        return min(lows[1:]), max(highs[1:])
+    if op.kind in ("Add", "Sum"):
+        return _sum(lows, -math.inf), _sum(highs, math.inf)
+    if op.kind == "Sub":
+        return _sum([lows[0], -highs[1]], -math.inf), _sum([highs[0], -lows[1]], math.inf)
+    if op.kind == "Min":
+        return min(lows), min(highs)
+    if op.kind == "Max":
+        return max(lows), max(highs)
+    if op.kind == "Mul":
+        if tensors[0].name == tensors[1].name:
+            return 0.0, math.inf
+        return _products(lows, highs)
+    if op.kind == "Div" and lows[1] > 0:
+        return (0.0 if lows[0] >= 0 else -math.inf), math.inf
+    if op.kind == "Pow":
+        exponent = tensors[1].uniform
+        if exponent is not None and (exponent % 2 == 0 or lows[0] >= 0):
+            return 0.0, math.inf
+    return -math.inf, math.inf
+
+
+def _sum(ends: Sequence[float], unknown: float) -> float:
+    return math.fsum(ends) if all(math.isfinite(end) for end in ends) else unknown
+
+
+def _products(lows: Sequence[float], highs: Sequence[float]) -> tuple[float, float]:
+    low, high = lows[0], highs[0]
+    for other_low, other_high in zip(lows[1:], highs[1:], strict=True):
+        ends = [left * right for left in (low, high) for right in (other_low, other_high) if left and right]
+        ends += [0.0] if 0.0 in (low, high, other_low, other_high) else []
+        low, high = min(ends), max(ends)
+    return low, high

@@ -1,0 +1,189 @@
+"""Operators that move axes or copy positions: what padding holds goes with them."""
+
+from __future__ import annotations
+
+from scaling_tasks.analysis.axes import Axis, grid, join
+from scaling_tasks.analysis.lengths import as_length
+from scaling_tasks.analysis.operation import Operation, Refused, merged_fills
+from scaling_tasks.analysis.registry import operator
+from scaling_tasks.analysis.tensors import Tensor
+
+
+@operator("Transpose")
+def follow_transpose(op: Operation) -> Tensor:
+    """Follow Transpose."""
+    tensor = op.input(0)
+    order = [int(axis) for axis in op.attribute("perm") or range(tensor.rank - 1, -1, -1)]
+    fills = merged_fills(tensor.fills, {old: new for new, old in enumerate(order)})
+    axes = [tensor.known_axes[axis] for axis in order]
+    return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
+
+
+@operator("Unsqueeze", sizes=(1,))
+def follow_unsqueeze(op: Operation) -> Tensor:
+    """Follow Unsqueeze."""
+    tensor = op.input(0)
+    given = op.constants(1, "axes") or []
+    rank = tensor.rank + len(given)
+    added = sorted(op.axis(axis, rank) for axis in given)
+    kept = [axis for axis in range(rank) if axis not in added]
+    old = {new: at for at, new in enumerate(kept)}
+    axes = [grid(1) if axis in added else tensor.known_axes[old[axis]] for axis in range(rank)]
+    return _moved(op, tensor, axes, {at: new for new, at in old.items()})
+
+
+@operator("Squeeze", sizes=(1,))
+def follow_squeeze(op: Operation) -> Tensor:
+    """Follow Squeeze; without axes, those that are 1 at all sizes go."""
+    tensor = op.input(0)
+    given = op.constants(1, "axes")
+    if given is None:
+        gone = {at for at, axis in enumerate(tensor.known_axes) if op.domain.constant(axis.length) == 1}
+        for at, axis in enumerate(tensor.known_axes):
+            if at not in gone and bool((op.domain.values(axis.length) == 1).any()):
+                raise Refused(
+                    f"it removes whichever axis has one position, and {axis.length} is 1 at some sizes",
+                    "Export the model with the axes that it removes.",
+                )
+    else:
+        gone = {op.axis(axis, tensor.rank) for axis in given}
+    for place in gone:
+        length = tensor.known_axes[place].length
+        if op.domain.constant(length) != 1 and not op.domain.require(length, as_length(1)):
+            raise Refused(f"axis {place} has the length {length}, never 1")
+    kept = [axis for axis in range(tensor.rank) if axis not in gone]
+    return _moved(op, tensor, [tensor.known_axes[axis] for axis in kept], {old: new for new, old in enumerate(kept)})
+
+
+@operator("Expand", sizes=(1,))
+def follow_expand(op: Operation) -> Tensor:
+    """Follow Expand: a copy along an axis is the same in the padding."""
+    tensor = op.input(0)
+    lengths = op.numbers(1) or []
+    rank = max(tensor.rank, len(lengths))
+    axes: list[Axis] = []
+    for place in range(-rank, 0):
+        own = tensor.known_axes[place] if tensor.rank >= -place else grid(1)
+        wanted = lengths[place] if len(lengths) >= -place else as_length(1)
+        if own.constant == 1:
+            axes.append(grid(wanted))
+        elif wanted.constant == 1 or op.domain.equal(wanted, own.length) or op.domain.require(wanted, own.length):
+            axes.append(own)
+        else:
+            raise Refused(f"{own.length} is expanded to {wanted}")
+    offset = rank - tensor.rank
+    fills = {axis + offset: fill for axis, fill in tensor.fills.items()}
+    if tensor.uniform is not None:
+        fills |= {at: tensor.uniform for at in range(rank) if at not in fills}
+    return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
+
+
+@operator("Tile", sizes=(1,))
+def follow_tile(op: Operation) -> Tensor:
+    """Follow Tile: copies one after another."""
+    tensor = op.input(0)
+    axes: list[Axis] = []
+    fills = dict(tensor.fills)
+    for at, (axis, repeat) in enumerate(zip(tensor.known_axes, op.numbers(1) or [], strict=True)):
+        number = op.domain.constant(repeat)
+        if number is None:
+            fills.pop(at, None)  # The copies that are too many are no padding.
+        if number == 1:
+            axes.append(axis)
+        elif axis.constant == 1:
+            axes.append(grid(repeat))
+        elif len(axis.pieces) == 1:
+            axes.append(Axis(((repeat, *axis.pieces[0]),)))
+        elif number is not None and number <= 16:
+            axes.append(join([axis] * number))
+        else:
+            raise Refused(f"an axis of several pieces is repeated {repeat} times")
+    return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
+
+
+@operator("Concat")
+def follow_concat(op: Operation) -> Tensor:
+    """Follow Concat: pieces one after another; along the other axes all inputs lie alike."""
+    first = op.input(0)
+    at = op.axis(int(op.attribute("axis", 0)), first.rank)
+    axes = list(first.known_axes)
+    for index in range(1, len(op.inputs)):
+        for axis in range(first.rank):
+            if axis != at:
+                axes[axis] = op.same_axis(0, axis, index, axis)
+    tensors = [op.input(index) for index in range(len(op.inputs))]
+    axes = [tensors[0].known_axes[axis] if axis != at else axes[axis] for axis in range(first.rank)]
+    real = [t.known_axes[at] for t in tensors if t.known_axes[at].constant != 0]
+    axes[at] = join(real) if real else grid(0)
+    if op.rows is not None and len(real) > 1 and any(op.rows in axis.variables for axis in real):
+        op.mixes(next(axis for axis in real if op.rows in axis.variables))
+    fills = {}
+    for axis in range(first.rank):
+        numbers = {t.fills.get(axis) for t in tensors if axis != at or op.padded(t.known_axes[at])}
+        if len(numbers) == 1:
+            fills[axis] = numbers.pop()
+    return op.result(
+        axes,
+        first.dtype,
+        fills=fills,
+        finite=all(t.finite for t in tensors),
+        low=min(t.low for t in tensors),
+        high=max(t.high for t in tensors),
+    )
+
+
+@operator("Trilu", sizes=(1,))
+def follow_trilu(op: Operation) -> Tensor:
+    """Follow Trilu: what it keeps is told by how far two positions are from their starts."""
+    tensor = op.input(0)
+    if not all(axis.is_prefix for axis in tensor.known_axes[-2:]):
+        for axis in (tensor.rank - 2, tensor.rank - 1):
+            tensor = op.compact(0, axis)
+    shift = op.constants(1)
+    if shift is None:
+        op.numbers(1)
+    fills = {axis: fill for axis, fill in tensor.fills.items() if fill == 0}
+    return op.result(
+        tensor.known_axes,
+        tensor.dtype,
+        fills=fills,
+        finite=tensor.finite,
+        low=min(tensor.low, 0.0),
+        high=max(tensor.high, 0.0),
+    )
+
+
+@operator("OneHot", sizes=(1,))
+def follow_one_hot(op: Operation) -> Tensor:
+    """Follow OneHot."""
+    indices, depth, values = op.input(0), op.constants(1), op.input(2)
+    axis = op.axis(int(op.attribute("axis", -1)), indices.rank + 1)
+    axes = [*indices.known_axes[:axis], grid((depth or [1])[0]), *indices.known_axes[axis:]]
+    return op.result(axes, values.dtype, finite=values.finite, low=values.low, high=values.high)
+
+
+@operator("DepthToSpace", "SpaceToDepth")
+def follow_space(op: Operation) -> Tensor:
+    """Follow the exchange of channels and positions; the valid ones stay the first where sizes are whole blocks."""
+    tensor = op.input(0)
+    size = int(op.attribute("blocksize"))
+    batch, channels, *space = tensor.known_axes
+    if not all(axis.is_prefix for axis in space):
+        raise Refused("its axes are flattened grids")
+    if op.kind == "DepthToSpace":
+        depth = grid(channels.length // (size * size))
+        axes = [batch, depth, *(grid(axis.length * size) for axis in space)]
+    else:
+        for axis in space:
+            if not op.domain.equal(axis.length % size, as_length(0)) and not op.domain.require(
+                axis.length, axis.length // size * size
+            ):
+                raise Refused(f"{axis.length} is never a multiple of {size}")
+        axes = [batch, grid(channels.length * (size * size)), *(grid(axis.length // size) for axis in space)]
+    fills = {axis: fill for axis, fill in tensor.fills.items() if axis != 1}
+    return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
+
+
+def _moved(op: Operation, tensor: Tensor, axes: list[Axis], kept: dict[int, int]) -> Tensor:
+    fills = merged_fills(tensor.fills, kept)
+    return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)

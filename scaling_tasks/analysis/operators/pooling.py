@@ -1,0 +1,150 @@
+"""Pooling with windows and over whole axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from scaling_tasks.analysis.axes import grid
+from scaling_tasks.analysis.lengths import Length, smaller
+from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.operators.convolution import Window, output_length, reaches_padding, windows
+from scaling_tasks.analysis.operators.reduction import reduce_axes
+from scaling_tasks.analysis.registry import operator
+from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.shapes.size_inputs import SizeInput
+
+
+@operator("MaxPool")
+def follow_max_pool(op: Operation) -> Sequence[Tensor]:
+    """Follow MaxPool: padding must not be larger than what is valid."""
+    found, lengths = _pooled(op)
+    reached = _reached(op, found, lengths)
+    tensor = op.input(0)
+    if all(tensor.fills.get(axis) == 0 for axis in reached) and tensor.low >= 0:
+        reached = []  # Zeros change no maximum of numbers that are not negative.
+    fill = 0.0 if tensor.low >= 0 and tensor.finite else -math.inf
+    tensor = op.clean(0, reached, fill)
+    axes = _axes(op, tensor, found, lengths)
+    if len(op.node.output) > 1 and op.node.output[1]:
+        raise Refused("its second output numbers positions of the padded tensor")
+    return [op.result(axes, tensor.dtype, finite=tensor.finite, low=op.input(0).low, high=tensor.high)]
+
+
+@operator("AveragePool")
+def follow_average_pool(op: Operation) -> Tensor:
+    """Follow AveragePool: padding must be zero, and a window at the end is divided by what it truly holds."""
+    found, lengths = _pooled(op)
+    tensor = op.input(0)
+    counted = bool(op.attribute("count_include_pad", 0))
+    tensor = op.clean(0, _reached(op, found, lengths), 0.0)
+    axes = _axes(op, tensor, found, lengths)
+    wrong = [
+        (at, window)
+        for at, (window, out) in enumerate(zip(found, lengths, strict=True))
+        if tensor.known_axes[at + 2].variables and not window.is_point and _counts_differ(op, at, window, out, counted)
+    ]
+    result = op.result(axes, tensor.dtype, finite=tensor.finite, low=min(tensor.low, 0.0), high=max(tensor.high, 0.0))
+    return _corrected(op, result, wrong, counted=counted) if wrong else result
+
+
+def _corrected(op: Operation, result: Tensor, wrong: Sequence[tuple[int, Window]], *, counted: bool) -> Tensor:
+    """Multiply what the pool gives by how many elements its windows hold here over how many at the exact size."""
+    emitter, cleaner = op.emitter, op.around.cleaner
+    tensor = op.input(0)
+    raw = emitter.fresh("pooled")
+    op.node.output[0] = raw
+    emitter.nodes.append(op.node)
+    op.replaced = True
+    last = raw
+    for number, (at, window) in enumerate(wrong):
+        old = tensor.known_axes[at + 2]
+        numbers = (window.kernel, window.stride, window.dilation, window.before, window.after, int(counted))
+        spec = SizeInput("", "count", "float32", expressions=(old.length.expression(),), window=numbers)
+        ratio = cleaner.companion(result, [at + 2], spec)
+        op.newly_cleaned |= op.padded(old)
+        if number == len(wrong) - 1:
+            emitter.into(result.name, "Mul", [last, ratio])
+        else:
+            last = emitter.node("Mul", [last, ratio])
+    return op.result(result.axes, result.dtype, finite=result.finite, low=result.low, high=result.high).named(
+        result.name
+    )
+
+
+def _counts_differ(op: Operation, at: int, window: Window, out: Length, counted: bool) -> bool:
+    """Whether some window of an exact size holds another number of elements than at a larger size."""
+    length = op.input(0).known_axes[at + 2].length
+    end = op.domain.values(out - 1) * window.stride - window.before + window.span
+    edge = op.domain.values(length) + (window.after if counted else 0)
+    return bool((end > edge).any())
+
+
+@operator("LpPool")
+def follow_lp_pool(op: Operation) -> Tensor:
+    """Follow LpPool: zeros add nothing to a norm."""
+    found, lengths = _pooled(op)
+    tensor = op.clean(0, _reached(op, found, lengths), 0.0)
+    return op.result(_axes(op, tensor, found, lengths), tensor.dtype, finite=tensor.finite, low=0.0)
+
+
+@operator("GlobalLpPool")
+def follow_global_lp(op: Operation) -> Tensor:
+    """Follow GlobalLpPool: the norm over all axes but the first two."""
+    return reduce_axes(op, list(range(2, op.input(0).rank)), keep=True, how="sum")
+
+
+@operator("GlobalAveragePool")
+def follow_global_average(op: Operation) -> Tensor:
+    """Follow GlobalAveragePool: the mean over all axes but the first two."""
+    return reduce_axes(op, list(range(2, op.input(0).rank)), keep=True, how="mean")
+
+
+@operator("GlobalMaxPool")
+def follow_global_max(op: Operation) -> Tensor:
+    """Follow GlobalMaxPool."""
+    return reduce_axes(op, list(range(2, op.input(0).rank)), keep=True, how="max")
+
+
+def _pooled(op: Operation) -> tuple[list[Window], list[Length]]:
+    """Return windows and output lengths; axes that a window goes over are brought to lie from their start."""
+    tensor = op.input(0)
+    kernel = [int(each) for each in op.attribute("kernel_shape")]
+    found = windows(op, kernel, [axis.length for axis in tensor.known_axes[2:]])
+    lengths = []
+    for at, window in enumerate(found):
+        axis = tensor.known_axes[at + 2]
+        if axis.variables and not window.is_point:
+            op.mixes(axis)
+            axis = op.compact(0, at + 2).known_axes[at + 2]
+        lengths.append(_length(op, window, axis.length))
+    return found, lengths
+
+
+def _length(op: Operation, window: Window, length: Length) -> Length:
+    if window.is_point:
+        return length
+    if not op.attribute("ceil_mode", 0) or str(op.attribute("auto_pad", "")).startswith("SAME"):
+        return output_length(op, window, length)
+    room = length + (window.before + window.after - window.span)
+    op.positive(room + 1, f"a kernel of {window.span} does not fit into {length}")
+    # The last window has to start inside the axis or in what is added before it.
+    starts = (length + (window.before - 1)) // window.stride + 1
+    return smaller((room + (window.stride - 1)) // window.stride + 1, starts)
+
+
+def _reached(op: Operation, found: Sequence[Window], lengths: Sequence[Length]) -> list[int]:
+    axes = op.input(0).known_axes
+    return [
+        at + 2
+        for at, (window, out) in enumerate(zip(found, lengths, strict=True))
+        if axes[at + 2].variables and not window.is_point and reaches_padding(op, window, axes[at + 2].length, out)
+    ]
+
+
+def _axes(op: Operation, tensor: Tensor, found: Sequence[Window], lengths: Sequence[Length]) -> list:  # type: ignore[type-arg]
+    spatial = [
+        tensor.known_axes[at + 2] if window.is_point else grid(out)
+        for at, (window, out) in enumerate(zip(found, lengths, strict=True))
+    ]
+    return [*tensor.known_axes[:2], *spatial]

@@ -1,0 +1,127 @@
+"""Matrix products: padding along the contracted axis must add nothing."""
+
+from __future__ import annotations
+
+from scaling_tasks.analysis.axes import Axis
+from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.operators.elementwise import broadcast
+from scaling_tasks.analysis.registry import operator
+from scaling_tasks.analysis.tensors import Tensor
+
+__all__ = ["contract"]
+
+
+@operator("MatMul", "MatMulInteger")
+def follow_matmul(op: Operation) -> Tensor:
+    """Follow MatMul: ``[…, m, k] × […, k, n]``, either side possibly a vector."""
+    left, right = op.input(0), op.input(1)
+    contract(op, left.rank - 1, max(0, right.rank - 2))
+    lead = broadcast(op, skip=2) if min(left.rank, right.rank) > 2 else []
+    left, right = op.input(0), op.input(1)
+    if not lead:
+        longer = max(left, right, key=lambda tensor: tensor.rank)
+        lead = list(longer.known_axes[:-2]) if longer.rank > 2 else []
+    axes = [*lead]
+    fills: dict[int, float] = {}
+    both = left.finite and right.finite
+    if left.rank > 1:
+        if both and left.fills.get(left.rank - 2) == 0:
+            fills[len(axes)] = 0.0
+        axes.append(left.known_axes[-2])
+    if right.rank > 1:
+        if both and right.fills.get(right.rank - 1) == 0:
+            fills[len(axes)] = 0.0
+        axes.append(right.known_axes[-1])
+    for place in range(len(lead)):
+        from_end = place - len(lead) - 2
+        for tensor in (left, right):
+            if tensor.rank >= -from_end and tensor.fills.get(tensor.rank + from_end) == 0 and both:
+                fills[place] = 0.0
+    dtype = 6 if op.kind == "MatMulInteger" else left.dtype
+    positive = left.low >= 0 and right.low >= 0
+    return op.result(axes, dtype, fills=fills, finite=both, low=0.0 if positive else float("-inf"))
+
+
+def contract(op: Operation, left_axis: int, right_axis: int) -> None:
+    """Make the products along two axes that are summed over add nothing beyond the valid positions."""
+    axis = op.same_axis(0, left_axis, 1, right_axis)
+    if not axis.variables:
+        return
+    op.mixes(axis)
+    if not op.padded(axis):
+        return
+    for first, second in ((0, 1), (1, 0)):
+        own = left_axis if first == 0 else right_axis
+        if op.input(first).fills.get(own) == 0:
+            if not op.input(second).finite:
+                op.clean(second, [right_axis if first == 0 else left_axis], 0.0)
+            return
+    # The one that has fewer axes is the smaller, as a rule.
+    first = 0 if op.input(0).rank < op.input(1).rank else 1
+    op.clean(first, [left_axis if first == 0 else right_axis], 0.0)
+    other = 1 - first
+    if not op.input(other).finite:
+        op.clean(other, [left_axis if other == 0 else right_axis], 0.0)
+
+
+@operator("Gemm")
+def follow_gemm(op: Operation) -> Tensor:
+    """Follow Gemm: ``alpha·A·B + beta·C`` with either matrix transposed."""
+    turned = [bool(op.attribute("transA", 0)), bool(op.attribute("transB", 0))]
+    contract(op, 0 if turned[0] else 1, 1 if turned[1] else 0)
+    left, right = op.input(0), op.input(1)
+    axes = [left.known_axes[1 if turned[0] else 0], right.known_axes[0 if turned[1] else 1]]
+    if op.has(2):
+        added = op.input(2)
+        for place in range(1, added.rank + 1):
+            own = added.known_axes[-place]
+            if own.constant != 1 and own.normal != axes[-place].normal:
+                raise Refused(f"what is added has the axis {own}, the product {axes[-place]}")
+    finite = all(tensor.finite for tensor in op.inputs if tensor is not None)
+    return op.result(axes, left.dtype, finite=finite)
+
+
+@operator("Einsum")
+def follow_einsum(op: Operation) -> Tensor:
+    """Follow Einsum of one or two tensors."""
+    equation = str(op.attribute("equation")).replace(" ", "")
+    terms, arrow, wanted = equation.partition("->")
+    inputs = terms.split(",")
+    if not arrow or "." in equation or len(inputs) > 2 or any(len(set(term)) != len(term) for term in inputs):
+        raise Refused(f"the equation {equation!r} is not of a form that is followed")
+    known: dict[str, tuple[int, int]] = {}
+    for index, term in enumerate(inputs):
+        for axis, letter in enumerate(term):
+            if letter in known:
+                op.same_axis(*known[letter], index, axis)
+            else:
+                known[letter] = (index, axis)
+    _clean_sums(op, inputs, wanted)
+    found: dict[str, Axis] = {}
+    for index, term in enumerate(inputs):
+        for axis, letter in enumerate(term):
+            found.setdefault(letter, op.input(index).known_axes[axis])
+    finite = all(op.input(index).finite for index in range(len(inputs)))
+    fills = {
+        place: 0.0
+        for place, letter in enumerate(wanted)
+        if finite and any(letter in t and op.input(i).fills.get(t.index(letter)) == 0 for i, t in enumerate(inputs))
+    }
+    return op.result([found[letter] for letter in wanted], op.input(0).dtype, fills=fills, finite=finite)
+
+
+def _clean_sums(op: Operation, inputs: list[str], wanted: str) -> None:
+    for letter in dict.fromkeys("".join(inputs)):
+        if letter in wanted:
+            continue
+        places = [(index, term.index(letter)) for index, term in enumerate(inputs) if letter in term]
+        axis = op.input(places[0][0]).known_axes[places[0][1]]
+        if axis.variables:
+            op.mixes(axis)
+        if not op.padded(axis):
+            continue
+        clean = [place for place in places if op.input(place[0]).fills.get(place[1]) == 0] or places[-1:]
+        op.clean(clean[0][0], [clean[0][1]], 0.0)
+        for index, at in places:
+            if not op.input(index).finite:
+                op.clean(index, [at], 0.0)

@@ -1,0 +1,128 @@
+"""Reductions over axes: padding must hold what changes nothing, and a mean is divided by the true number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from scaling_tasks.analysis.axes import Axis, grid
+from scaling_tasks.analysis.lengths import as_length
+from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.registry import operator
+from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.shapes.size_inputs import SizeInput
+
+__all__ = ["reduce_axes", "scale_output"]
+
+How = Literal["sum", "mean", "max", "min", "product", "exponential"]
+
+_HOW: dict[str, How] = {
+    "ReduceSum": "sum",
+    "ReduceL1": "sum",
+    "ReduceL2": "sum",
+    "ReduceSumSquare": "sum",
+    "ReduceLogSum": "sum",
+    "ReduceMean": "mean",
+    "ReduceMax": "max",
+    "ReduceMin": "min",
+    "ReduceProd": "product",
+    "ReduceLogSumExp": "exponential",
+}
+_NEUTRAL: dict[How, float] = {
+    "sum": 0.0,
+    "mean": 0.0,
+    "max": -math.inf,
+    "min": math.inf,
+    "product": 1.0,
+    "exponential": -math.inf,
+}
+
+
+@operator(*_HOW, sizes=(1,))
+def follow_reduction(op: Operation) -> Tensor:
+    """Follow a reduction."""
+    tensor = op.input(0)
+    given = op.constants(1, "axes")
+    if not given:
+        given = [] if op.attribute("noop_with_empty_axes", 0) else list(range(tensor.rank))
+    axes = sorted({op.axis(axis, tensor.rank) for axis in given})
+    return reduce_axes(op, axes, keep=bool(op.attribute("keepdims", 1)), how=_HOW[op.kind])
+
+
+def reduce_axes(op: Operation, axes: Sequence[int], *, keep: bool, how: How) -> Tensor:
+    """Follow a reduction of input 0 over ``axes``."""
+    tensor = op.input(0)
+    for axis in axes:
+        if tensor.known_axes[axis].variables:
+            op.mixes(tensor.known_axes[axis])
+    over = [axis for axis in axes if op.padded(tensor.known_axes[axis])]
+    fill = _NEUTRAL[how]
+    if how == "max" and tensor.low >= 0 and tensor.finite:
+        fill = 0.0
+    if how == "mean" and over and tensor.dtype not in (1, 10, 11):
+        raise Refused("its mean of whole numbers is rounded, over a number of them that follows the sizes")
+    before = tensor
+    if over and not (how in ("max", "exponential") and all(tensor.fills.get(axis) == -math.inf for axis in over)):
+        tensor = op.clean(0, over, fill)
+    kept, remaining = _kept(tensor, axes, keep=keep)
+    fills = {remaining[at]: _reduced(op, value, how) for at, value in before.fills.items() if at in remaining}
+    low, high = _interval(op, before, how)
+    known: dict[str, Any] = {
+        "fills": {at: value for at, value in fills.items() if value is not None},
+        "finite": before.finite
+        and op.kind not in ("ReduceLogSumExp", "ReduceLogSum")
+        and all(op.domain.at_most(as_length(1), tensor.known_axes[at].length) for at in axes),
+        "low": low,
+        "high": high,
+    }
+    if how == "mean" and over:
+        return scale_output(op, op.result(kept, tensor.dtype, **known), [tensor.known_axes[at] for at in over], keep)
+    return op.result(kept, tensor.dtype, **known)
+
+
+def scale_output(op: Operation, result: Tensor, over: Sequence[Axis], keep: bool) -> Tensor:
+    """Multiply the operator's output by the padded over the true number of positions of the axes it went over."""
+    emitter = op.emitter
+    count = as_length(1)
+    for axis in over:
+        count = count * axis.length
+    raw = emitter.fresh("mean")
+    op.node.output[0] = raw
+    emitter.nodes.append(op.node)
+    op.replaced = True
+    spec = SizeInput("", "ratio", "float32", expressions=(count.expression(),))
+    ratio = op.around.cleaner.companion(result, [], spec)
+    emitter.into(result.name, "Mul", [raw, ratio])
+    return result
+
+
+def _kept(tensor: Tensor, axes: Sequence[int], *, keep: bool) -> tuple[list[Axis], dict[int, int]]:
+    kept: list[Axis] = []
+    remaining: dict[int, int] = {}
+    for at, axis in enumerate(tensor.known_axes):
+        if at not in axes:
+            remaining[at] = len(kept)
+            kept.append(axis)
+        elif keep:
+            kept.append(grid(1))
+    return kept, remaining
+
+
+def _reduced(op: Operation, fill: float, how: How) -> float | None:
+    """Return what remaining padding holds when every element that goes into it is ``fill``."""
+    if op.kind == "ReduceLogSum":
+        return None
+    if how in ("mean", "max", "min"):
+        return fill
+    return 0.0 if fill == 0 and how in ("sum", "product") else None
+
+
+def _interval(op: Operation, tensor: Tensor, how: How) -> tuple[float, float]:
+    if how in ("max", "min"):
+        return tensor.low, tensor.high
+    if how == "mean":
+        return min(tensor.low, 0.0) if tensor.low < 0 else 0.0, math.inf if tensor.high > 0 else 0.0
+    if op.kind in ("ReduceL1", "ReduceL2", "ReduceSumSquare"):
+        return 0.0, math.inf
+    return (0.0 if tensor.low >= 0 and how == "sum" else -math.inf), math.inf

@@ -1,0 +1,257 @@
+"""Slice, Split and Pad: which positions are taken, and what is added."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from scaling_tasks.analysis.axes import Axis, grid
+from scaling_tasks.analysis.lengths import Length, as_length, larger, smaller
+from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.registry import operator
+from scaling_tasks.analysis.tensors import Tensor
+
+_FAR = 1 << 30
+"""Exporters write a number beyond every size for "to the end"."""
+
+
+@operator("Slice", sizes=(1, 2, 3, 4))
+def follow_slice(op: Operation) -> Tensor:
+    """Follow Slice."""
+    tensor = op.input(0)
+    starts, ends = (op.numbers(at, name) or [] for at, name in ((1, "starts"), (2, "ends")))
+    given = op.constants(3, "axes") or list(range(len(starts)))
+    places = [op.axis(axis, tensor.rank) for axis in given]
+    steps = op.constants(4) or [1] * len(starts)
+    axes, fills, done = list(tensor.known_axes), dict(tensor.fills), []
+    for at, place in enumerate(places):
+        found = axes[place]
+        start, count = _bounds(op, found.length, starts[at], ends[at], steps[at])
+        piece = _pieces(op, found, start, count) if steps[at] == 1 else None
+        if piece is not None:
+            axes[place] = piece
+            continue
+        if op.rows is not None and op.rows in found.variables:
+            op.mixes(found)
+        first = op.domain.constant(start)
+        if first is None or (steps[at] < 0 and found.variables) or not found.is_prefix:
+            op.realign(0, place, grid(count), first=start, step=steps[at])
+            done.append(at)
+            fills.pop(place, None)
+        elif not op.domain.at_most(found.length, start + count * steps[at]):
+            fills.pop(place, None)  # What follows the last position that is taken is no padding.
+        axes[place] = grid(count)
+    if done:
+        _without(op, [at for at in range(len(places)) if at not in done], places)
+    tensor = op.input(0)
+    return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
+
+
+def _bounds(op: Operation, length: Length, start: Length, end: Length, step: int) -> tuple[Length, Length]:
+    """Return the first position and how many there are, as the operator's definition clamps them."""
+    first, last = _counted(op, start, length), _counted(op, end, length)
+    if step > 0:
+        first, last = _within(op, first, as_length(0), length), _within(op, last, as_length(0), length)
+        count = (last - first + (step - 1)) // step
+    else:
+        if (end.constant or 0) <= -_FAR:
+            last = as_length(-1)
+        first, last = _within(op, first, as_length(0), length - 1), _within(op, last, as_length(-1), length - 1)
+        count = (first - last + (-step - 1)) // -step
+    return first, count if op.domain.at_most(as_length(0), count) else larger(as_length(0), count)
+
+
+def _counted(op: Operation, bound: Length, length: Length) -> Length:
+    """Return a bound that may be counted from the end as one counted from the start."""
+    number = bound.constant
+    if number is not None:
+        if number >= _FAR or number <= -_FAR:
+            return length if number > 0 else as_length(0)
+        return length + bound if number < 0 else bound
+    if op.domain.at_most(as_length(0), bound):
+        return bound
+    if op.domain.at_most(bound, as_length(-1)):
+        return length + bound
+    raise Refused(f"the bound {bound} is counted from the start at some sizes and from the end at others")
+
+
+def _within(op: Operation, bound: Length, low: Length, high: Length) -> Length:
+    if not op.domain.at_most(low, bound):
+        bound = larger(low, bound)
+    return bound if op.domain.at_most(bound, high) else smaller(bound, high)
+
+
+def _pieces(op: Operation, axis: Axis, start: Length, count: Length) -> Axis | None:
+    """Return the pieces of the axis from ``start`` on where they are whole ones."""
+    if op.domain.equal(count, axis.length):
+        return axis
+    if len(axis.pieces) == 1:
+        return None
+    kept: list[tuple[Length, ...]] = []
+    before, inside = as_length(0), as_length(0)
+    for piece in axis.pieces:
+        length = Axis((piece,)).length
+        if kept or op.domain.equal(before, start):
+            if op.domain.equal(inside, count):
+                break
+            kept.append(piece)
+            inside = inside + length
+        before = before + length
+    return Axis(tuple(kept)) if kept and op.domain.equal(inside, count) else None
+
+
+def _without(op: Operation, kept: Sequence[int], places: Sequence[int]) -> None:
+    """Let the node cut only the axes that are left to it."""
+    if not kept:
+        op.emitter.into(op.node.output[0], "Identity", [op.node.input[0]])
+        op.replaced = True
+        return
+    if op.opset < 10:
+        raise Refused("its bounds are attributes and follow the sizes of the request")
+    chosen = op.emitter.constant(np.array(kept, np.int64))
+    while len(op.node.input) < 5:
+        op.node.input.append("")
+        op.inputs.append(None)
+    for at in (1, 2, 4):
+        if op.node.input[at]:
+            op.node.input[at] = op.emitter.node("Gather", [op.node.input[at], chosen])
+    dtype = np.int64 if op.inputs[1] is None or op.inputs[1].dtype == 7 else np.int32
+    op.node.input[3] = op.emitter.constant(np.array([places[at] for at in kept], dtype))
+
+
+@operator("Split", sizes=(1,))
+def follow_split(op: Operation) -> Sequence[Tensor]:
+    """Follow Split."""
+    tensor = op.input(0)
+    place = op.axis(int(op.attribute("axis", 0)), tensor.rank)
+    axis = tensor.known_axes[place]
+    lengths = op.numbers(1, "split")
+    outputs = len(op.node.output)
+    if lengths is None:
+        each = (axis.length + (outputs - 1)) // outputs
+        lengths = [*[each] * (outputs - 1), axis.length - each * (outputs - 1)]
+    parts: list[tuple[Axis, Length, bool]] = []
+    start = as_length(0)
+    for length in lengths:
+        piece = _pieces(op, axis, start, length)
+        plain = axis.is_prefix and op.domain.constant(start) is not None
+        parts.append((piece if piece is not None else grid(length), start, piece is not None or plain))
+        start = start + length
+    if any(not followed for _, _, followed in parts):
+        return _gathered(op, tensor, place, parts)
+    if op.rows is not None and op.rows in axis.variables and outputs > 1:
+        op.mixes(axis)
+    found = []
+    for at, (part, first, _) in enumerate(parts):
+        axes = [*tensor.known_axes[:place], part, *tensor.known_axes[place + 1 :]]
+        ends = op.domain.equal(first + part.length, axis.length) or axis.constant is not None
+        fills = {key: fill for key, fill in tensor.fills.items() if key != place or ends}
+        found.append(
+            op.result(
+                axes, tensor.dtype, output=at, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high
+            )
+        )
+    return found
+
+
+def _gathered(op: Operation, tensor: Tensor, place: int, parts: Sequence[tuple[Axis, Length, bool]]) -> list[Tensor]:
+    """Take each part by its positions at the exact size, since these are others in the bucket."""
+    op.newly_cleaned |= op.padded(tensor.known_axes[place])
+    found = []
+    for at, (part, first, _) in enumerate(parts):
+        taken = op.around.cleaner.gather(tensor, place, grid(part.length), first, 1, "step")
+        op.emitter.into(op.node.output[at], "Identity", [taken.name])
+        result = op.result(taken.axes, tensor.dtype, output=at, finite=tensor.finite, low=tensor.low, high=tensor.high)
+        found.append(replace(result, fills=taken.fills))
+    op.replaced = True
+    return found
+
+
+@operator("Pad", sizes=(1, 3))
+def follow_pad(op: Operation) -> Tensor:
+    """Follow Pad: what is added at the end must begin where the valid positions end."""
+    tensor = op.input(0)
+    pads = op.numbers(1, "pads") or []
+    given = op.constants(3) if op.has(3) else None
+    places = [op.axis(axis, tensor.rank) for axis in (given if given is not None else range(tensor.rank))]
+    half = len(pads) // 2
+    mode = op.attribute("mode", "constant")
+    value = _constant(op)
+    axes, fills, moved = list(tensor.known_axes), {}, []
+    fills = dict(tensor.fills)
+    for at, place in enumerate(places):
+        before, after = pads[at], pads[at + half]
+        if before.constant == 0 and after.constant == 0:
+            continue
+        found = axes[place]
+        if op.rows is not None and op.rows in found.variables:
+            op.mixes(found)
+        if mode != "constant" and found.variables:
+            target = grid(found.length + before + after)
+            op.realign(0, place, target, first=-before, mode=str(mode))
+            moved.append(at)
+            axes[place] = target
+            fills.pop(place, None)
+            continue
+        if op.domain.constant(before) is None:
+            raise Refused(f"it adds {before} positions at the start, another number at each size")
+        axes[place] = _padded(op, place, before, after, value, fills)
+        if mode == "constant":
+            # The added positions hold the value also beyond the ends of other axes.
+            fills = {key: fill for key, fill in fills.items() if key == place or fill == value}
+        elif not found.variables:
+            fills = {key: fill for key, fill in fills.items() if key != place}
+    if moved:
+        _only(op, places, pads, [at for at in range(len(places)) if at not in moved])
+    tensor = op.input(0)
+    ends = [tensor.low, tensor.high] if mode != "constant" else [min(tensor.low, value), max(tensor.high, value)]
+    return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=ends[0], high=ends[1])
+
+
+def _padded(op: Operation, place: int, before: Length, after: Length, value: float, fills: dict[int, float]) -> Axis:
+    found = op.input(0).known_axes[place]
+    if found.variables:
+        found = op.compact(0, place).known_axes[place]
+        if not op.domain.at_most(after, as_length(0)):
+            op.clean(0, [place], value)
+            fills[place] = value
+        elif not op.domain.at_most(as_length(0), after):
+            fills.pop(place, None)
+    elif after.variables:
+        fills[place] = value
+    return grid(found.length + before + after)
+
+
+def _constant(op: Operation) -> float:
+    if op.opset < 11:
+        return float(op.attribute("value", 0.0))
+    if not op.has(2):
+        return 0.0
+    tensor = op.inputs[2]
+    if tensor is None or tensor.value is None or tensor.value.size != 1:
+        raise Refused("what it pads with depends on data")
+    return float(tensor.value.reshape(-1)[0])
+
+
+def _only(op: Operation, places: Sequence[int], pads: Sequence[Length], kept: Sequence[int]) -> None:
+    """Let the node pad only the axes that are left to it."""
+    half = len(pads) // 2
+    numbers = [0] * (2 * op.input(0).rank)
+    for at in kept:
+        for offset, pad in ((0, pads[at]), (op.input(0).rank, pads[at + half])):
+            number = op.domain.constant(pad)
+            if number is None:
+                raise Refused(f"it adds {pad} positions along one axis and mirrors another")
+            numbers[places[at] + offset] = number
+    if not any(numbers):
+        op.emitter.into(op.node.output[0], "Identity", [op.node.input[0]])
+        op.replaced = True
+    elif op.opset < 11:
+        attribute = next(each for each in op.node.attribute if each.name == "pads")
+        attribute.ints[:] = numbers
+    else:
+        op.node.input[1] = op.emitter.constant(np.array(numbers, np.int64))
+        if len(op.node.input) > 3:
+            op.node.input[3] = ""

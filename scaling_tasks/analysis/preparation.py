@@ -1,0 +1,100 @@
+"""Reading a model for the analysis: functions inlined, inputs named, values fixed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scaling_tasks.errors import ModelError
+from scaling_tasks.onnx_model.reading import load_model, signature_of
+from scaling_tasks.shapes.signature import Signature
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["PreparedModel", "fix_inputs", "prepare"]
+
+
+@dataclass(frozen=True)
+class PreparedModel:
+    """A model ready to be walked.
+
+    Attributes:
+        model: Functions inlined, fixed inputs turned into constants.
+        inputs: Its remaining inputs with named variables.
+    """
+
+    model: onnx.ModelProto
+    inputs: Signature
+
+
+def prepare(
+    model: Path | onnx.ModelProto,
+    input_shape: Mapping[str, Sequence[int | str | None]],
+    fixed_inputs: Mapping[str, Any],
+) -> PreparedModel:
+    """Return the model ready to be walked.
+
+    Raises:
+        ModelError: It cannot be read, or a name or value does not fit it.
+    """
+    import onnx
+    from onnx import inliner
+
+    where = str(model) if isinstance(model, Path) else "model"
+    proto = load_model(model) if isinstance(model, Path) else model
+    if proto.functions:
+        proto = inliner.inline_local_functions(proto)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    fix_inputs(copy, fixed_inputs, where=where)
+    return PreparedModel(copy, signature_of(_inputs_only(copy), input_shape, where=where).inputs)
+
+
+def _inputs_only(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model of the same inputs; shapes of outputs need not be written down, the walk finds them."""
+    import onnx
+
+    shell = onnx.ModelProto()
+    shell.graph.input.extend(model.graph.input)
+    shell.graph.initializer.extend(onnx.TensorProto(name=tensor.name) for tensor in model.graph.initializer)
+    return shell
+
+
+def fix_inputs(model: onnx.ModelProto, values: Mapping[str, Any], *, where: str) -> None:
+    """Turn inputs of ``model`` into constants, in place.
+
+    Raises:
+        ModelError: There is no such input, or the value is none for it.
+    """
+    from onnx import helper, numpy_helper
+
+    inputs = {value.name: value for value in model.graph.input}
+    for name, value in values.items():
+        if name not in inputs:
+            near = difflib.get_close_matches(name, inputs, n=1, cutoff=0.0)
+            raise ModelError(
+                f"the model has no input {name!r}; its inputs are {sorted(inputs)}",
+                where=f"{where}: inputs.{name}",
+                fix=f"Did you mean {near[0]!r}?" if near else "",
+            )
+        kind = inputs[name].type.tensor_type
+        dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
+        dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
+        try:
+            array = np.asarray(value, dtype)
+        except (TypeError, ValueError) as cause:
+            raise ModelError(f"{value!r} is no {dtype.name}", where=f"{where}: inputs.{name}") from cause
+        if array.ndim == 0 and len(dims) and all(dim in (1, None) for dim in dims):
+            array = array.reshape([1] * len(dims))
+        if len(dims) != array.ndim or any(d is not None and d != s for d, s in zip(dims, array.shape, strict=False)):
+            raise ModelError(
+                f"the value has the shape {list(array.shape)}, the input {dims}", where=f"{where}: inputs.{name}"
+            )
+        model.graph.input.remove(inputs[name])
+        model.graph.initializer.append(numpy_helper.from_array(array, name))

@@ -1,0 +1,340 @@
+"""Small whole-number tensors that follow the sizes: the arithmetic on shapes that exported graphs are full of."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from fractions import Fraction
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.analysis.lengths import Length, as_length, larger, smaller
+from scaling_tasks.analysis.refusal import Refused
+from scaling_tasks.analysis.tensors import is_symbolic
+
+if TYPE_CHECKING:
+    from scaling_tasks.analysis.operation import Operation
+
+__all__ = ["follow_sizes"]
+
+_FLOATS = (1, 10, 11, 16)
+
+_MOST = 4096
+"""Elements; larger tensors hold data, not sizes."""
+
+Array = NDArray[Any]
+
+
+def follow_sizes(op: Operation) -> list[Array] | None:
+    """Return the operator's outputs where its inputs are constants and sizes, None where it is not arithmetic on those.
+
+    The elements of an output are numbers where all of them are, lengths otherwise.
+    """
+    values: list[Array] = []
+    for tensor in op.inputs:
+        if tensor is None:
+            values.append(np.zeros(0, np.int64))
+            continue
+        if tensor.value is None or tensor.value.size > _MOST:
+            return None
+        values.append(tensor.value)
+    rule = _RULES.get(op.kind)
+    if rule is None or not any(is_symbolic(value) for value in values):
+        return None
+    try:
+        found = rule(op, values)
+    except (TypeError, ValueError, IndexError, ZeroDivisionError, _Undecided):
+        return None
+    outputs = found if isinstance(found, list) else [found]
+    if any(tensor is not None and tensor.dtype in _FLOATS for tensor in op.inputs):
+        _shadow(op, values, outputs[0])
+    return [_plain(np.asarray(output), op) for output in outputs]
+
+
+def _shadow(op: Operation, values: list[Array], output: Array) -> None:
+    """Do the same in the model's floating-point numbers, which may round otherwise than exact arithmetic.
+
+    Raises:
+        Refused: They do at some size, so that a length would be another one than the expression says.
+    """
+    function = _FLOATING.get(op.kind)
+    if function is None or (op.kind == "Cast" and (_is_float(op) or not _is_float_input(op))):
+        return
+    kind = next(tensor.dtype for tensor in op.inputs if tensor is not None)
+    dtype = {10: np.float16, 11: np.float64}.get(kind, np.float32)
+    domain = op.domain
+    given = [np.broadcast_to(_exact(value), output.shape).reshape(-1) for value in values if value.size]
+    for at, element in enumerate(output.reshape(-1)):
+        floats = [domain.floats(value[at], dtype) for value in given]
+        with np.errstate(all="ignore"):
+            whole = reduce(function, floats[1:], floats[0]) if len(floats) > 1 else function(floats[0])
+        length = as_length(element)
+        if op.kind in _ROUNDING and not np.array_equal(whole, domain.values(length)):
+            raise Refused(f"its floating-point arithmetic rounds {given[0][at]} otherwise at some sizes")
+        domain.note_floats(length, whole)
+
+
+class _Undecided(Exception):  # noqa: N818
+    """A comparison that is true at some sizes only."""
+
+
+def _plain(array: Array, op: Operation) -> Array:
+    """Return numbers where no element follows the sizes."""
+    if array.dtype != object:
+        return array
+    elements = [as_length(element) for element in array.reshape(-1)]
+    numbers = [element.constant for element in elements]
+    if any(number is None for number in numbers):
+        lengths = np.empty(len(elements), object)
+        lengths[:] = elements
+        return lengths.reshape(array.shape)
+    whole = all(Fraction(number).denominator == 1 for number in numbers if number is not None)
+    floating = _is_float(op)
+    kind: Any = np.float32 if floating or not whole else np.int64
+    return np.array([float(n) if kind is np.float32 else int(n) for n in numbers if n is not None], kind).reshape(
+        array.shape
+    )
+
+
+def _is_float(op: Operation) -> bool:
+    if op.kind == "Cast":
+        return op.attribute("to") in _FLOATS
+    return _is_float_input(op)
+
+
+def _is_float_input(op: Operation) -> bool:
+    first = next((tensor for tensor in op.inputs if tensor is not None), None)
+    return first is not None and first.dtype in _FLOATS
+
+
+def _exact(value: Array) -> Array:
+    """Return the elements as lengths, floating-point numbers as the fractions they are."""
+    out = np.empty(value.size, object)
+    for at, element in enumerate(value.reshape(-1)):
+        if isinstance(element, Length):
+            out[at] = element
+        elif isinstance(element, (float, np.floating)):
+            if not np.isfinite(element):
+                raise ValueError("not finite")
+            near = Fraction(float(element)).limit_denominator(4096)
+            out[at] = as_length(near if np.float32(float(near)) == np.float32(element) else Fraction(float(element)))
+        else:
+            out[at] = as_length(int(element))
+    return out.reshape(value.shape)
+
+
+def _binary(function: Callable[[Any, Any], Any]) -> Callable[[Operation, list[Array]], Array]:
+    pairwise = np.frompyfunc(function, 2, 1)
+
+    def apply(op: Operation, values: list[Array]) -> Array:
+        whole = _exact(values[0])
+        for value in values[1:]:
+            whole = np.asarray(pairwise(whole, _exact(value)), object)
+        return whole
+
+    return apply
+
+
+def _unary(function: Callable[[Any], Any]) -> Callable[[Operation, list[Array]], Array]:
+    each = np.frompyfunc(function, 1, 1)
+    return lambda op, values: np.asarray(each(_exact(values[0])), object)
+
+
+def _divide(op: Operation, values: list[Array]) -> Array:
+    floating = _is_float(op)
+
+    def divide(left: Length, right: Length) -> Length:
+        if not floating:
+            exact = op.domain.divide(left, right)
+            return exact if exact is not None else _truncated(op, left, right)
+        number = right.constant
+        if number:
+            return left * (Fraction(1) / Fraction(number))
+        exact = left.divided(right)
+        if exact is None:
+            raise ValueError("no whole quotient")
+        return exact
+
+    return np.asarray(np.frompyfunc(divide, 2, 1)(_exact(values[0]), _exact(values[1])), object)
+
+
+def _truncated(op: Operation, left: Length, right: Length) -> Length:
+    """Return the quotient rounded towards zero, as whole numbers are divided."""
+    zero = as_length(0)
+    if not op.domain.at_most(as_length(1), right):
+        raise ValueError("a divisor that may be negative or zero")
+    if op.domain.at_most(zero, left):
+        return left // right
+    if op.domain.at_most(left, zero):
+        return -((-left) // right)
+    return larger(left, zero) // right - larger(-left, zero) // right
+
+
+def _modulo(op: Operation, values: list[Array]) -> Array:
+    def modulo(left: Length, right: Length) -> Length:
+        if op.attribute("fmod", 0) and not op.domain.at_most(as_length(0), left):
+            raise ValueError("a rest that has the sign of what is divided")
+        rest = left % right
+        number = op.domain.constant(rest)
+        return rest if number is None else as_length(number)
+
+    return np.asarray(np.frompyfunc(modulo, 2, 1)(_exact(values[0]), _exact(values[1])), object)
+
+
+def _compare(holds: Callable[[Any, Any], Any]) -> Callable[[Operation, list[Array]], Array]:
+    def apply(op: Operation, values: list[Array]) -> Array:
+        def decide(left: Length, right: Length) -> bool:
+            answers = holds(op.domain.values(left), op.domain.values(right))
+            if not (answers == answers[0]).all():
+                raise _Undecided
+            return bool(answers[0])
+
+        found = np.frompyfunc(decide, 2, 1)(_exact(values[0]), _exact(values[1]))
+        return np.asarray(found).astype(bool)
+
+    return apply
+
+
+def _where(op: Operation, values: list[Array]) -> Array:
+    if is_symbolic(values[0]):
+        raise ValueError("an undecided condition")
+    return np.where(values[0], _exact(values[1]), _exact(values[2]))
+
+
+def _cast(op: Operation, values: list[Array]) -> Array:
+    if op.attribute("to") == 9:
+        raise ValueError("sizes as truth values")
+    if op.attribute("to") in _FLOATS:
+        return _exact(values[0])
+    if not _is_float_input(op):
+        return values[0]
+    return np.asarray(np.frompyfunc(Length.floor, 1, 1)(_exact(values[0])), object)
+
+
+def _axes(op: Operation, values: list[Array], index: int = 1) -> list[int] | None:
+    if len(values) > index and values[index].size:
+        return [int(axis) for axis in values[index].reshape(-1)]
+    found = op.attribute("axes")
+    return None if found is None else [int(axis) for axis in found]
+
+
+def _unsqueeze(op: Operation, values: list[Array]) -> Array:
+    axes = _axes(op, values) or []
+    rank = values[0].ndim + len(axes)
+    whole = values[0]
+    for axis in sorted(axis % rank for axis in axes):
+        whole = np.expand_dims(whole, axis)
+    return whole
+
+
+def _squeeze(op: Operation, values: list[Array]) -> Array:
+    axes = _axes(op, values)
+    return np.squeeze(values[0], None if axes is None else tuple(axes))
+
+
+def _slice(op: Operation, values: list[Array]) -> Array:
+    data = values[0]
+    if op.opset < 10:
+        starts, ends = op.attribute("starts"), op.attribute("ends")
+        axes, steps = op.attribute("axes") or range(len(starts)), [1] * len(starts)
+    else:
+        if any(is_symbolic(value) for value in values[1:]):
+            raise ValueError("bounds that follow the sizes")
+        starts, ends = values[1].tolist(), values[2].tolist()
+        axes = values[3].tolist() if len(values) > 3 and values[3].size else range(len(starts))
+        steps = values[4].tolist() if len(values) > 4 and values[4].size else [1] * len(starts)
+    index: list[Any] = [slice(None)] * data.ndim
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        stop = None if step < 0 and end < -data.shape[axis] else end
+        index[axis] = slice(start, stop, step)
+    return np.asarray(data[tuple(index)])
+
+
+def _split(op: Operation, values: list[Array]) -> list[Array]:
+    axis = int(op.attribute("axis", 0))
+    parts = _axes(op, values) if len(values) > 1 else op.attribute("split")
+    count = len(op.node.output)
+    if not parts:
+        return list(np.array_split(values[0], count, axis))
+    return np.split(values[0], np.cumsum(parts)[:-1].tolist(), axis)
+
+
+def _reduce(combine: Callable[[Any, Any], Any], start: int) -> Callable[[Operation, list[Array]], Array]:
+    def apply(op: Operation, values: list[Array]) -> Array:
+        axes = _axes(op, values)
+        if axes is not None and values[0].ndim > 1:
+            raise ValueError("more than one axis")
+        total = as_length(start)
+        for element in _exact(values[0]).reshape(-1):
+            total = combine(total, element)
+        whole = np.empty((1,), object)
+        whole[0] = total
+        return whole if op.attribute("keepdims", 1) else whole.reshape(())
+
+    return apply
+
+
+def _expand(op: Operation, values: list[Array]) -> Array:
+    if is_symbolic(values[1]):
+        raise ValueError("a shape that follows the sizes")
+    shape = np.broadcast_shapes(values[0].shape, tuple(int(size) for size in values[1]))
+    return np.broadcast_to(values[0], shape)
+
+
+def _gather(op: Operation, values: list[Array]) -> Array:
+    return np.asarray(np.take(values[0], values[1].astype(np.int64), axis=int(op.attribute("axis", 0))))
+
+
+def _reshape(op: Operation, values: list[Array]) -> Array:
+    return values[0].reshape([int(size) for size in values[1]])
+
+
+_ROUNDING = ("Floor", "Ceil", "Cast")
+_FLOATING: dict[str, Callable[..., Any]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": np.divide,
+    "Neg": np.negative,
+    "Floor": np.floor,
+    "Ceil": np.ceil,
+    "Min": np.minimum,
+    "Max": np.maximum,
+    "Cast": np.trunc,
+}
+
+
+_RULES: dict[str, Callable[[Operation, list[Array]], Any]] = {
+    "Add": _binary(operator.add),
+    "Sub": _binary(operator.sub),
+    "Mul": _binary(operator.mul),
+    "Div": _divide,
+    "Mod": _modulo,
+    "Min": _binary(smaller),
+    "Max": _binary(larger),
+    "Neg": _unary(operator.neg),
+    "Floor": _unary(Length.floor),
+    "Ceil": _unary(Length.ceil),
+    "Cast": _cast,
+    "Identity": lambda op, values: values[0],
+    "Gather": _gather,
+    "Concat": lambda op, values: np.concatenate([_exact(value) for value in values], int(op.attribute("axis", 0))),
+    "Unsqueeze": _unsqueeze,
+    "Squeeze": _squeeze,
+    "Slice": _slice,
+    "Split": _split,
+    "Reshape": _reshape,
+    "Transpose": lambda op, values: values[0].transpose(op.attribute("perm")),
+    "Expand": _expand,
+    "ReduceProd": _reduce(operator.mul, 1),
+    "ReduceSum": _reduce(operator.add, 0),
+    "Equal": _compare(operator.eq),
+    "Less": _compare(operator.lt),
+    "LessOrEqual": _compare(operator.le),
+    "Greater": _compare(operator.gt),
+    "GreaterOrEqual": _compare(operator.ge),
+    "Where": _where,
+}

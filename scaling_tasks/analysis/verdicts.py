@@ -1,0 +1,25 @@
+"""What padding does to each output: nothing, nothing once cleaned, or something that cannot be undone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.shapes.behaviour import Verdict
+
+__all__ = ["verdicts_of"]
+
+
+def verdicts_of(outputs: Iterable[tuple[str, Tensor]], variables: Iterable[str]) -> tuple[Verdict, ...]:
+    """Return one verdict per output and variable."""
+    names = list(variables)
+    return tuple(_verdict(name, tensor, variable) for name, tensor in outputs for variable in names)
+
+
+def _verdict(name: str, tensor: Tensor, variable: str) -> Verdict:
+    blame = tensor.blames.get(variable)
+    if blame is not None:
+        return Verdict(name, variable, "refused", blame.node, blame.operator, blame.text, blame.fix)
+    if tensor.axes is None:
+        return Verdict(name, variable, "refused", reason="its shape cannot be followed")
+    return Verdict(name, variable, "cleaned" if variable in tensor.cleaned else "exact")

@@ -1,0 +1,333 @@
+"""The walk over a graph in the order of its nodes: what is known of every tensor, and the cleaned graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.analysis.axes import grid
+from scaling_tasks.analysis.cleaning import Cleaner, RowsMixed
+from scaling_tasks.analysis.domain import Domain
+from scaling_tasks.analysis.emitter import Emitter
+from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.operation import Operation, Surroundings
+from scaling_tasks.analysis.refusal import Refused, no_data
+from scaling_tasks.analysis.registry import Rule, rule_for
+from scaling_tasks.analysis.symbolic import follow_sizes
+from scaling_tasks.analysis.tensors import Reason, Tensor, constant_tensor, is_symbolic
+from scaling_tasks.shapes.behaviour import DATA
+from scaling_tasks.shapes.size_inputs import SizeInput
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["Walk"]
+
+_MOST_FOLDED = 1 << 24
+"""Elements; larger constants are not computed here."""
+
+_RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
+
+
+class Walk:
+    """One walk.
+
+    Args:
+        model: The model; functions inlined.
+        inputs: What is known of its inputs.
+        domain: The admissible sizes; narrowed by what the model requires.
+        rows: The variable taken for independent rows.
+
+    Attributes:
+        tensors: What is known, by name in the original graph.
+    """
+
+    def __init__(
+        self, model: onnx.ModelProto, inputs: Iterable[Tensor], domain: Domain, rows: str | None, *, taken: set[str]
+    ) -> None:
+        opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 1)
+        self.emitter = Emitter(opset, taken)
+        self.cleaner = Cleaner(self.emitter, rows)
+        self.domain = domain
+        self._around = Surroundings(domain, self.emitter, self.cleaner, opset)
+        self.tensors: dict[str, Tensor] = {tensor.name: tensor for tensor in inputs}
+
+    def run(self, graph: onnx.GraphProto) -> None:
+        """Follow all nodes of ``graph``.
+
+        Raises:
+            RowsMixed: An operator mixes the variable that was taken for rows.
+        """
+        from onnx import numpy_helper
+
+        for initializer in graph.initializer:
+            if initializer.name not in self.tensors:
+                value = numpy_helper.to_array(initializer)
+                self.tensors[initializer.name] = constant_tensor(initializer.name, initializer.data_type, value)
+        for node in graph.node:
+            self._follow(node)
+
+    def finish(self, outputs: Iterable[str]) -> None:
+        """Tell the exact sizes where an output of the graph consists of them."""
+        for name in outputs:
+            tensor = self.tensors.get(name)
+            if tensor is None or not is_symbolic(tensor.value):
+                continue
+            told = self._output_told(tensor)
+            if told is None or told.name == name:
+                continue
+
+            inner = self.emitter.fresh("size")
+            for node in self.emitter.nodes:
+                for names in (node.input, node.output):
+                    for at, each in enumerate(names):
+                        if each == name:
+                            names[at] = inner
+            self.emitter.into(name, "Identity", [told.name])
+            self.tensors[name] = told.named(name)
+
+    def _output_told(self, tensor: Tensor) -> Tensor | None:
+        """Return sizes that are an output as they are at the exact size; where they cannot be told, blame that."""
+        try:
+            return self._told(tensor, None)
+        except Refused as refusal:
+            reason = Reason(tensor.name, "Shape", refusal.text, refusal.fix)
+            blames = dict.fromkeys(self.domain.limits, reason)
+            self.tensors[tensor.name] = replace(tensor, axes=None, value=None, blames=blames)
+            return None
+
+    def _follow(self, original: onnx.NodeProto) -> None:
+        import onnx
+
+        node = onnx.NodeProto()
+        node.CopyFrom(original)
+        inputs = [self._input(name) for name in node.input]
+        for at, tensor in enumerate(inputs):
+            if tensor is not None:
+                node.input[at] = tensor.name
+        op = Operation(node, inputs, self._around)
+        if node.op_type == "If" and self._branch(op, original):
+            return
+        outputs = self._outputs(op)
+        if not op.replaced:
+            self.emitter.nodes.append(op.node)
+        for name, output in zip(original.output, outputs, strict=False):
+            if name:
+                self.tensors[name] = output
+        self._remember(original, op)
+
+    def _input(self, name: str) -> Tensor | None:
+        return self.tensors.get(name) or (Tensor(name, 1, None) if name else None)
+
+    def _outputs(self, op: Operation) -> Sequence[Tensor]:
+        try:
+            folded = self._folded(op)
+            if folded is not None:
+                return [
+                    constant_tensor(name, _element_type(value, op), value)
+                    for name, value in zip(op.node.output, folded, strict=False)
+                ]
+            rule = rule_for(op.node.domain, op.kind)
+            if rule is None:
+                return self._unknown(op)
+            self._tell_sizes(op, rule)
+            found = rule.function(op)
+        except Refused as refusal:
+            return self._refused(op, refusal.text, refusal.fix)
+        return [found] if isinstance(found, Tensor) else list(found)
+
+    def _folded(self, op: Operation) -> list[NDArray[Any]] | None:
+        """Return the outputs where they are constants or follow the sizes alone."""
+        if op.kind in _RANDOM or any(attribute.HasField("g") for attribute in op.node.attribute):
+            return None
+        sizes = follow_sizes(op)
+        if sizes is not None:
+            return sizes
+        given = [tensor for tensor in op.inputs if tensor is not None]
+        if any(not tensor.is_constant for tensor in given) or op.kind.startswith("QuantizeLinear"):
+            return None
+        if sum(tensor.value.size for tensor in given if tensor.value is not None) > _MOST_FOLDED:
+            return None
+        return _evaluate(op)
+
+    def _tell_sizes(self, op: Operation, rule: Rule) -> None:
+        """Tell the exact sizes where they are used as data."""
+        for at, tensor in enumerate(op.inputs):
+            if tensor is not None and is_symbolic(tensor.value) and at not in rule.sizes:
+                others = [t for i, t in enumerate(op.inputs) if i != at and t is not None and t.axes is not None]
+                like = max((t for t in others if rule.broadcasts), key=lambda t: t.rank, default=None)
+                op.use(at, self._told(tensor, like))
+
+    def _told(self, tensor: Tensor, like: Tensor | None) -> Tensor:
+        assert tensor.value is not None
+        elements = [as_length(element) for element in tensor.value.reshape(-1)]
+        variables = frozenset().union(*(element.variables for element in elements))
+        if self.cleaner.rows in variables:
+            raise RowsMixed(f"{tensor.name!r} depends on how many rows there are")
+        if variables and all(name.startswith(DATA) for name in variables):
+            # How many there are is the same in a bucket, so that the graph itself tells it.
+            return replace(tensor, value=None, low=0.0)
+        no_data(variables)
+        known = [self.domain.constant(element) if element.is_whole else None for element in elements]
+        low = 0.0 if all(bool((self.domain.values(element) >= 0).all()) for element in elements) else -math.inf
+        emitter, shape = self.emitter, tensor.value.shape
+        if all(number is not None for number in known):
+            value = np.array(known, _numpy(tensor.dtype)).reshape(shape)
+            return constant_tensor(emitter.constant(value), tensor.dtype, value)
+        if len(elements) == 1 and like is not None and like.rank >= tensor.rank:
+            name = self._scalar(elements[0], tensor.dtype, like)
+            rows = self.cleaner.rows
+            axes = tuple(axis if rows is not None and axis.has_factor(rows) else grid(1) for axis in like.known_axes)
+            if not any(axis.variables for axis in axes):
+                axes = tuple(grid(1) for _ in axes)
+            return Tensor(name, tensor.dtype, axes, low=low)
+        parts = [self._scalar(element, tensor.dtype, None) for element in elements]
+        whole = parts[0] if len(parts) == 1 else emitter.once("Concat", parts, axis=0)
+        if len(shape) != 1:
+            whole = emitter.once("Reshape", [whole, emitter.constant(np.array(shape, np.int64))])
+        return Tensor(whole, tensor.dtype, tuple(grid(size) for size in shape), low=low)
+
+    def _scalar(self, element: Length, dtype: int, like: Tensor | None) -> str:
+        """Return the name of a length at the exact size, as a number of the given type."""
+        scale = math.lcm(*(Fraction(factor).denominator for _, factor in element.terms))
+        whole = (element * scale).expression()
+        spec = SizeInput("", "value", "float32" if scale > 1 else _numpy(dtype).name, expressions=(whole,))
+        if like is None:
+            self.cleaner.uniform |= element.variables if self.cleaner.rows is not None else set()
+            name = self.emitter.size_input(spec)
+        else:
+            # The companion would cast a float to the type of the tensor it goes with; this one has its own.
+            name = self.cleaner.companion(like, [], spec, dtype=1)
+        if scale > 1:
+            name = self.emitter.once("Mul", [name, self.emitter.constant(np.array(1 / scale, np.float32))])
+            return name if dtype == 1 else self.emitter.cast(name, dtype)
+        return name
+
+    def _unknown(self, op: Operation) -> list[Tensor]:
+        outer = [self.tensors[name] for name in outer_names(op.node) if name in self.tensors]
+        given = [tensor for tensor in [*op.inputs, *outer] if tensor is not None]
+        touched = any(tensor.axes is None or tensor.variables for tensor in given)
+        if touched:
+            domain = f"{op.node.domain}." if op.node.domain else ""
+            return self._refused(op, f"{domain}{op.kind} is not among the operators whose use of padding is known", "")
+        return self._static(op)
+
+    def _refused(self, op: Operation, text: str, fix: str) -> list[Tensor]:
+        variables = frozenset().union(*(tensor.variables for tensor in op.inputs if tensor is not None))
+        unknown = any(tensor is not None and tensor.axes is None for tensor in op.inputs)
+        blamed_before = any(tensor.blames for tensor in op.inputs if tensor is not None)
+        if not unknown or not blamed_before:
+            blamed = variables or frozenset(self.domain.limits)
+            for variable in blamed:
+                op.blames.setdefault(variable, Reason(op.name, op.kind, text, fix))
+        return [op.result(None, output=at) for at in range(len(op.node.output))]
+
+    def _static(self, op: Operation) -> list[Tensor]:
+        """Infer the outputs of an unknown operator that no variable reaches."""
+        from onnx import ModelProto, TensorProto, helper, shape_inference
+
+        named = [tensor for tensor in op.inputs if tensor is not None]
+        values = [
+            helper.make_tensor_value_info(t.name, t.dtype, [axis.constant for axis in t.known_axes]) for t in named
+        ]
+        outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in op.node.output if name]
+        graph = helper.make_graph([op.node], "one", values, outputs)
+        model: ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.emitter.opset)])
+        inferred = {value.name: value for value in shape_inference.infer_shapes(model).graph.output}
+        found = []
+        for at, name in enumerate(op.node.output):
+            kind = inferred[name].type.tensor_type if name in inferred else None
+            dims = [dim.dim_value for dim in kind.shape.dim] if kind is not None and kind.HasField("shape") else None
+            axes = None if dims is None or any(dim <= 0 for dim in dims) else [grid(dim) for dim in dims]
+            found.append(op.result(axes, kind.elem_type if kind is not None else None, output=at, finite=False))
+        return found
+
+    def _branch(self, op: Operation, original: onnx.NodeProto) -> bool:
+        """Follow the branch that is taken at all sizes; return whether there is one."""
+        condition = op.inputs[0]
+        if condition is None or not condition.is_constant or condition.value is None:
+            return False
+        wanted = "then_branch" if bool(condition.value.reshape(-1)[0]) else "else_branch"
+        graph = next(attribute.g for attribute in original.attribute if attribute.name == wanted)
+        self.run(graph)
+
+        for name, inner in zip(original.output, graph.output, strict=True):
+            tensor = self.tensors[inner.name]
+            self.emitter.into(name, "Identity", [tensor.name])
+            self.tensors[name] = tensor.named(name)
+        for initializer in graph.initializer:
+            self.kept_initializers[initializer.name] = initializer
+        return True
+
+    @property
+    def kept_initializers(self) -> dict[str, Any]:
+        """Initialisers of branches that became part of the graph."""
+        if not hasattr(self, "_kept"):
+            self._kept: dict[str, Any] = {}
+        return self._kept
+
+    def _remember(self, original: onnx.NodeProto, op: Operation) -> None:
+        """Let later operators start from what was cleaned to zero: it is as valid, and need not be cleaned again."""
+        for name, tensor in zip(original.input, op.inputs, strict=False):
+            before = self.tensors.get(name)
+            if before is None or tensor is None or tensor.name == before.name or tensor.axes != before.axes:
+                continue
+            added = {at: fill for at, fill in tensor.fills.items() if before.fills.get(at) != fill}
+            if added and all(fill == 0 for fill in added.values()):
+                self.tensors[name] = tensor
+
+
+def _evaluate(op: Operation) -> list[NDArray[Any]] | None:
+    from onnx import ModelProto, helper
+    from onnx.reference import ReferenceEvaluator
+
+    given = {tensor.name: tensor.value for tensor in op.inputs if tensor is not None}
+    types = {tensor.name: tensor.dtype for tensor in op.inputs if tensor is not None}
+    values = [helper.make_tensor_value_info(name, types[name], list(value.shape)) for name, value in given.items()]  # type: ignore[union-attr]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in op.node.output if name]
+    graph = helper.make_graph([op.node], "one", values, outputs)
+    model: ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", op.opset)])
+    try:
+        with np.errstate(all="ignore"):
+            found = ReferenceEvaluator(model).run(None, given)
+    except Exception:  # The evaluator raises what it likes for what it does not know.
+        return None
+    return [np.asarray(value) for value in found]
+
+
+def outer_names(node: Any) -> set[str]:
+    """Return the names that a node's subgraphs may take from outside."""
+    found: set[str] = set()
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                found |= {name for name in inner.input if name} | outer_names(inner)
+            found |= {value.name for value in graph.output}
+    return found
+
+
+def _element_type(value: NDArray[Any], op: Operation) -> int:
+    from onnx import helper
+
+    if value.dtype == object:
+        first = next((tensor.dtype for tensor in op.inputs if tensor is not None and tensor.value is not None), 7)
+        return int(op.attribute("to", first))
+    return int(helper.np_dtype_to_tensor_dtype(value.dtype))
+
+
+def _numpy(dtype: int) -> np.dtype[Any]:
+    from onnx import helper
+
+    found: np.dtype[Any] = np.dtype(helper.tensor_dtype_to_np_dtype(dtype))
+    return found
+
+
+def exact_sizes(values: Mapping[str, int]) -> dict[str, NDArray[np.int64]]:
+    """Return one row's sizes as arrays."""
+    return {name: np.array([value], np.int64) for name, value in values.items()}

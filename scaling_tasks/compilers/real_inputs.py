@@ -1,0 +1,126 @@
+"""Real inputs of a model out of files: arrays, images, or the boxes that an annotation marks on images."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from scaling_tasks.compilers.image_inputs import IMAGE_SUFFIXES, image_input
+from scaling_tasks.errors import CompileError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Sample = dict[str, NDArray[np.generic]]
+
+__all__ = ["files_of_inputs", "padded_inputs", "read_inputs"]
+
+_MOST = 64
+_ARRAYS = (".npz",)
+_IMAGE_PLACES = (".", "images")
+
+Item = TypeVar("Item")
+Points = tuple[tuple[float, float], ...]
+
+
+def files_of_inputs(path: Path, *, where: str) -> tuple[Path, ...]:
+    """Return the files that ``read_inputs`` reads.
+
+    Raises:
+        CompileError: There are none.
+    """
+    sources = _sources(path, where)
+    files = dict.fromkeys(file for file, _ in sources)
+    return tuple(files) if path.is_dir() else (path, *files)
+
+
+def read_inputs(
+    path: Path, shapes: Mapping[str, tuple[int, ...]], options: Mapping[str, Any], *, where: str
+) -> list[Sample]:
+    """Return real inputs for one bucket, each with one array per input of any size; at most 64, evenly chosen.
+
+    Args:
+        path: A directory of ``.npz`` files, each with one array per input, and of images (see ``image_inputs``); or a
+            det annotation, one of whose boxes per line is cut out of its image, which lies beside it or in ``images``.
+        shapes: The bucket's.
+        options: The backend's own options, which say how pixels become numbers.
+        where: The option that names the path.
+
+    Raises:
+        CompileError: There is none, or one cannot be read or lacks an input.
+    """
+    return [_read(file, points, shapes, options) for file, points in _sources(path, where)]
+
+
+def padded_inputs(
+    arrays: Sample, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
+) -> tuple[int, Sample] | None:
+    """Return a sample's own size and the sample padded to the shapes with zeros; None where it is larger."""
+    import numpy as np
+
+    sample: Sample = {}
+    size = 0
+    for name, shape in shapes.items():
+        array = arrays[name]
+        if any(have > room for have, room in zip(array.shape, shape, strict=True)):
+            return None
+        size += array.size
+        widths = [(0, room - have) for have, room in zip(array.shape, shape, strict=True)]
+        sample[name] = np.pad(array, widths).astype(dtypes[name])
+    return size, sample
+
+
+def _sources(path: Path, where: str) -> tuple[tuple[Path, Points], ...]:
+    """Return the chosen files, and for each what is to be cut out of it."""
+    try:
+        found = _listed(path) if path.is_dir() else _boxes(path, path.stat().st_mtime_ns)
+    except OSError as cause:
+        raise CompileError(f"{str(path)!r} cannot be read ({cause.strerror})", where=where) from cause
+    except (ValueError, LookupError, TypeError) as cause:
+        raise CompileError(f"{str(path)!r} is no directory and no det annotation", where=where) from cause
+    if not found:
+        raise CompileError(f"{str(path)!r} holds no .npz or image files", where=where)
+    return found
+
+
+def _listed(path: Path) -> tuple[tuple[Path, Points], ...]:
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in (*_ARRAYS, *IMAGE_SUFFIXES))
+    return tuple((file, ()) for file in _evenly(files))
+
+
+@functools.lru_cache(maxsize=8)
+def _boxes(path: Path, written: int) -> tuple[tuple[Path, Points], ...]:
+    """Return one box of each chosen line."""
+    found = []
+    lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    for number, line in enumerate(_evenly(lines)):
+        name, text, *_ = line.split("\t")
+        places = [path.parent / place / name for place in _IMAGE_PLACES]
+        boxes = json.loads(text)
+        if boxes:
+            box = boxes[number % len(boxes)]["points"]
+            corners = tuple((float(x), float(y)) for x, y in box[:4])
+            found.append((next((place for place in places if place.is_file()), places[0]), corners))
+    return tuple(found)
+
+
+def _evenly(items: Sequence[Item]) -> list[Item]:
+    if len(items) <= _MOST:
+        return list(items)
+    return [items[index * len(items) // _MOST] for index in range(_MOST)]
+
+
+def _read(file: Path, points: Points, shapes: Mapping[str, tuple[int, ...]], options: Mapping[str, Any]) -> Sample:
+    import numpy as np
+
+    if file.suffix.lower() not in _ARRAYS:
+        return image_input(file, shapes, options, points)
+    with np.load(file) as arrays:
+        for name, shape in shapes.items():
+            if name not in arrays or arrays[name].ndim != len(shape):
+                raise CompileError(f"has no array {name!r} of {len(shape)} dimensions", where=str(file))
+        return {name: arrays[name] for name in shapes}

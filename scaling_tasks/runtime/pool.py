@@ -1,0 +1,163 @@
+"""A bundle's engines: loaded and checked on first use, run by one thread each, evicted where there are too many."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.compilers.contract import Engine
+from scaling_tasks.errors import BundleError
+from scaling_tasks.runtime.buffers import PaddedBuffer
+from scaling_tasks.runtime.loading import Loader, load_verified
+from scaling_tasks.runtime.manifest import Manifest
+from scaling_tasks.runtime.requests import Arrays
+from scaling_tasks.runtime.size_feeds import RowShapes, SizeFeeds
+from scaling_tasks.runtime.slots import Slot, Slots
+
+__all__ = ["EnginePool"]
+
+Parts = Mapping[str, Sequence[NDArray[Any]]]
+
+
+class EnginePool:
+    """The artefacts of one bundle.
+
+    Args:
+        directory: Of the bundle.
+        manifest: What is in it.
+        loader: Turns an artefact's first file into an engine.
+        limit: Most engines loaded at once; 0 for no limit. It is exceeded only while more than that many run.
+        copies: Most engines of one artefact.
+    """
+
+    def __init__(self, directory: Path, manifest: Manifest, loader: Loader, *, limit: int = 0, copies: int = 1) -> None:
+        self._directory, self._manifest, self._loader = directory, manifest, loader
+        self._limit, self.copies = limit, copies
+        rows, inputs = manifest.behaviour.rows, manifest.signature.inputs.inputs
+        self._row_axes = {tensor.name: None if rows is None else tensor.dims.index(rows) for tensor in inputs}
+        self._sizes = SizeFeeds(manifest)
+        self._slots = [Slots(copies) for _ in manifest.artefacts]
+        self._artefact_of = [position for position, artefact in enumerate(manifest.artefacts) for _ in artefact.buckets]
+        buckets = [bucket for artefact in manifest.artefacts for bucket in artefact.buckets]
+        self._shapes = [
+            manifest.signature.inputs.shapes(dict(zip(manifest.variables, bucket, strict=True))) for bucket in buckets
+        ]
+        self._clock = itertools.count(1)
+        self._evicting = threading.Lock()
+        self._closed = False
+        self.loads = 0
+
+    @property
+    def resident(self) -> int:
+        """How many engines are loaded."""
+        return sum(slot.engine is not None for slots in self._slots for slot in slots)
+
+    def artefact(self, bucket: int) -> int:
+        """Return the index of the artefact that holds the bucket."""
+        return self._artefact_of[bucket]
+
+    def run(self, bucket: int, parts: Parts, shapes: Sequence[RowShapes]) -> Arrays:
+        """Pad the parts of every input to the bucket, run, and return the outputs at the bucket's size.
+
+        Args:
+            bucket: Index over all buckets in the order of the manifest.
+            parts: Per input the arrays that lie behind each other along the rows; one array where nothing counts rows.
+            shapes: The exact shape of each part, and how many rows it has.
+
+        Raises:
+            BundleError: The artefact is missing or damaged, or the engine failed.
+        """
+        position = self._artefact_of[bucket]
+        with self._slots[position].first_free() as slot:
+            engine = slot.engine or self._load(position, slot)
+            slot.used = next(self._clock)
+            try:
+                return engine.run(self._feeds(slot, bucket, parts) | self._sizes.feeds(bucket, shapes))
+            except BaseException as cause:
+                # Whatever state it and its buffers are in, the next request gets fresh ones.
+                slot.abandon()
+                if not isinstance(cause, Exception):
+                    raise
+                what = f"the engine failed ({cause})"
+                raise BundleError(what, where=self._where(bucket), fix="Send the request again.") from cause
+
+    def load(self, bucket: int) -> None:
+        """Load the bucket's engine now, and its copies.
+
+        Raises:
+            BundleError: The artefact is missing or damaged.
+        """
+        position = self._artefact_of[bucket]
+        for slot in self._slots[position]:
+            with slot.held():
+                if slot.engine is None:
+                    self._load(position, slot)
+
+    def zeros(self, bucket: int) -> Arrays:
+        """Return inputs of exactly the bucket's size."""
+        tensors = self._manifest.signature.inputs.inputs
+        return {tensor.name: np.zeros(self._shapes[bucket][tensor.name], tensor.dtype) for tensor in tensors}
+
+    def close(self) -> None:
+        """Release all engines; wait for those that run.
+
+        Raises:
+            BundleError: An engine could not be closed; all others are.
+        """
+        self._closed = True
+        failed: Exception | None = None
+        for slot in itertools.chain(*self._slots):
+            with slot.held():
+                try:
+                    slot.drop()
+                except Exception as cause:
+                    failed = failed or cause
+        if failed is not None:
+            raise BundleError(f"an engine could not be closed ({failed})", where=self._manifest.model) from failed
+
+    def _load(self, position: int, slot: Slot) -> Engine:
+        if self._closed:
+            raise BundleError("the model is closed", where=self._manifest.model, fix="Load the bundle again.")
+        artefact = self._manifest.artefacts[position]
+        self._evict(slot)
+        slot.engine = load_verified(self._directory, artefact.files, self._loader, self._manifest.options)
+        self.loads += 1
+        return slot.engine
+
+    def _evict(self, keep: Slot) -> None:
+        """Drop the engines that were used longest ago and are idle, until one more may be loaded."""
+        if not self._limit:
+            return
+        with self._evicting:
+            for slot in sorted(itertools.chain(*self._slots), key=lambda slot: slot.used):
+                if self.resident < self._limit:
+                    return
+                if slot is not keep and slot.engine is not None:
+                    with slot.held_if_free() as held:
+                        if held:
+                            slot.abandon()
+
+    def _feeds(self, slot: Slot, bucket: int, parts: Parts) -> Arrays:
+        feeds: Arrays = {}
+        for name, shape in self._shapes[bucket].items():
+            arrays = parts[name]
+            if len(arrays) == 1 and arrays[0].shape == shape and arrays[0].flags.c_contiguous:
+                feeds[name] = arrays[0]
+                continue
+            buffer = slot.buffers.get((bucket, name))
+            if buffer is None:
+                buffer = slot.buffers[bucket, name] = self._buffer(name, shape, arrays[0])
+            feeds[name] = buffer.fill(arrays)
+        return feeds
+
+    def _buffer(self, name: str, shape: tuple[int, ...], like: NDArray[Any]) -> PaddedBuffer:
+        return PaddedBuffer(shape, like.dtype, self._manifest.padding[name], self._row_axes[name])
+
+    def _where(self, bucket: int) -> str:
+        return self._manifest.artefacts[self._artefact_of[bucket]].stem

@@ -1,0 +1,101 @@
+"""Who may use which engine: an artefact's engines and their buffers, each held by one thread at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
+
+from scaling_tasks.compilers.contract import Engine
+from scaling_tasks.runtime.buffers import PaddedBuffer
+
+__all__ = ["Slot", "Slots"]
+
+_LOG = logging.getLogger(__name__)
+
+
+class Slot:
+    """An artefact's engine with its buffers; everything in it belongs to whoever holds it.
+
+    Args:
+        freed: Told whenever the slot gets free.
+    """
+
+    def __init__(self, freed: threading.Condition) -> None:
+        self._lock, self._freed = threading.Lock(), freed
+        self.engine: Engine | None = None
+        self.buffers: dict[tuple[int, str], PaddedBuffer] = {}
+        self.used = 0
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the slot, once whoever holds it now is done."""
+        self._lock.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    @contextlib.contextmanager
+    def held_if_free(self) -> Iterator[bool]:
+        """Hold the slot if nobody does; yield whether that is so."""
+        if not self.try_hold():
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self.release()
+
+    def try_hold(self) -> bool:
+        """Hold the slot if nobody does; return whether that is so."""
+        return self._lock.acquire(blocking=False)
+
+    def release(self) -> None:
+        """Let the next one have the slot."""
+        self._lock.release()
+        with self._freed:
+            self._freed.notify()
+
+    def drop(self) -> None:
+        """Close the engine and forget the buffers; the holder's to call."""
+        engine, self.engine = self.engine, None
+        self.buffers.clear()
+        if engine is not None:
+            engine.close()
+
+    def abandon(self) -> None:
+        """Drop the engine for the sake of something else, which does not fail where closing does."""
+        try:
+            self.drop()
+        except Exception:
+            _LOG.warning("an engine could not be closed", exc_info=True)
+
+
+class Slots:
+    """The slots of one artefact."""
+
+    def __init__(self, copies: int) -> None:
+        self._freed = threading.Condition()
+        self._slots = [Slot(self._freed) for _ in range(copies)]
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self._slots)
+
+    @contextlib.contextmanager
+    def first_free(self) -> Iterator[Slot]:
+        """Hold a slot: a loaded one, else an empty one, else the first that gets free."""
+        slot = self._wait()
+        try:
+            yield slot
+        finally:
+            slot.release()
+
+    def _wait(self) -> Slot:
+        with self._freed:
+            while True:
+                for slot in sorted(self._slots, key=lambda slot: slot.engine is None):
+                    if slot.try_hold():
+                        return slot
+                self._freed.wait()
