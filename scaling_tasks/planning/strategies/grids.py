@@ -1,18 +1,37 @@
-"""Rules of thumb over any number of variables: the rule on each variable alone, and the best grid of the results."""
+"""Rules of thumb as strategies: the rule on each variable alone, and the best grid of the results."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.planning.costs import CostModel, cost_of
-from scaling_tasks.planning.lattice import Lattice
-from scaling_tasks.planning.product import product_of, splits
-from scaling_tasks.planning.rules import RULES
+from scaling_tasks.planning.request.lattice import Lattice
+from scaling_tasks.planning.request.request import Choice, Request
+from scaling_tasks.planning.solver.product import product_of, splits
+from scaling_tasks.planning.strategies.thumb import RULES
 
-__all__ = ["rule_buckets"]
+__all__ = ["choose_by_rule", "rule_buckets"]
+
+_OWN = ("min_size", "pad_percent", "pad_max")
+
+
+def choose_by_rule(name: str) -> Callable[[Request, int], Choice]:
+    """Return the strategy of a rule, a key of ``RULES``."""
+
+    def choose(request: Request, most: int) -> Choice:
+        given = {option: getattr(request.options, option) for option in _OWN}
+        options = {option: value for option, value in given.items() if value is not None}
+        samples, weights = request.rounded.samples, request.rounded.weights
+        if request.top is not None:
+            # The headroom takes part as one more observed size, of no weight.
+            samples, weights = np.vstack([samples, request.top]), np.append(weights, 0.0)
+        return Choice(rule_buckets(name, samples, weights, request.model, most, request.lattice, options))
+
+    choose.__doc__ = RULES[name].__doc__
+    return choose
 
 
 def rule_buckets(

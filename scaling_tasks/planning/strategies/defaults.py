@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from scaling_tasks.config.specs import DefaultScaling
 from scaling_tasks.errors import PlanError
-from scaling_tasks.planning.mindocr import cut_evenly
-from scaling_tasks.planning.product import product_of
-from scaling_tasks.shapes.signature import BATCH, HEIGHT, WIDTH
+from scaling_tasks.planning.solver.product import product_of
+from scaling_tasks.planning.strategies.mindocr import cut_evenly
+from scaling_tasks.shapes.signature import HEIGHT, WIDTH, is_batch
 
 __all__ = ["default_buckets"]
 
@@ -34,7 +34,8 @@ def default_buckets(
     Raises:
         PlanError: A variable has no default list.
     """
-    known = {BATCH: defaults.batch_size, HEIGHT: defaults.height, WIDTH: defaults.width}
+    known = {name: defaults.batch_size for name in variables if is_batch(name)}
+    known |= {HEIGHT: defaults.height, WIDTH: defaults.width}
     for name in variables:
         if not known.get(name):
             raise PlanError(
@@ -43,7 +44,7 @@ def default_buckets(
                 fix="Name a data set, or give ranges under shape_bucket.",
             )
     lists = {name: sorted(set(known[name])) for name in variables}
-    limited = [name for name in variables if name != BATCH or not per_batch] or list(variables)
+    limited = [name for name in variables if not is_batch(name) or not per_batch] or list(variables)
     whole = math.prod(len(lists[name]) for name in limited)
     warnings: tuple[str, ...] = ()
     if limit is not None and whole > limit:

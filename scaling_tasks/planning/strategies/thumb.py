@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.errors import PlanError
-from scaling_tasks.planning.segments import equal_parts, nncase_segments
+from scaling_tasks.planning.strategies.segments import equal_parts, nncase_segments
 
 __all__ = ["RULES", "Rule"]
 

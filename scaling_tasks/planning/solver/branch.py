@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.planning.lagrangian import Problem, Relaxation
+from scaling_tasks.planning.solver.bound import Relaxation
+from scaling_tasks.planning.solver.candidates import Candidates
 
 __all__ = ["ExactSolution", "solve_exactly"]
-
-_NODES = 2_000
 
 
 @dataclass(frozen=True)
@@ -28,52 +27,54 @@ class ExactSolution:
     bound: float
 
 
-def solve_exactly(problem: Problem, relaxation: Relaxation, upper: float, most_pairs: int) -> ExactSolution | None:
+def solve_exactly(
+    candidates: Candidates, relaxation: Relaxation, upper: float, most_pairs: int, nodes: int
+) -> ExactSolution | None:
     """Return the best solution below ``upper`` and the bound, None where the rest is too large.
 
-    Candidates and sample-candidate pairs that no solution below ``upper`` can hold are left out; every solution
+    Candidates and point-candidate pairs that no solution below ``upper`` can hold are left out; every solution
     therefore costs at least the smaller of ``upper`` and the bound of the rest.
     """
     if upper - relaxation.bound <= 1e-9 * abs(upper):
         return ExactSolution([], relaxation.bound)
-    grid = problem.grid
     flat = relaxation.survivors(upper)
-    if len(flat) * len(grid.weights) > 20_000_000:
+    if len(flat) * len(candidates.weights) > 20_000_000:
         return None
-    inside = grid.contained(flat)
-    flat, inside = _joins_only(problem, flat, inside)
-    pairs = inside & (_pair_loss(problem, relaxation, flat) <= (upper - relaxation.bound) + 1e-9 * abs(upper))
+    inside = candidates.contained(flat)
+    flat, inside = _joins_only(candidates, flat, inside)
+    pairs = inside & (_pair_loss(candidates, relaxation, flat) <= (upper - relaxation.bound) + 1e-9 * abs(upper))
     if pairs.sum() > most_pairs or not pairs.any(axis=1).all():
         return None
-    return _branch_and_bound(problem, relaxation, flat, pairs, upper)
+    return _branch_and_bound(candidates, flat, pairs, upper, nodes)
 
 
 def _joins_only(
-    problem: Problem, flat: NDArray[np.int64], inside: NDArray[np.bool_]
+    candidates: Candidates, flat: NDArray[np.int64], inside: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Leave out candidates that are not the join of the samples in them: a smaller one serves the same."""
-    grid = problem.grid
+    """Leave out candidates that are not the join of the points in them: a smaller one serves the same."""
+    if candidates.prices.min() < candidates.prices.max():
+        return flat, inside
     touched = np.ones(len(flat), dtype=bool)
-    for column, index in enumerate(np.unravel_index(flat, grid.costs.shape)):
-        touched &= (inside & (grid.position[:, column, None] == index[None, :])).any(axis=0)
-    touched |= np.isin(flat, problem.forced)
+    for column, index in enumerate(np.unravel_index(flat, candidates.costs.shape)):
+        touched &= (inside & (candidates.position[:, column, None] == index[None, :])).any(axis=0)
+    touched |= np.isin(flat, candidates.forced)
     return flat[touched], inside[:, touched]
 
 
-def _pair_loss(problem: Problem, relaxation: Relaxation, flat: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return what the relaxation gives up at least when sample i is served by candidate c, [n, len(flat)]."""
-    costs = problem.grid.costs.ravel()[flat]
-    dearer = np.maximum(costs[None, :] - relaxation.limits[:, None], 0) * problem.grid.weights[:, None]
+def _pair_loss(candidates: Candidates, relaxation: Relaxation, flat: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return what the relaxation gives up at least when point i is served by candidate c, [n, len(flat)]."""
+    costs = candidates.costs.ravel()[flat]
+    dearer = np.maximum(costs[None, :] - relaxation.limits[:, None], 0) * candidates.weights[:, None]
     loss: NDArray[np.float64] = dearer + np.maximum(relaxation.threshold - relaxation.earned[flat], 0)[None, :]
     return loss
 
 
 def _branch_and_bound(
-    problem: Problem,
-    relaxation: Relaxation,
+    candidates: Candidates,
     flat: NDArray[np.int64],
     pairs: NDArray[np.bool_],
     upper: float,
+    nodes: int,
 ) -> ExactSolution | None:
     import highspy
 
@@ -82,24 +83,26 @@ def _branch_and_bound(
         ("output_flag", False),
         ("threads", 1),
         ("random_seed", 1),
-        ("mip_max_nodes", _NODES),
+        ("mip_max_nodes", nodes),
         ("mip_rel_gap", 1e-9),
     ):
         solver.setOptionValue(option, value)
     # Totals are scaled so that the known solution costs 1000: the solver's tolerances are absolute.
     scale = 1000.0 / upper
-    model = _model(highspy, problem, flat, pairs, scale)
+    model = _model(highspy, candidates, flat, pairs, scale)
     solver.setOptionValue("objective_bound", 1000.0)
     solver.passModel(model)
     solver.run()
     return _read_solution(highspy, solver, flat, upper, scale)
 
 
-def _model(highspy: Any, problem: Problem, flat: NDArray[np.int64], pairs: NDArray[np.bool_], scale: float) -> Any:
-    """Build: x_c binary, y_ic <= x_c, each sample served once, at most k candidates; columns x, then y by pair."""
+def _model(
+    highspy: Any, candidates: Candidates, flat: NDArray[np.int64], pairs: NDArray[np.bool_], scale: float
+) -> Any:
+    """Build: x_c binary, y_ic <= x_c, each point served once, at most k candidates; columns x, then y by pair."""
     count, pair = len(flat), np.argwhere(pairs)
     samples, links, columns = len(pairs), len(pair), count + len(pair)
-    cost = problem.grid.costs.ravel()[flat][pair[:, 1]] * problem.grid.weights[pair[:, 0]]
+    cost = candidates.costs.ravel()[flat][pair[:, 1]] * candidates.weights[pair[:, 0]]
     own = count + np.arange(links)
     rows = np.concatenate(
         [pair[:, 0], samples + np.arange(links), samples + np.arange(links), np.full(count, samples + links)]
@@ -109,11 +112,11 @@ def _model(highspy: Any, problem: Problem, flat: NDArray[np.int64], pairs: NDArr
     order = np.lexsort((cols, rows))
     heights = samples + links + 1
     low = np.concatenate([np.ones(samples), np.full(links, -highspy.kHighsInf), [0.0]])
-    high = np.concatenate([np.ones(samples), np.zeros(links), [float(problem.most)]])
+    high = np.concatenate([np.ones(samples), np.zeros(links), [float(candidates.most)]])
     model = highspy.HighsLp()
     model.num_col_, model.num_row_ = columns, heights
-    model.col_cost_ = np.concatenate([problem.prices[flat], cost]) * scale
-    model.col_lower_ = np.concatenate([np.isin(flat, problem.forced).astype(np.float64), np.zeros(links)])
+    model.col_cost_ = np.concatenate([candidates.prices.ravel()[flat], cost]) * scale
+    model.col_lower_ = np.concatenate([np.isin(flat, candidates.forced).astype(np.float64), np.zeros(links)])
     model.col_upper_ = np.ones(columns)
     model.row_lower_, model.row_upper_ = low, high
     model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise

@@ -1,4 +1,4 @@
-"""From a coarse grid of sizes to a fine one: good buckets for very many samples in little time."""
+"""From a coarse grid of coordinates to a fine one: a good choice for very many points in little time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.planning.cells import Cells, exchange_on_cells
+from scaling_tasks.planning.solver.cells import Cells, exchange_on_cells
 
 __all__ = ["coarse_coordinates", "refined_choice"]
 
@@ -16,16 +16,17 @@ _COARSE, _AROUND = 1_600, 60_000
 _ROUNDS = 40
 
 
-def refined_choice(cells: Cells, most: int, shakes: int) -> list[int]:
+def refined_choice(cells: Cells, most: int, shakes: int, start: Sequence[int] = ()) -> list[int]:
     """Return at most ``most`` buckets, flat indices.
 
     They are chosen on a grid of few coordinates, improved there by taking some away at random and filling up again,
     and then moved on grids of the coordinates near them, at half the distance each time.
 
     Args:
-        cells: All candidates and samples.
+        cells: All candidates and points.
         most: Largest number of buckets.
         shakes: Attempts to leave a solution that no exchange improves.
+        start: A known choice, where there is one: with it, many buckets need not be added one by one.
     """
     kept = coarse_coordinates(cells.costs.shape, max(_COARSE, 4 * most))
     coarse = cells.restrict(kept)
@@ -67,7 +68,7 @@ def _shaken(cells: Cells, chosen: list[int], most: int, shakes: int) -> list[int
         gone = set(dealer.choice(len(chosen), count, replace=False).tolist())
         rest = [candidate for index, candidate in enumerate(chosen) if index not in gone]
         strangers = dealer.choice(cells.costs.size, count // 2).tolist()
-        # Whatever was taken away, the dearest candidate serves every sample.
+        # Whatever was taken away, the dearest candidate serves every point.
         trial = exchange_on_cells(cells, [cells.costs.size - 1, *rest, *strangers][:most], most, _ROUNDS)
         if (reached := cells.total(trial)) < total * (1 - 1e-12):
             chosen, total = trial, reached

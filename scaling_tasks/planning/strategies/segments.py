@@ -1,4 +1,4 @@
-"""Buckets from ranges alone: nncase's ShapeBucket segments, or equal parts."""
+"""The strategy ``segments``, and buckets from ranges alone: nncase's ShapeBucket segments, or equal parts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,36 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.errors import ConfigError
+from scaling_tasks.errors import ConfigError, PlanError
+from scaling_tasks.planning.request.request import Choice, Request
 
-__all__ = ["combine_segments", "equal_parts", "nncase_segments", "shape_bucket_segments"]
+__all__ = ["choose", "combine_segments", "equal_parts", "nncase_segments", "shape_bucket_segments"]
 
 _RANGE, _FIX = "shape_bucket.shape_bucket_range_info", "shape_bucket.shape_bucket_fix_var_map"
+
+
+def choose(request: Request, most: int) -> Choice:
+    """Cut each variable's range into as many segments as give at most ``most`` buckets.
+
+    Raises:
+        PlanError: A range of an unknown variable, or one that is none.
+    """
+    names, options = request.variables, request.options
+    info = options.range_info or {}
+    unknown = [name for name in info if name not in names]
+    if unknown:
+        raise PlanError(f"{unknown[0]!r} is no variable", where="range_info", fix=f"There are {list(names)}.")
+    combine = "product" if options.product else options.combine
+    count = most if combine == "diagonal" else max(1, int(most ** (1 / len(names)) + 1e-9))
+    lists = []
+    for name, column, allowed in zip(names, request.original.samples.T, request.lattice.allowed, strict=True):
+        low, high = info.get(name, (int(column.min()), int(column.max())))
+        if not 1 <= low <= high:
+            raise PlanError(f"[{low}, {high}] is no range of sizes", where=f"range_info.{name}")
+        values = nncase_segments(low, high, count) if options.segments == "nncase" else equal_parts(low, high, count)
+        rounded = allowed.round(np.asarray(values, dtype=np.int64))
+        lists.append(np.unique(rounded[rounded > 0]).tolist())
+    return Choice(combine_segments(lists, combine))
 
 
 def nncase_segments(low: int, high: int, count: int) -> list[int]:

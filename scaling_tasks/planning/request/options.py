@@ -9,13 +9,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from scaling_tasks.errors import PlanError
-from scaling_tasks.planning.costs import CostFunction
-from scaling_tasks.planning.rules import RULES
+from scaling_tasks.planning.costs import Price
 
-__all__ = ["STRATEGIES", "PlanOptions", "make_options"]
+__all__ = ["PlanOptions", "make_options"]
 
 _ARGUMENTS = ("strategy", "max_buckets", "interval", "cost")
-STRATEGIES = ("optimal", "mean_std", "max_min", "segments", "explicit", *RULES)
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,8 @@ class PlanOptions:
         pad_percent: For ``padding_limited``: most padding of a bucket in per cent.
         pad_max: For ``padding_limited``: most padding of a bucket in elements.
         effort: How much work may go into several variables: ``quick``, ``normal`` or ``thorough``.
+        robust: Whether to plan for samples that were not seen: see ``strategies.robust``.
+        limits: What all buckets together may take: see ``strategies.limits``.
         curve: Whether to compute the padding ratio for every number of buckets, for this strategy and for the rules.
         folds: Number of parts for the estimate on unseen samples; 0 for none.
     """
@@ -53,7 +53,7 @@ class PlanOptions:
     min_buckets: int = 1
     product: bool = False
     target_padding: float | None = None
-    bucket_price: float | CostFunction = 0.0
+    bucket_price: Price = 0.0
     headroom: float | Mapping[str, int] | None = None
     drop_quantile: float = 0.0
     n_std: float = 3.0
@@ -66,6 +66,8 @@ class PlanOptions:
     pad_percent: float | None = None
     pad_max: int | None = None
     effort: str = "normal"
+    robust: bool = False
+    limits: Mapping[str, float] | None = None
     curve: bool = False
     folds: int = 0
 
@@ -82,8 +84,9 @@ def make_options(strategy: str, max_buckets: int | str, options: Mapping[str, An
     Raises:
         PlanError: An unknown strategy or option, or a value out of its range.
     """
-    if strategy not in STRATEGIES:
-        raise PlanError(f"{strategy!r} is no strategy", where="strategy", fix=_nearest(strategy, STRATEGIES))
+    from scaling_tasks.planning.strategies.registry import find_strategy
+
+    find_strategy(strategy)
     known = [item.name for item in fields(PlanOptions)]
     for name in options:
         if name not in known:
@@ -95,6 +98,12 @@ def make_options(strategy: str, max_buckets: int | str, options: Mapping[str, An
         )
     made = PlanOptions(**options)
     _check_numbers(made)
+    if whole and int(max_buckets) < made.min_buckets:
+        raise PlanError(
+            f"at most {max_buckets} buckets cannot be at least {made.min_buckets}",
+            where="max_buckets",
+            fix="Raise it, or lower min_buckets.",
+        )
     if max_buckets == "auto" and made.target_padding is None and not made.bucket_price:
         raise PlanError(
             "'auto' needs to know what a bucket is worth",

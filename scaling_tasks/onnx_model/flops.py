@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from scaling_tasks.errors import PlanError
 from scaling_tasks.onnx_model.digest import digest_model
-from scaling_tasks.planning.operators import count_operations, is_multiply_add
-from scaling_tasks.planning.tensor_shapes import ShapeOracle
+from scaling_tasks.onnx_model.operators import count_operations, is_multiply_add
+from scaling_tasks.onnx_model.tensor_shapes import ShapeOracle
 from scaling_tasks.shapes.signature import Signature
 
 __all__ = ["FlopsCost"]
@@ -45,6 +45,8 @@ class FlopsCost:
     def from_model(cls, path: Path, signature: Signature) -> FlopsCost:
         """Return the cost model of the ONNX model at ``path``."""
         return cls(path, signature)
+
+    nondecreasing = True
 
     def describe(self) -> dict[str, Any]:
         """Return the kind and the model's digest."""

@@ -1,8 +1,8 @@
-"""Very many samples of several variables: weights laid out on the grid, where one pass prices every exchange.
+"""Very many points of several variables: weights laid out on the grid, where one pass prices every exchange.
 
-Where samples fill a grid, a table of samples times candidates is far larger than what it says. Samples whose first and
+Where points fill a grid, a table of points times candidates is far larger than what it says. Samples whose first and
 second choice among the chosen buckets agree all behave alike; their weights, summed up to every point of the grid, give
-what any candidate would save on them. So all exchanges cost groups times grid points, whatever the number of samples.
+what any candidate would save on them. So all exchanges cost groups times grid points, whatever the number of points.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.planning.grid import CandidateGrid
+from scaling_tasks.planning.solver.candidates import Candidates
 
 __all__ = ["Cells", "exchange_on_cells", "lay_out"]
 
@@ -23,11 +23,11 @@ _TABLE = 40_000_000
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """A grid of candidates with the weight of the samples at each of its points.
+    """A grid of candidates with the weight of the points at each of its points.
 
     Attributes:
-        costs: What each candidate costs to serve a sample, nondecreasing, [m_1 … m_d].
-        weights: Weight of the samples at each point, [m_1 … m_d].
+        costs: What each candidate costs to serve a point, nondecreasing, [m_1 … m_d].
+        weights: Weight of the points at each point, [m_1 … m_d].
         prices: What it costs to have each candidate, [m_1 … m_d].
         keep: Candidates that must be chosen, flat indices.
     """
@@ -38,7 +38,7 @@ class Cells:
     keep: tuple[int, ...] = ()
 
     def restrict(self, kept: Sequence[NDArray[np.int64]]) -> Cells:
-        """Return the grid of some coordinates only, the last ones among them; samples round up to those that stay.
+        """Return the grid of some coordinates only, the last ones among them; points round up to those that stay.
 
         What a choice among the candidates that stay costs does not change by it.
         """
@@ -67,7 +67,7 @@ class Cells:
         return first.ravel(), second.ravel()
 
     def total(self, chosen: Sequence[int]) -> float:
-        """Return Σ w·cost plus prices, infinite where a sample is not served."""
+        """Return Σ w·cost plus prices, infinite where a point is not served."""
         first, _ = self.choices(chosen)
         mass = np.bincount(first + 1, self.weights.ravel(), len(chosen) + 1)
         if mass[0] > 0:
@@ -86,19 +86,19 @@ class Cells:
         return table.reshape(count, -1)
 
 
-def lay_out(grid: CandidateGrid, prices: NDArray[np.float64], keep: tuple[int, ...]) -> Cells:
-    """Return the candidates of ``grid`` with its samples' weights at their points."""
-    weights: NDArray[np.float64] = np.zeros(grid.costs.shape)
-    np.add.at(weights, tuple(grid.position.T), grid.weights)
-    return Cells(grid.costs, weights, prices.reshape(grid.costs.shape), keep)
+def lay_out(candidates: Candidates) -> Cells:
+    """Return the candidates with the points' weights at their places."""
+    weights: NDArray[np.float64] = np.zeros(candidates.costs.shape)
+    np.add.at(weights, tuple(candidates.position.T), candidates.weights)
+    return Cells(candidates.costs, weights, candidates.prices, candidates.forced)
 
 
 def exchange_on_cells(cells: Cells, chosen: Sequence[int], most: int, rounds: int) -> list[int]:
     """Return ``chosen`` after adding what saves most, exchanging what saves by it, and dropping what is not needed.
 
     Args:
-        cells: The candidates and samples.
-        chosen: Candidates to start from, flat indices; together they serve every sample.
+        cells: The candidates and points.
+        chosen: Candidates to start from, flat indices; together they serve every point.
         most: Largest number of buckets.
         rounds: Most rounds of exchanges; in each, every bucket may be exchanged once.
     """
@@ -160,7 +160,7 @@ def _changes(
     own = costs[np.asarray(chosen)]
     owner, fallback = keys // (len(chosen) + 1), keys % (len(chosen) + 1) - 1
     lone = fallback < 0
-    # A sample that nothing else serves falls back to the dearest candidate; where that is not chosen, see below.
+    # A point that nothing else serves falls back to the dearest candidate; where that is not chosen, see below.
     spare = np.where(lone, costs[-1], own[fallback])
     with_own = np.maximum(own[owner][:, None] - costs, 0)
     with_own *= sums
