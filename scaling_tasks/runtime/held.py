@@ -48,11 +48,10 @@ class _HeldDirectory(PosixPath):
         return Path(*segments)
 
     def __truediv__(self, name: str | os.PathLike[str]) -> Path:  # type: ignore[override]
-        try:
-            now = Path(f"/proc/self/fd/{self._descriptor}").readlink()
-        except OSError:
-            now = Path(str(self))
-        return now / name
+        # Whatever name it has now, it may have another before a file in it is opened; engines open them in processes
+        # of their own, too.
+        here = Path(f"/proc/{os.getpid()}/fd/{self._descriptor}")
+        return (here if here.is_dir() else Path(str(self))) / name
 
     def __reduce__(self) -> tuple[type[Path], tuple[str]]:
         return (Path, (str(self),))
