@@ -13,8 +13,8 @@ import numpy as np
 import scaling_tasks as st
 from benchmarks.serving.crops import INPUTS, Work
 from scaling_tasks.compilers.contract import CompileJob
-from scaling_tasks.compilers.environment import limited_threads
 from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.engines.threads import limited_threads
 from scaling_tasks.files import digest_file
 from scaling_tasks.onnx_model.reading import read_signature
 from scaling_tasks.onnx_model.relations import derive_relations

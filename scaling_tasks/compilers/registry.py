@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from scaling_tasks.compilers.base import check_choice
+from scaling_tasks.compilers.choices import check_choice
 from scaling_tasks.compilers.contract import Backend
 from scaling_tasks.errors import CompileError
+from scaling_tasks.files import digest_file
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["ENTRY_POINT_GROUP", "backend_names", "get_backend"]
 
@@ -23,17 +30,16 @@ _BUILT_IN = {
 
 
 @functools.cache
-def _registered() -> dict[str, str]:
-    """Return ``module:attribute`` per backend name; a built-in name cannot be taken over."""
+def _registered() -> dict[str, EntryPoint]:
+    """Return what other packages register, by the backend's name."""
     import importlib.metadata
 
-    points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    return {point.name: point.value for point in points} | _BUILT_IN
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def backend_names() -> tuple[str, ...]:
-    """Return the names of all backends, sorted."""
-    return tuple(sorted(_registered()))
+    """Return the names of all backends, sorted; a built-in name cannot be taken over."""
+    return tuple(sorted({*_registered(), *_BUILT_IN}))
 
 
 @functools.cache
@@ -43,10 +49,18 @@ def get_backend(name: str) -> Backend:
     Raises:
         CompileError: There is none, or its module cannot be imported.
     """
-    place = _BUILT_IN.get(name)
-    if place is None:  # Only now look through the installed packages: each worker process would pay for it.
-        check_choice(name, backend_names(), where="compile.backend", kind="backend")
-        place = _registered()[name]
+    if name in _BUILT_IN:  # Only for others look through the installed packages: each worker process would pay for it.
+        return _imported(name, _BUILT_IN[name])
+    check_choice(name, backend_names(), where="compile.backend", kind="backend")
+    point = _registered()[name]
+    backend = _imported(name, point.value)
+    own, outside = backend.identity, _distribution(point)
+    # What makes its artefacts is the package too, whatever the backend says of its tools.
+    backend.identity = lambda options: outside | own(options)  # type: ignore[method-assign]
+    return backend
+
+
+def _imported(name: str, place: str) -> Backend:
     module_name, _, attribute = place.partition(":")
     try:
         backend: Backend = getattr(importlib.import_module(module_name), attribute)()
@@ -57,3 +71,15 @@ def get_backend(name: str) -> Backend:
             fix=f"Mend or remove the package that registers {place!r}.",
         ) from cause
     return backend
+
+
+def _distribution(point: EntryPoint) -> dict[str, str]:
+    """Return the version of the package that registers a backend, and the digest of the backend's own source file.
+
+    A package that is being worked on changes without changing its version.
+    """
+    found = {} if point.dist is None else {f"package {point.dist.name}": point.dist.version}
+    spec = importlib.util.find_spec(point.module)
+    if spec is not None and spec.has_location:
+        found[f"source of {point.module}"] = digest_file(Path(str(spec.origin)))
+    return found

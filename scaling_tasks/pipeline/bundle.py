@@ -28,6 +28,7 @@ def run(target: Target) -> dict[str, Any]:
     Raises:
         ModelError: An output axis follows no known relation to the input sizes.
     """
+    from scaling_tasks.compilers.registry import get_backend
     from scaling_tasks.planning.plan import BucketPlan
     from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
     from scaling_tasks.runtime.policies import Padding
@@ -54,6 +55,7 @@ def run(target: Target) -> dict[str, Any]:
         padding={name: Padding(**section(each)) for name, each in target.spec.runtime.padding.items()},
         oversize=target.spec.runtime.oversize,
         fallback=_fallback(target) if target.spec.runtime.oversize == "fallback" else None,
+        engine=get_backend(target.options["backend"]).engine,
     )
     removed = remove_others(target, [unit.name for unit in document.units])
     write_if_changed(target.manifest, manifest.to_json().encode())

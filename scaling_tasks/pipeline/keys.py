@@ -20,7 +20,7 @@ _VERSIONS = {
     "buckets": 1,
     "compile": 1,
     "verify": 1,
-    "bundle": 1,
+    "bundle": 2,
     "padding": 2,
     "metric": 1,
     "measure": 1,

@@ -8,9 +8,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from scaling_tasks.errors import BundleError
-from scaling_tasks.onnx_model.relations import Relations
 from scaling_tasks.runtime.requests import Arrays
 from scaling_tasks.shapes.expressions import evaluate, variables_of
+from scaling_tasks.shapes.relations import Relations
 
 __all__ = ["Cropper", "Crops", "cut", "cut_rows"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.compilers.contract import Engine
+from scaling_tasks.engines.contract import Engine
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.buffers import PaddedBuffer
 from scaling_tasks.runtime.loading import Loader, load_verified

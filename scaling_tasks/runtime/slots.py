@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from scaling_tasks.compilers.contract import Engine
+from scaling_tasks.engines.contract import Engine
 from scaling_tasks.runtime.buffers import PaddedBuffer
 
 __all__ = ["Slot", "Slots"]

@@ -13,6 +13,7 @@ __all__ = [
     "BATCH",
     "HEIGHT",
     "WIDTH",
+    "ModelSignature",
     "Signature",
     "TensorSpec",
     "is_batch",
@@ -99,6 +100,19 @@ class Signature:
 def is_batch(variable: str) -> bool:
     """Return whether a variable counts items: ``N``, or what exporters call that dimension of other models."""
     return variable == BATCH or variable.lower() in _BATCH_NAMES
+
+
+@dataclass(frozen=True)
+class ModelSignature:
+    """All inputs and outputs of a model.
+
+    Attributes:
+        inputs: The inputs that a caller passes; initialisers listed as inputs are not among them.
+        outputs: The outputs in the model's order; their dynamic dimensions carry the model's own names.
+    """
+
+    inputs: Signature
+    outputs: tuple[TensorSpec, ...]
 
 
 def name_dimensions(

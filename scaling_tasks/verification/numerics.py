@@ -10,9 +10,10 @@ from typing import Any
 from scaling_tasks.compilers.contract import Tolerance
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.documents import document_text
+from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.onnx_model.original import open_original, random_inputs
-from scaling_tasks.onnx_model.reading import ModelSignature
+from scaling_tasks.shapes.signature import ModelSignature
 from scaling_tasks.verification.comparison import Difference, compare_outputs, worst
 
 __all__ = ["BucketCheck", "VerificationResult", "verify_artefact"]
@@ -132,14 +133,14 @@ def verify_artefact(
         rounds: How many random inputs per bucket, where they are random.
 
     Raises:
-        CompileError: The artefact does not load or does not run.
+        EngineError: The artefact does not load or does not run.
         ModelError: The original does not run at a bucket.
     """
     original = open_original(model_path)
     classes = {tensor.name: isinstance(tensor.dims[-1], int) for tensor in signature.outputs if tensor.dims}
     backend = get_backend(backend_name)
     dtypes = {tensor.name: tensor.dtype for tensor in signature.inputs.inputs}
-    engine = backend.load(artefact_path, options)
+    engine = load_engine(backend.engine, artefact_path, options)
     try:
         checks = []
         for sizes in buckets:

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from scaling_tasks.compilers.contract import CompileJob, Tolerance
 from scaling_tasks.compilers.registry import get_backend
-from scaling_tasks.errors import CompileError, VerificationFailed
+from scaling_tasks.errors import EngineError, VerificationFailed
 from scaling_tasks.onnx_model.reading import ModelSignature, read_signature
 from scaling_tasks.verification.comparison import INCOMPARABLE, compare, compare_outputs
 from scaling_tasks.verification.numerics import VerificationResult, verify_artefact
@@ -78,10 +78,10 @@ def test_an_artefact_of_other_weights_fails_and_says_where(tmp_path: Path) -> No
     assert artefact.name in str(failure)
 
 
-def test_an_artefact_that_is_none_is_a_compile_error(tmp_path: Path) -> None:
+def test_an_artefact_that_is_none_does_not_load(tmp_path: Path) -> None:
     path = linear_model(tmp_path / "m.onnx")
     (tmp_path / "broken.xml").write_text("<net>")
-    with pytest.raises(CompileError):
+    with pytest.raises(EngineError):
         verify_artefact(path, read_signature(path), "openvino", tmp_path / "broken.xml", {}, [{"n": 5}], TIGHT)
 
 
