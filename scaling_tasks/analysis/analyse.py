@@ -12,17 +12,15 @@ from scaling_tasks.analysis.axes import grid
 from scaling_tasks.analysis.cleaning import RowsMixed
 from scaling_tasks.analysis.domain import Domain, Requirement
 from scaling_tasks.analysis.lengths import as_length
-from scaling_tasks.analysis.operation import DATA
 from scaling_tasks.analysis.operators import load_rules
 from scaling_tasks.analysis.preparation import prepare
 from scaling_tasks.analysis.tensors import Tensor
-from scaling_tasks.analysis.verdicts import Verdict, verdicts_of
+from scaling_tasks.analysis.verdicts import verdicts_of
 from scaling_tasks.analysis.walk import Walk
 from scaling_tasks.errors import ModelError
+from scaling_tasks.shapes.behaviour import DATA, Behaviour
 from scaling_tasks.shapes.expressions import Expression
-from scaling_tasks.shapes.layouts import Layout
 from scaling_tasks.shapes.signature import Signature
-from scaling_tasks.shapes.size_inputs import SizeInput
 
 if TYPE_CHECKING:
     import onnx
@@ -36,30 +34,16 @@ class Analysis:
 
     Attributes:
         inputs: Its inputs with named variables, without those whose value is fixed.
-        outputs: Per output the layout of its axes; None where not even their number is known.
-        verdicts: Per output and variable.
-        rows: The variable that counts independent rows, None where none does.
-        uniform: Variables in which all rows of one batch must agree.
-        requirements: Pairs of expressions that are equal at every size at which the model runs.
-        size_inputs: The extra inputs of the cleaned model.
+        behaviour: How answers relate to sizes and padding.
         places: How many tensors are cleaned.
-        cleaned: The cleaned model, still dynamic; its inputs are those of the original and ``size_inputs``.
+        cleaned: The cleaned model, still dynamic; its inputs are those of the original and the
+            behaviour's ``size_inputs``.
     """
 
     inputs: Signature
-    outputs: Mapping[str, tuple[Layout, ...] | None]
-    verdicts: tuple[Verdict, ...]
-    rows: str | None
-    uniform: frozenset[str]
-    requirements: tuple[tuple[Expression, Expression], ...]
-    size_inputs: tuple[SizeInput, ...]
+    behaviour: Behaviour
     places: int
     cleaned: onnx.ModelProto
-
-    @property
-    def refusals(self) -> list[Verdict]:
-        """The verdicts that stand in the way of an exact bundle."""
-        return [verdict for verdict in self.verdicts if verdict.kind == "refused"]
 
 
 def analyse_model(
@@ -90,17 +74,15 @@ def analyse_model(
         for name, tensor in found.items()
     }
     cleaned, size_inputs = assemble(prepared, walk, names)
-    return Analysis(
-        prepared.inputs,
+    behaviour = Behaviour(
         outputs,
         verdicts_of(found.items(), prepared.inputs.variables),
         rows,
-        frozenset(name for name in walk.cleaner.uniform if not name.startswith(DATA)),
+        tuple(sorted(name for name in walk.cleaner.uniform if not name.startswith(DATA))),
         tuple(_expressions(requirement) for requirement in walk.domain.requirements),
         size_inputs,
-        walk.cleaner.places,
-        cleaned,
     )
+    return Analysis(prepared.inputs, behaviour, walk.cleaner.places, cleaned)
 
 
 def _walked(model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int]) -> tuple[Walk, str | None]:
@@ -123,7 +105,10 @@ def _walked(model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int]
 
 def _carries(tensor: Tensor, rows: str) -> bool:
     """Whether an output has one plain axis of rows, by which answers can be told apart."""
-    return tensor.axes is None or sum(axis.variables == {rows} and len(axis.normal) == 1 for axis in tensor.axes) == 1
+    if tensor.axes is None:
+        return True
+    counting = [axis for axis in tensor.axes if rows in axis.variables]
+    return len(counting) == 1 and counting[0].layout() == ((rows,),)
 
 
 def _candidates(inputs: Signature) -> list[str]:

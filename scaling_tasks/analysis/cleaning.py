@@ -12,14 +12,12 @@ import numpy as np
 from scaling_tasks.analysis.axes import Axis
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.refusal import no_data
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.layouts import Layout
 from scaling_tasks.shapes.size_inputs import SizeInput
 
-__all__ = ["LARGEST", "Cleaner", "RowsMixed"]
-
-LARGEST = 3e38
-"""Above every number that matters, and a float32."""
+__all__ = ["Cleaner", "RowsMixed"]
 
 _FLOAT, _BOOL = 1, 9
 
@@ -53,16 +51,18 @@ class Cleaner:
             raise RowsMixed(f"{operator} {node!r} mixes positions along {self.rows}")
 
     def clean(self, tensor: Tensor, axes: Sequence[int], fill: float) -> Tensor:
-        """Return the tensor with padding along ``axes`` set to ``fill``: 0, 1 or plus or minus ``LARGEST``."""
+        """Return the tensor with padding along ``axes`` set to ``fill``: 0, 1 or plus or minus infinity."""
+        fill = _held(fill, _numpy_type(tensor.dtype))
         key = (tensor.name, tuple(axes), fill)
         if key not in self._done:
             self.places += 1
             name = self._cleaned(tensor, axes, fill)
-            fills = {**tensor.fills, **dict.fromkeys(axes, fill)}
+            # What lies beyond the end of two axes holds the new number too.
+            kept = {at: other for at, other in tensor.fills.items() if other == fill}
+            fills = {**kept, **dict.fromkeys(axes, fill)}
             low, high = min(tensor.low, fill), max(tensor.high, fill)
             whole = set(axes) >= {at for at, axis in enumerate(tensor.known_axes) if axis.variables - {self.rows}}
-            # A sum or product of the largest numbers is none; who needs them takes care of what comes of them.
-            finite = (tensor.finite or whole) and abs(fill) != LARGEST
+            finite = (tensor.finite or whole) and math.isfinite(fill)
             self._done[key] = replace(
                 tensor, name=name, fills=fills, low=low, high=high, finite=finite, cleaned=tensor.cleaned, value=None
             )
@@ -74,6 +74,7 @@ class Cleaner:
         for each in (source, target):
             if self.rows is not None and self.rows in each.variables:
                 raise RowsMixed(f"the order of {tensor.name!r} is changed along {self.rows}")
+        no_data(source.variables | target.variables | first.variables)
         self.agree(source.variables | target.variables | first.variables)
         spec = SizeInput(
             "",
@@ -131,6 +132,7 @@ class Cleaner:
         variables = frozenset().union(*(known[axis].variables for axis in axes)) | frozenset().union(
             *(as_length(expression).variables for expression in spec.expressions)
         )
+        no_data(variables)
         places = set(axes)
         if self.rows is not None and variables - {self.rows}:
             carrier = next((at for at, axis in enumerate(known) if axis.has_factor(self.rows)), None)
@@ -140,8 +142,9 @@ class Cleaner:
                 places.add(carrier)
         order = sorted(places)
         layouts: tuple[Layout, ...] = tuple(known[at].layout() for at in order)
-        base = self._emitter.size_input(replace(spec, layouts=layouts))
-        shaped = self._emitter.unsqueeze(base, [at for at in range(tensor.rank) if at not in places])
+        base = self._emitter.size_input(replace(spec, layouts=layouts) if layouts else spec)
+        added = [at for at in range(tensor.rank) if at not in places] if layouts else list(range(tensor.rank - 1))
+        shaped = self._emitter.unsqueeze(base, added)
         wanted = tensor.dtype if dtype is None else dtype
         return shaped if wanted == _FLOAT else self._emitter.cast(shaped, wanted)
 
@@ -161,24 +164,25 @@ class Cleaner:
         emitter, dtype = self._emitter, _numpy_type(tensor.dtype)
         if dtype.kind == "b":
             mask = self.valid(tensor, axes, dtype=_BOOL)
-            if fill:
+            if fill > 0:
                 return emitter.node("Or", [tensor.name, emitter.once("Not", [mask])], kind="clean")
             return emitter.node("And", [tensor.name, mask], kind="clean")
         if fill == 0 and tensor.finite:
             return emitter.node("Mul", [tensor.name, self.valid(tensor, axes)], kind="clean")
-        if abs(fill) == LARGEST and tensor.finite and dtype.kind == "f":
+        if math.isinf(fill) and tensor.finite and dtype.kind == "f":
             # The smaller of the two is the value itself where it is valid; nothing is added or rounded.
             bound = self.valid(tensor, axes, on=-fill, off=fill)
             return emitter.node("Min" if fill < 0 else "Max", [tensor.name, bound], kind="clean")
-        constant = emitter.constant(np.array(_as(fill, dtype), dtype))
+        constant = emitter.constant(np.array(int(fill) if dtype.kind in "iu" else fill, dtype))
         return emitter.node("Where", [self.valid(tensor, axes, dtype=_BOOL), tensor.name, constant], kind="clean")
 
 
-def _as(fill: float, dtype: np.dtype[Any]) -> Any:
+def _held(fill: float, dtype: np.dtype[Any]) -> float:
+    """Return the nearest number that an element type holds."""
     if dtype.kind in "iu":
         info = np.iinfo(dtype)
-        return int(min(max(fill, info.min), info.max)) if math.isfinite(fill) else 0
-    return np.clip(fill, np.finfo(dtype).min, np.finfo(dtype).max) if dtype.kind == "f" else fill
+        return max(fill, info.min) if fill < 0 else min(fill, info.max)
+    return float(fill > 0) if dtype.kind == "b" else fill
 
 
 def _numpy_type(dtype: int) -> np.dtype[Any]:

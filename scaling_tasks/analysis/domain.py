@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.lengths import Length, Rounding, as_length
 
 __all__ = ["Domain", "Requirement"]
 
@@ -38,7 +38,10 @@ class Domain:
         self.lows = {name: max(0, int((lows or {}).get(name, 1))) for name in limits}
         self.requirements: list[Requirement] = []
         self._points = self._draw()
+        self._lines = self._draw_lines()
+        self._grows: dict[str, bool] = {}
         self._cache: dict[str, NDArray[np.int64]] = {}
+        self._floats: dict[Length, NDArray[Any]] = {}
 
     @property
     def points(self) -> Mapping[str, NDArray[np.int64]]:
@@ -57,6 +60,17 @@ class Domain:
             raw = length.evaluate(self._points)
             found = self._cache[length.key] = np.broadcast_to(np.asarray(raw, np.int64), (self.count,))
         return found
+
+    def floats(self, length: Length, dtype: Any) -> NDArray[Any]:
+        """Return the length as the model's own floating-point arithmetic gives it, at all sizes looked at."""
+        if length.constant is not None:
+            return np.full(self.count, float(length.constant), dtype)
+        found = self._floats.get(length)
+        return self.values(length).astype(dtype) if found is None else found.astype(dtype)
+
+    def note_floats(self, length: Length, values: NDArray[Any]) -> None:
+        """Remember what floating-point arithmetic gave for a length."""
+        self._floats[length] = np.broadcast_to(values, (self.count,))
 
     def equal(self, left: Length, right: Length) -> bool:
         """Return whether two lengths are the same number at all admissible sizes."""
@@ -95,8 +109,48 @@ class Domain:
         if not keep.all():
             self.requirements.append((left, right))
             self._points = {name: values[keep] for name, values in self._points.items()}
+            self._floats = {length: values[keep] for length, values in self._floats.items()}
             self._cache.clear()
         return True
+
+    def grows(self, length: Length) -> bool:
+        """Return whether a larger size never makes the length smaller, so that what is exact fits into a bucket."""
+        if len(length.terms) <= 1 and not any(
+            isinstance(atom, Rounding) for product, _ in length.terms for atom in product
+        ):
+            return length.terms == () or length.terms[0][1] >= 0
+        if length.key not in self._grows:
+            self._grows[length.key] = all(
+                bool((np.diff(length.evaluate(line)[self._admitted(line)]) >= 0).all())
+                for variable, lines in self._lines.items()
+                if variable in length.variables
+                for line in lines
+            )
+        return self._grows[length.key]
+
+    def _admitted(self, line: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+        kept = np.ones(len(next(iter(line.values()))), bool)
+        for left, right in self.requirements:
+            if (left.variables | right.variables) <= line.keys():
+                kept = kept & (left.evaluate(line) == right.evaluate(line))
+        return kept
+
+    def _draw_lines(self) -> dict[str, list[dict[str, NDArray[np.int64]]]]:
+        """Return sizes that differ in one variable only, in its order, for several values of the others."""
+        lines: dict[str, list[dict[str, NDArray[np.int64]]]] = {}
+        for name in self.limits:
+            span = np.unique(self._span(name))
+            others = [other for other in self.limits if other != name]
+            values = ((self._span(other)[0], *_STEPS, 96, self._span(other)[-1]) for other in others)
+            lines[name] = [
+                {name: span, **{other: np.full(len(span), each) for other, each in zip(others, chosen, strict=True)}}
+                for chosen in (zip(*values, strict=True) if others else [()])
+            ]
+        return lines
+
+    def _span(self, name: str) -> NDArray[np.int64]:
+        low, high = self.lows[name], max(self.lows[name], self.limits[name])
+        return np.unique(np.linspace(low, high, min(_EVERY, high - low + 1)).astype(np.int64))
 
     def add(self, name: str) -> None:
         """Add something that may have any size and that nothing is known of."""
@@ -108,8 +162,7 @@ class Domain:
         names = list(self.limits)
         blocks: list[dict[str, NDArray[np.int64]]] = []
         for name in names:
-            low, high = self.lows[name], max(self.lows[name], self.limits[name])
-            span = np.unique(np.linspace(low, high, min(_EVERY, high - low + 1)).astype(np.int64))
+            span = self._span(name)
             for step in (1, 32):
                 others = {other: self._some(other, len(span), step, generator) for other in names if other != name}
                 blocks.append({name: span, **others})

@@ -68,6 +68,12 @@ class Emitter:
         self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
 
+    def into(self, output: str, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
+        """Add a node that computes a tensor of the original graph."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(operator, list(inputs), [output], name=self.fresh("node"), **attributes))
+
     def once(self, operator: str, inputs: Sequence[str], **attributes: Any) -> str:
         """Add a node unless the same is there already; return its output's name."""
         key = ("node", operator, tuple(inputs), repr(sorted(attributes.items())))

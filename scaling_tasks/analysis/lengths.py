@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from scaling_tasks.shapes.expressions import Expression
+from scaling_tasks.shapes.expressions import Expression, as_text
 
 __all__ = ["Length", "Rounding", "as_length"]
 
@@ -59,6 +59,11 @@ class Length:
         if not self.terms:
             return 0
         return self.terms[0][1] if len(self.terms) == 1 and not self.terms[0][0] else None
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether no factor is a fraction."""
+        return self._denominator == 1
 
     @cached_property
     def variables(self) -> frozenset[str]:
@@ -177,7 +182,7 @@ class Length:
         return whole if scale == 1 else ("//", whole, scale)
 
     def __str__(self) -> str:
-        return _text(self.expression())
+        return as_text(self.expression())
 
     __repr__ = __str__
 
@@ -191,8 +196,13 @@ def as_length(value: Length | Expression | Fraction | Any) -> Length:
     if isinstance(value, (tuple, list)):
         operator, left, right = value[0], as_length(value[1]), as_length(value[2])
         return combine(operator, left, right)
-    number = Fraction(value) if isinstance(value, Fraction) else int(value)
+    number = _whole(Fraction(value)) if isinstance(value, Fraction) else _number(value)
     return Length((((), number),)) if number else Length(())
+
+
+def _number(value: Any) -> Number:
+    whole = int(value)
+    return whole if whole == value else Fraction(float(value))
 
 
 def combine(operator: str, left: Length, right: Length) -> Length:
@@ -288,13 +298,3 @@ def _product(product: Product, factor: int) -> Expression:
     if whole is None:
         return factor
     return whole if factor == 1 else ("*", factor, whole)
-
-
-def _text(expression: Expression, *, inner: bool = False) -> str:
-    if not isinstance(expression, tuple):
-        return str(expression)
-    operator, left, right = expression
-    if operator in ("min", "max"):
-        return f"{operator}({_text(left)}, {_text(right)})"
-    text = f"{_text(left, inner=operator in ('*', '//'))}{operator}{_text(right, inner=operator != '+')}"
-    return f"({text})" if inner or operator == "//" else text

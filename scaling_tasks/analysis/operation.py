@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.cleaning import Cleaner
-from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.lengths import Length, as_length, larger
+from scaling_tasks.analysis.refusal import Refused
 from scaling_tasks.analysis.tensors import Reason, Tensor
+from scaling_tasks.shapes.behaviour import DATA
 
 if TYPE_CHECKING:
     import onnx
@@ -19,24 +22,7 @@ if TYPE_CHECKING:
     from scaling_tasks.analysis.domain import Domain
     from scaling_tasks.analysis.emitter import Emitter
 
-__all__ = ["DATA", "Operation", "Refused", "Surroundings", "merged_fills"]
-
-
-DATA = "?"
-"""What lengths that depend on data start with."""
-
-
-class Refused(Exception):  # noqa: N818  # Not an error of the program: the walk goes on with what is known.
-    """An operator that cannot be followed.
-
-    Attributes:
-        text: What stands in the way.
-        fix: What the user can do.
-    """
-
-    def __init__(self, text: str, fix: str = "") -> None:
-        super().__init__(text)
-        self.text, self.fix = text, fix
+__all__ = ["Operation", "Refused", "Surroundings", "merged_fills"]
 
 
 @dataclass
@@ -164,6 +150,17 @@ class Operation:
             raise Refused(f"its input {index} follows the sizes of the request ({', '.join(map(str, numbers))})")
         return [int(number) for number in found if number is not None]
 
+    def positive(self, length: Length, text: str) -> Length:
+        """Return a length; sizes at which it would not be positive are none at which the model runs.
+
+        Raises:
+            Refused: It is positive at no size.
+        """
+        one = as_length(1)
+        if not self.domain.at_most(one, length) and not self.domain.require(larger(length, one), length):
+            raise Refused(text)
+        return length
+
     def padded(self, axis: Axis) -> frozenset[str]:
         """Return the variables because of which an axis may hold padding that matters."""
         return frozenset(name for name in axis.variables if name != self.rows and not name.startswith(DATA))
@@ -245,8 +242,15 @@ class Operation:
         blames |= {key: value for key, value in self.blames.items() if key not in blames}
         fills = known.pop("fills", {})
         kept = None if axes is None else tuple(axes)
+        for axis in kept or ():
+            if not axis.variables.isdisjoint(self.domain.limits) and not self.domain.grows(axis.length):
+                raise Refused(f"{axis.length} positions come of it, fewer at some larger sizes")
         if kept is not None:
-            fills = {at: fill for at, fill in fills.items() if fill is not None and self.padded(kept[at])}
+            fills = {
+                at: fill
+                for at, fill in fills.items()
+                if fill is not None and not math.isnan(fill) and self.padded(kept[at])
+            }
         element = dtype if dtype is not None else (first.dtype if first else 1)
         name = self.node.output[output] if output < len(self.node.output) else ""
         return Tensor(name, element, kept, fills=fills, cleaned=cleaned, blames=blames, **known)

@@ -53,7 +53,17 @@ def prepare(
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     fix_inputs(copy, fixed_inputs, where=where)
-    return PreparedModel(copy, signature_of(copy, input_shape, where=where).inputs)
+    return PreparedModel(copy, signature_of(_inputs_only(copy), input_shape, where=where).inputs)
+
+
+def _inputs_only(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model of the same inputs; shapes of outputs need not be written down, the walk finds them."""
+    import onnx
+
+    shell = onnx.ModelProto()
+    shell.graph.input.extend(model.graph.input)
+    shell.graph.initializer.extend(onnx.TensorProto(name=tensor.name) for tensor in model.graph.initializer)
+    return shell
 
 
 def fix_inputs(model: onnx.ModelProto, values: Mapping[str, Any], *, where: str) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from fractions import Fraction
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.analysis.lengths import Length, as_length, larger, smaller
+from scaling_tasks.analysis.refusal import Refused
 from scaling_tasks.analysis.tensors import is_symbolic
 
 if TYPE_CHECKING:
     from scaling_tasks.analysis.operation import Operation
 
 __all__ = ["follow_sizes"]
+
+_FLOATS = (1, 10, 11, 16)
 
 _MOST = 4096
 """Elements; larger tensors hold data, not sizes."""
@@ -45,7 +49,32 @@ def follow_sizes(op: Operation) -> list[Array] | None:
     except (TypeError, ValueError, IndexError, ZeroDivisionError, _Undecided):
         return None
     outputs = found if isinstance(found, list) else [found]
+    if any(tensor is not None and tensor.dtype in _FLOATS for tensor in op.inputs):
+        _shadow(op, values, outputs[0])
     return [_plain(np.asarray(output), op) for output in outputs]
+
+
+def _shadow(op: Operation, values: list[Array], output: Array) -> None:
+    """Do the same in the model's floating-point numbers, which may round otherwise than exact arithmetic.
+
+    Raises:
+        Refused: They do at some size, so that a length would be another one than the expression says.
+    """
+    function = _FLOATING.get(op.kind)
+    if function is None or (op.kind == "Cast" and (_is_float(op) or not _is_float_input(op))):
+        return
+    kind = next(tensor.dtype for tensor in op.inputs if tensor is not None)
+    dtype = {10: np.float16, 11: np.float64}.get(kind, np.float32)
+    domain = op.domain
+    given = [np.broadcast_to(_exact(value), output.shape).reshape(-1) for value in values if value.size]
+    for at, element in enumerate(output.reshape(-1)):
+        floats = [domain.floats(value[at], dtype) for value in given]
+        with np.errstate(all="ignore"):
+            whole = reduce(function, floats[1:], floats[0]) if len(floats) > 1 else function(floats[0])
+        length = as_length(element)
+        if op.kind in _ROUNDING and not np.array_equal(whole, domain.values(length)):
+            raise Refused(f"its floating-point arithmetic rounds {given[0][at]} otherwise at some sizes")
+        domain.note_floats(length, whole)
 
 
 class _Undecided(Exception):  # noqa: N818
@@ -72,9 +101,13 @@ def _plain(array: Array, op: Operation) -> Array:
 
 def _is_float(op: Operation) -> bool:
     if op.kind == "Cast":
-        return op.attribute("to") in (1, 10, 11, 16)
+        return op.attribute("to") in _FLOATS
+    return _is_float_input(op)
+
+
+def _is_float_input(op: Operation) -> bool:
     first = next((tensor for tensor in op.inputs if tensor is not None), None)
-    return first is not None and first.dtype in (1, 10, 11, 16)
+    return first is not None and first.dtype in _FLOATS
 
 
 def _exact(value: Array) -> Array:
@@ -86,7 +119,8 @@ def _exact(value: Array) -> Array:
         elif isinstance(element, (float, np.floating)):
             if not np.isfinite(element):
                 raise ValueError("not finite")
-            out[at] = as_length(Fraction(float(element)).limit_denominator(1 << 24))
+            near = Fraction(float(element)).limit_denominator(4096)
+            out[at] = as_length(near if np.float32(float(near)) == np.float32(element) else Fraction(float(element)))
         else:
             out[at] = as_length(int(element))
     return out.reshape(value.shape)
@@ -114,9 +148,8 @@ def _divide(op: Operation, values: list[Array]) -> Array:
 
     def divide(left: Length, right: Length) -> Length:
         if not floating:
-            # Sizes are not negative: rounding down and towards zero are the same.
             exact = op.domain.divide(left, right)
-            return exact if exact is not None else left // right
+            return exact if exact is not None else _truncated(op, left, right)
         number = right.constant
         if number:
             return left * (Fraction(1) / Fraction(number))
@@ -128,8 +161,22 @@ def _divide(op: Operation, values: list[Array]) -> Array:
     return np.asarray(np.frompyfunc(divide, 2, 1)(_exact(values[0]), _exact(values[1])), object)
 
 
+def _truncated(op: Operation, left: Length, right: Length) -> Length:
+    """Return the quotient rounded towards zero, as whole numbers are divided."""
+    zero = as_length(0)
+    if not op.domain.at_most(as_length(1), right):
+        raise ValueError("a divisor that may be negative or zero")
+    if op.domain.at_most(zero, left):
+        return left // right
+    if op.domain.at_most(left, zero):
+        return -((-left) // right)
+    return larger(left, zero) // right - larger(-left, zero) // right
+
+
 def _modulo(op: Operation, values: list[Array]) -> Array:
     def modulo(left: Length, right: Length) -> Length:
+        if op.attribute("fmod", 0) and not op.domain.at_most(as_length(0), left):
+            raise ValueError("a rest that has the sign of what is divided")
         rest = left % right
         number = op.domain.constant(rest)
         return rest if number is None else as_length(number)
@@ -160,8 +207,10 @@ def _where(op: Operation, values: list[Array]) -> Array:
 def _cast(op: Operation, values: list[Array]) -> Array:
     if op.attribute("to") == 9:
         raise ValueError("sizes as truth values")
-    if op.attribute("to") in (1, 10, 11, 16):
+    if op.attribute("to") in _FLOATS:
         return _exact(values[0])
+    if not _is_float_input(op):
+        return values[0]
     return np.asarray(np.frompyfunc(Length.floor, 1, 1)(_exact(values[0])), object)
 
 
@@ -241,6 +290,21 @@ def _gather(op: Operation, values: list[Array]) -> Array:
 
 def _reshape(op: Operation, values: list[Array]) -> Array:
     return values[0].reshape([int(size) for size in values[1]])
+
+
+_ROUNDING = ("Floor", "Ceil", "Cast")
+_FLOATING: dict[str, Callable[..., Any]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": np.divide,
+    "Neg": np.negative,
+    "Floor": np.floor,
+    "Ceil": np.ceil,
+    "Min": np.minimum,
+    "Max": np.maximum,
+    "Cast": np.trunc,
+}
 
 
 _RULES: dict[str, Callable[[Operation, list[Array]], Any]] = {

@@ -3,41 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
 
 from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.shapes.behaviour import Verdict
 
-__all__ = ["Kind", "Verdict", "verdicts_of"]
-
-Kind = Literal["exact", "cleaned", "approximate", "refused"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The verdict of one variable for one output.
-
-    Attributes:
-        output: Name of the output.
-        variable: Name of the variable.
-        kind: ``exact`` as it is, ``cleaned`` (exact by cleaning), ``approximate`` or ``refused``.
-        node: The node to blame, empty where there is none.
-        operator: Its type.
-        reason: What it does.
-        fix: What the user can do.
-    """
-
-    output: str
-    variable: str
-    kind: Kind
-    node: str = ""
-    operator: str = ""
-    reason: str = ""
-    fix: str = ""
-
-    def to_payload(self) -> dict[str, Any]:
-        """Return plain values for a JSON document."""
-        return dict(vars(self))
+__all__ = ["verdicts_of"]
 
 
 def verdicts_of(outputs: Iterable[tuple[str, Tensor]], variables: Iterable[str]) -> tuple[Verdict, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +16,12 @@ from scaling_tasks.analysis.cleaning import Cleaner, RowsMixed
 from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length
-from scaling_tasks.analysis.operation import Operation, Refused, Surroundings
+from scaling_tasks.analysis.operation import Operation, Surroundings
+from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.registry import Rule, rule_for
 from scaling_tasks.analysis.symbolic import follow_sizes
 from scaling_tasks.analysis.tensors import Reason, Tensor, constant_tensor, is_symbolic
+from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.size_inputs import SizeInput
 
 if TYPE_CHECKING:
@@ -75,7 +79,9 @@ class Walk:
             tensor = self.tensors.get(name)
             if tensor is None or not is_symbolic(tensor.value):
                 continue
-            from onnx import helper
+            told = self._output_told(tensor)
+            if told is None or told.name == name:
+                continue
 
             inner = self.emitter.fresh("size")
             for node in self.emitter.nodes:
@@ -83,9 +89,18 @@ class Walk:
                     for at, each in enumerate(names):
                         if each == name:
                             names[at] = inner
-            told = self._told(tensor, None)
-            self.emitter.nodes.append(helper.make_node("Identity", [told.name], [name]))
+            self.emitter.into(name, "Identity", [told.name])
             self.tensors[name] = told.named(name)
+
+    def _output_told(self, tensor: Tensor) -> Tensor | None:
+        """Return sizes that are an output as they are at the exact size; where they cannot be told, blame that."""
+        try:
+            return self._told(tensor, None)
+        except Refused as refusal:
+            reason = Reason(tensor.name, "Shape", refusal.text, refusal.fix)
+            blames = dict.fromkeys(self.domain.limits, reason)
+            self.tensors[tensor.name] = replace(tensor, axes=None, value=None, blames=blames)
+            return None
 
     def _follow(self, original: onnx.NodeProto) -> None:
         import onnx
@@ -111,13 +126,13 @@ class Walk:
         return self.tensors.get(name) or (Tensor(name, 1, None) if name else None)
 
     def _outputs(self, op: Operation) -> Sequence[Tensor]:
-        folded = self._folded(op)
-        if folded is not None:
-            return [
-                constant_tensor(name, _element_type(value, op), value)
-                for name, value in zip(op.node.output, folded, strict=False)
-            ]
         try:
+            folded = self._folded(op)
+            if folded is not None:
+                return [
+                    constant_tensor(name, _element_type(value, op), value)
+                    for name, value in zip(op.node.output, folded, strict=False)
+                ]
             rule = rule_for(op.node.domain, op.kind)
             if rule is None:
                 return self._unknown(op)
@@ -155,7 +170,12 @@ class Walk:
         variables = frozenset().union(*(element.variables for element in elements))
         if self.cleaner.rows in variables:
             raise RowsMixed(f"{tensor.name!r} depends on how many rows there are")
-        known = [self.domain.constant(element) for element in elements]
+        if variables and all(name.startswith(DATA) for name in variables):
+            # How many there are is the same in a bucket, so that the graph itself tells it.
+            return replace(tensor, value=None, low=0.0)
+        no_data(variables)
+        known = [self.domain.constant(element) if element.is_whole else None for element in elements]
+        low = 0.0 if all(bool((self.domain.values(element) >= 0).all()) for element in elements) else -math.inf
         emitter, shape = self.emitter, tensor.value.shape
         if all(number is not None for number in known):
             value = np.array(known, _numpy(tensor.dtype)).reshape(shape)
@@ -166,16 +186,16 @@ class Walk:
             axes = tuple(axis if rows is not None and axis.has_factor(rows) else grid(1) for axis in like.known_axes)
             if not any(axis.variables for axis in axes):
                 axes = tuple(grid(1) for _ in axes)
-            return Tensor(name, tensor.dtype, axes, low=0.0)
-        parts = [emitter.unsqueeze(self._scalar(element, tensor.dtype, None), [0]) for element in elements]
+            return Tensor(name, tensor.dtype, axes, low=low)
+        parts = [self._scalar(element, tensor.dtype, None) for element in elements]
         whole = parts[0] if len(parts) == 1 else emitter.once("Concat", parts, axis=0)
         if len(shape) != 1:
             whole = emitter.once("Reshape", [whole, emitter.constant(np.array(shape, np.int64))])
-        return Tensor(whole, tensor.dtype, tuple(grid(size) for size in shape), low=0.0)
+        return Tensor(whole, tensor.dtype, tuple(grid(size) for size in shape), low=low)
 
     def _scalar(self, element: Length, dtype: int, like: Tensor | None) -> str:
         """Return the name of a length at the exact size, as a number of the given type."""
-        scale = max((Fraction(factor).denominator for _, factor in element.terms), default=1)
+        scale = math.lcm(*(Fraction(factor).denominator for _, factor in element.terms))
         whole = (element * scale).expression()
         spec = SizeInput("", "value", "float32" if scale > 1 else _numpy(dtype).name, expressions=(whole,))
         if like is None:
@@ -236,11 +256,10 @@ class Walk:
         wanted = "then_branch" if bool(condition.value.reshape(-1)[0]) else "else_branch"
         graph = next(attribute.g for attribute in original.attribute if attribute.name == wanted)
         self.run(graph)
-        from onnx import helper
 
         for name, inner in zip(original.output, graph.output, strict=True):
             tensor = self.tensors[inner.name]
-            self.emitter.nodes.append(helper.make_node("Identity", [tensor.name], [name]))
+            self.emitter.into(name, "Identity", [tensor.name])
             self.tensors[name] = tensor.named(name)
         for initializer in graph.initializer:
             self.kept_initializers[initializer.name] = initializer

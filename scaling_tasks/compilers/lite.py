@@ -21,11 +21,13 @@ from scaling_tasks.compilers.tools import run_tool
 from scaling_tasks.engines import lite_loader
 from scaling_tasks.engines.lite_python import tool_environment
 from scaling_tasks.errors import CompileError
+from scaling_tasks.onnx_model.fixing import write_fixed_model
 from scaling_tasks.onnx_model.tflite import write_fixed_tflite
 from scaling_tasks.shapes.signature import Signature
 
 __all__ = ["LiteBackend"]
 
+_FEWEST_AXES = 2
 _FRAMEWORKS = {".onnx": "ONNX", ".tflite": "TFLITE"}
 _PARSER = re.compile(r"config_file_parser|config_infos|INPUT ILLEGAL|INPUT INVALID")
 _NO_CANN = re.compile(r"acl_pass_plugin|create acl pass|libascendcl|libge_|libgraph\.so")
@@ -163,6 +165,10 @@ def _request(job: CompileJob, workdir: Path) -> dict[str, Any]:
     if len(job.unit.buckets) == 1 and not _is_dynamic(job.options):
         (values,) = job.unit.values()
         shapes = job.signature.shapes(values)
+        if framework == "ONNX" and any(len(shape) < _FEWEST_AXES for shape in shapes.values()):
+            # 2.0.0 fails at such shapes ("basic_string::_S_create"); it takes them where the file itself says them.
+            fixed = write_fixed_model(Path(request["model"]), shapes, workdir / f"{job.unit.stem}.fixed.onnx")
+            return request | {"model": str(fixed)}
         request["input_shape"] = {name: list(shape) for name, shape in shapes.items()}
         if framework == "TFLITE":
             # The importer looks at the shapes in the file, which stand for one where the signature is open.

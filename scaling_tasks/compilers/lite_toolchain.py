@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling_tasks.engines.lite_python import MISSING, PYTHON_VARIABLE, find_python
+from scaling_tasks.engines.lite_python import MISSING, PYTHON_VARIABLE, find_python, search_directory
 from scaling_tasks.errors import CompileError, EngineError
 from scaling_tasks.files import digest_file
 
@@ -43,7 +43,7 @@ def find_toolchain(device: str) -> LiteToolchain:
     Raises:
         CompileError: There is none; says how to get it.
     """
-    return _find(device, os.environ.get(PYTHON_VARIABLE, ""), Path.cwd())
+    return _find(device, os.environ.get(PYTHON_VARIABLE, ""), search_directory())
 
 
 @functools.cache

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from scaling_tasks.compilers.processes import die_with_parent
 from scaling_tasks.errors import CompileError
+from scaling_tasks.execution.processes import die_with_parent
 
 __all__ = ["run_tool"]
 

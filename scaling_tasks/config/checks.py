@@ -5,9 +5,12 @@ from __future__ import annotations
 from scaling_tasks.config.source import Source
 from scaling_tasks.config.specs import ShapeBucketSpec, TargetSpec
 from scaling_tasks.errors import ConfigError
+from scaling_tasks.files import is_plain_name
 from scaling_tasks.shapes.signature import name_dimensions
 
 __all__ = ["check_target"]
+
+_NOT_IN_NAMES = "/\\:*="
 
 
 def check_target(spec: TargetSpec, source: Source) -> None:
@@ -16,6 +19,12 @@ def check_target(spec: TargetSpec, source: Source) -> None:
     Raises:
         ConfigError: Naming file, line and key.
     """
+    if not is_plain_name(spec.name) or set(spec.name) & set(_NOT_IN_NAMES):
+        raise ConfigError(
+            f"{spec.name!r} cannot name directories and tasks",
+            where=source.where(("name",)),
+            fix=f"Use a name without {' '.join(_NOT_IN_NAMES)} that does not begin with a dot.",
+        )
     if spec.model is None and spec.input_shape is None:
         raise ConfigError(
             "neither model nor input_shape is given", where=source.where(()), fix="Write `model: models/….onnx`."

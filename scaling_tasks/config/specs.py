@@ -208,11 +208,26 @@ class RuntimeSpec(_Spec, frozen=True):
 
     Attributes:
         oversize: With sizes that no bucket contains: an ``error``, the dynamic model as ``fallback``, or ``split``.
-        padding: How inputs are padded, by name; zeros at the end where left out.
+        padding: ``exact``: answers are those of the original at the exact size, or the build says which operator stands
+            in the way. ``accept``: the model is compiled as it is, and what padding does to answers is measured. Or,
+            accepted too, how each input is padded, by name; zeros at the end where left out.
+        round_up: Whether a size at which the original itself does not run is padded with zeros to the next one at which
+            it does; otherwise it is an error.
     """
 
     oversize: Literal["error", "fallback", "split"] = "error"
-    padding: dict[str, PaddingSpec] = {}
+    padding: Literal["exact", "accept"] | dict[str, PaddingSpec] = "exact"
+    round_up: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether padding must not change answers."""
+        return self.padding == "exact"
+
+    @property
+    def policies(self) -> dict[str, PaddingSpec]:
+        """How inputs are padded where the configuration says so."""
+        return self.padding if isinstance(self.padding, dict) else {}
 
 
 class TargetSpec(_Spec, frozen=True):
@@ -223,6 +238,7 @@ class TargetSpec(_Spec, frozen=True):
         model: Path of the ONNX model, from the repository's root.
         input_shape: Dimensions per input: a number fixes, -1 is dynamic, a text names a variable. Read from the model
             where left out.
+        inputs: Values of inputs that are always the same, such as a sampling rate; the branches they decide are folded.
         dataset: The data that the model will see.
         auto_scaling: How buckets are chosen from the data; the keys and defaults are MindOCR's.
         shape_bucket: Buckets from ranges instead of data; the keys are nncase's.
@@ -235,6 +251,7 @@ class TargetSpec(_Spec, frozen=True):
     name: str = "target"
     model: str | None = None
     input_shape: dict[str, tuple[int | str, ...]] | None = None
+    inputs: dict[str, bool | int | float | list[Any]] = {}
     dataset: DatasetSpec | None = None
     auto_scaling: AutoScalingSpec = AutoScalingSpec()
     shape_bucket: ShapeBucketSpec | None = None

@@ -23,12 +23,13 @@ from scaling_tasks.pipeline.units import read_units_if_there
 __all__ = ["STAGES", "creators"]
 
 _AFTER_PLAN = ("compile", "verify", "bundle", "padding", "metric", "measure", "report")
-STAGES = ("scan", "statistics", "buckets", *_AFTER_PLAN, "lock")
+STAGES = ("scan", "statistics", "analysis", "buckets", *_AFTER_PLAN, "lock")
 _LEFT_OUT = "toolchain"
 _RUNNING = {"running": True}
 _DOCS = {
     "scan": "measure the data set's samples",
     "statistics": "count the shapes the model will see",
+    "analysis": "tell what padding does to answers, and clean it",
     "buckets": "choose the cheapest buckets",
     "compile": "compile",
     "verify": "compare with the original model",

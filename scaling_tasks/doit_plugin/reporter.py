@@ -37,7 +37,7 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
 
     def initialize(self, tasks: dict[str, Any], selected_tasks: list[str]) -> None:
         """Keep doit's live table of tasks; delayed ones join it as they are created."""
-        from scaling_tasks.pipeline.locks import when_waiting
+        from scaling_tasks.execution.file_locks import when_waiting
 
         self.record.tasks = tasks
         self.record.selected = tuple(selected_tasks)

@@ -60,9 +60,18 @@ def _statistics(target: Target) -> TaskDict:
 def _buckets(target: Target) -> TaskDict:
     statistics = [target.statistics.as_posix()] if target.needs_data else []
     units = [target.units.as_posix()] if target.compiles else []
+    analysis = [target.analysis.as_posix()] if target.compiles else []
     return stage_task(
-        "buckets", target, file_dep=[*statistics, *_model(target)], targets=[target.buckets.as_posix(), *units]
+        "buckets",
+        target,
+        file_dep=[*statistics, *analysis, *_model(target)],
+        targets=[target.buckets.as_posix(), *units],
     )
+
+
+def _analysis(target: Target) -> TaskDict:
+    targets = [target.analysis.as_posix(), target.prepared_model.as_posix()]
+    return stage_task("analysis", target, file_dep=_model(target), targets=targets)
 
 
 def _model(target: Target) -> list[str]:
@@ -156,6 +165,7 @@ def _lock(target: Target) -> TaskDict:
 KNOWN: dict[str, Callable[[Target], TaskDict]] = {
     "scan": _scan,
     "statistics": _statistics,
+    "analysis": _analysis,
     "buckets": _buckets,
     "lock": _lock,
 }

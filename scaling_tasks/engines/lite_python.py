@@ -12,7 +12,15 @@ from pathlib import Path
 from scaling_tasks.engines.python37 import answer_of, interpreters
 from scaling_tasks.errors import EngineError
 
-__all__ = ["ENVIRONMENT", "MISSING", "PYTHON_VARIABLE", "find_python", "provisioned", "tool_environment"]
+__all__ = [
+    "ENVIRONMENT",
+    "MISSING",
+    "PYTHON_VARIABLE",
+    "find_python",
+    "provisioned",
+    "search_directory",
+    "tool_environment",
+]
 
 PYTHON_VARIABLE = "SCALING_TASKS_MINDSPORE_LITE_PYTHON"
 ENVIRONMENT = Path(".toolchains") / "mindspore-lite"
@@ -20,6 +28,9 @@ MISSING = (
     "Run `python -m scaling_tasks.compilers.provision_lite`, or set "
     f"{PYTHON_VARIABLE} to a Python that has mindspore_lite"
 )
+
+# Where the build was started, in worker processes, which have directories of their own.
+_DIRECTORY_VARIABLE = "SCALING_TASKS_DIRECTORY"
 
 _PROBE = "import mindspore_lite.version as v; print(v.__version__)"
 
@@ -33,10 +44,15 @@ def find_python(device: str) -> tuple[Path, str]:
     Raises:
         EngineError: There is none, or the one that was named explicitly has no such package.
     """
-    found = _find(device, os.environ.get(PYTHON_VARIABLE, ""), Path.cwd())
+    found = _find(device, os.environ.get(PYTHON_VARIABLE, ""), search_directory())
     if found is None:
         raise EngineError("no Python with mindspore_lite was found", fix=f"{MISSING}.")
     return found
+
+
+def search_directory() -> Path:
+    """Return the directory in which, and above which, an environment is looked for."""
+    return Path(os.environ.get(_DIRECTORY_VARIABLE) or Path.cwd())
 
 
 @functools.cache

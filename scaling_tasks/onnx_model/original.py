@@ -31,12 +31,13 @@ class OriginalModel:
     Args:
         path: The model.
         threads: Threads inside one operator; 0 leaves the choice to onnxruntime.
+        fixed: Values of inputs that are always the same.
 
     Raises:
         ModelError: onnxruntime cannot load it.
     """
 
-    def __init__(self, path: Path, *, threads: int = 0) -> None:
+    def __init__(self, path: Path, *, threads: int = 0, fixed: Mapping[str, Any] | None = None) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -50,6 +51,8 @@ class OriginalModel:
         except Exception as cause:  # onnxruntime raises its own types and RuntimeError alike
             raise ModelError(f"onnxruntime cannot load it ({_last_line(cause)})", where=str(path)) from cause
         self._outputs = [output.name for output in self._session.get_outputs()]
+        known = {given.name: given for given in self._session.get_inputs()}
+        self._fixed = {name: _fixed(value, known[name]) for name, value in (fixed or {}).items() if name in known}
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> Arrays:
         """Return every output by name.
@@ -58,15 +61,19 @@ class OriginalModel:
             ModelError: The model does not take inputs of these shapes.
         """
         try:
-            results: list[Any] = self._session.run(self._outputs, dict(inputs))
+            results: list[Any] = self._session.run(self._outputs, {**inputs, **self._fixed})
         except Exception as cause:
             shapes = {name: list(array.shape) for name, array in inputs.items()}
             raise ModelError(f"cannot run at {shapes} ({_last_line(cause)})", where=str(self._path)) from cause
         return dict(zip(self._outputs, results, strict=True))
 
 
-def open_original(path: Path) -> Original:
+def open_original(path: Path, *, fixed: Mapping[str, Any] | None = None) -> Original:
     """Return the original model, ready to run at any size: ONNX under onnxruntime, TFLite under its interpreter.
+
+    Args:
+        path: The model.
+        fixed: Values of inputs that are always the same.
 
     Raises:
         ModelError: It cannot be loaded.
@@ -75,7 +82,14 @@ def open_original(path: Path) -> Original:
         from scaling_tasks.onnx_model.tflite import TfliteEngine
 
         return TfliteEngine(path)
-    return OriginalModel(path)
+    return OriginalModel(path, fixed=fixed)
+
+
+def _fixed(value: Any, given: Any) -> NDArray[np.generic]:
+    """Return a fixed value as the array that an input takes."""
+    dtype = {"tensor(float)": "float32", "tensor(double)": "float64"}.get(given.type, given.type[7:-1])
+    array = np.asarray(value, dtype)
+    return array.reshape([1] * len(given.shape)) if array.ndim == 0 else array
 
 
 def random_inputs(signature: Signature, values: Mapping[str, int], seed: int) -> Arrays:

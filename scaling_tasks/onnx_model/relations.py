@@ -9,20 +9,49 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scaling_tasks.errors import ModelError
 from scaling_tasks.onnx_model.fitting import fit_line, undecided
 from scaling_tasks.onnx_model.probing import Lengths, Probes
+from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.onnx_model.symbolic import infer_symbolically
-from scaling_tasks.shapes.expressions import Expression, evaluate
-from scaling_tasks.shapes.relations import Relations
-from scaling_tasks.shapes.signature import ModelSignature
+from scaling_tasks.shapes.expressions import Expression, evaluate, parse_expression
 
 __all__ = ["Relations", "derive_relations"]
 
 _DECIDING_PROBES = 8
+
+
+@dataclass(frozen=True)
+class Relations:
+    """One expression of the variables per axis of every output.
+
+    Attributes:
+        axes: Output name to the length of each of its axes.
+    """
+
+    axes: Mapping[str, tuple[Expression, ...]]
+
+    def shapes(self, values: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+        """Return every output's shape for one value per variable."""
+        return {name: tuple(evaluate(axis, values) for axis in axes) for name, axes in self.axes.items()}
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return plain lists for a JSON document."""
+        return {name: list(axes) for name, axes in self.axes.items()}
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Sequence[Any]]) -> Relations:
+        """Return what ``to_payload`` gave.
+
+        Raises:
+            ValueError: The payload holds something else.
+        """
+        return cls({name: tuple(parse_expression(axis) for axis in axes) for name, axes in payload.items()})
 
 
 def derive_relations(path: Path, signature: ModelSignature, buckets: Sequence[Sequence[int]]) -> Relations:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from scaling_tasks.files import write_if_changed
+from scaling_tasks.pipeline.analysis import Analysed, check_buckets, read_analysis
 from scaling_tasks.pipeline.signature import target_signature
 from scaling_tasks.pipeline.target import Target
-from scaling_tasks.pipeline.units import UnitsDocument, write_units
+from scaling_tasks.pipeline.units import UnitsDocument, units_document, write_units
 
 if TYPE_CHECKING:
     from scaling_tasks.compilers.contract import Limits
@@ -38,7 +39,7 @@ def run(target: Target) -> dict[str, Any]:
     signature = target_signature(target)
     plan = make_plan(target, signature, statistics)
     if target.compiles:
-        write_units(target.units, make_units(target, signature, plan))
+        write_units(target.units, make_units(target, signature, plan, read_analysis(target)))
     write_if_changed(target.buckets, plan.to_json().encode())
     return {"buckets": len(plan.buckets), "padding_ratio": plan.padding_ratio, "warnings": list(plan.warnings)}
 
@@ -92,18 +93,19 @@ def _limits(target: Target) -> Limits:
     return get_backend(target.options["backend"]).limits(target.options) if target.compiles else Limits()
 
 
-def make_units(target: Target, signature: ModelSignature, plan: BucketPlan) -> UnitsDocument:
+def make_units(target: Target, signature: ModelSignature, plan: BucketPlan, analysed: Analysed) -> UnitsDocument:
     """Return the plan's buckets grouped into the backend's compiler invocations.
 
     Raises:
         CompileError: The backend is unknown or refuses its options.
+        ModelError: Padding would change an answer, or the model does not run at a bucket.
     """
     from scaling_tasks.compilers.registry import get_backend
-    from scaling_tasks.onnx_model.digest import digest_model
 
     backend = get_backend(target.options["backend"])
     backend.check(signature.inputs, target.options)
     order = [plan.variables.index(variable) for variable in signature.inputs.variables]
     buckets = [tuple(int(bucket[column]) for column in order) for bucket in plan.buckets]
+    check_buckets(target, analysed.behaviour, signature.inputs.variables, buckets)
     units = backend.units(target.model.stem, signature.inputs, buckets, target.options)
-    return UnitsDocument(digest_model(target.model), signature.inputs, signature.outputs, units)
+    return units_document(signature, analysed, units)

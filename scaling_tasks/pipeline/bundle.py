@@ -10,12 +10,12 @@ from scaling_tasks.files import digest_file, write_if_changed
 from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.pipeline.artefacts import read_record, remove_others
 from scaling_tasks.pipeline.keys import result_options
-from scaling_tasks.pipeline.relations import target_relations
 from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import read_units
 
 if TYPE_CHECKING:
     from scaling_tasks.runtime.manifest import Fallback
+    from scaling_tasks.runtime.policies import Padding
 
 __all__ = ["run"]
 
@@ -26,12 +26,11 @@ def run(target: Target) -> dict[str, Any]:
     """Write ``manifest.json`` and remove the artefacts of buckets that are no longer planned; the store keeps them.
 
     Raises:
-        ModelError: An output axis follows no known relation to the input sizes.
+        PlanError: The target is not planned yet.
     """
     from scaling_tasks.compilers.registry import get_backend
     from scaling_tasks.planning.plan import BucketPlan
     from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
-    from scaling_tasks.runtime.policies import Padding
 
     document = read_units(target.units)
     plan = BucketPlan.from_json(target.buckets.read_bytes(), where=str(target.buckets))
@@ -49,17 +48,25 @@ def run(target: Target) -> dict[str, Any]:
         target.options["backend"],
         result_options(target),
         ModelSignature(document.inputs, document.outputs),
-        target_relations(target, document),
+        document.behaviour,
         files,
         costs,
-        padding={name: Padding(**section(each)) for name, each in target.spec.runtime.padding.items()},
+        padding=given_padding(target),
         oversize=target.spec.runtime.oversize,
+        round_up=target.spec.runtime.round_up,
         fallback=_fallback(target) if target.spec.runtime.oversize == "fallback" else None,
         engine=get_backend(target.options["backend"]).engine,
     )
     removed = remove_others(target, [unit.name for unit in document.units])
     write_if_changed(target.manifest, manifest.to_json().encode())
     return {"path": target.directory.as_posix(), "removed": len(removed)}
+
+
+def given_padding(target: Target) -> dict[str, Padding]:
+    """Return how inputs are padded where the configuration says so."""
+    from scaling_tasks.runtime.policies import Padding
+
+    return {name: Padding(**section(each)) for name, each in target.spec.runtime.policies.items()}
 
 
 def _fallback(target: Target) -> Fallback:

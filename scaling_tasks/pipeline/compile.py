@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.config.environment import knobs
 from scaling_tasks.documents import canonical_json
+from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.pipeline.artefacts import artefacts_by_digest, write_record
 from scaling_tasks.pipeline.keys import compile_components, shared_components
-from scaling_tasks.pipeline.locks import exclusive
 from scaling_tasks.pipeline.storage import open_store
 from scaling_tasks.pipeline.target import STATE, Target
 from scaling_tasks.pipeline.units import UnitsDocument, read_units
@@ -56,7 +56,9 @@ def _compile(
     from scaling_tasks.compilers.isolation import run_job
 
     shared = _shared_directory(target, components)
-    job = CompileJob(target.model.resolve(), document.inputs, document.unit(unit), target.options, shared)
+    job = CompileJob(
+        target.prepared_model.resolve(), document.compiled_inputs, document.unit(unit), target.options, shared
+    )
     # Whoever holds the key's lock owns this directory, so that what a killed run left in it can be told and removed.
     workdir = STATE / "work" / key
     shutil.rmtree(workdir, ignore_errors=True)

@@ -26,7 +26,9 @@ def export_target(target: Target) -> Path:
             "only targets of the backend 'atc' have commands to export", where=target.config or target.name
         )
     document = read_units(target.units)
-    jobs = [CompileJob(target.model, document.inputs, unit, target.options) for unit in document.units]
+    jobs = [
+        CompileJob(target.prepared_model, document.compiled_inputs, unit, target.options) for unit in document.units
+    ]
     script = target.directory / "compile.sh"
     export_commands(jobs, script)
     return script

@@ -57,9 +57,10 @@ class Foresight:
     @cached_property
     def units(self) -> UnitsDocument:
         """The units that the compile stage would have."""
+        from scaling_tasks.pipeline.analysis import analyse
         from scaling_tasks.pipeline.buckets import make_units
 
-        return make_units(self._target, self._signature, self._plan)
+        return make_units(self._target, self._signature, self._plan, analyse(self._target)[0])
 
     @cached_property
     def _measurements(self) -> Measurements:

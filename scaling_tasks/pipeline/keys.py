@@ -17,9 +17,10 @@ __all__ = ["compile_components", "components", "result_options", "shared_compone
 # Raised when a stage's code changes what it makes from the same inputs.
 _VERSIONS = {
     "statistics": 1,
-    "buckets": 1,
+    "analysis": 1,
+    "buckets": 2,
     "compile": 1,
-    "verify": 1,
+    "verify": 2,
     "bundle": 2,
     "padding": 2,
     "metric": 1,
@@ -38,12 +39,21 @@ def components(stage: str, target: Target, unit: str | None = None) -> dict[str,
         PlanError: The plan that the stage works from is not there.
         CompileError: The toolchain is missing.
     """
+    from scaling_tasks.onnx_model.digest import digest_model
+
     spec = target.spec
     parts: dict[str, Any] = {"stage": stage, "version": _VERSIONS[stage]}
     if stage in ("statistics", "buckets"):
         parts["input_shape"] = spec.input_shape
         parts["auto_scaling"] = section(spec.auto_scaling)
         parts["dataset"] = section(spec.dataset)
+    if stage == "analysis":
+        # Weights may lie in files of their own, which doit does not watch.
+        parts["model"] = digest_model(target.model)
+        parts["input_shape"] = spec.input_shape
+        parts["inputs"] = spec.inputs
+        parts["fixed"] = spec.shape_bucket.shape_bucket_fix_var_map if spec.shape_bucket else {}
+        parts["exact"] = spec.runtime.exact
     if stage == "buckets":
         parts["shape_bucket"] = section(spec.shape_bucket)
         parts["compile"] = result_options(target)
@@ -105,7 +115,7 @@ def compile_components(target: Target, document: UnitsDocument, unit_name: str) 
         "stage": "compile",
         "version": _VERSIONS["compile"],
         "model": document.model_digest,
-        "inputs": {tensor.name: list(tensor.dims) for tensor in document.inputs.inputs},
+        "inputs": {tensor.name: list(tensor.dims) for tensor in document.compiled_inputs.inputs},
         "stem": unit.stem,
         "variables": list(unit.variables),
         "buckets": [list(bucket) for bucket in unit.buckets],

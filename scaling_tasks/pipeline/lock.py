@@ -15,10 +15,10 @@ from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.config.load import section
 from scaling_tasks.documents import canonical_json, parse_document
 from scaling_tasks.errors import LockError
+from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import digest_bytes, digest_file, write_if_changed
 from scaling_tasks.pipeline.artefacts import read_record
 from scaling_tasks.pipeline.keys import result_options
-from scaling_tasks.pipeline.locks import exclusive
 from scaling_tasks.pipeline.scan import summary
 from scaling_tasks.pipeline.target import STATE, Target
 from scaling_tasks.pipeline.units import read_units
@@ -161,7 +161,7 @@ def _plan_section(target: Target) -> dict[str, Any]:
         from scaling_tasks.compilers.registry import get_backend
 
         document = read_units(target.units)
-        parts["model"] = document.model_digest
+        parts["model"] = document.original
         parts["toolchain"] = dict(get_backend(target.options["backend"]).identity(target.options))
         parts["units"] = {unit.name: {"buckets": _sizes(unit)} for unit in document.units}
     plain: dict[str, Any] = json.loads(canonical_json(parts))

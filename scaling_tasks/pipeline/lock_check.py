@@ -86,18 +86,18 @@ def _check_model(target: Target, locked: Mapping[str, Any]) -> Iterator[Finding]
             yield Finding(target.name, "model", f"{target.model.as_posix()} is not the locked one")
             return
         yield Finding(target.name, "model")
-        yield from _check_units(target, locked, digest)
+        yield from _check_units(target, locked)
     except CompileError as error:
         yield Finding(target.name, "units", unchecked=str(error))
     except ScalingTasksError as error:
         yield Finding(target.name, "model", str(error))
 
 
-def _check_units(target: Target, locked: Mapping[str, Any], digest: str) -> Iterator[Finding]:
+def _check_units(target: Target, locked: Mapping[str, Any]) -> Iterator[Finding]:
     from scaling_tasks.pipeline.keys import compile_components
 
     units = locked.get("units", {})
-    document = _locked_units(target, units, digest)
+    document = _locked_units(target, units)
     known = {unit.name for unit in document.units}
     wrong = sorted(units.keys() ^ known)
     for name in sorted(known & units.keys()):
@@ -108,17 +108,18 @@ def _check_units(target: Target, locked: Mapping[str, Any], digest: str) -> Iter
     yield Finding(target.name, "units", said if wrong else None)
 
 
-def _locked_units(target: Target, units: Mapping[str, Any], digest: str) -> UnitsDocument:
+def _locked_units(target: Target, units: Mapping[str, Any]) -> UnitsDocument:
     """Return the units document that the locked buckets lead to."""
     from scaling_tasks.compilers.registry import get_backend
+    from scaling_tasks.pipeline.analysis import analyse
     from scaling_tasks.pipeline.signature import target_signature
-    from scaling_tasks.pipeline.units import UnitsDocument
+    from scaling_tasks.pipeline.units import units_document
 
     signature = target_signature(target)
     buckets = [_bucket(text) for unit in units.values() for text in unit.get("buckets", "").split(" ")]
     backend = get_backend(target.options["backend"])
     made = backend.units(target.model.stem, signature.inputs, list(dict.fromkeys(buckets)), target.options)
-    return UnitsDocument(digest, signature.inputs, signature.outputs, made)
+    return units_document(signature, analyse(target)[0], made)
 
 
 def _bucket(text: str) -> tuple[int, ...]:

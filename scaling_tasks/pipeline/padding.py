@@ -42,7 +42,7 @@ def work(target: Target, unit: None) -> str:
     spec = target.spec.verify
     tolerance = Tolerance(_NOTICEABLE if spec.padding_tolerance is None else spec.padding_tolerance, 0.0)
     manifest = read_manifest(target.directory)
-    original = open_original(target.model)
+    original = open_original(target.model, fixed=target.spec.inputs)
     samples = _sample_files(spec.samples) if spec.samples is not None else []
     result = measure_padding(target.directory, manifest, original, tolerance, samples=samples)
     if samples and not any(probe.inputs == "samples" for probe in result.probes):

@@ -15,11 +15,11 @@ from importlib import import_module
 from pathlib import Path
 
 from scaling_tasks.compilers.environment import thread_environment
-from scaling_tasks.compilers.processes import die_with_parent, kill_tree, wait_exit
 from scaling_tasks.config.environment import knobs
 from scaling_tasks.config.load import parse_target, section
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import ScalingTasksError, VerificationFailed
+from scaling_tasks.execution.processes import die_with_parent, kill_tree, wait_exit
 from scaling_tasks.pipeline.target import STATE, Target
 
 __all__ = ["work_apart"]

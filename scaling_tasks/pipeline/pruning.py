@@ -12,8 +12,8 @@ from typing import Any
 
 from scaling_tasks.documents import read_document
 from scaling_tasks.errors import CompileError, ScalingTasksError
+from scaling_tasks.execution.file_locks import exclusive, is_free
 from scaling_tasks.pipeline.artefacts import files_of_others
-from scaling_tasks.pipeline.locks import exclusive, is_free
 from scaling_tasks.pipeline.target import STATE, Target
 from scaling_tasks.pipeline.units import read_units_if_there
 

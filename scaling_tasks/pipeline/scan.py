@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.config.specs import DatasetSpec
-from scaling_tasks.pipeline.locks import exclusive
+from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.pipeline.target import STATE, Target
 from scaling_tasks.samples.scan import scan, summary_path, watch
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from scaling_tasks.errors import ConfigError
 from scaling_tasks.onnx_model.reading import ModelSignature, read_signature
 from scaling_tasks.pipeline.target import Target
+from scaling_tasks.shapes.expressions import substitute
 from scaling_tasks.shapes.signature import Signature, TensorSpec, name_dimensions
 
 __all__ = ["target_signature"]
@@ -27,6 +28,9 @@ def target_signature(target: Target) -> ModelSignature:
         found = read_signature(target.model, spec.input_shape)
     else:
         found = ModelSignature(name_dimensions(spec.input_shape or {}), ())
+    if spec.inputs:
+        kept = tuple(tensor for tensor in found.inputs.inputs if tensor.name not in spec.inputs)
+        found = replace(found, inputs=Signature(kept))
     fixed = spec.shape_bucket.shape_bucket_fix_var_map if spec.shape_bucket else {}
     for variable in fixed:
         if variable not in found.inputs.variables:
@@ -41,5 +45,4 @@ def target_signature(target: Target) -> ModelSignature:
 
 
 def _fix(tensor: TensorSpec, fixed: dict[str, int]) -> TensorSpec:
-    dims = tuple(fixed.get(dim, dim) if isinstance(dim, str) else dim for dim in tensor.dims)
-    return replace(tensor, dims=dims)
+    return replace(tensor, dims=tuple(substitute(dim, fixed) for dim in tensor.dims))

@@ -72,7 +72,7 @@ class Target:
             # A target given on a command line belongs to no repository whose lock file it could be noted in.
             return self.config is not None
         if stage == "padding":
-            return not self.cannot_run
+            return not self.cannot_run and not self.spec.runtime.exact
         if stage == "metric":
             return self.spec.verify.metric is not None and not self.cannot_run
         if stage == "measure":
@@ -89,6 +89,16 @@ class Target:
     def options(self) -> dict[str, Any]:
         """The ``compile`` section as plain values, as backends take it."""
         return dict(section(self.spec.compile) or {})
+
+    @property
+    def analysis(self) -> Path:
+        """The document that says what padding does to answers, and what is done about it."""
+        return self.state / "analysis.json"
+
+    @property
+    def prepared_model(self) -> Path:
+        """The model that is compiled: fixed inputs folded, and cleaned where padding must not change answers."""
+        return self.state / "analysis" / self.model.name
 
     @property
     def statistics(self) -> Path:

@@ -9,6 +9,7 @@ from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.files import write_if_changed
 from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.pipeline.artefacts import read_record
+from scaling_tasks.pipeline.bundle import given_padding
 from scaling_tasks.pipeline.process import work_apart
 from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import read_units
@@ -43,24 +44,31 @@ def work(target: Target, unit_name: str) -> str:
     """
     from scaling_tasks.compilers.contract import Tolerance
     from scaling_tasks.compilers.registry import get_backend
+    from scaling_tasks.onnx_model.original import open_original
+    from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
     from scaling_tasks.verification.numerics import verify_artefact
 
     document = read_units(target.units)
-    unit = document.unit(unit_name)
     options, spec = target.options, target.spec.verify
     default = get_backend(options["backend"]).tolerance_for(options)
-    result = verify_artefact(
-        target.model,
-        ModelSignature(document.inputs, document.outputs),
+    files = [ArtefactFile(each["name"], each["digest"]) for each in read_record(target, unit_name)["files"]]
+    signature = ModelSignature(document.inputs, document.outputs)
+    manifest = make_manifest(
+        target.model.stem,
         options["backend"],
-        target.directory / read_record(target, unit_name)["files"][0]["name"],
         options,
-        unit.values(),
-        Tolerance(
-            default.absolute if spec.absolute is None else spec.absolute,
-            default.relative if spec.relative is None else spec.relative,
-        ),
+        signature,
+        document.behaviour,
+        [(document.unit(unit_name), files)],
+        {},
+        padding=given_padding(target),
     )
+    tolerance = Tolerance(
+        default.absolute if spec.absolute is None else spec.absolute,
+        default.relative if spec.relative is None else spec.relative,
+    )
+    original = open_original(target.model, fixed=target.spec.inputs)
+    result = verify_artefact(original, manifest, target.directory, tolerance)
     if failure := result.failure():
         raise failure
     return result.to_json()

@@ -23,31 +23,36 @@ class PaddedBuffer:
     the only part that is filled again.
 
     Args:
-        shape: The bucket's shape; its first axis counts the rows.
+        shape: The bucket's shape.
         dtype: Element type.
         policy: How to pad.
+        row_axis: The axis that counts rows, None where none does.
     """
 
-    def __init__(self, shape: Sequence[int], dtype: DTypeLike, policy: Padding) -> None:
-        self.array = _aligned(tuple(shape), np.dtype(dtype))
+    def __init__(self, shape: Sequence[int], dtype: DTypeLike, policy: Padding, row_axis: int | None = 0) -> None:
+        self._whole, self._row_axis = _aligned(tuple(shape), np.dtype(dtype)), row_axis
+        # A view with the rows in front, whatever the layout that the engine gets.
+        self.array = self._whole[None] if row_axis is None else np.moveaxis(self._whole, row_axis, 0)
+        shape = self.array.shape
         self._policy = policy
         self.array.fill(policy.fill)
         self._extents = [(0,) * (len(shape) - 1)] * shape[0]
 
     def fill(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """Lay the parts [n_i, …] below each other from the first row on, and return the whole array.
+        """Lay the parts behind each other from the first row on, and return the whole array.
 
         It is overwritten by the next call.
         """
         row = 0
-        for part in parts:
+        for given in parts:
+            part = given[None] if self._row_axis is None else np.moveaxis(given, self._row_axis, 0)
             self._place(row, part)
             row += part.shape[0]
         for unused in range(row, len(self._extents)):
             if any(self._extents[unused]):
                 self.array[unused] = self._policy.fill
                 self._extents[unused] = (0,) * len(self._extents[unused])
-        return self.array
+        return self._whole
 
     def _place(self, row: int, part: NDArray[Any]) -> None:
         end = row + part.shape[0]

@@ -1,78 +1,100 @@
-"""Cutting outputs back to the size that the true input would have given."""
+"""Cutting outputs back to the positions that exist at the exact size."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.requests import Arrays
-from scaling_tasks.shapes.expressions import evaluate, variables_of
-from scaling_tasks.shapes.relations import Relations
+from scaling_tasks.shapes.behaviour import Behaviour, depends_on_data
+from scaling_tasks.shapes.layouts import Layout, is_plain, layout_length, layout_variables, valid_positions
 
 __all__ = ["Cropper", "Crops", "cut", "cut_rows"]
 
-# Per output: the true shape, and the slice of every axis.
-Crops = Mapping[str, tuple[tuple[int, ...], tuple[slice, ...]]]
+Positions: TypeAlias = "slice | NDArray[np.int64] | None"
+"""Which positions of an axis to keep; None for all that the engine gives."""
+
+Crops: TypeAlias = "Mapping[str, tuple[tuple[int, Positions], ...]]"
+"""Per output and axis: how long it is, -1 where that depends on data, and which positions to keep."""
 
 
 class Cropper:
-    """Knows how long each output axis is.
+    """Knows which positions of each output exist.
 
     Args:
-        relations: One expression per output axis.
+        behaviour: With the layout of every output axis.
         variables: The columns of the values.
         from_start: Variables whose inputs are padded at the start; their axes are cut there too.
     """
 
-    def __init__(self, relations: Relations, variables: Sequence[str], from_start: Collection[str] = ()) -> None:
-        self._variables = tuple(variables)
-        self._axes = {
-            name: [(axis, bool(variables_of(axis) & set(from_start))) for axis in axes]
-            for name, axes in relations.axes.items()
-        }
+    def __init__(self, behaviour: Behaviour, variables: Sequence[str], from_start: Collection[str] = ()) -> None:
+        self._variables, self._from_start = tuple(variables), frozenset(from_start)
+        self._axes = {name: axes for name, axes in behaviour.layouts.items() if axes is not None}
+        self.rows = {name: behaviour.row_axis(name) or 0 for name in self._axes}
 
-    def crops(self, values: Sequence[int]) -> Crops:
-        """Return what to keep of every output for one value per variable."""
-        named = dict(zip(self._variables, values, strict=True))
-        crops = {}
-        for name, axes in self._axes.items():
-            shape = tuple(max(0, evaluate(axis, named)) for axis, _ in axes)
-            slices = tuple(
-                slice(-length, None) if at_start and length else slice(0, length)
-                for length, (_, at_start) in zip(shape, axes, strict=True)
-            )
-            crops[name] = (shape, slices)
-        return crops
+    def crops(self, values: Sequence[int], bucket: Sequence[int]) -> Crops:
+        """Return what to keep of every output for one value per variable, out of the bucket's."""
+        exact = dict(zip(self._variables, values, strict=True))
+        full = dict(zip(self._variables, bucket, strict=True))
+        return {name: tuple(self._crop(axis, exact, full) for axis in axes) for name, axes in self._axes.items()}
+
+    def _crop(self, axis: Layout, exact: Mapping[str, int], full: Mapping[str, int]) -> tuple[int, Positions]:
+        if depends_on_data(axis):
+            return -1, None
+        length = max(0, int(layout_length(axis, exact)))
+        if not is_plain(axis):
+            return length, valid_positions(axis, full, exact)
+        at_start = bool(layout_variables(axis) & self._from_start)
+        return length, slice(-length, None) if at_start and length else slice(0, length)
 
 
 def cut(outputs: Arrays, crops: Crops) -> Arrays:
-    """Return views of the outputs at their true size.
+    """Return the outputs at their true size; views where positions lie together.
 
     Raises:
         BundleError: An output is smaller than it should be: the bundle does not belong to its model.
     """
-    return {name: _cut(outputs[name], name, shape, slices) for name, (shape, slices) in crops.items()}
+    return {name: _cut(outputs[name], name, axes) for name, axes in crops.items()}
 
 
-def cut_rows(outputs: Arrays, crops: Crops, row: int, count: int) -> Arrays:
-    """Return views of ``count`` rows of a batch from ``row`` on, the other axes at their true size."""
-    return {
-        name: _cut(outputs[name][row : row + count], name, (count, *shape[1:]), (slice(None), *slices[1:]))
-        for name, (shape, slices) in crops.items()
-    }
+def cut_rows(outputs: Arrays, crops: Crops, rows: Mapping[str, int], first: int, count: int) -> Arrays:
+    """Return ``count`` rows of a batch from ``first`` on, the other axes at their true size.
+
+    Args:
+        outputs: Of the whole batch.
+        crops: What to keep of the other axes.
+        rows: Per output the axis that counts rows.
+        first: Row.
+        count: Rows.
+    """
+    found = {}
+    for name, axes in crops.items():
+        at = rows[name]
+        kept = (*axes[:at], (count, slice(first, first + count)), *axes[at + 1 :])
+        found[name] = _cut(outputs[name], name, kept)
+    return found
 
 
-def _cut(array: NDArray[Any], name: str, shape: tuple[int, ...], slices: tuple[slice, ...]) -> NDArray[Any]:
-    if array.shape == shape:
-        return array
-    cropped: NDArray[Any] = array[slices] if array.ndim == len(slices) else array
-    if cropped.shape != shape:
+def _cut(array: NDArray[Any], name: str, axes: Sequence[tuple[int, Positions]]) -> NDArray[Any]:
+    if array.ndim == len(axes):
+        for at, (length, positions) in enumerate(axes):
+            if isinstance(positions, slice):
+                if array.shape[at] != length:
+                    array = array[(slice(None),) * at + (positions,)]
+            elif positions is not None and (not len(positions) or positions[-1] < array.shape[at]):
+                array = array.take(positions, axis=at)
+    expected = [length for length, _ in axes]
+    fits = array.ndim == len(axes) and all(
+        length in (-1, size) for length, size in zip(expected, array.shape, strict=True)
+    )
+    if not fits:
         raise BundleError(
-            f"the engine gave {list(array.shape)}, from which {list(shape)} cannot be cut",
+            f"the engine gave {list(array.shape)}, from which {expected} cannot be cut",
             where=f"output {name!r}",
             fix="Build the bundle again.",
         )
-    return cropped
+    return array

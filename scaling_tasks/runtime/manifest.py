@@ -11,8 +11,8 @@ from typing import Any
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.policies import Oversize, Padding, padding_of
-from scaling_tasks.shapes.relations import Relations
-from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec
+from scaling_tasks.shapes.behaviour import Behaviour
+from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, parse_dims
 from scaling_tasks.shapes.unit import Unit
 
 __all__ = ["MANIFEST", "ArtefactFile", "BundleArtefact", "Fallback", "Manifest", "make_manifest"]
@@ -75,11 +75,12 @@ class Manifest:
         model: Name of the model.
         backend: Name of the backend that made the artefacts.
         options: The options they are loaded with (the target's ``compile`` section).
-        signature: Inputs with named variables, and outputs; output dimensions are in ``relations``.
-        relations: The length of every output axis as an expression of the variables.
+        signature: Inputs with named variables, and outputs; how long these are is in ``behaviour``.
+        behaviour: How answers relate to sizes and padding.
         artefacts: All artefacts, sorted by stem.
         padding: How each input is padded.
         oversize: What to do with sizes that no bucket contains.
+        round_up: Whether a size at which the original does not run is padded to the next one at which it does.
         fallback: The dynamic model for ``oversize: fallback``.
         engine: Name of the engine that loads the artefacts.
     """
@@ -88,10 +89,11 @@ class Manifest:
     backend: str
     options: Mapping[str, Any]
     signature: ModelSignature
-    relations: Relations
+    behaviour: Behaviour
     artefacts: tuple[BundleArtefact, ...]
     padding: Mapping[str, Padding]
     oversize: Oversize = "error"
+    round_up: bool = False
     fallback: Fallback | None = None
     engine: str = ""
 
@@ -102,8 +104,6 @@ class Manifest:
 
     def to_json(self) -> str:
         """Return the ``manifest.json`` document, byte-deterministic."""
-        outputs = [{"name": tensor.name, "dtype": tensor.dtype} for tensor in self.signature.outputs]
-        relations = self.relations.to_payload()
         payload: dict[str, Any] = {
             "model": self.model,
             "backend": self.backend,
@@ -115,9 +115,11 @@ class Manifest:
                 | {"padding": self.padding[tensor.name].to_payload()}
                 for tensor in self.signature.inputs.inputs
             ],
-            "outputs": [{**output, "axes": relations[output["name"]]} for output in outputs],
+            "outputs": [{"name": tensor.name, "dtype": tensor.dtype} for tensor in self.signature.outputs],
+            "behaviour": self.behaviour.to_payload(),
             "artefacts": [_artefact_payload(artefact) for artefact in self.artefacts],
             "oversize": self.oversize,
+            "round_up": self.round_up,
         }
         if self.fallback is not None:
             payload["fallback"] = {
@@ -146,12 +148,13 @@ def make_manifest(
     backend: str,
     options: Mapping[str, Any],
     signature: ModelSignature,
-    relations: Relations,
+    behaviour: Behaviour,
     artefacts: Sequence[tuple[Unit, Sequence[ArtefactFile]]],
     costs: Mapping[tuple[int, ...], float],
     *,
     padding: Mapping[str, Padding] | None = None,
     oversize: Oversize = "error",
+    round_up: bool = False,
     fallback: Fallback | None = None,
     engine: str = "",
 ) -> Manifest:
@@ -162,12 +165,13 @@ def make_manifest(
         backend: Name of the backend that made the artefacts.
         options: The target's ``compile`` section as plain values.
         signature: The model's inputs with named variables, and its outputs.
-        relations: Of every output axis.
+        behaviour: How answers relate to sizes and padding.
         artefacts: Each unit with its files, the one to load first.
         costs: Cost per bucket, columns in the order of the signature's variables; a bucket that is missing costs the
             product of its sizes, as all do where ``costs`` is empty.
         padding: Policies of inputs that differ from the default, see ``padding_of``.
         oversize: What to do with sizes that no bucket contains.
+        round_up: Whether a size at which the original does not run is padded to the next one at which it does.
         fallback: The dynamic model, needed for ``oversize="fallback"``.
         engine: Name of the engine that loads the artefacts; the backend's where left out.
 
@@ -184,10 +188,11 @@ def make_manifest(
         backend,
         dict(options),
         signature,
-        relations,
+        behaviour,
         tuple(sorted(built, key=lambda artefact: artefact.stem)),
         policies,
         oversize,
+        round_up,
         fallback,
         engine or backend,
     )
@@ -222,10 +227,13 @@ def _artefact_payload(artefact: BundleArtefact) -> dict[str, Any]:
 
 
 def _from_payload(payload: Mapping[str, Any]) -> Manifest:
-    inputs = tuple(_tensor(each, each["dims"]) for each in payload["inputs"])
-    # The axes of an output stand in the relations; here they only say which axes there are.
+    behaviour = Behaviour.from_payload(payload["behaviour"])
+    inputs = tuple(TensorSpec(each["name"], parse_dims(each["dims"]), each["dtype"]) for each in payload["inputs"])
+    # The axes of an output stand in the behaviour; here they only say which axes there are.
     outputs = tuple(
-        _tensor(each, [f"{each['name']}_{axis}" for axis in range(len(each["axes"]))]) for each in payload["outputs"]
+        TensorSpec(each["name"], tuple(f"{each['name']}_{axis}" for axis in range(rank)), each["dtype"])
+        for each in payload["outputs"]
+        for rank in (len(behaviour.layouts[each["name"]] or ()),)
     )
     fallback = payload.get("fallback")
     return Manifest(
@@ -233,17 +241,14 @@ def _from_payload(payload: Mapping[str, Any]) -> Manifest:
         payload["backend"],
         payload["options"],
         ModelSignature(Signature(inputs), outputs),
-        Relations.from_payload({each["name"]: each["axes"] for each in payload["outputs"]}),
+        behaviour,
         tuple(_artefact(each, Signature(inputs).variables) for each in payload["artefacts"]),
         {each["name"]: Padding.from_payload(each["padding"]) for each in payload["inputs"]},
         payload["oversize"],
+        bool(payload["round_up"]),
         fallback and Fallback(fallback["engine"], _file(fallback["file"]), fallback["options"]),
         payload["engine"],
     )
-
-
-def _tensor(payload: Mapping[str, Any], dims: Sequence[int | str]) -> TensorSpec:
-    return TensorSpec(payload["name"], tuple(dims), payload["dtype"])
 
 
 def _artefact(payload: Mapping[str, Any], variables: tuple[str, ...]) -> BundleArtefact:

@@ -14,7 +14,6 @@ from typing import Any, SupportsIndex
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.cropping import Cropper
-from scaling_tasks.runtime.layout import batch_variable
 from scaling_tasks.runtime.loading import Loader
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.oversize import OversizeServer
@@ -23,6 +22,7 @@ from scaling_tasks.runtime.requests import Arrays, RequestReader
 from scaling_tasks.runtime.selection import BucketTable
 from scaling_tasks.runtime.serving import Request, Server
 from scaling_tasks.runtime.traffic import Traffic, TrafficRecorder
+from scaling_tasks.shapes.behaviour import Verdict
 
 __all__ = ["BucketedModel"]
 
@@ -57,26 +57,35 @@ class BucketedModel:
         buckets = [bucket for artefact in manifest.artefacts for bucket in artefact.buckets]
         costs = [cost for artefact in manifest.artefacts for cost in artefact.costs]
         self._table = BucketTable(buckets, costs)
-        batch = batch_variable(manifest)
+        batch = manifest.behaviour.rows
         column = None if batch is None else self.variables.index(batch)
         started = {
             dim
             for tensor in manifest.signature.inputs.inputs
-            for dim in tensor.dims
-            if isinstance(dim, str) and dim != batch and manifest.padding[tensor.name].side == "start"
+            for dim in tensor.variables
+            if dim != batch and manifest.padding[tensor.name].side == "start"
         }
-        self._reader = RequestReader(manifest.model, manifest.signature.inputs, manifest.padding, refuse_nan=refuse_nan)
+        self._reader = RequestReader(
+            manifest.model,
+            manifest.signature.inputs,
+            manifest.padding,
+            manifest.behaviour,
+            round_up=manifest.round_up,
+            refuse_nan=refuse_nan,
+        )
         self._traffic = TrafficRecorder(self.variables, column, buckets)
-        self._engines = EnginePool(directory, manifest, loader, batch=batch is not None, limit=resident, copies=copies)
+        self._engines = EnginePool(directory, manifest, loader, limit=resident, copies=copies)
         self._oversize = OversizeServer(directory, manifest, fallback_loader, self._table)
         self._server = Server(
             self._engines,
             self._table,
             None if column is None else Batcher(self._table, column),
             column,
-            Cropper(manifest.relations, self.variables, started),
+            Cropper(manifest.behaviour, self.variables, started),
             self._traffic,
             self._oversize,
+            manifest.behaviour,
+            manifest.signature.inputs,
         )
         self._executor = _LazyExecutor(in_flight)
         self._in_flight = in_flight
@@ -85,6 +94,11 @@ class BucketedModel:
     def buckets(self) -> list[dict[str, int]]:
         """All buckets, in the order of their sizes."""
         return [dict(zip(self.variables, bucket, strict=True)) for bucket in sorted(self._table.buckets)]
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """What padding does to answers, per output and variable: ``exact``, ``cleaned`` (as exact), ``approximate``."""
+        return self.manifest.behaviour.verdicts
 
     def __repr__(self) -> str:
         """Return model, backend, and what it takes."""

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from scaling_tasks.engines.contract import Engine
 from scaling_tasks.errors import BundleError
-from scaling_tasks.runtime.layout import batch_variable
 from scaling_tasks.runtime.loading import Loader, load_verified
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.requests import Arrays
 from scaling_tasks.runtime.selection import BucketTable
-from scaling_tasks.shapes.expressions import evaluate, variables_of
+from scaling_tasks.shapes.layouts import is_plain, layout_length, layout_variables
 
 __all__ = ["OversizeServer"]
 
@@ -39,7 +38,7 @@ class OversizeServer:
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._closed = False
-        self._batch = batch_variable(manifest)
+        self._batch = manifest.behaviour.rows
         if self.policy == "fallback" and (manifest.fallback is None or loader is None):
             raise BundleError(
                 "the bundle has no dynamic model", where=manifest.model, fix="Build it with the fallback."
@@ -139,12 +138,15 @@ class OversizeServer:
     def _joined_axes(self, shape: tuple[int, ...], column: int, lengths: list[int]) -> dict[str, int]:
         variables = self._manifest.variables
         joined = {}
-        for name, axes in self._manifest.relations.axes.items():
-            along = [axis for axis, length in enumerate(axes) if variables[column] in variables_of(length)]
+        for name, axes in self._manifest.behaviour.layouts.items():
+            along = [at for at, axis in enumerate(axes or ()) if variables[column] in layout_variables(axis)]
             values = [dict(zip(variables, (*shape[:column], n, *shape[column + 1 :]), strict=True)) for n in lengths]
             whole = dict(zip(variables, shape, strict=True))
-            if len(along) != 1 or sum(evaluate(axes[along[0]], each) for each in values) != evaluate(
-                axes[along[0]], whole
+            if (
+                axes is None
+                or len(along) != 1
+                or not is_plain(axes[along[0]])
+                or sum(layout_length(axes[along[0]], each) for each in values) != layout_length(axes[along[0]], whole)
             ):
                 raise BundleError(
                     f"output {name!r} cannot be joined from pieces along {variables[column]}",

@@ -17,6 +17,7 @@ from scaling_tasks.runtime.buffers import PaddedBuffer
 from scaling_tasks.runtime.loading import Loader, load_verified
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.requests import Arrays
+from scaling_tasks.runtime.size_feeds import RowShapes, SizeFeeds
 from scaling_tasks.runtime.slots import Slot, Slots
 
 __all__ = ["EnginePool"]
@@ -31,16 +32,16 @@ class EnginePool:
         directory: Of the bundle.
         manifest: What is in it.
         loader: Turns an artefact's first file into an engine.
-        batch: Whether the first axis of every input counts rows.
         limit: Most engines loaded at once; 0 for no limit. It is exceeded only while more than that many run.
         copies: Most engines of one artefact.
     """
 
-    def __init__(
-        self, directory: Path, manifest: Manifest, loader: Loader, *, batch: bool, limit: int = 0, copies: int = 1
-    ) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, loader: Loader, *, limit: int = 0, copies: int = 1) -> None:
         self._directory, self._manifest, self._loader = directory, manifest, loader
-        self._batch, self._limit, self.copies = batch, limit, copies
+        self._limit, self.copies = limit, copies
+        rows, inputs = manifest.behaviour.rows, manifest.signature.inputs.inputs
+        self._row_axes = {tensor.name: None if rows is None else tensor.dims.index(rows) for tensor in inputs}
+        self._sizes = SizeFeeds(manifest)
         self._slots = [Slots(copies) for _ in manifest.artefacts]
         self._artefact_of = [position for position, artefact in enumerate(manifest.artefacts) for _ in artefact.buckets]
         buckets = [bucket for artefact in manifest.artefacts for bucket in artefact.buckets]
@@ -61,12 +62,13 @@ class EnginePool:
         """Return the index of the artefact that holds the bucket."""
         return self._artefact_of[bucket]
 
-    def run(self, bucket: int, parts: Parts) -> Arrays:
+    def run(self, bucket: int, parts: Parts, shapes: Sequence[RowShapes]) -> Arrays:
         """Pad the parts of every input to the bucket, run, and return the outputs at the bucket's size.
 
         Args:
             bucket: Index over all buckets in the order of the manifest.
-            parts: Per input the arrays that lie below each other in the batch; one array where there is no batch.
+            parts: Per input the arrays that lie behind each other along the rows; one array where nothing counts rows.
+            shapes: The exact shape of each part, and how many rows it has.
 
         Raises:
             BundleError: The artefact is missing or damaged, or the engine failed.
@@ -76,7 +78,7 @@ class EnginePool:
             engine = slot.engine or self._load(position, slot)
             slot.used = next(self._clock)
             try:
-                return engine.run(self._feeds(slot, bucket, parts))
+                return engine.run(self._feeds(slot, bucket, parts) | self._sizes.feeds(bucket, shapes))
             except BaseException as cause:
                 # Whatever state it and its buffers are in, the next request gets fresh ones.
                 slot.abandon()
@@ -151,11 +153,11 @@ class EnginePool:
             buffer = slot.buffers.get((bucket, name))
             if buffer is None:
                 buffer = slot.buffers[bucket, name] = self._buffer(name, shape, arrays[0])
-            feeds[name] = buffer.fill(arrays) if self._batch else buffer.fill([arrays[0][None]])[0]
+            feeds[name] = buffer.fill(arrays)
         return feeds
 
     def _buffer(self, name: str, shape: tuple[int, ...], like: NDArray[Any]) -> PaddedBuffer:
-        return PaddedBuffer(shape if self._batch else (1, *shape), like.dtype, self._manifest.padding[name])
+        return PaddedBuffer(shape, like.dtype, self._manifest.padding[name], self._row_axes[name])
 
     def _where(self, bucket: int) -> str:
         return self._manifest.artefacts[self._artefact_of[bucket]].stem

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.policies import Padding
+from scaling_tasks.shapes.behaviour import Behaviour
+from scaling_tasks.shapes.expressions import as_text, evaluate
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 __all__ = ["Arrays", "RequestReader"]
@@ -29,11 +31,20 @@ class RequestReader:
         model: Name of the model, shown in messages.
         signature: The inputs.
         padding: The policy of each; masks may be left out of a request.
+        behaviour: Says at which sizes the model runs.
+        round_up: Whether other sizes are padded with zeros to the next ones at which it does.
         refuse_nan: Whether NaN in an input is an error; one row with NaN would otherwise go unnoticed until the answer.
     """
 
     def __init__(
-        self, model: str, signature: Signature, padding: Mapping[str, Padding], *, refuse_nan: bool = True
+        self,
+        model: str,
+        signature: Signature,
+        padding: Mapping[str, Padding],
+        behaviour: Behaviour,
+        *,
+        round_up: bool = False,
+        refuse_nan: bool = True,
     ) -> None:
         self._model = model
         self._signature = signature
@@ -41,8 +52,11 @@ class RequestReader:
         columns = {name: column for column, name in enumerate(self._variables)}
         self._specs = [_Spec(tensor, columns) for tensor in signature.inputs]
         self._names = {tensor.name for tensor in signature.inputs}
+        self._follows = [
+            (spec, axis, dim) for spec in self._specs for axis, dim in enumerate(spec.dims) if isinstance(dim, tuple)
+        ]
         self._masks = {name for name, policy in padding.items() if policy.mask}
-        self._refuse_nan = refuse_nan
+        self._refuse_nan, self._behaviour, self._round_up = refuse_nan, behaviour, round_up
 
     def read(self, inputs: Mapping[str, Any]) -> tuple[Arrays, tuple[int, ...]]:
         """Return the inputs as arrays, masks added, and one value per variable.
@@ -67,7 +81,42 @@ class RequestReader:
                         self._set(values, spec.name, axis, column, size)
         if len(arrays) != len(self._specs):
             self._add_masks(arrays, values)
+        if self._follows:
+            self._check_dependent(arrays, values)
+        if self._behaviour.requirements:
+            return self._running(arrays, values)
         return arrays, tuple(values)
+
+    def _check_dependent(self, arrays: Arrays, values: list[int]) -> None:
+        """Compare axes that follow from others with what follows."""
+        named = dict(zip(self._variables, values, strict=True))
+        for spec, axis, dim in self._follows:
+            expected = evaluate(dim, named)
+            if arrays[spec.name].shape[axis] != expected:
+                raise BundleError(
+                    f"axis {axis} is {arrays[spec.name].shape[axis]} long, not {as_text(dim)} = {expected}",
+                    where=f"{self._model}: input {spec.name!r}",
+                    fix="Give all inputs of one request sizes that go together.",
+                )
+
+    def _running(self, arrays: Arrays, values: list[int]) -> tuple[Arrays, tuple[int, ...]]:
+        """Return the request at a size at which the model runs."""
+        sizes = dict(zip(self._variables, values, strict=True))
+        if self._behaviour.runs_at(sizes):
+            return arrays, tuple(values)
+        larger = self._behaviour.next_running(sizes)
+        if self._round_up and larger != sizes:
+            for tensor in self._signature.inputs:
+                widths = zip(arrays[tensor.name].shape, tensor.shape(larger), strict=True)
+                arrays[tensor.name] = np.pad(arrays[tensor.name], [(0, room - have) for have, room in widths])
+            return arrays, tuple(larger[name] for name in self._variables)
+        smaller = self._behaviour.next_running(sizes, step=-1)
+        near = " and ".join(str(each) for each in (smaller, larger) if each != sizes)
+        raise BundleError(
+            f"the original model does not run at {sizes}",
+            where=self._model,
+            fix=f"The nearest sizes at which it does: {near}." if near else "Send another size.",
+        )
 
     def _array(self, spec: _Spec, value: Any) -> NDArray[Any]:
         array = value if type(value) is np.ndarray else np.asarray(value)

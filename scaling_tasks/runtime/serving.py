@@ -19,6 +19,8 @@ from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.runtime.requests import Arrays
 from scaling_tasks.runtime.selection import BucketTable
 from scaling_tasks.runtime.traffic import TrafficRecorder
+from scaling_tasks.shapes.behaviour import Behaviour
+from scaling_tasks.shapes.signature import Signature
 
 __all__ = ["Request", "Server"]
 
@@ -46,12 +48,10 @@ class _Route:
     Attributes:
         buckets: The bucket of each piece along the batch; empty where no bucket contains the shape.
         rows: First row and end of each piece.
-        crops: What to keep of the outputs.
     """
 
     buckets: tuple[int, ...]
     rows: tuple[tuple[int, int], ...]
-    crops: Crops
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,19 @@ class Server:
         cropper: Cropper,
         traffic: TrafficRecorder,
         oversize: OversizeServer,
+        behaviour: Behaviour,
+        signature: Signature,
     ) -> None:
         self._engines, self._table, self._batcher, self._column = engines, table, batcher, batch_column
         self._cropper, self._traffic, self._oversize = cropper, traffic, oversize
         self._routes: dict[tuple[int, ...], _Route] = {}
+        self._crops: dict[tuple[tuple[int, ...], int], Crops] = {}
+        self._row_axes = {
+            tensor.name: 0 if behaviour.rows is None else tensor.dims.index(behaviour.rows)
+            for tensor in signature.inputs
+        }
+        names = [name for name in signature.variables if name != behaviour.rows]
+        self._uniform = [names.index(name) for name in behaviour.uniform if name in names]
 
     def run(self, request: Request) -> Arrays:
         """Serve one request."""
@@ -94,15 +103,32 @@ class Server:
         if len(route.buckets) == 1:
             bucket = route.buckets[0]
             self._traffic.run(bucket)
-            outputs = self._engines.run(bucket, {name: (array,) for name, array in request.arrays.items()})
-            return cut(outputs, route.crops)
+            parts = {name: (array,) for name, array in request.arrays.items()}
+            rows = 1 if self._column is None else request.shape[self._column]
+            outputs = self._engines.run(bucket, parts, [(request.shape, rows)])
+            return cut(outputs, self._cropped(request.shape, bucket))
         self._traffic.oversize("batch")
         results = []
         for bucket, (first, end) in zip(route.buckets, route.rows, strict=True):
             self._traffic.run(bucket)
-            parts = {name: (array[first:end],) for name, array in request.arrays.items()}
-            results.append(cut_rows(self._engines.run(bucket, parts), route.crops, 0, end - first))
-        return _joined(results)
+            pieces = {name: (self._taken(name, array, first, end),) for name, array in request.arrays.items()}
+            outputs = self._engines.run(bucket, pieces, [(request.shape, end - first)])
+            crops = self._cropped(request.shape, bucket)
+            results.append(cut_rows(outputs, crops, self._cropper.rows, 0, end - first))
+        return self._joined(results)
+
+    def _taken(self, name: str, array: NDArray[Any], first: int, end: int) -> NDArray[Any]:
+        """Return rows of an input."""
+        return array[(slice(None),) * self._row_axes[name] + (slice(first, end),)]
+
+    def _cropped(self, shape: tuple[int, ...], bucket: int) -> Crops:
+        """Return what to keep of a bucket's outputs for a shape, and remember it."""
+        found = self._crops.get((shape, bucket))
+        if found is None:
+            if len(self._crops) >= _MOST_ROUTES:
+                self._crops.clear()
+            found = self._crops[shape, bucket] = self._cropper.crops(shape, self._table.buckets[bucket])
+        return found
 
     def run_many(self, requests: Sequence[Request], executor: Executor | None, workers: int = 1) -> list[Arrays]:
         """Serve many requests at least cost, ``workers`` batches at a time, all but one of them on ``executor``."""
@@ -114,7 +140,7 @@ class Server:
             if not self._route(requests[i].shape).buckets:
                 results[i] = self._run_oversize(requests[i])
         rows = [_Rows(i, row, 1) for i in inside for row in range(requests[i].shape[self._batch])]
-        batches = self._batcher.partition([self._size(requests[item.request].shape) for item in rows])
+        batches = self._partition([self._size(requests[item.request].shape) for item in rows])
         for i in inside:
             self._traffic.request(requests[i].shape)
 
@@ -127,13 +153,28 @@ class Server:
             for item, outputs in served:
                 gathered[item.request].append((item.first, outputs))
         for i, parts in gathered.items():
-            results[i] = _joined([outputs for _, outputs in sorted(parts, key=lambda part: part[0])])
+            results[i] = self._joined([outputs for _, outputs in sorted(parts, key=lambda part: part[0])])
         return [results[i] for i in range(len(requests))]
+
+    def _partition(self, sizes: Sequence[tuple[int, ...]]) -> list[Batch]:
+        """Return batches; rows that have to agree in some variables run with their like only."""
+        assert self._batcher is not None
+        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for item, size in enumerate(sizes):
+            groups[tuple(size[column] for column in self._uniform)].append(item)
+        return [
+            Batch(batch.bucket, tuple(items[at] for at in batch.items))
+            for items in groups.values()
+            for batch in self._batcher.partition([sizes[item] for item in items])
+        ]
 
     def warm_up(self, bucket: int) -> None:
         """Load the bucket's engine and run it on zeros."""
         self._engines.load(bucket)
-        self._engines.run(bucket, {name: (array,) for name, array in self._engines.zeros(bucket).items()})
+        shape = self._table.buckets[bucket]
+        rows = 1 if self._column is None else shape[self._column]
+        zeros = {name: (array,) for name, array in self._engines.zeros(bucket).items()}
+        self._engines.run(bucket, zeros, [(shape, rows)])
 
     @property
     def _batch(self) -> int:
@@ -151,7 +192,7 @@ class Server:
         batches = self._pieces(shape)
         ends = np.cumsum([len(batch.items) for batch in batches]).tolist()
         rows = tuple((end - len(batch.items), end) for batch, end in zip(batches, ends, strict=True))
-        route = _Route(tuple(batch.bucket for batch in batches), rows, self._cropper.crops(shape))
+        route = _Route(tuple(batch.bucket for batch in batches), rows)
         if len(self._routes) >= _MOST_ROUTES:
             self._routes.clear()
         self._routes[shape] = route
@@ -171,17 +212,27 @@ class Server:
     ) -> list[tuple[_Rows, Arrays]]:
         names = requests[0].arrays
         parts = {
-            name: [requests[item.request].arrays[name][item.first : item.first + item.count] for item in items]
+            name: [
+                self._taken(name, requests[item.request].arrays[name], item.first, item.first + item.count)
+                for item in items
+            ]
             for name in names
         }
         self._traffic.run(bucket)
-        outputs = self._engines.run(bucket, parts)
+        outputs = self._engines.run(bucket, parts, [(requests[item.request].shape, item.count) for item in items])
         served, row = [], 0
         for item in items:
-            crops = self._route(requests[item.request].shape).crops
-            served.append((item, cut_rows(outputs, crops, row, item.count)))
+            crops = self._cropped(requests[item.request].shape, bucket)
+            served.append((item, cut_rows(outputs, crops, self._cropper.rows, row, item.count)))
             row += item.count
         return served
+
+    def _joined(self, results: Sequence[Arrays], axes: dict[str, int] | None = None) -> Arrays:
+        """Join results along the rows, or along the given axes."""
+        if len(results) == 1:
+            return results[0]
+        along = axes or self._cropper.rows
+        return {name: _concatenate([part[name] for part in results], along[name]) for name in results[0]}
 
     def _run_oversize(self, request: Request) -> Arrays:
         policy = self._oversize.policy
@@ -191,7 +242,7 @@ class Server:
             return self._oversize.run(request.arrays)
         if policy == "split":
             pieces, axes = self._oversize.pieces(request.arrays, request.shape)
-            return _joined([self._serve(Request(arrays, shape)) for arrays, shape in pieces], axes)
+            return self._joined([self._serve(Request(arrays, shape)) for arrays, shape in pieces], axes)
         raise self._oversize.error(request.shape)
 
     def _buckets(self, request: Request) -> tuple[int, ...]:
@@ -229,13 +280,6 @@ def _merged(items: Sequence[_Rows]) -> list[_Rows]:
         else:
             merged.append(item)
     return merged
-
-
-def _joined(results: Sequence[Arrays], axes: dict[str, int] | None = None) -> Arrays:
-    """Join results along the batch, or along the given axes."""
-    if len(results) == 1:
-        return results[0]
-    return {name: _concatenate([part[name] for part in results], (axes or {}).get(name, 0)) for name in results[0]}
 
 
 def _concatenate(parts: Sequence[NDArray[Any]], axis: int) -> NDArray[Any]:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-__all__ = ["Expression", "evaluate", "parse_expression", "parse_sum", "variables_of"]
+__all__ = ["Expression", "as_text", "evaluate", "parse_expression", "parse_sum", "substitute", "variables_of"]
 
 # A number, a variable's name, or (operator, left, right); as JSON the tuples are lists.
 Expression: TypeAlias = "int | str | tuple[str, Expression, Expression]"
@@ -36,6 +36,17 @@ def evaluate(expression: Expression, values: Mapping[str, Any]) -> Any:
     return _OPERATORS[operator](evaluate(left, values), evaluate(right, values))
 
 
+def as_text(expression: Expression, *, inner: bool = False) -> str:
+    """Return the expression as a reader would write it."""
+    if not isinstance(expression, tuple):
+        return str(expression)
+    operator, left, right = expression
+    if operator in ("min", "max"):
+        return f"{operator}({as_text(left)}, {as_text(right)})"
+    text = f"{as_text(left, inner=operator in ('*', '//'))}{operator}{as_text(right, inner=operator != '+')}"
+    return f"({text})" if inner or operator == "//" else text
+
+
 def variables_of(expression: Expression) -> frozenset[str]:
     """Return the names of the variables that ``expression`` uses."""
     if isinstance(expression, tuple):
@@ -54,6 +65,18 @@ def parse_expression(value: Any) -> Expression:
     if isinstance(value, (list, tuple)) and len(value) == 3 and value[0] in _OPERATORS:
         return (value[0], parse_expression(value[1]), parse_expression(value[2]))
     raise ValueError(f"{value!r} is not an expression")
+
+
+def substitute(expression: Expression, values: Mapping[str, int]) -> Expression:
+    """Return the expression with some variables replaced by numbers."""
+    if isinstance(expression, str):
+        return values.get(expression, expression)
+    if isinstance(expression, int):
+        return expression
+    operator, left, right = expression[0], substitute(expression[1], values), substitute(expression[2], values)
+    if isinstance(left, int) and isinstance(right, int):
+        return int(_OPERATORS[operator](left, right))
+    return (operator, left, right)
 
 
 def parse_sum(text: str) -> Expression | None:

@@ -22,6 +22,10 @@ Sizes = Mapping[str, NDArray[np.int64]]
 """Exact sizes: per variable one value per row of the bucket, [R]."""
 
 
+ONE: Layout = ((1,),)
+"""The axis of what is one number for all rows; a converter is at hand that fails at inputs without axes."""
+
+
 @dataclass(frozen=True)
 class SizeInput:
     """One extra input.
@@ -34,7 +38,7 @@ class SizeInput:
             read, see ``mode``. ``count``: how many elements a pooling window holds at the bucket over those at the
             exact size.
         dtype: The numpy name of its element type.
-        layouts: Its axes. One that counts rows says that each row has a line of its own.
+        layouts: Its axes, at least one. One that counts rows says that each row has a line of its own.
         expressions: See ``kind``; for ``index`` first position and step, for ``count`` the pooled length.
         source: The axis that an ``index`` reads.
         mode: Of an ``index``: ``step`` (first position, then step by step), ``reflect``, ``edge`` or ``wrap`` (as Pad
@@ -47,7 +51,7 @@ class SizeInput:
     name: str
     kind: Kind
     dtype: str
-    layouts: tuple[Layout, ...] = ()
+    layouts: tuple[Layout, ...] = (ONE,)
     expressions: tuple[Expression, ...] = ()
     source: Layout = ()
     mode: Literal["step", "reflect", "edge", "wrap"] = "step"
@@ -61,7 +65,8 @@ class SizeInput:
 
     def to_payload(self) -> dict[str, Any]:
         """Return plain values for a JSON document."""
-        return dict(vars(self))
+        # JSON has no infinite numbers.
+        return {**vars(self), "on": str(self.on), "off": str(self.off)}
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> SizeInput:
@@ -149,11 +154,10 @@ def _lines(
         return _index(spec, bucket, {name: int(values[0]) for name, values in sizes.items()})[None]
     count = len(next(iter(sizes.values()))) if sizes else 1
     exact = np.broadcast_to(np.asarray(evaluate(spec.expressions[0], sizes), np.int64), (count,))
-    if spec.kind == "value":
-        return exact
     at_bucket = int(evaluate(spec.expressions[0], bucket))
-    if spec.kind == "ratio":
-        return np.asarray(at_bucket / np.maximum(exact, 1))
+    if spec.kind in ("value", "ratio"):
+        numbers = exact if spec.kind == "value" else at_bucket / np.maximum(exact, 1)
+        return np.asarray(numbers).reshape(count, *[1] * len(layouts))
     (layout,) = layouts
     positions = np.arange(int(layout_length(layout, bucket)))
     if spec.kind == "at":

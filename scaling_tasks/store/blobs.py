@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import time
@@ -11,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scaling_tasks.errors import CacheError
-from scaling_tasks.files import digest_file, link_or_copy, publish
+from scaling_tasks.files import copy_digest, digest_file, publish, reflink
 
 __all__ = ["BlobDirectory"]
 
-_FICLONE = 0x40049409  # ioctl: share the extents of another file, copy on write (btrfs, xfs)
 _MODE = 0o644
 
 
@@ -39,8 +37,9 @@ class BlobDirectory:
         target = self.path(digest)
         if self.verify(digest) and self.renew(digest):
             return digest
-        with publish(target) as temporary:
-            _take(source, temporary)
+        with publish(target, durable=True) as temporary:
+            if copy_digest(source, temporary) != digest:
+                raise CacheError("it changed while it was stored", where=str(source), fix="Build again.")
             temporary.chmod(_MODE)
         return digest
 
@@ -58,7 +57,7 @@ class BlobDirectory:
         """Return whether there is a blob of that size, without reading it."""
         try:
             return self.path(digest).stat().st_size == size
-        except FileNotFoundError:
+        except OSError:
             return False
 
     def verify(self, digest: str) -> bool:
@@ -67,9 +66,10 @@ class BlobDirectory:
         try:
             if digest_file(path) == digest:
                 return True
-        except FileNotFoundError:
+        except OSError:
             return False
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # On a read-only disk it stays, and stays refused.
+            path.unlink(missing_ok=True)
         return False
 
     def place(self, digest: str, target: Path, sibling: Path | None = None) -> None:
@@ -92,7 +92,7 @@ class BlobDirectory:
         source = self.path(digest)
         try:
             with publish(target) as temporary:
-                if not _reflink(source, temporary) and not _linked(sibling, digest, temporary):
+                if not reflink(source, temporary) and not _linked(sibling, digest, temporary):
                     shutil.copyfile(source, temporary)
         except FileNotFoundError as cause:
             raise CacheError(
@@ -122,12 +122,6 @@ class BlobDirectory:
         return freed
 
 
-def _take(source: Path, target: Path) -> None:
-    """Give ``target`` the content of a work file as cheaply as the file system allows."""
-    if not _reflink(source, target):
-        link_or_copy(source, target)
-
-
 def _linked(sibling: Path | None, digest: str, target: Path) -> bool:
     if sibling is None or not _holds(sibling, digest):
         return False
@@ -143,15 +137,3 @@ def _holds(path: Path, digest: str) -> bool:
         return digest_file(path) == digest
     except OSError:
         return False
-
-
-def _reflink(source: Path, target: Path) -> bool:
-    try:
-        with source.open("rb") as origin, target.open("xb") as copy:
-            fcntl.ioctl(copy.fileno(), _FICLONE, origin.fileno())
-    except FileNotFoundError:
-        raise
-    except OSError:
-        target.unlink(missing_ok=True)
-        return False
-    return True

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from scaling_tasks.documents import canonical_json, document_text, parse_document
 from scaling_tasks.errors import CacheError
-from scaling_tasks.files import digest_bytes
+from scaling_tasks.files import digest_bytes, is_inner_name
 
 __all__ = ["Record", "StoredFile", "key_of"]
 
 _KIND, _VERSION = "store-record", 1
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,21 @@ class StoredFile:
     """A file that an action made.
 
     Attributes:
-        name: Its path relative to the directory it is restored to.
+        name: Its path relative to the directory it is restored to, which it cannot leave.
         digest: SHA-256 of its content.
         size: Bytes.
+
+    Raises:
+        ValueError: The name could lead elsewhere, or the digest is none.
     """
 
     name: str
     digest: str
     size: int
+
+    def __post_init__(self) -> None:
+        if not is_inner_name(self.name) or _DIGEST.fullmatch(self.digest) is None:
+            raise ValueError(f"{self.name!r} with the digest {self.digest!r} is no stored file")
 
 
 @dataclass(frozen=True)

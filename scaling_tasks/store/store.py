@@ -47,7 +47,7 @@ class Store:
             self._note(misses=1)
             return None
         if not all(self._blobs.verify(file.digest) and self._blobs.renew(file.digest) for file in record.files):
-            self._record_path(key).unlink(missing_ok=True)
+            self._forget(key)
             self._note(misses=1, corrupt=1)
             return None
         with contextlib.suppress(OSError):
@@ -65,7 +65,7 @@ class Store:
 
         Args:
             components: All that determines the result, as plain JSON values.
-            files: Existing files by the name they are restored under; linked where possible, so leave them alone.
+            files: Existing files by the name they are restored under.
             details: Anything worth keeping; ``seconds``, what the action took, enters the statistics.
 
         Raises:
@@ -74,7 +74,7 @@ class Store:
         try:
             stored = tuple(StoredFile(name, self._blobs.add(path), path.stat().st_size) for name, path in files.items())
             record = Record(key_of(components), dict(components), stored, dict(details))
-            with publish(self._record_path(record.key)) as temporary:
+            with publish(self._record_path(record.key), durable=True) as temporary:
                 temporary.write_text(record.to_json(), encoding="utf-8")
         except OSError as cause:
             raise _unwritable(cause, self.root) from cause
@@ -95,8 +95,11 @@ class Store:
             CacheError: The directory cannot be written, or the store lost a file since ``get``.
         """
         targets = [directory / file.name for file in record.files]
+        root = directory.resolve()
         try:
             for file, target in zip(record.files, targets, strict=True):
+                if not target.parent.resolve().is_relative_to(root):
+                    raise CacheError("it leads out of its directory by a link", where=str(target), fix="Remove it.")
                 self._blobs.place(file.digest, target, (siblings or {}).get(file.digest))
         except OSError as cause:
             raise _unwritable(cause, directory) from cause
@@ -114,7 +117,7 @@ class Store:
 
     def remove(self, key: str) -> None:
         """Forget a record; its files go with the next sweep, unless another record has them too."""
-        self._record_path(key).unlink(missing_ok=True)
+        self._forget(key)
         self._note(evicted=1)
 
     def evict(self, limit: int, *, grace: float = _SWEEP_GRACE_SECONDS) -> int:
@@ -158,12 +161,16 @@ class Store:
         path = self._record_path(key)
         try:
             record = Record.from_json(path.read_bytes(), where=str(path))
-        except FileNotFoundError:
+        except OSError:
             return None
         except CacheError:
-            path.unlink(missing_ok=True)
+            self._forget(key)
             return None
         return record if record.key == key else None
+
+    def _forget(self, key: str) -> None:
+        with contextlib.suppress(OSError):  # A record on a read-only disk stays, and stays unusable.
+            self._record_path(key).unlink(missing_ok=True)
 
     def _note(self, **increments: float) -> None:
         # A store on a read-only or full disk can still be read.

@@ -1,22 +1,29 @@
-"""Exact error: an artefact at its buckets against onnxruntime on the original model at the same shapes."""
+"""Exact error: an artefact at its buckets and at sizes they contain, against the original model at those sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from scaling_tasks.compilers.contract import Tolerance
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.documents import document_text
 from scaling_tasks.engines.registry import load_engine
-from scaling_tasks.errors import VerificationFailed
-from scaling_tasks.onnx_model.original import open_original, random_inputs
-from scaling_tasks.shapes.signature import ModelSignature
+from scaling_tasks.errors import ModelError, VerificationFailed
+from scaling_tasks.onnx_model.original import Arrays, Original, random_inputs
+from scaling_tasks.runtime.manifest import Manifest
+from scaling_tasks.runtime.model import BucketedModel
+from scaling_tasks.shapes.behaviour import Behaviour
+from scaling_tasks.shapes.layouts import layout_variables
+from scaling_tasks.shapes.size_inputs import Sizes
 from scaling_tasks.verification.comparison import Difference, compare_outputs, worst
 
-__all__ = ["BucketCheck", "VerificationResult", "verify_artefact"]
+__all__ = ["BucketCheck", "VerificationResult", "classes_of", "row_sizes", "smaller_sizes", "verify_artefact"]
 
 _KIND, _VERSION = "verification", 1
 _SEED = 20230607
@@ -108,50 +115,112 @@ class VerificationResult:
 
 
 def verify_artefact(
-    model_path: Path,
-    signature: ModelSignature,
-    backend_name: str,
-    artefact_path: Path,
-    options: Mapping[str, Any],
-    buckets: Sequence[Mapping[str, int]],
+    original: Original,
+    manifest: Manifest,
+    directory: Path,
     tolerance: Tolerance,
     *,
     rounds: int = 1,
+    smaller: int = 4,
 ) -> VerificationResult:
-    """Run an artefact at each of its buckets and compare it with the original.
+    """Run an artefact at each of its buckets and at smaller sizes that these contain, and compare it with the original.
 
-    Inputs are random, unless the backend says that its artefact is to be judged on real ones.
+    Inputs are random, unless the backend says that its artefact is to be judged on real ones. Smaller sizes are drawn
+    at random, and where the bucket has rows a batch of requests of different sizes is run at once.
 
     Args:
-        model_path: The original ONNX model.
-        signature: Its inputs with named variables, and its outputs.
-        backend_name: Who made the artefact.
-        artefact_path: The artefact's first file.
-        options: The target's ``compile`` section as plain values.
-        buckets: One value per variable each; ``[{}]`` for a model without variables.
+        original: The original model.
+        manifest: Of the artefact alone.
+        directory: That holds its files.
         tolerance: Largest accepted difference.
         rounds: How many random inputs per bucket, where they are random.
+        smaller: How many smaller sizes per bucket, where padding changes nothing.
 
     Raises:
         EngineError: The artefact does not load or does not run.
         ModelError: The original does not run at a bucket.
     """
-    original = open_original(model_path)
-    classes = {tensor.name: isinstance(tensor.dims[-1], int) for tensor in signature.outputs if tensor.dims}
-    backend = get_backend(backend_name)
-    dtypes = {tensor.name: tensor.dtype for tensor in signature.inputs.inputs}
-    engine = load_engine(backend.engine, artefact_path, options)
+    (artefact,) = manifest.artefacts
+    backend = get_backend(manifest.backend)
+    inputs, behaviour = manifest.signature.inputs, manifest.behaviour
+    dtypes = {tensor.name: tensor.dtype for tensor in inputs.inputs}
+    classes = classes_of(behaviour)
+    engine = load_engine(manifest.engine, directory / artefact.files[0].name, manifest.options)
+    checks = []
     try:
-        checks = []
-        for sizes in buckets:
+        for bucket in artefact.buckets:
+            sizes = dict(zip(manifest.variables, bucket, strict=True))
             found: list[list[Difference]] = []
-            real = backend.real_inputs(options, signature.inputs.shapes(sizes), dtypes)
+            real = backend.real_inputs(manifest.options, inputs.shapes(sizes), dtypes)
             seeds = range(_SEED, _SEED + rounds)
-            for inputs in real or [random_inputs(signature.inputs, sizes, seed=seed) for seed in seeds]:
+            told = behaviour.feeds(sizes, row_sizes(behaviour, sizes, sizes))
+            for arrays in real or [random_inputs(inputs, sizes, seed=seed) for seed in seeds]:
                 # The reference runs first: an engine may write into what it was given.
-                reference = original.run(inputs)
-                found.append(compare_outputs(engine.run(inputs), reference, tolerance, classes=classes))
-            checks.append(BucketCheck(dict(sizes), tuple(worst(list(each)) for each in zip(*found, strict=True))))
+                reference = original.run(arrays)
+                found.append(compare_outputs(engine.run({**arrays, **told}), reference, tolerance, classes=classes))
+            checks.append(BucketCheck(sizes, _worst_of(found)))
     finally:
         engine.close()
-    return VerificationResult(artefact_path.name, backend_name, tolerance, tuple(checks))
+    if behaviour.kind in ("exact", "cleaned") and smaller:
+        with BucketedModel(directory, manifest, partial(load_engine, manifest.engine)) as model:
+            for bucket in artefact.buckets:
+                sizes = dict(zip(manifest.variables, bucket, strict=True))
+                checks += _smaller(original, model, sizes, tolerance, smaller)
+    return VerificationResult(artefact.stem, manifest.backend, tolerance, tuple(checks))
+
+
+def classes_of(behaviour: Behaviour) -> dict[str, bool]:
+    """Return per output whether its last axis holds classes: it does where its length is fixed."""
+    return {name: not layout_variables(axes[-1]) for name, axes in behaviour.layouts.items() if axes}
+
+
+def row_sizes(behaviour: Behaviour, bucket: Mapping[str, int], sizes: Mapping[str, int]) -> Sizes:
+    """Return exact sizes that all rows of a bucket share."""
+    rows = bucket.get(behaviour.rows, 1) if behaviour.rows is not None else 1
+    return {name: np.full(rows, size, np.int64) for name, size in sizes.items()}
+
+
+def _smaller(
+    original: Original, model: BucketedModel, bucket: Mapping[str, int], tolerance: Tolerance, count: int
+) -> list[BucketCheck]:
+    """Return what smaller sizes give: each alone, and requests of different sizes in one batch."""
+    behaviour, inputs = model.manifest.behaviour, model.manifest.signature.inputs
+    generator = np.random.default_rng([_SEED, *bucket.values()])
+    drawn: list[tuple[dict[str, int], Arrays, Arrays]] = []
+    for sizes in smaller_sizes(behaviour, bucket, generator, 8 * count):
+        arrays = random_inputs(inputs, sizes, seed=_SEED + len(drawn))
+        try:
+            drawn.append((sizes, arrays, original.run(arrays)))
+        except ModelError:
+            continue  # Many models run at some sizes only, and do not say so in their shapes.
+        if len(drawn) == count:
+            break
+    classes = classes_of(behaviour)
+    checks = []
+    together = model.run_many([arrays for _, arrays, _ in drawn]) if behaviour.rows is not None else []
+    for at, (sizes, arrays, reference) in enumerate(drawn):
+        answers = [model.run(arrays), *together[at : at + 1]]
+        found = [compare_outputs(answer, reference, tolerance, classes=classes) for answer in answers]
+        checks.append(BucketCheck(sizes, _worst_of(found)))
+    return checks
+
+
+def smaller_sizes(
+    behaviour: Behaviour, bucket: Mapping[str, int], generator: np.random.Generator, count: int
+) -> Iterator[dict[str, int]]:
+    """Yield distinct random sizes that a bucket contains and at which the model runs, ``bucket`` itself left out."""
+    seen = {tuple(bucket.values())}
+    for turn in range(count):
+        sizes = {name: int(generator.integers(1, size + 1)) for name, size in bucket.items()}
+        if turn % 2 and behaviour.rows in sizes:
+            # Rows of a batch: requests of one row each, which are run together.
+            sizes[str(behaviour.rows)] = 1
+        found = sizes if behaviour.runs_at(sizes) else behaviour.next_running(sizes)
+        fits = behaviour.runs_at(found) and all(found[name] <= size for name, size in bucket.items())
+        if fits and tuple(found.values()) not in seen:
+            seen.add(tuple(found.values()))
+            yield found
+
+
+def _worst_of(found: Sequence[Sequence[Difference]]) -> tuple[Difference, ...]:
+    return tuple(worst(list(each)) for each in zip(*found, strict=True))

@@ -26,6 +26,7 @@ from scaling_tasks.runtime.policies import Padding
 from scaling_tasks.runtime.requests import RequestReader
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.verification.comparison import compare_outputs
+from scaling_tasks.verification.numerics import classes_of
 from scaling_tasks.verification.padding_result import PaddingProbe, PaddingResult
 
 __all__ = ["compare_policies", "measure_padding", "smooth_inputs"]
@@ -80,7 +81,7 @@ def _measure(
     named = {"random": random_inputs, "smooth": smooth_inputs} if makers is None else makers
     probes = []
     signature = manifest.signature.inputs
-    classes = {name: isinstance(axes[-1], int) for name, axes in manifest.relations.axes.items() if axes}
+    classes = classes_of(manifest.behaviour)
     with BucketedModel(directory, replace(manifest, oversize="error"), partial(load_engine, manifest.engine)) as model:
         generated = _served(model, original, signature, named) if named else ()
         for sizes, reference in itertools.chain(generated, _sampled(model, original, manifest, samples)):
@@ -175,7 +176,7 @@ def _sampled(
 ) -> Iterator[tuple[dict[str, int], dict[str, tuple[Arrays, Arrays]]]]:
     """Yield the sizes of samples that are padded, with their inputs and the original's answers."""
     for path in samples:
-        reader = RequestReader(str(path), manifest.signature.inputs, manifest.padding)
+        reader = RequestReader(str(path), manifest.signature.inputs, manifest.padding, manifest.behaviour)
         inputs, values = reader.read(_sample(path))
         sizes = dict(zip(manifest.signature.inputs.variables, values, strict=True))
         try:

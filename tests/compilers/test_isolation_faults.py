@@ -15,9 +15,9 @@ import pytest
 
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
-from scaling_tasks.compilers.processes import resident_bytes
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import CompileError
+from scaling_tasks.execution.processes import resident_bytes
 from scaling_tasks.shapes.signature import name_dimensions
 
 MIB = 2**20
@@ -48,7 +48,7 @@ def test_an_accepted_result(make_job, tmp_path: Path):
     ("job", "message"), [([], "usage: "), (["nowhere.json"], "error: nowhere.json: cannot be read")]
 )
 def test_repeating_what_is_no_job_is_one_line(job: list[str], message: str, tmp_path: Path):
-    command = [sys.executable, "-m", "scaling_tasks.compilers.worker", *job]
+    command = [sys.executable, "-m", "scaling_tasks.execution.worker", *job]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith(message)

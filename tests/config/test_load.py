@@ -117,3 +117,13 @@ def test_quantisation_has_the_target_s_real_inputs(values: dict[str, Any], found
     spec = parse_target({"model": "m.onnx", "compile": {"backend": "nncase"}, **values})
     assert spec.compile is not None
     assert spec.compile.options.get("real_inputs") == found
+
+
+@pytest.mark.parametrize("name", ["../../x", "/x", "a/b", ".hidden", "..", "", "a:b", "a*", "a=b", "a\nb", "a\\b"])
+def test_a_name_cannot_hold_a_path(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot name directories and tasks"):
+        parse_target({"name": name, "input_shape": {"x": [1, -1]}})
+
+
+def test_a_name_can_hold_what_file_names_do() -> None:
+    assert parse_target({"name": "Modèle v1.2-b", "input_shape": {"x": [1, -1]}}).name == "Modèle v1.2-b"

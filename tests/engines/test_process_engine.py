@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling_tasks.compilers.processes import descendants
 from scaling_tasks.engines.process_engine import ProcessEngine
 from scaling_tasks.errors import EngineError
+from scaling_tasks.execution.processes import descendants
 
 LOADER = """
 import time

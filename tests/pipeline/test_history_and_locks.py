@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from scaling_tasks.execution.file_locks import exclusive, is_free, when_waiting
 from scaling_tasks.pipeline.history import CompileHistory
-from scaling_tasks.pipeline.locks import exclusive, is_free, when_waiting
 from scaling_tasks.store.records import Record, key_of
 
 
@@ -83,7 +83,7 @@ def test_a_lock_excludes_threads_and_is_free_afterwards(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from scaling_tasks.pipeline.locks import exclusive
+from scaling_tasks.execution.file_locks import exclusive
 path = Path(sys.argv[1])
 with exclusive(path):
     print('held', flush=True)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scaling_tasks.runtime.layout import batch_variable
 
 from scaling_tasks.errors import BundleError
-from scaling_tasks.runtime.layout import batch_variable
+from scaling_tasks.onnx_model.relations import Relations
 from scaling_tasks.runtime.manifest import ArtefactFile, Fallback, Manifest, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.runtime.policies import Padding, padding_of
 from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.shapes.expressions import Expression
-from scaling_tasks.shapes.relations import Relations
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec
 from scaling_tasks.shapes.unit import Unit
 

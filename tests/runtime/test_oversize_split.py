@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from scaling_tasks.errors import BundleError
 from scaling_tasks.files import digest_file
+from scaling_tasks.onnx_model.relations import Relations
 from scaling_tasks.runtime.manifest import ArtefactFile, Manifest, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.runtime.oversize import OversizeServer
 from scaling_tasks.runtime.selection import BucketTable
-from scaling_tasks.shapes.relations import Relations
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec
 from scaling_tasks.shapes.unit import Unit
 

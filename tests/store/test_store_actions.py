@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import stat
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import CacheError
 from scaling_tasks.files import digest_bytes
+from scaling_tasks.store.records import StoredFile
 from scaling_tasks.store.store import Store
 
 COMPONENTS = {"model": "abc", "bucket": [1, 320], "identity": {"tool": "1.0"}}
@@ -154,6 +156,60 @@ def test_a_record_under_another_key_is_not_believed(store: Store, tmp_path: Path
     other_path = store.root / "records" / other.key[:2] / f"{other.key}.json"
     other_path.write_bytes((store.root / "records" / mine.key[:2] / f"{mine.key}.json").read_bytes())
     assert store.get({"other": 1}) is None
+
+
+@pytest.mark.parametrize("name", ["../escaped", "a/../../escaped", "/tmp/escaped", ".", "", "a//b", "a\0b"])
+def test_a_record_cannot_name_what_lies_elsewhere(store: Store, tmp_path: Path, name: str):
+    record = store.put(COMPONENTS, write(tmp_path / "in", a=b"1"), {})
+    path = store.root / "records" / record.key[:2] / f"{record.key}.json"
+    path.write_text(path.read_text().replace('["a",', f"[{json.dumps(name)},"))
+    assert store.get(COMPONENTS) is None
+    with pytest.raises(ValueError, match="is no stored file"):
+        StoredFile(name, record.files[0].digest, 1)
+
+
+def test_a_record_cannot_name_a_blob_that_lies_elsewhere(store: Store, tmp_path: Path):
+    record = store.put(COMPONENTS, write(tmp_path / "in", a=b"1"), {})
+    path = store.root / "records" / record.key[:2] / f"{record.key}.json"
+    path.write_text(path.read_text().replace(record.files[0].digest, "../../../etc/passwd"))
+    assert store.get(COMPONENTS) is None
+
+
+def test_nothing_is_restored_through_a_link(store: Store, tmp_path: Path):
+    record = store.put(COMPONENTS, {"below/a": write(tmp_path / "in", a=b"1")["a"]}, {})
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/below").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CacheError, match="leads out of its directory"):
+        store.restore(record, tmp_path / "out")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_stored_file_is_no_link_to_the_work_file(store: Store, tmp_path: Path):
+    files = write(tmp_path / "in", a=b"right")
+    store.put(COMPONENTS, files, {})
+    with files["a"].open("r+b") as file:
+        file.write(b"WRONG")
+    assert blob(store, b"right").read_bytes() == b"right"
+
+
+def test_a_read_only_store_with_damage_is_a_miss(tmp_path: Path):
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(place)], capture_output=True, check=False).returncode:
+        pytest.skip("mounting a file system is not permitted here")
+    try:
+        store = Store(place / "store")
+        record = store.put(COMPONENTS, write(tmp_path / "in", a=b"right"), {})
+        store.put({"other": 1}, write(tmp_path / "in", a=b"other"), {})
+        (store.root / "records" / record.key[:2] / f"{record.key}.json").write_text("{")
+        blob(store, b"other").write_bytes(b"wrong")
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        assert store.get(COMPONENTS) is None
+        assert store.get({"other": 1}) is None
+        assert not store.contains({"unknown": 1})
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
 
 
 def test_the_least_recently_used_go_first(store: Store, tmp_path: Path):

@@ -12,8 +12,8 @@ import pytest
 from scaling_tasks.compilers.contract import Tolerance
 from scaling_tasks.errors import BundleError, VerificationFailed
 from scaling_tasks.onnx_model.original import OriginalModel, random_inputs
+from scaling_tasks.onnx_model.relations import Relations
 from scaling_tasks.runtime.policies import Padding
-from scaling_tasks.shapes.relations import Relations
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 from scaling_tasks.verification.padding import compare_policies, measure_padding, smooth_inputs
 

@@ -64,7 +64,10 @@ def windows(op: Operation, kernel: Sequence[int], lengths: Sequence[Length]) -> 
 
 def _same(op: Operation, window: Window, length: Length, *, upper: bool) -> tuple[int, int]:
     out = (length + (window.stride - 1)) // window.stride
-    total = larger((out - 1) * window.stride + window.span - length, as_length(0))
+    needed = (out - 1) * window.stride + window.span - length
+    if not op.kind.startswith("Conv") and not op.domain.at_most(as_length(0), needed):
+        raise Refused("auto_pad with a kernel below its stride adds a negative number of positions at some sizes")
+    total = larger(needed, as_length(0))
     before = total // 2 if upper else total - total // 2
     first = op.domain.constant(before)
     if first is None:
@@ -82,7 +85,10 @@ def output_length(op: Operation, window: Window, length: Length) -> Length:
     mode = op.attribute("auto_pad", "NOTSET") or "NOTSET"
     if mode.startswith("SAME"):
         return (length + (window.stride - 1)) // window.stride
-    return (length + (window.before + window.after - window.span)) // window.stride + 1
+    return op.positive(
+        (length + (window.before + window.after - window.span)) // window.stride + 1,
+        f"a kernel of {window.span} does not fit into {length}",
+    )
 
 
 def reaches_padding(op: Operation, window: Window, length: Length, outputs: Length) -> bool:
@@ -123,10 +129,7 @@ def _slide(op: Operation, axis: int, window: Window, zero: list[int]) -> Axis:
     if window.is_point:
         return found
     if not found.variables:
-        length = output_length(op, window, found.length)
-        if (length.constant or 0) <= 0:
-            raise Refused(f"a kernel of {window.span} does not fit into {found.length}")
-        return grid(length)
+        return grid(output_length(op, window, found.length))
     op.mixes(found)
     found = op.compact(0, axis).known_axes[axis]
     outputs = output_length(op, window, found.length)
@@ -154,7 +157,10 @@ def follow_conv_transpose(op: Operation) -> Tensor:
         if old.variables and not window.is_point:
             op.mixes(old)
             old = op.compact(0, axis).known_axes[axis]
-        length = (old.length - 1) * window.stride + (window.span - window.before - window.after + int(extra))
+        length = op.positive(
+            (old.length - 1) * window.stride + (window.span - window.before - window.after + int(extra)),
+            f"its pads leave nothing of {old.length} positions",
+        )
         axes.append(old if window.is_point else grid(length))
         # The first padded position writes from here on.
         first = op.domain.values(old.length) * window.stride - window.before

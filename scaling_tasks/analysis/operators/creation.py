@@ -89,8 +89,7 @@ def follow_eye(op: Operation) -> Tensor:
     tensor = op.input(0)
     if not all(axis.is_prefix for axis in tensor.known_axes):
         raise Refused("its axes are flattened grids")
-    fills = dict.fromkeys(range(2), 0.0) if tensor.known_axes[0].normal == tensor.known_axes[1].normal else {}
-    return op.result(tensor.known_axes, int(op.attribute("dtype", tensor.dtype)), fills=fills, low=0.0, high=1.0)
+    return op.result(tensor.known_axes, int(op.attribute("dtype", tensor.dtype)), low=0.0, high=1.0)
 
 
 @operator("Constant")

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from scaling_tasks.analysis.axes import Axis
-from scaling_tasks.analysis.operation import Operation
+from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 
 __all__ = ["broadcast"]
 
 _BOOL = 9
+_FLOATS = (1, 10, 11, 16)
 
 # Per operator what it does to one number; an interval is mapped by its ends where the function grows or falls.
 _GROWING: dict[str, Callable[[float], float]] = {
@@ -81,6 +82,9 @@ def follow_unary(op: Operation) -> Tensor:
 def follow_dropout(op: Operation) -> Sequence[Tensor]:
     """Follow Dropout, which does nothing when a model is served."""
     tensor = op.input(0)
+    training = op.inputs[2] if op.has(2) else None
+    if training is not None and (training.value is None or bool(np.any(training.value))):
+        raise Refused("it drops numbers at random", "Export the model for inference.")
     return [op.like(tensor), op.result(tensor.known_axes, _BOOL, output=1)]
 
 
@@ -139,21 +143,20 @@ def _image(op: Operation, fill: float) -> float | None:
     """Return what one number becomes; None where that cannot be told."""
     if op.kind in _GROWING:
         return _GROWING[op.kind](fill)
-    if op.kind == "Cast":
-        return fill if op.attribute("to") != _BOOL else float(bool(fill))
+    if op.kind in ("Cast", "CastLike"):
+        return _cast(fill, int(op.attribute("to")) if op.kind == "Cast" else op.input(1).dtype)
     if op.kind == "Not":
         return 1.0 - float(bool(fill))
     if op.kind == "Clip":
         low, high = _clip_bounds(op)
         return None if low is None or high is None else min(max(fill, low), high)
-    if op.kind in ("Neg", "Abs", "Sin", "Cos", "Sqrt", "CastLike"):
+    if op.kind in ("Neg", "Abs", "Sin", "Cos", "Sqrt"):
         known: dict[str, Callable[[float], float]] = {
             "Neg": lambda x: -x,
             "Abs": abs,
             "Sin": math.sin,
             "Cos": math.cos,
             "Sqrt": lambda x: math.sqrt(x) if x >= 0 else math.nan,
-            "CastLike": lambda x: x,
         }
         return known[op.kind](fill)
     if fill == 0 and op.kind in (
@@ -170,6 +173,14 @@ def _image(op: Operation, fill: float) -> float | None:
     ):
         return 0.0
     return None
+
+
+def _cast(fill: float, dtype: int) -> float | None:
+    if dtype == _BOOL:
+        return float(bool(fill))
+    if dtype in _FLOATS:
+        return fill if abs(fill) < 6e4 or not math.isfinite(fill) else None
+    return float(math.trunc(fill)) if abs(fill) < 128 else None
 
 
 def _clip_bounds(op: Operation) -> tuple[float | None, float | None]:
@@ -193,22 +204,35 @@ def _interval(op: Operation, tensor: Tensor) -> tuple[float, float]:
         least, most = -math.inf if least is None else least, math.inf if most is None else most
         return min(max(low, least), most), max(min(high, most), least)
     if op.kind in ("Cast", "CastLike"):
-        return (0.0, 1.0) if op.attribute("to") == _BOOL else (low, high)
+        return _cast_interval(int(op.attribute("to")) if op.kind == "Cast" else op.input(1).dtype, tensor)
     if op.kind == "Neg":
         return -high, -low
     if op.kind == "Sqrt":
         return (math.sqrt(low) if low > 0 else 0.0), math.inf
     if op.kind == "LeakyRelu" and low >= 0:
         return low, high
-    if op.kind in ("HardSwish", "Swish", "Mish", "Gelu"):
+    if op.kind in ("HardSwish", "Mish", "Gelu"):
         return -0.6, max(high, 0.0)
     return _LOWEST.get(op.kind, -math.inf), math.inf
+
+
+def _cast_interval(dtype: int, tensor: Tensor) -> tuple[float, float]:
+    if dtype == _BOOL:
+        return 0.0, 1.0
+    if dtype in _FLOATS:
+        return tensor.low, tensor.high
+    # Numbers that the type does not hold become others.
+    bits = {2: 8, 3: 7, 4: 16, 5: 15, 6: 31, 12: 32}.get(dtype, 63)
+    from_float = tensor.dtype in _FLOATS
+    if tensor.high < 2.0**bits or (not from_float and bits == 63):
+        return (math.trunc(tensor.low) if math.isfinite(tensor.low) else -math.inf), tensor.high
+    return -math.inf, math.inf
 
 
 def _is_safe(op: Operation, tensor: Tensor) -> bool:
     """Whether an operator that may leave the numbers does not at these."""
     if op.kind == "Exp":
-        return tensor.high <= 80
+        return tensor.high <= (10 if tensor.dtype == 10 else 80)
     if op.kind == "Sqrt":
         return tensor.low >= 0
     if op.kind in ("Log", "Reciprocal"):
@@ -243,8 +267,8 @@ def _combined_fill(op: Operation, tensors: Sequence[Tensor], place: int) -> floa
         return 1.0
     if op.kind == "PRelu" and numbers[0] == 0.0:
         return 0.0
-    if op.kind == "Min" and any(number is not None and number <= -1e30 for number in numbers):
-        return min(number for number in numbers if number is not None)
+    if op.kind == "Min" and -math.inf in numbers:
+        return -math.inf
     if any(number is None for number in numbers):
         return None
     return _computed(op, [number for number in numbers if number is not None])
@@ -280,7 +304,7 @@ def _computed(op: Operation, numbers: Sequence[float]) -> float | None:
     function = _NUMPY.get(op.kind)
     if function is None:
         return sum(numbers) if op.kind == "Sum" else None
-    if op.kind == "Div" and op.input(0).dtype not in (1, 10, 11, 16):
+    if op.kind == "Div" and op.input(0).dtype not in _FLOATS:
         return None
     whole = numbers[0]
     with np.errstate(all="ignore"):

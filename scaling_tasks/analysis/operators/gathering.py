@@ -39,8 +39,6 @@ def follow_gather(op: Operation) -> Tensor:
 
 def _from_end(op: Operation, place: int) -> Tensor:
     """Take the position that is so far from the end at the exact size: by a mask, which can differ per row."""
-    from onnx import helper
-
     data, numbers = op.input(0), op.value_of(1)
     assert numbers is not None
     if numbers.size != 1 or numbers.ndim > 1:
@@ -54,12 +52,12 @@ def _from_end(op: Operation, place: int) -> Tensor:
         name = taken.name
         if numbers.ndim == 0:
             name = _squeezed(op, name, place)
-        op.emitter.nodes.append(helper.make_node("Identity", [name], [op.node.output[0]]))
+        op.emitter.into(op.node.output[0], "Identity", [name])
     else:
         spec = SizeInput("", "at", "float32", expressions=(position.expression(),))
         chosen = op.emitter.node("Mul", [data.name, op.around.cleaner.companion(data, [place], spec)])
         summed = op.emitter.reduce("ReduceSum", chosen, [place], keepdims=int(numbers.ndim > 0))
-        op.emitter.nodes.append(helper.make_node("Identity", [summed], [op.node.output[0]]))
+        op.emitter.into(op.node.output[0], "Identity", [summed])
     op.replaced = True
     kept = [grid(1)] if numbers.ndim else []
     axes = [*data.known_axes[:place], *kept, *data.known_axes[place + 1 :]]

@@ -38,13 +38,19 @@ def follow_squeeze(op: Operation) -> Tensor:
     tensor = op.input(0)
     given = op.constants(1, "axes")
     if given is None:
-        gone = {at for at, axis in enumerate(tensor.known_axes) if axis.constant == 1}
+        gone = {at for at, axis in enumerate(tensor.known_axes) if op.domain.constant(axis.length) == 1}
+        for at, axis in enumerate(tensor.known_axes):
+            if at not in gone and bool((op.domain.values(axis.length) == 1).any()):
+                raise Refused(
+                    f"it removes whichever axis has one position, and {axis.length} is 1 at some sizes",
+                    "Export the model with the axes that it removes.",
+                )
     else:
         gone = {op.axis(axis, tensor.rank) for axis in given}
-    for axis in gone:
-        length = tensor.known_axes[axis].length
+    for place in gone:
+        length = tensor.known_axes[place].length
         if op.domain.constant(length) != 1 and not op.domain.require(length, as_length(1)):
-            raise Refused(f"axis {axis} has the length {length}, never 1")
+            raise Refused(f"axis {place} has the length {length}, never 1")
     kept = [axis for axis in range(tensor.rank) if axis not in gone]
     return _moved(op, tensor, [tensor.known_axes[axis] for axis in kept], {old: new for new, old in enumerate(kept)})
 
@@ -77,8 +83,11 @@ def follow_tile(op: Operation) -> Tensor:
     """Follow Tile: copies one after another."""
     tensor = op.input(0)
     axes: list[Axis] = []
-    for axis, repeat in zip(tensor.known_axes, op.numbers(1) or [], strict=True):
+    fills = dict(tensor.fills)
+    for at, (axis, repeat) in enumerate(zip(tensor.known_axes, op.numbers(1) or [], strict=True)):
         number = op.domain.constant(repeat)
+        if number is None:
+            fills.pop(at, None)  # The copies that are too many are no padding.
         if number == 1:
             axes.append(axis)
         elif axis.constant == 1:
@@ -89,7 +98,7 @@ def follow_tile(op: Operation) -> Tensor:
             axes.append(join([axis] * number))
         else:
             raise Refused(f"an axis of several pieces is repeated {repeat} times")
-    return op.result(axes, tensor.dtype, fills=tensor.fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
+    return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
 
 
 @operator("Concat")

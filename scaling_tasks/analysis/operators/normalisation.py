@@ -131,11 +131,10 @@ def _normalise(op: Operation, over: Sequence[int], scale: Tensor, shift: Tensor 
 
 
 def _last(op: Operation, kind: str, left: str, right: str, *, last: bool) -> str:
-    from onnx import helper
 
     if not last:
         return op.emitter.node(kind, [left, right])
-    op.emitter.nodes.append(helper.make_node(kind, [left, right], [op.node.output[0]]))
+    op.emitter.into(op.node.output[0], kind, [left, right])
     return str(op.node.output[0])
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from scaling_tasks.analysis.axes import grid
-from scaling_tasks.analysis.cleaning import LARGEST
 from scaling_tasks.analysis.lengths import Length, smaller
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.operators.convolution import Window, output_length, reaches_padding, windows
@@ -23,7 +23,7 @@ def follow_max_pool(op: Operation) -> Sequence[Tensor]:
     tensor = op.input(0)
     if all(tensor.fills.get(axis) == 0 for axis in reached) and tensor.low >= 0:
         reached = []  # Zeros change no maximum of numbers that are not negative.
-    fill = 0.0 if tensor.low >= 0 and tensor.finite else -LARGEST
+    fill = 0.0 if tensor.low >= 0 and tensor.finite else -math.inf
     tensor = op.clean(0, reached, fill)
     axes = _axes(op, tensor, found, lengths)
     if len(op.node.output) > 1 and op.node.output[1]:
@@ -64,9 +64,7 @@ def _corrected(op: Operation, result: Tensor, wrong: Sequence[tuple[int, Window]
         ratio = cleaner.companion(result, [at + 2], spec)
         op.newly_cleaned |= op.padded(old)
         if number == len(wrong) - 1:
-            from onnx import helper
-
-            emitter.nodes.append(helper.make_node("Mul", [last, ratio], [result.name]))
+            emitter.into(result.name, "Mul", [last, ratio])
         else:
             last = emitter.node("Mul", [last, ratio])
     return op.result(result.axes, result.dtype, finite=result.finite, low=result.low, high=result.high).named(
@@ -80,6 +78,20 @@ def _counts_differ(op: Operation, at: int, window: Window, out: Length, counted:
     end = op.domain.values(out - 1) * window.stride - window.before + window.span
     edge = op.domain.values(length) + (window.after if counted else 0)
     return bool((end > edge).any())
+
+
+@operator("LpPool")
+def follow_lp_pool(op: Operation) -> Tensor:
+    """Follow LpPool: zeros add nothing to a norm."""
+    found, lengths = _pooled(op)
+    tensor = op.clean(0, _reached(op, found, lengths), 0.0)
+    return op.result(_axes(op, tensor, found, lengths), tensor.dtype, finite=tensor.finite, low=0.0)
+
+
+@operator("GlobalLpPool")
+def follow_global_lp(op: Operation) -> Tensor:
+    """Follow GlobalLpPool: the norm over all axes but the first two."""
+    return reduce_axes(op, list(range(2, op.input(0).rank)), keep=True, how="sum")
 
 
 @operator("GlobalAveragePool")
@@ -112,9 +124,10 @@ def _pooled(op: Operation) -> tuple[list[Window], list[Length]]:
 def _length(op: Operation, window: Window, length: Length) -> Length:
     if window.is_point:
         return length
-    if not op.attribute("ceil_mode", 0):
+    if not op.attribute("ceil_mode", 0) or str(op.attribute("auto_pad", "")).startswith("SAME"):
         return output_length(op, window, length)
     room = length + (window.before + window.after - window.span)
+    op.positive(room + 1, f"a kernel of {window.span} does not fit into {length}")
     # The last window has to start inside the axis or in what is added before it.
     starts = (length + (window.before - 1)) // window.stride + 1
     return smaller((room + (window.stride - 1)) // window.stride + 1, starts)

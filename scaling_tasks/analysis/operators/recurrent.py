@@ -54,7 +54,7 @@ def _tell_lengths(op: Operation, time: Axis, batch: Axis) -> None:
         if batch.variables:
             raise Refused(f"its batch {batch} is not the one that counts rows")
         op.around.cleaner.agree(time.variables)
-        name = emitter.unsqueeze(emitter.size_input(SizeInput("", "value", "int32", (), (expression,))), [0])
+        name = emitter.size_input(SizeInput("", "value", "int32", expressions=(expression,)))
         if batch.constant != 1:
             name = emitter.once("Tile", [name, emitter.constant(np.array([batch.constant], np.int64))])
     while len(op.node.input) < 5:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from scaling_tasks.analysis.axes import Axis, grid
-from scaling_tasks.analysis.cleaning import LARGEST
 from scaling_tasks.analysis.lengths import as_length
-from scaling_tasks.analysis.operation import Operation
+from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
@@ -33,10 +32,10 @@ _HOW: dict[str, How] = {
 _NEUTRAL: dict[How, float] = {
     "sum": 0.0,
     "mean": 0.0,
-    "max": -LARGEST,
-    "min": LARGEST,
+    "max": -math.inf,
+    "min": math.inf,
     "product": 1.0,
-    "exponential": -LARGEST,
+    "exponential": -math.inf,
 }
 
 
@@ -45,7 +44,7 @@ def follow_reduction(op: Operation) -> Tensor:
     """Follow a reduction."""
     tensor = op.input(0)
     given = op.constants(1, "axes")
-    if given is None:
+    if not given:
         given = [] if op.attribute("noop_with_empty_axes", 0) else list(range(tensor.rank))
     axes = sorted({op.axis(axis, tensor.rank) for axis in given})
     return reduce_axes(op, axes, keep=bool(op.attribute("keepdims", 1)), how=_HOW[op.kind])
@@ -61,15 +60,19 @@ def reduce_axes(op: Operation, axes: Sequence[int], *, keep: bool, how: How) -> 
     fill = _NEUTRAL[how]
     if how == "max" and tensor.low >= 0 and tensor.finite:
         fill = 0.0
+    if how == "mean" and over and tensor.dtype not in (1, 10, 11):
+        raise Refused("its mean of whole numbers is rounded, over a number of them that follows the sizes")
     before = tensor
-    if over and not (how in ("max", "exponential") and all(tensor.fills.get(axis, 0.0) <= -1e30 for axis in over)):
+    if over and not (how in ("max", "exponential") and all(tensor.fills.get(axis) == -math.inf for axis in over)):
         tensor = op.clean(0, over, fill)
     kept, remaining = _kept(tensor, axes, keep=keep)
-    fills = {remaining[at]: _reduced(op, value, how) for at, value in tensor.fills.items() if at in remaining}
+    fills = {remaining[at]: _reduced(op, value, how) for at, value in before.fills.items() if at in remaining}
     low, high = _interval(op, before, how)
     known: dict[str, Any] = {
         "fills": {at: value for at, value in fills.items() if value is not None},
-        "finite": before.finite and (how not in ("exponential",) and op.kind != "ReduceLogSum"),
+        "finite": before.finite
+        and op.kind not in ("ReduceLogSumExp", "ReduceLogSum")
+        and all(op.domain.at_most(as_length(1), tensor.known_axes[at].length) for at in axes),
         "low": low,
         "high": high,
     }
@@ -80,8 +83,6 @@ def reduce_axes(op: Operation, axes: Sequence[int], *, keep: bool, how: How) -> 
 
 def scale_output(op: Operation, result: Tensor, over: Sequence[Axis], keep: bool) -> Tensor:
     """Multiply the operator's output by the padded over the true number of positions of the axes it went over."""
-    from onnx import helper
-
     emitter = op.emitter
     count = as_length(1)
     for axis in over:
@@ -92,7 +93,7 @@ def scale_output(op: Operation, result: Tensor, over: Sequence[Axis], keep: bool
     op.replaced = True
     spec = SizeInput("", "ratio", "float32", expressions=(count.expression(),))
     ratio = op.around.cleaner.companion(result, [], spec)
-    emitter.nodes.append(helper.make_node("Mul", [raw, ratio], [result.name]))
+    emitter.into(result.name, "Mul", [raw, ratio])
     return result
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from scaling_tasks.analysis.axes import Axis, grid
-from scaling_tasks.analysis.cleaning import LARGEST
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
@@ -41,7 +41,7 @@ def follow_argument(op: Operation) -> Tensor:
     axis = op.input(0).known_axes[place]
     if axis.variables:
         op.mixes(axis)
-        op.clean(0, [place], -LARGEST if op.kind == "ArgMax" else LARGEST)
+        op.clean(0, [place], -math.inf if op.kind == "ArgMax" else math.inf)
     axes = list(op.input(0).known_axes)
     axes[place : place + 1] = [grid(1)] if op.attribute("keepdims", 1) else []
     return op.result(axes, _INT64, low=0.0)
@@ -59,7 +59,7 @@ def follow_top(op: Operation) -> Sequence[Tensor]:
         if op.padded(op.input(0).known_axes[place]):
             if not op.attribute("sorted", 1):
                 raise Refused("it gives its entries in no order")
-            op.clean(0, [place], -LARGEST if op.attribute("largest", 1) else LARGEST)
+            op.clean(0, [place], -math.inf if op.attribute("largest", 1) else math.inf)
     tensor = op.input(0)
     axes: list[Axis] = list(tensor.known_axes)
     axes[place] = grid(count)
@@ -94,9 +94,9 @@ def follow_suppression(op: Operation) -> Tensor:
     op.same_axis(0, 1, 1, 2)
     padded = [place for place in (0, 2) if op.padded(op.input(1).known_axes[place])]
     if padded:
-        if threshold is None or float(threshold.reshape(-1)[0]) <= -LARGEST / 10:
+        if threshold is None or float(threshold.reshape(-1)[0]) == -math.inf:
             raise Refused("without a score threshold it may keep padded boxes", "Export it with a score threshold.")
-        op.clean(1, padded, -LARGEST)
+        op.clean(1, padded, -math.inf)
         if not boxes.finite:
             op.clean(0, [0, 1], 0.0)
     return op.result([op.data_axis(), grid(3)], _INT64, low=0.0)

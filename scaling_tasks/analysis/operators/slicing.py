@@ -40,8 +40,8 @@ def follow_slice(op: Operation) -> Tensor:
             op.realign(0, place, grid(count), first=start, step=steps[at])
             done.append(at)
             fills.pop(place, None)
-        elif not op.domain.equal(start + count * steps[at], found.length) and steps[at] != 1:
-            fills.pop(place, None)
+        elif not op.domain.at_most(found.length, start + count * steps[at]):
+            fills.pop(place, None)  # What follows the last position that is taken is no padding.
         axes[place] = grid(count)
     if done:
         _without(op, [at for at in range(len(places)) if at not in done], places)
@@ -104,11 +104,8 @@ def _pieces(op: Operation, axis: Axis, start: Length, count: Length) -> Axis | N
 
 def _without(op: Operation, kept: Sequence[int], places: Sequence[int]) -> None:
     """Let the node cut only the axes that are left to it."""
-    from onnx import helper
-
     if not kept:
-        node = helper.make_node("Identity", [op.node.input[0]], [op.node.output[0]])
-        op.emitter.nodes.append(node)
+        op.emitter.into(op.node.output[0], "Identity", [op.node.input[0]])
         op.replaced = True
         return
     if op.opset < 10:
@@ -161,13 +158,11 @@ def follow_split(op: Operation) -> Sequence[Tensor]:
 
 def _gathered(op: Operation, tensor: Tensor, place: int, parts: Sequence[tuple[Axis, Length, bool]]) -> list[Tensor]:
     """Take each part by its positions at the exact size, since these are others in the bucket."""
-    from onnx import helper
-
     op.newly_cleaned |= op.padded(tensor.known_axes[place])
     found = []
     for at, (part, first, _) in enumerate(parts):
         taken = op.around.cleaner.gather(tensor, place, grid(part.length), first, 1, "step")
-        op.emitter.nodes.append(helper.make_node("Identity", [taken.name], [op.node.output[at]]))
+        op.emitter.into(op.node.output[at], "Identity", [taken.name])
         result = op.result(taken.axes, tensor.dtype, output=at, finite=tensor.finite, low=tensor.low, high=tensor.high)
         found.append(replace(result, fills=taken.fills))
     op.replaced = True
@@ -203,6 +198,11 @@ def follow_pad(op: Operation) -> Tensor:
         if op.domain.constant(before) is None:
             raise Refused(f"it adds {before} positions at the start, another number at each size")
         axes[place] = _padded(op, place, before, after, value, fills)
+        if mode == "constant":
+            # The added positions hold the value also beyond the ends of other axes.
+            fills = {key: fill for key, fill in fills.items() if key == place or fill == value}
+        elif not found.variables:
+            fills = {key: fill for key, fill in fills.items() if key != place}
     if moved:
         _only(op, places, pads, [at for at in range(len(places)) if at not in moved])
     tensor = op.input(0)
@@ -217,6 +217,8 @@ def _padded(op: Operation, place: int, before: Length, after: Length, value: flo
         if not op.domain.at_most(after, as_length(0)):
             op.clean(0, [place], value)
             fills[place] = value
+        elif not op.domain.at_most(as_length(0), after):
+            fills.pop(place, None)
     elif after.variables:
         fills[place] = value
     return grid(found.length + before + after)
@@ -235,8 +237,6 @@ def _constant(op: Operation) -> float:
 
 def _only(op: Operation, places: Sequence[int], pads: Sequence[Length], kept: Sequence[int]) -> None:
     """Let the node pad only the axes that are left to it."""
-    from onnx import helper
-
     half = len(pads) // 2
     numbers = [0] * (2 * op.input(0).rank)
     for at in kept:
@@ -246,7 +246,7 @@ def _only(op: Operation, places: Sequence[int], pads: Sequence[Length], kept: Se
                 raise Refused(f"it adds {pad} positions along one axis and mirrors another")
             numbers[places[at] + offset] = number
     if not any(numbers):
-        op.emitter.nodes.append(helper.make_node("Identity", [op.node.input[0]], [op.node.output[0]]))
+        op.emitter.into(op.node.output[0], "Identity", [op.node.input[0]])
         op.replaced = True
     elif op.opset < 11:
         attribute = next(each for each in op.node.attribute if each.name == "pads")

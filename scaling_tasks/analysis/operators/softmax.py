@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from scaling_tasks.analysis.cleaning import LARGEST
+import math
+
+from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operation import Operation
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
-
-_MASKED = -1e4
-"""What models add to scores that do not count; its exponential beside an ordinary score is 0 in every float."""
 
 
 @operator("Softmax", "LogSoftmax", "Hardmax")
@@ -22,8 +21,10 @@ def follow_softmax(op: Operation) -> Tensor:
         if tensor.known_axes[at].variables:
             op.mixes(tensor.known_axes[at])
     over = [at for at in axes if op.padded(tensor.known_axes[at])]
-    if any(tensor.fills.get(at, 0.0) > _MASKED for at in over):
-        tensor = op.clean(0, over, -LARGEST)
+    # What a model adds to scores that do not count is no minus infinity: a row of such scores alone still weighs them.
+    tensor = op.clean(0, over, -math.inf)
+    # Where there is nothing to choose among, the whole row is no number.
+    finite = finite and all(op.domain.at_most(as_length(1), tensor.known_axes[at].length) for at in over)
     if op.kind == "LogSoftmax":
         return op.result(tensor.known_axes, tensor.dtype, finite=False, high=0.0)
     fills = dict.fromkeys(over, 0.0)

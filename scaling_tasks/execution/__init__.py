@@ -1,0 +1,1 @@
+"""Doing work in processes of its own: limits, last words, logs, and locks between runs."""

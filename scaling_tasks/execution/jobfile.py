@@ -1,0 +1,88 @@
+"""Work as a file: what is handed to the worker process, and what it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.documents import document_text, read_document
+from scaling_tasks.errors import ScalingTasksError
+from scaling_tasks.execution.contract import Work
+from scaling_tasks.files import publish
+
+__all__ = ["JobFile", "Outcome", "read_job", "read_outcome", "write_job", "write_outcome"]
+
+_JOB, _OUTCOME, _VERSION = "job", "outcome", 1
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """Work with what it may use.
+
+    Attributes:
+        work: What to do.
+        outcome: Where the worker writes what came of it.
+        memory: Largest resident size of the whole process tree in bytes, None for no limit.
+    """
+
+    work: Work
+    outcome: Path
+    memory: int | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it: values, or an error as ``(what, where, fix)``."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    error: tuple[str, str, str] | None = None
+
+
+def write_job(path: Path, job: JobFile) -> None:
+    """Publish a job at ``path``."""
+    payload = {
+        "function": job.work.function,
+        "inputs": str(job.work.inputs.resolve()),
+        "outputs": str(job.work.outputs.resolve()),
+        "parameters": dict(job.work.parameters),
+        "outcome": str(job.outcome.resolve()),
+        "memory": job.memory,
+    }
+    _publish_text(path, document_text(_JOB, _VERSION, payload))
+
+
+def read_job(path: Path) -> JobFile:
+    """Read what ``write_job`` wrote.
+
+    Raises:
+        ScalingTasksError: The file is missing or no job.
+    """
+    payload = read_document(path, _JOB, _VERSION, error=ScalingTasksError)
+    try:
+        places = Path(payload["inputs"]), Path(payload["outputs"])
+        work = Work(payload["function"], *places, payload["parameters"])
+        return JobFile(work, Path(payload["outcome"]), payload["memory"])
+    except (LookupError, TypeError, ValueError) as cause:
+        raise ScalingTasksError("is no job", where=str(path), fix="Delete it and build again.") from cause
+
+
+def write_outcome(path: Path, outcome: Outcome) -> None:
+    """Publish an outcome at ``path``."""
+    payload = {"values": dict(outcome.values), "error": outcome.error}
+    _publish_text(path, document_text(_OUTCOME, _VERSION, payload))
+
+
+def read_outcome(path: Path) -> Outcome | None:
+    """Return the outcome at ``path``; None where the worker did not live to write one."""
+    if not path.exists():
+        return None
+    payload = read_document(path, _OUTCOME, _VERSION, error=ScalingTasksError)
+    error = payload["error"]
+    return Outcome(payload["values"], tuple(error) if error else None)
+
+
+def _publish_text(path: Path, text: str) -> None:
+    with publish(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

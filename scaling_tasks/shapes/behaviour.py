@@ -1,0 +1,186 @@
+"""What a model does with sizes and padding: found by the analysis, kept in documents, needed to serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.shapes.expressions import Expression, evaluate, parse_expression, variables_of
+from scaling_tasks.shapes.layouts import Layout, layout_variables, parse_layout
+from scaling_tasks.shapes.signature import TensorSpec
+from scaling_tasks.shapes.size_inputs import SizeInput, Sizes, fill_size_input
+
+__all__ = ["DATA", "Behaviour", "Verdict", "VerdictKind", "depends_on_data", "plain_layouts"]
+
+VerdictKind = Literal["exact", "cleaned", "approximate", "refused"]
+_KINDS = ("exact", "cleaned", "approximate", "refused")
+
+DATA = "?"
+"""What the names of lengths start with that depend on the content of a request."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The verdict of one variable for one output.
+
+    Attributes:
+        output: Name of the output.
+        variable: Name of the variable.
+        kind: ``exact`` as it is, ``cleaned`` (exact by cleaning), ``approximate`` or ``refused``.
+        node: The node to blame, empty where there is none.
+        operator: Its type.
+        reason: What it does.
+        fix: What the user can do.
+    """
+
+    output: str
+    variable: str
+    kind: VerdictKind
+    node: str = ""
+    operator: str = ""
+    reason: str = ""
+    fix: str = ""
+
+    def __str__(self) -> str:
+        who = f"{self.operator} {self.node!r}: " if self.node else ""
+        return f"{who}{self.reason}" if self.reason else self.kind
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How answers relate to sizes.
+
+    Attributes:
+        layouts: Per output its axes; None where not even their number is known.
+        verdicts: Per output and variable.
+        rows: The variable that counts independent rows: along it requests are put together and cut apart.
+        uniform: Variables in which all rows of one batch must agree.
+        requirements: Pairs of expressions that are equal at every size at which the model runs.
+        size_inputs: The extra inputs of the compiled model.
+    """
+
+    layouts: Mapping[str, tuple[Layout, ...] | None]
+    verdicts: tuple[Verdict, ...] = ()
+    rows: str | None = None
+    uniform: tuple[str, ...] = ()
+    requirements: tuple[tuple[Expression, Expression], ...] = ()
+    size_inputs: tuple[SizeInput, ...] = ()
+
+    @property
+    def refusals(self) -> tuple[Verdict, ...]:
+        """The verdicts that stand in the way of an exact bundle."""
+        return tuple(verdict for verdict in self.verdicts if verdict.kind == "refused")
+
+    @property
+    def kind(self) -> VerdictKind:
+        """The verdict of the whole: the worst of all."""
+        return max((verdict.kind for verdict in self.verdicts), key=_KINDS.index, default="exact")
+
+    def accepted(self) -> Behaviour:
+        """Return the behaviour of the model as it is, with whatever padding does to it accepted."""
+        softened = tuple(
+            verdict if verdict.kind == "exact" else replace(verdict, kind="approximate") for verdict in self.verdicts
+        )
+        return replace(self, verdicts=softened, size_inputs=(), uniform=())
+
+    def row_axis(self, output: str) -> int | None:
+        """Return the axis of an output that counts rows."""
+        axes = self.layouts[output]
+        if self.rows is None or axes is None:
+            return None
+        return next((at for at, axis in enumerate(axes) if axis == ((self.rows,),)), None)
+
+    def runs_at(self, sizes: Mapping[str, int]) -> bool:
+        """Return whether the original model runs at these sizes, as far as its own shapes say."""
+        return all(bool(evaluate(left, sizes) == evaluate(right, sizes)) for left, right in self.requirements)
+
+    def next_running(self, sizes: Mapping[str, int], most: int = 4096, *, step: int = 1) -> dict[str, int]:
+        """Return the nearest sizes, each at least (``step`` 1) or at most (-1) as given, at which the model runs.
+
+        Variables are moved one after another, in the order in which requirements name them; ``sizes`` come back where
+        none are found within ``most`` steps.
+        """
+        found = dict(sizes)
+        for pair in self.requirements:
+            for variable in sorted(variables_of(pair[0]) | variables_of(pair[1])):
+                if bool(evaluate(pair[0], found) == evaluate(pair[1], found)):
+                    break
+                tried = np.arange(1, most) * step + found[variable]
+                tried = tried[tried > 0]
+                holds = np.asarray(
+                    evaluate(pair[0], {**found, variable: tried}) == evaluate(pair[1], {**found, variable: tried})
+                )
+                if holds.any():
+                    found[variable] = int(tried[int(np.argmax(holds))])
+        return found if self.runs_at(found) else dict(sizes)
+
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """Return the extra inputs as inputs of the compiled model."""
+        return tuple(
+            TensorSpec(spec.name, tuple(_length(layout) for layout in spec.layouts), spec.dtype)
+            for spec in self.size_inputs
+        )
+
+    def feeds(self, bucket: Mapping[str, int], sizes: Sizes) -> dict[str, NDArray[np.generic]]:
+        """Return the content of all extra inputs for rows of the given exact sizes, one value per row and variable."""
+        return {spec.name: fill_size_input(spec, bucket, sizes, self.rows) for spec in self.size_inputs}
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return plain values for a JSON document."""
+        return {
+            "layouts": dict(self.layouts),
+            "verdicts": [dict(vars(verdict)) for verdict in self.verdicts],
+            "rows": self.rows,
+            "uniform": list(self.uniform),
+            "requirements": list(self.requirements),
+            "size_inputs": [spec.to_payload() for spec in self.size_inputs],
+        }
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> Behaviour:
+        """Return what ``to_payload`` gave.
+
+        Raises:
+            ValueError: The payload holds something else.
+            KeyError: Something is missing.
+            TypeError: Something is of another type.
+        """
+        verdicts = tuple(Verdict(**each) for each in payload["verdicts"])
+        if any(verdict.kind not in _KINDS for verdict in verdicts):
+            raise ValueError("no verdict")
+        return cls(
+            {
+                name: None if axes is None else tuple(parse_layout(axis) for axis in axes)
+                for name, axes in payload["layouts"].items()
+            },
+            verdicts,
+            payload["rows"],
+            tuple(payload["uniform"]),
+            tuple((parse_expression(left), parse_expression(right)) for left, right in payload["requirements"]),
+            tuple(SizeInput.from_payload(each) for each in payload["size_inputs"]),
+        )
+
+
+def depends_on_data(layout: Layout) -> bool:
+    """Return whether an axis is as long as the content of a request makes it."""
+    return any(name.startswith(DATA) for name in layout_variables(layout))
+
+
+def plain_layouts(axes: Mapping[str, Sequence[Expression]]) -> dict[str, tuple[Layout, ...] | None]:
+    """Return the layouts of outputs whose axes are one length each."""
+    return {name: tuple(((axis,),) for axis in lengths) for name, lengths in axes.items()}
+
+
+def _length(layout: Layout) -> Expression:
+    """Return an axis' length as one expression."""
+    total: Expression | None = None
+    for piece in layout:
+        product: Expression | None = None
+        for length in piece:
+            product = length if product is None else ("*", product, length)
+        total = product if total is None or product is None else ("+", total, product)
+    return 1 if total is None else total

@@ -1,0 +1,121 @@
+"""Operators that treat every position on its own: what is believed of padding, bounds and finiteness is true."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.analysis.drafts import Draft, assert_exact
+from tests.analysis.drawing import Draw, requests, thorough
+
+_UNARY = (
+    *("Relu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Floor", "Ceil", "Round", "Identity", "Atan", "Asinh"),
+    *("Sinh", "Exp", "Sign", "Abs", "Neg", "Sin", "Cos", "Sqrt", "LeakyRelu", "Elu", "Selu", "Celu", "HardSwish"),
+    *("HardSigmoid", "Gelu", "Mish", "ThresholdedRelu", "Shrink", "Reciprocal", "Log", "Cosh", "Tan", "Acos", "Atanh"),
+)
+_BINARY = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Mean", "Sum", "PRelu")
+_COMPARE = ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
+
+
+@given(st.data())
+@thorough
+def test_chain_of_unary(data: Draw) -> None:
+    draft = Draft(20)
+    x = draft.input("x", ["N", 2, "H", "W"])
+    y = draft.shifted(x, data.draw(st.sampled_from([1.0, 2.0])), data.draw(st.sampled_from([0.0, 0.75, -1.0])))
+    y = x if data.draw(st.booleans()) else y
+    for _ in range(data.draw(st.integers(1, 3))):
+        y = draft.add(data.draw(st.sampled_from(_UNARY)), [y])
+    bucket, rows = requests(data, 1, 4, H=1, W=1)
+    assert_exact(draft.model(y), bucket, rows)
+
+
+@given(st.data())
+@thorough
+def test_tree_of_binary(data: Draw) -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", 2, "W"])
+    leaves = [
+        x,
+        draft.shifted(x),
+        draft.add("Relu", [draft.shifted(x)]),
+        draft.constant(np.zeros((1, 2, 1)), np.float32),
+        draft.constant(2.0, np.float32),
+        draft.weights(2, 1),
+        draft.add("Softmax", [x], axis=2),
+        draft.add("ReduceMax", [x], axes=[2]),
+        draft.constant(-np.inf, np.float32),
+    ]
+    for _ in range(data.draw(st.integers(1, 4))):
+        left, right = data.draw(st.sampled_from(leaves)), data.draw(st.sampled_from(leaves))
+        kind = data.draw(st.sampled_from([*_BINARY, "Where"]))
+        if kind == "PRelu":
+            right = leaves[5]
+        if kind == "Where":
+            asked = draft.add(data.draw(st.sampled_from(_COMPARE)), [left, right])
+            left, right = data.draw(st.sampled_from(leaves)), data.draw(st.sampled_from(leaves))
+            leaves.append(draft.add("Where", [asked, left, right]))
+        else:
+            leaves.append(draft.add(kind, [left, right]))
+    y = draft.add("Add", [leaves[-1], x])
+    if data.draw(st.booleans(), label="conv"):
+        y = draft.add("Conv", [y, draft.weights(2, 2, 3)], pads=[1, 1])
+    bucket, rows = requests(data, 1, 5, W=1)
+    assert_exact(draft.model(y), bucket, rows, tolerance=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["And", "Or", "Xor", "Not"])
+@pytest.mark.parametrize("reduce", ["ReduceMax", "ReduceMin"])
+def test_truth_values(kind: str, reduce: str) -> None:
+    draft = Draft(20)
+    x, z = draft.input("x", ["N", "W"], np.bool_), draft.input("z", ["N", "W"], np.bool_)
+    y = draft.add(kind, [x] if kind == "Not" else [x, draft.add("Not", [z])])
+    w = draft.add("Cast", [draft.add(reduce, [y, draft.constant([1])])], to=1)
+    assert_exact(draft.model(w, y), {"N": 2, "W": 6}, [{"N": 1, "W": 3}, {"N": 1, "W": 5}])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, np.int64, np.uint8, np.int8])
+@pytest.mark.parametrize(
+    "reduce", ["ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ArgMax", "TopK", "ReduceProd"]
+)
+def test_element_types(dtype: type, reduce: str) -> None:
+    draft = Draft(18)
+    x = draft.input("x", ["N", "W"], dtype)
+    y = draft.add("Cast", [draft.shifted(draft.add("Cast", [x], to=1), 1.0, 1.0)], to=int(_onnx(dtype)))
+    whole = np.dtype(dtype).kind in "iu"
+    axis, size = draft.constant([1]), draft.constant([1])
+    if reduce == "ArgMax":
+        z = draft.add("ArgMax", [y], axis=1)
+    elif reduce == "TopK":
+        z = draft.add("TopK", [y, size], outputs=2)[0]
+    else:
+        z = draft.add(reduce, [y, axis])
+    model = draft.model(z, y)
+    try:
+        assert_exact(
+            model,
+            {"N": 2, "W": 6},
+            [{"N": 1, "W": 3}, {"N": 1, "W": 5}],
+            refusable=reduce == "ReduceMean" and whole,
+            tolerance=2e-3 if dtype == np.float16 else 1e-6,
+        )
+    except Exception as problem:
+        if "NOT_IMPLEMENTED" not in str(problem) and "UnsatisfiedAssumption" not in type(problem).__name__:
+            raise
+
+
+def _onnx(dtype: type) -> int:
+    from onnx import helper
+
+    return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def test_dropout_in_training_is_refused() -> None:
+    draft = Draft()
+    x = draft.input("x", ["N", "W"])
+    y = draft.add("Dropout", [x, draft.constant(0.5, np.float32), draft.constant(True)])
+    from scaling_tasks.analysis.analyse import analyse_model
+
+    assert [each.operator for each in analyse_model(draft.model(y)).behaviour.refusals] == ["Dropout", "Dropout"]

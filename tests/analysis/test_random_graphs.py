@@ -1,0 +1,69 @@
+"""The random graphs are what they say: valid at their sizes, varied, and built of every operator of the table."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.analysis.random_graphs import OPERATORS, Growing, RandomModel, Rejected, load_operators, random_models
+
+load_operators()
+
+_INPUTS = ((("B", "L", 4),), (("B", 4, "H", "W"),), (("B", "M", 1), ("B", 3, "L")))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(random_models())
+def test_models_are_valid_and_run_at_their_limits(random: RandomModel) -> None:
+    onnx.checker.check_model(random.model, full_check=True)
+    session = onnxruntime.InferenceSession(random.model.SerializeToString(), providers=["CPUExecutionProvider"])
+    outputs = session.run(None, random.inputs(random.limits, 0))
+    assert outputs
+    assert all(output.size for output in outputs)
+
+
+@settings(max_examples=30, deadline=None)
+@given(random_models(), st.integers(0, 1000))
+def test_sizes_are_multiples_of_the_step_and_within_the_limits(random: RandomModel, seed: int) -> None:
+    for name, size in random.sizes(seed).items():
+        assert 1 <= size <= random.limits[name]
+        assert name == "B" or size % random.step == 0
+
+
+@pytest.mark.parametrize("name", sorted(OPERATORS))
+def test_every_operator_fits_behind_some_input(name: str) -> None:
+    fitted = 0
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(st.data(), st.sampled_from(_INPUTS), st.sampled_from([1, 4]))
+    def put(data: st.DataObject, inputs: tuple[tuple[int | str, ...], ...], step: int) -> None:
+        nonlocal fitted
+        graph = Growing(0, step=step)
+        values = [graph.input(f"x{at}", dims) for at, dims in enumerate(inputs)]
+        with contextlib.suppress(Rejected):
+            fitted += OPERATORS[name](graph, data.draw, values[-1]) is not None
+
+    put()
+    assert fitted
+
+
+def test_inputs_are_the_same_for_the_same_seed() -> None:
+    graph = Growing(0)
+    value = graph.add("Relu", graph.input("x0", ["B", "L", 4]))
+    random = RandomModel(graph.model([value]), {"B": 3, "L": 17}, 1, ("Relu",))
+    one, two = (random.inputs({"B": 2, "L": 5}, 7)["x0"] for _ in range(2))
+    assert one.shape == (2, 5, 4)
+    np.testing.assert_array_equal(one, two)
+
+
+def test_what_is_not_finite_is_rejected() -> None:
+    graph = Growing(0)
+    value = graph.input("x0", ["B", "L", 4])
+    with pytest.raises(Rejected):
+        graph.add("Sqrt", value)
