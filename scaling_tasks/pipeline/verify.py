@@ -62,6 +62,7 @@ def work(target: Target, unit_name: str) -> str:
         [(document.unit(unit_name), files)],
         {},
         padding=given_padding(target),
+        engine=get_backend(options["backend"]).engine,
     )
     tolerance = Tolerance(
         default.absolute if spec.absolute is None else spec.absolute,

@@ -20,6 +20,10 @@ from scaling_tasks.compilers.nncase import NncaseBackend
 from scaling_tasks.compilers.nncase_calibration import calibration_samples, judging_samples
 from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import CompileError, EngineError
+from scaling_tasks.files import digest_file
+from scaling_tasks.onnx_model.original import OriginalModel
+from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
+from scaling_tasks.shapes.behaviour import Behaviour, Verdict, plain_layouts
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, name_dimensions
 from scaling_tasks.verification.numerics import verify_artefact
 
@@ -287,10 +291,13 @@ class TwoClasses:
     def verified(self, directory: Path, **own: object):
         options = {"backend": "nncase", "options": {"target": "k230", "real_inputs": str(self.real), **own}}
         case = ConformanceCase(self.model, self.signature, ((8,),))
-        _, files = compile_case(case, directory, options)
+        unit, files = compile_case(case, directory, options)
         signature = ModelSignature(self.signature, (TensorSpec("y", (1, "L", 2)),))
+        kept = [ArtefactFile(file.name, digest_file(file)) for file in files]
+        behaviour = Behaviour(plain_layouts({"y": (1, "L", 2)}), (Verdict("y", "L", "approximate"),))
+        manifest = make_manifest("two", "nncase", options, signature, behaviour, [(unit, kept)], {})
         tolerance = NncaseBackend().tolerance_for(options)
-        return verify_artefact(self.model, signature, "nncase", files[0], options, [{"L": 8}], tolerance)
+        return verify_artefact(OriginalModel(self.model), manifest, files[0].parent, tolerance)
 
 
 def test_a_model_quantised_on_noise_is_judged_on_real_inputs(tmp_path: Path):

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scaling_tasks.runtime.layout import batch_variable
 
 from scaling_tasks.errors import BundleError
-from scaling_tasks.onnx_model.relations import Relations
 from scaling_tasks.runtime.manifest import ArtefactFile, Fallback, Manifest, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.runtime.policies import Padding, padding_of
 from scaling_tasks.runtime.pool import EnginePool
+from scaling_tasks.shapes.behaviour import Behaviour, plain_layouts
 from scaling_tasks.shapes.expressions import Expression
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec
 from scaling_tasks.shapes.unit import Unit
@@ -36,7 +35,7 @@ def manifest_of(
         "fake",
         {"device": "cpu"},
         signature,
-        Relations({"y": axes}),
+        Behaviour(plain_layouts({"y": axes}), rows="batch"),
         [(unit, FILES)],
         {(2, 16): 1.5},
         **more,  # type: ignore[arg-type]
@@ -104,23 +103,6 @@ def test_wrong_policies_are_refused() -> None:
         manifest_of(oversize="fallback")
     with pytest.raises(BundleError, match="'mirror' is no way to pad"):
         Padding("mirror")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("axes", "dims", "batch"),
-    [
-        (("batch", "length"), ("batch", "length"), "batch"),
-        ((("*", "batch", "length"),), ("batch", "length"), None),
-        (("batch", "batch"), ("batch", "length"), None),
-        ((7, "length"), ("batch", "length"), None),
-        (("length",), (1, "length"), None),
-    ],
-)
-def test_what_counts_as_the_batch(axes: tuple[Expression, ...], dims: tuple[int | str, ...], batch: str | None) -> None:
-    manifest = manifest_of()
-    inputs = Signature((TensorSpec("ids", dims, "int64"),))
-    changed = Manifest("m", "b", {}, ModelSignature(inputs, ()), Relations({"y": axes}), manifest.artefacts, {})
-    assert batch_variable(changed) == batch
 
 
 class _Masked:
