@@ -13,7 +13,7 @@ from scaling_tasks.config.load import parse_target
 from scaling_tasks.config.source import read_yaml
 from scaling_tasks.documents import read_document
 from scaling_tasks.errors import ConfigError, ScalingTasksError
-from scaling_tasks.pipeline.target import Target
+from scaling_tasks.stages.target import Target
 
 _EPILOG = "The keys of --config are those of a target's configuration; MindOCR's auto_scaling.yaml works as it is."
 

@@ -50,6 +50,7 @@ class AtcBackend(BackendBase):
     engine = "om"
     tolerance = Tolerance(absolute=1e-2, relative=1e-2)
     options_type = AtcOptions
+    file_options = ("insert_op_conf", "adopt")
     error_pattern = r"^E[0-9A-Z]\d{4}:|ATC run failed|^\[ERROR\]"
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
@@ -65,12 +66,14 @@ class AtcBackend(BackendBase):
         """Return the digests of the ``atc`` in use, or of the one that made what is adopted, and of the AIPP file."""
         directory = _adopt(options)
         tool = adopted_identity(directory) if directory else {"atc": _digest(_find_atc())}
-        return tool | digest_of_files(self.input_files(options))
+        return tool | ({} if directory else digest_of_files(self.input_files(options)))
 
     def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
-        """Return the AIPP file."""
+        """Return the AIPP file, and what is adopted."""
         given = backend_options(options).get("insert_op_conf")
-        return () if given is None else (Path(given),)
+        directory = _adopt(options)
+        adopted = sorted(path for path in directory.glob("*") if path.is_file()) if directory else []
+        return (*([] if given is None else [Path(given)]), *adopted)
 
     def units(
         self, model_stem: str, signature: Signature, buckets: Sequence[Sequence[int]], options: Mapping[str, Any]

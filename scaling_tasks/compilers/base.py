@@ -35,6 +35,7 @@ class BackendBase:
         engine: What loads its artefacts: the name of an engine (``scaling_tasks.engines``).
         tolerance: Largest difference from the original that verification accepts by default.
         options_type: What ``compile.options`` may hold.
+        file_options: Those of its options that name a file or a directory, see ``input_files``.
         error_pattern: Regular expression for a line of the log that means failure.
     """
 
@@ -42,6 +43,7 @@ class BackendBase:
     engine: str = ""
     tolerance: Tolerance = Tolerance(absolute=1e-4, relative=1e-3)
     options_type: ClassVar[type[Options]] = Options
+    file_options: tuple[str, ...] = ()
     error_pattern: ClassVar[str] = r"^Traceback \(most recent call last\)"
 
     def tolerance_for(self, options: Mapping[str, Any]) -> Tolerance:
@@ -61,7 +63,7 @@ class BackendBase:
         read_options(self.options_type, options, self.name)
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
-        """Return nothing more than what the registry adds for a backend of another package: that package's version."""
+        """Return nothing: the version of the package that brings the backend is in the key by itself."""
         return {}
 
     def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:

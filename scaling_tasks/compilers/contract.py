@@ -78,6 +78,7 @@ class Backend(Protocol):
     """Name of the engine that loads its artefacts, see ``scaling_tasks.engines``."""
     options_type: ClassVar[type[Options]]
     """What ``compile.options`` may hold."""
+    file_options: tuple[str, ...]
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
         """Return what the platform takes under these options."""

@@ -56,6 +56,7 @@ class LiteBackend(BackendBase):
     name = engine = "lite"
     tolerance = Tolerance(absolute=1e-4, relative=1e-3)
     options_type = LiteOptions
+    file_options = ("insert_op_conf",)
     # The converter prints SUCCESS after errors in its configuration. What is left out here is an optimiser that looks
     # for a convolution before a multiplication and finds the model's input.
     error_pattern = r"\[ERROR\](?!.*IsConvNode\] prim is nullptr)|^INPUT (ILLEGAL|INVALID)"

@@ -56,6 +56,7 @@ class NncaseBackend(BackendBase):
     name = engine = "nncase"
     tolerance = Tolerance(absolute=1e-3, relative=1e-2)
     options_type = NncaseOptions
+    file_options = ("calibration", "real_inputs")
     error_pattern = r"^Process terminated|^Unhandled exception|^ ---> "
 
     def tolerance_for(self, options: Mapping[str, Any]) -> Tolerance:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from scaling_tasks.files import digest_file
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["ENTRY_POINT_GROUP", "backend_names", "get_backend"]
+__all__ = ["ENTRY_POINT_GROUP", "backend_names", "get_backend", "outside_version"]
 
 ENTRY_POINT_GROUP = "scaling_tasks.compilers"
 
@@ -52,12 +51,7 @@ def get_backend(name: str) -> Backend:
     if name in _BUILT_IN:  # Only for others look through the installed packages: each worker process would pay for it.
         return _imported(name, _BUILT_IN[name])
     check_choice(name, backend_names(), where="compile.backend", kind="backend")
-    point = _registered()[name]
-    backend = _imported(name, point.value)
-    own, outside = backend.identity, _distribution(point)
-    # What makes its artefacts is the package too, whatever the backend says of its tools.
-    backend.identity = lambda options: outside | own(options)  # type: ignore[method-assign]
-    return backend
+    return _imported(name, _registered()[name].value)
 
 
 def _imported(name: str, place: str) -> Backend:
@@ -73,13 +67,20 @@ def _imported(name: str, place: str) -> Backend:
     return backend
 
 
-def _distribution(point: EntryPoint) -> dict[str, str]:
-    """Return the version of the package that registers a backend, and the digest of the backend's own source file.
+@functools.cache
+def outside_version(name: str) -> dict[str, str]:
+    """Return the version and source of an outside backend, on which its results depend; nothing for a built-in one.
 
-    A package that is being worked on changes without changing its version.
+    The source is the backend's own file: a package that is being worked on changes without changing its version.
+
+    Raises:
+        CompileError: There is no such backend.
     """
-    found = {} if point.dist is None else {f"package {point.dist.name}": point.dist.version}
-    spec = importlib.util.find_spec(point.module)
-    if spec is not None and spec.has_location:
-        found[f"source of {point.module}"] = digest_file(Path(str(spec.origin)))
-    return found
+    if name in _BUILT_IN:
+        return {}
+    import inspect
+
+    module = inspect.getsourcefile(type(get_backend(name)))
+    point = _registered()[name]
+    found = {"backend_source": digest_file(Path(module))} if module else {}
+    return found | ({} if point.dist is None else {f"backend:{point.dist.name}": point.dist.version})

@@ -57,8 +57,14 @@ class Store:
 
     def contains(self, components: Mapping[str, Any]) -> bool:
         """Return whether ``get`` would most likely find a record; counts as no look-up and reads no content."""
+        return self.peek(components) is not None
+
+    def peek(self, components: Mapping[str, Any]) -> Record | None:
+        """Return the record that ``get`` would most likely find; counts as no look-up and reads no content."""
         record = self._read(key_of(components))
-        return record is not None and all(self._blobs.has(file.digest, file.size) for file in record.files)
+        if record is None or not all(self._blobs.has(file.digest, file.size) for file in record.files):
+            return None
+        return record
 
     def put(self, components: Mapping[str, Any], files: Mapping[str, Path], details: Mapping[str, Any]) -> Record:
         """Store what an action made.
@@ -80,6 +86,10 @@ class Store:
             raise _unwritable(cause, self.root) from cause
         self._note(stored=1, bytes_stored=record.size)
         return record
+
+    def path(self, file: StoredFile) -> Path:
+        """Return where the content of a file lies that ``get`` has found, to be read only."""
+        return self._blobs.path(file.digest)
 
     def restore(self, record: Record, directory: Path, siblings: Mapping[str, Path] | None = None) -> list[Path]:
         """Place the record's files below ``directory`` and return their paths in the record's order.

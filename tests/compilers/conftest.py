@@ -40,6 +40,7 @@ def outside_package(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
 def _forget() -> None:
     registry._registered.cache_clear()
     registry.get_backend.cache_clear()
+    registry.outside_version.cache_clear()
     get_engine.cache_clear()
 
 

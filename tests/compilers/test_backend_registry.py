@@ -33,26 +33,25 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all():
 @pytest.mark.usefixtures("outside_package")
 def test_an_outside_package_registers_a_backend_by_its_entry_point():
     assert "faulty" in backend_names()
-    identity = get_backend("faulty").identity({})
-    assert identity["faulty"] == "1"
-    assert identity["package faulty"] == "1.0"
+    assert get_backend("faulty").identity({}) == {"faulty": "1"}
 
 
 def test_the_version_and_the_source_of_an_outside_package_are_in_the_key(outside_package: Path):
-    def identity() -> dict[str, str]:
-        registry._registered.cache_clear()
-        registry.get_backend.cache_clear()
-        return get_backend("faulty").identity({})
+    def version() -> dict[str, str]:
+        for cached in (registry._registered, registry.get_backend, registry.outside_version):
+            cached.cache_clear()
+        return registry.outside_version("faulty")
 
-    first = identity()
+    first = version()
     metadata = outside_package / "faulty-1.0.dist-info" / "METADATA"
     metadata.write_text(metadata.read_text().replace("Version: 1.0", "Version: 1.1"))
-    second = identity()
-    assert (first["package faulty"], second["package faulty"]) == ("1.0", "1.1")
+    second = version()
+    assert (first["backend:faulty"], second["backend:faulty"]) == ("1.0", "1.1")
     source = outside_package / "faulty_backend.py"
     source.write_text(source.read_text() + "# changed\n")
-    third = identity()
-    assert {key for key in third if third[key] != second[key]} == {"source of faulty_backend"}
+    third = version()
+    assert {key for key in third if third[key] != second[key]} == {"backend_source"}
+    assert registry.outside_version("openvino") == {}
 
 
 @pytest.mark.usefixtures("outside_package")

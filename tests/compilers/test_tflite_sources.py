@@ -17,9 +17,9 @@ from scaling_tasks.doit_plugin.run import run_targets
 from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import CompileError, ModelError
 from scaling_tasks.onnx_model.tflite import TfliteEngine, output_names, read_tflite, write_fixed_tflite
-from scaling_tasks.pipeline.signature import target_signature
-from scaling_tasks.pipeline.target import Target
 from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.stages.signature import target_signature
+from scaling_tasks.stages.target import Target
 
 pytest.importorskip("ai_edge_litert", reason="the extra 'tflite' is not installed")
 
