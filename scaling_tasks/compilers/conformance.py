@@ -29,6 +29,7 @@ from scaling_tasks.compilers.conformance_models import (
 from scaling_tasks.compilers.contract import Backend, CompileJob, Unit
 from scaling_tasks.compilers.isolation import CompileResult, run_job
 from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.compilers.shared import SHARED
 from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.files import digest_file
@@ -165,8 +166,12 @@ class CompilerConformance:
         for unit in self.units(case):
             results.append(self.compile(case, unit, directory / unit.name))
             files = results[-1].artefact.files
-            strangers = [file.name for file in files if not file.name.startswith(unit.stem)]
-            assert not strangers, f"the names {strangers} do not begin with the unit's stem {unit.stem!r}"
+            names = [file.name for file in files]
+            assert names[0].startswith(unit.stem), (
+                f"the first file is {names[0]!r}, which begins not with {unit.stem!r}"
+            )
+            strangers = [name for name in names if not name.startswith((unit.stem, f"{SHARED}-"))]
+            assert not strangers, f"{strangers} begin neither with {unit.stem!r} nor as `shared_name` has it"
             engine = load_engine(self.backend.engine, files[0], self.compile_options)
             try:
                 for values in unit.values():

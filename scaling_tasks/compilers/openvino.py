@@ -10,6 +10,7 @@ from typing import Any
 from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Tolerance
 from scaling_tasks.compilers.options import Annotated, Options, option
+from scaling_tasks.compilers.shared import shared_name
 from scaling_tasks.engines.openvino import compiled_model, has_blob, inference_precision, last_line
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature
@@ -38,8 +39,8 @@ class OpenVinoBackend(BackendBase):
     ``blob`` (default false): also store what OpenVINO's plug-in makes of the IR, which loads in about half the time,
     without a second copy of the weights.
 
-    The IR is byte-deterministic. Reshaping leaves the weights alone, so that the ``.bin`` files of all buckets are one
-    blob in a content-addressed store.
+    The IR is byte-deterministic. Reshaping leaves the weights alone, so that all buckets have one ``.bin`` file, called
+    after its content; the last line of each ``.xml`` says which.
     """
 
     name = engine = "openvino"
@@ -84,8 +85,16 @@ class OpenVinoBackend(BackendBase):
         xml = workdir / f"{job.unit.stem}.xml"
         openvino.save_model(model, xml, compress_to_fp16=_precision(job.options) == "FP16")
         weights = xml.with_suffix(".bin")  # Empty or missing where the model has none.
-        files = (xml, weights) if weights.is_file() and weights.stat().st_size else (xml,)
+        files = (xml, _call_after_content(xml, weights)) if weights.is_file() and weights.stat().st_size else (xml,)
         return Artefact((*files, _export(xml, job.options)) if has_blob(job.options) else files)
+
+
+def _call_after_content(xml: Path, weights: Path) -> Path:
+    """Give the weights a name that is the same for all buckets that have them, and note it in the IR."""
+    named = weights.rename(shared_name(weights))
+    with xml.open("ab") as file:
+        file.write(f"<!-- weights: {named.name} -->\n".encode())
+    return named
 
 
 def _export(xml: Path, options: Mapping[str, Any]) -> Path:
@@ -103,10 +112,16 @@ def _precision(options: Mapping[str, Any]) -> str:
 
 
 def _name_tensors(model: Any) -> None:
-    """Keep only the ONNX names: a port may carry several, of which the runtime would report an arbitrary one."""
+    """Keep only the names of inputs and outputs, one each.
+
+    A port may carry several, and the plug-in gives an output also the names of what it turns out to be the same as.
+    The runtime would report an arbitrary one of them.
+    """
+    outputs = [port.node.friendly_name.split("/sink_port_")[0] for port in model.outputs]
+    for node in model.get_ops():
+        for port in node.outputs():
+            port.get_tensor().set_names(set())
     for port in model.inputs:
         port.get_tensor().set_names({port.node.friendly_name})
-    for port in model.outputs:
-        name = port.node.friendly_name.split("/sink_port_")[0]
-        if name in port.names:
-            port.get_tensor().set_names({name})
+    for port, name in zip(model.outputs, outputs, strict=True):
+        port.get_tensor().set_names({name})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from scaling_tasks.engines.contract import Tensors
 
 __all__ = ["OpenVinoEngine", "check", "compiled_model", "has_blob", "inference_precision", "last_line", "load"]
+
+
+_LAST_LINE = 400  # Bytes; more than a file name can have.
 
 
 def check(options: Mapping[str, Any]) -> None:
@@ -65,7 +69,18 @@ class OpenVinoEngine:
 
 def compiled_model(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
     """Return what an OpenVINO core makes of a file for the options' device."""
-    return core.compile_model(core.read_model(path), _device(options), _properties(options))
+    weights = _weights(path)
+    model = core.read_model(path, weights) if weights else core.read_model(path)
+    return core.compile_model(model, _device(options), _properties(options))
+
+
+def _weights(xml: Path) -> Path | None:
+    """Return the file that holds the weights of an IR, whose last line names it; None where it has none."""
+    with xml.open("rb") as file:
+        file.seek(max(0, xml.stat().st_size - _LAST_LINE))
+        named = re.search(rb"<!-- weights: ([^/\n]+) -->\n$", file.read())
+    weights = xml.with_name(named[1].decode()) if named else xml.with_suffix(".bin")
+    return weights if named or weights.is_file() else None
 
 
 def _import(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
@@ -73,8 +88,8 @@ def _import(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
     blob = path.with_suffix(".blob")
     if not (has_blob(options) and blob.is_file()):
         return None
-    properties, weights = _properties(options), path.with_suffix(".bin")
-    if weights.is_file():
+    properties = _properties(options)
+    if weights := _weights(path):
         properties["WEIGHTS_PATH"] = str(weights)
     with contextlib.suppress(RuntimeError):
         return core.import_model(blob.read_bytes(), _device(options), properties)

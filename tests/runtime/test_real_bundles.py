@@ -29,7 +29,7 @@ def build(
     directory: Path,
     **own_options: object,
 ) -> Path:
-    """Compile and bundle a model as the pipeline does; in this process where the compiler allows it."""
+    """Compile and bundle a model as it is, padding accepted; in this process where the compiler allows it."""
     backend, signature = get_backend(backend_name), read_signature(model, {"x": input_shape})
     options = {"backend": backend_name, "device": "cpu", "soc_version": "Ascend310P3", "options": own_options}
     directory.mkdir(parents=True)

@@ -21,7 +21,7 @@ Bundler = Callable[[Path, Sequence[tuple[int, ...]]], tuple[Path, Manifest]]
 
 @pytest.fixture
 def bundled(tmp_path: Path) -> Bundler:
-    """Compile the model at ``path`` for some buckets; returns the bundle's directory and manifest."""
+    """Compile the model at ``path`` as it is for some buckets; returns the bundle's directory and manifest."""
 
     def build(path: Path, buckets: Sequence[tuple[int, ...]]) -> tuple[Path, Manifest]:
         backend, signature, directory = get_backend("openvino"), read_signature(path), tmp_path / "bundle"
