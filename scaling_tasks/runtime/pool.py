@@ -74,7 +74,8 @@ class EnginePool:
             BundleError: The artefact is missing or damaged, or the engine failed.
         """
         position = self._artefact_of[bucket]
-        with self._slots[position].first_free() as slot:
+        slot = self._slots[position].take()
+        try:
             engine = slot.engine or self._load(position, slot)
             slot.used = next(self._clock)
             try:
@@ -86,6 +87,8 @@ class EnginePool:
                     raise
                 what = f"the engine failed ({cause})"
                 raise BundleError(what, where=self._where(bucket), fix="Send the request again.") from cause
+        finally:
+            slot.release()
 
     def load(self, bucket: int) -> None:
         """Load the bucket's engine now, and its copies.
