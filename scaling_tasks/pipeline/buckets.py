@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from scaling_tasks.errors import CompileError
 from scaling_tasks.files import write_if_changed
 from scaling_tasks.pipeline.analysis import Analysed, check_buckets, read_analysis
 from scaling_tasks.pipeline.signature import target_signature
 from scaling_tasks.pipeline.target import Target
 from scaling_tasks.pipeline.units import UnitsDocument, units_document, write_units
+from scaling_tasks.shapes.signature import Signature
 
 if TYPE_CHECKING:
     from scaling_tasks.compilers.contract import Limits
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from scaling_tasks.onnx_model.reading import ModelSignature
     from scaling_tasks.planning.costs import CostModel
     from scaling_tasks.planning.plan import BucketPlan
+    from scaling_tasks.shapes.behaviour import Behaviour
     from scaling_tasks.shapes.statistics import DatasetStatistics
 
 __all__ = ["make_plan", "make_units", "run"]
@@ -103,9 +106,21 @@ def make_units(target: Target, signature: ModelSignature, plan: BucketPlan, anal
     from scaling_tasks.compilers.registry import get_backend
 
     backend = get_backend(target.options["backend"])
-    backend.check(signature.inputs, target.options)
+    _check_size_inputs(target, analysed.behaviour)
+    backend.check(Signature((*signature.inputs.inputs, *analysed.behaviour.tensors())), target.options)
     order = [plan.variables.index(variable) for variable in signature.inputs.variables]
     buckets = [tuple(int(bucket[column]) for column in order) for bucket in plan.buckets]
     check_buckets(target, analysed.behaviour, signature.inputs.variables, buckets)
     units = backend.units(target.model.stem, signature.inputs, buckets, target.options)
     return units_document(signature, analysed, units)
+
+
+def _check_size_inputs(target: Target, behaviour: Behaviour) -> None:
+    """Refuse a model that must be told exact sizes where the backend cannot pass them on."""
+    if behaviour.size_inputs and not _limits(target).size_inputs:
+        raise CompileError(
+            f"{target.options['backend']} cannot tell a compiled model a request's exact size, without which padding "
+            "would change its answers",
+            where=target.config or target.name,
+            fix="Choose another backend or other options of it, or accept it with `runtime: {padding: accept}`.",
+        )
