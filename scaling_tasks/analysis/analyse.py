@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Analysis", "analyse_model"]
 
+_MOST = 1 << 20
+"""Positions; no request is longer where nothing else is said."""
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -60,7 +63,7 @@ def analyse_model(
         model: A path or a loaded model with its weights.
         input_shape: Dimensions that override the model's, per input: -1 is dynamic, a number fixes, a text names.
         fixed_inputs: Values of inputs that are always the same.
-        bucket_limits: The largest size per variable; 4,096 where absent.
+        bucket_limits: The largest size per variable; 1,048,576 where absent.
         least_sizes: The least size per variable; 1 where absent. A cache may start with 0.
 
     Raises:
@@ -92,7 +95,7 @@ def _walked(
 ) -> tuple[Walk, str | None]:
     """Walk with each variable that may count rows until one does, else with none."""
     for rows in [*_candidates(inputs), None]:
-        domain = Domain({name: limits.get(name, 4096) for name in inputs.variables}, lows)
+        domain = Domain({name: limits.get(name, _MOST) for name in inputs.variables}, lows)
         walk = Walk(model, _tensors(inputs, model), domain, rows, taken=_names(model))
         try:
             walk.run(model.graph)
