@@ -13,6 +13,7 @@ from scaling_tasks.analysis.cleaning import RowsMixed
 from scaling_tasks.analysis.domain import Domain, Requirement
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operators import load_rules
+from scaling_tasks.analysis.placement import cleaned_elements, early_tensors
 from scaling_tasks.analysis.preparation import prepare
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.analysis.verdicts import verdicts_of
@@ -88,11 +89,8 @@ def analyse_model(
 def _walked(model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int]) -> tuple[Walk, str | None]:
     """Walk with each variable that may count rows until one does, else with none."""
     for rows in [*_candidates(inputs), None]:
-        domain = Domain({name: limits.get(name, 4096) for name in inputs.variables})
-        walk = Walk(model, _tensors(inputs, model), domain, rows, taken=_names(model))
         try:
-            walk.run(model.graph)
-            walk.finish(value.name for value in model.graph.output)
+            walk = _cheapest(model, inputs, limits, rows)
         except RowsMixed:
             continue
         outputs = [walk.tensors.get(value.name) for value in model.graph.output]
@@ -101,6 +99,30 @@ def _walked(model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int]
         if rows is None or all(_carries(tensor, rows) for tensor in outputs if tensor is not None):
             return walk, rows
     raise AssertionError("the walk without rows does not end early")
+
+
+def _cheapest(model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int], rows: str | None) -> Walk:
+    """Walk again with what a walk found: at which sizes the model runs, then where cleaning costs least."""
+
+    def follow(known: Sequence[Requirement] = (), early: frozenset[str] = frozenset()) -> Walk:
+        domain = Domain({name: limits.get(name, 4096) for name in inputs.variables})
+        for left, right in known:
+            if left.variables | right.variables <= set(domain.limits):
+                domain.require(left, right)
+        walk = Walk(model, _tensors(inputs, model), domain, rows, taken=_names(model), early=early)
+        walk.run(model.graph)
+        walk.finish(value.name for value in model.graph.output)
+        return walk
+
+    walk = follow()
+    if walk.domain.requirements:
+        walk = follow(walk.domain.requirements)
+    early = early_tensors(walk.steps, walk.cleaner, walk.domain, walk.emitter.opset)
+    if not early:
+        return walk
+    return min(
+        walk, follow(walk.domain.requirements, early), key=lambda each: cleaned_elements(each.cleaner, each.domain)
+    )
 
 
 def _carries(tensor: Tensor, rows: str) -> bool:
