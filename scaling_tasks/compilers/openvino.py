@@ -97,11 +97,12 @@ class _OpenVinoEngine:
 
         core = openvino.Core()
         try:
+            # The plug-in gives an output also the names of what it turns out to be the same as; these are its own.
+            self._outputs = tuple(port.get_any_name() for port in core.read_model(path).outputs)
             compiled = _import(core, path, options) or _compiled(core, path, options)
         except RuntimeError as cause:
             raise CompileError(f"does not load ({_last_line(cause)})", where=str(path)) from cause
         self._request = compiled.create_infer_request()
-        self._outputs = tuple(port.get_any_name() for port in compiled.outputs)
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
         """Run at the bucket's shape."""
@@ -175,19 +176,11 @@ def _inference_precision(options: Mapping[str, Any]) -> str:
 
 
 def _name_tensors(model: Any) -> None:
-    """Keep only the names of inputs and outputs, one each.
-
-    A port may carry several, and the plug-in gives an output also the names of what it turns out to be the same as.
-    The runtime would report an arbitrary one of them.
-    """
-    outputs = [port.node.friendly_name.split("/sink_port_")[0] for port in model.outputs]
-    for node in model.get_ops():
-        for port in node.outputs():
-            port.get_tensor().set_names(set())
+    """Keep only the ONNX names: a port may carry several, of which the runtime would report an arbitrary one."""
     for port in model.inputs:
         port.get_tensor().set_names({port.node.friendly_name})
-    for port, name in zip(model.outputs, outputs, strict=True):
-        port.get_tensor().set_names({name})
+    for port in model.outputs:
+        port.get_tensor().set_names({port.node.friendly_name.split("/sink_port_")[0]})
 
 
 def _last_line(cause: Exception) -> str:
