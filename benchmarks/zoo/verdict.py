@@ -135,7 +135,7 @@ def _cell(
                 found = differences(model, proto, answer_of(served), original, seeds)
                 for name, gap in mixed_batches(model, proto, served, original, seeds).items():
                     found[name] = max(found[name], gap)
-            seconds, cost = (0.0, 0.0) if problem else time_both(backend, plain, files[0], given, told)
+            seconds, cost = time_both(backend, plain, files[0], given, told) if plain and not problem else (0.0, 0.0)
         except Exception as error:  # A mistake of the runtime is a finding of its own and must not end the run.
             return Cell(backend, problem=problem or f"{type(error).__name__}: {error}", plain_too=bool(problem))
     exact = original(model.draw(model.bucket, 0, proto))
