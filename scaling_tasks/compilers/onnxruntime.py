@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Tolerance
 from scaling_tasks.compilers.environment import thread_count
-from scaling_tasks.compilers.shared import made_once
+from scaling_tasks.compilers.shared import made_once, shared_name
 from scaling_tasks.compilers.weights import move_weights, share_weights
 from scaling_tasks.errors import CompileError
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
@@ -68,7 +68,8 @@ class OnnxRuntimeBackend(BackendBase):
         source, place = (dynamic, workdir) if level == "basic" else (job.model, _apart(workdir))
         fixed = write_fixed_model(source, job.signature.shapes(values), place / f"{stem.name}.fixed.onnx")
         optimised = optimise(fixed, place / f"{stem.name}.optimised.onnx", _LEVELS[level])
-        return Artefact(share_weights(optimised, dynamic, Path(f"{stem}.onnx"), Path(f"{stem}.weights")))
+        weights = shared_name(workdir / _SHARED[0])
+        return Artefact(share_weights(optimised, dynamic, Path(f"{stem}.onnx"), weights))
 
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
         """Open a session on the CPU."""

@@ -78,7 +78,7 @@ def _data(inputs: Signature, dataset: str) -> Iterator[str]:
     yield f"  interval: {32 if image else 1:<2}                    # sizes are multiples of this"
     if {HEIGHT, WIDTH} <= set(inputs.variables):
         yield "  limit_side_len: 960             # what your preprocessing limits the longer side to"
-    if BATCH in inputs.variables:
+    if inputs.batch is not None:
         yield "  batch_choices: [1, 4, 8]        # batch sizes that may be compiled"
 
 
