@@ -110,8 +110,8 @@ def judge(model: ZooModel, backends: Sequence[str], sizes: int) -> Row:
             analysis = analyse(model, proto)
     except ScalingTasksError as error:
         return Row(model, zeros=zeros, rounding=own, problem=str(error))
-    complete = len(refused) == len(analysis.behaviour.layouts)
-    cells = () if complete else tuple(_cell(model, proto, analysis, each, own, seeds) for each in backends)
+    nothing_left = bool(analysis.behaviour.refusals)
+    cells = () if nothing_left else tuple(_cell(model, proto, analysis, each, own, seeds) for each in backends)
     return Row(model, verdicts, analysis.behaviour.rows, analysis.places, zeros, own, cells)
 
 
