@@ -101,7 +101,7 @@ class _OpenVinoEngine:
         core = openvino.Core()
         try:
             # The plug-in gives an output also the names of what it turns out to be the same as; these are its own.
-            self._outputs = tuple(port.get_any_name() for port in core.read_model(path).outputs)
+            self._outputs = tuple(port.get_any_name() for port in _read(core, path).outputs)
             compiled = _import(core, path, options) or _compiled(core, path, options)
         except RuntimeError as cause:
             raise CompileError(f"does not load ({_last_line(cause)})", where=str(path)) from cause
@@ -117,10 +117,13 @@ class _OpenVinoEngine:
         self._request = None
 
 
-def _compiled(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
+def _read(core: Any, path: Path) -> Any:
     weights = _weights(path)
-    model = core.read_model(path, weights) if weights else core.read_model(path)
-    return core.compile_model(model, _device(options), _properties(options))
+    return core.read_model(path, weights) if weights else core.read_model(path)
+
+
+def _compiled(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
+    return core.compile_model(_read(core, path), _device(options), _properties(options))
 
 
 def _call_after_content(xml: Path, weights: Path) -> Path:
