@@ -25,7 +25,7 @@ from benchmarks.zoo.bucketed import (
 from benchmarks.zoo.judging import Differences, apart, differences, open_session, plain_answer, rounding
 from benchmarks.zoo.model import Arrays, ZooModel
 from scaling_tasks.analysis.analyse import Analysis
-from scaling_tasks.errors import CompileError, ScalingTasksError
+from scaling_tasks.errors import CompileError, EngineError, ScalingTasksError
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.shapes.behaviour import Verdict
 
@@ -126,7 +126,7 @@ def _cell(
         try:
             plain = compile_plain(backend, model, proto, analysis, Path(folder, "plain"))[0]
             answer = run_once(backend, plain, given)
-        except CompileError as error:
+        except (CompileError, EngineError) as error:
             problem = str(error)
         try:
             tensors = (*analysis.inputs.inputs, *analysis.behaviour.tensors())
