@@ -8,7 +8,7 @@ from coarse to fine in ``refinement``). What the relaxation takes in part is put
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,9 +150,13 @@ class Search:
         """Return candidates around each chosen one: the same but for one coordinate or two, moved by growing steps."""
         shape = self.candidates.costs.shape
         where = np.stack(np.unravel_index(np.asarray(chosen, dtype=np.int64), shape), axis=1)
-        moves = [0, *(sign * step for step in (1, 2, 3, 5, 8, 13, 21, 34, 55) for sign in (-1, 1))]
-        shifts = [
-            shift for shift in itertools.product(moves, repeat=len(shape)) if sum(step != 0 for step in shift) in (1, 2)
+        moves = [sign * step for step in (1, 2, 3, 5, 8, 13, 21, 34, 55) for sign in (-1, 1)]
+        pairs = itertools.combinations(range(len(shape)), 2)
+        shifts = [_shift(len(shape), {axis: step}) for axis in range(len(shape)) for step in moves]
+        shifts += [
+            _shift(len(shape), {first: one, second: other})
+            for first, second in pairs
+            for one, other in itertools.product(moves, repeat=2)
         ]
         shifts.sort(key=lambda shift: (sum(map(abs, shift)), shift))
         steps = np.asarray(shifts[: max(2, room // len(chosen))], dtype=np.int64).reshape(-1, len(shape))
@@ -194,6 +198,10 @@ class Search:
         if not second or len(second) > self.candidates.most:
             return first
         return second if self.candidates.total(second) < self.candidates.total(first) * (1 - 1e-12) else first
+
+
+def _shift(dimensions: int, steps: Mapping[int, int]) -> tuple[int, ...]:
+    return tuple(steps.get(axis, 0) for axis in range(dimensions))
 
 
 def shrunk(candidates: Candidates, chosen: list[int]) -> list[int]:

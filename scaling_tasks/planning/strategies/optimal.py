@@ -31,7 +31,8 @@ def choose(request: Request, most: int) -> Choice:
     if callable(price):
         # What is left for serving when prices differ is bounded without them.
         return _choice(request, replace(_free(request, most), chosen=found.chosen, thinned=found.thinned))
-    paid = price * len(found.chosen)
+    # The platform may take no fewer than some number, which are then paid for as well.
+    paid = price * max(len(found.chosen), request.options.min_buckets)
     bound, relaxed = (None if value is None else value - paid for value in (found.bound, found.relaxed))
     return _choice(request, replace(found, bound=bound, relaxed=relaxed))
 
