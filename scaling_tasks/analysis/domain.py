@@ -87,7 +87,7 @@ class Domain:
     def constant(self, length: Length) -> int | None:
         """Return the one value that the length has at all admissible sizes, None where there are several."""
         if length.constant is not None:
-            return int(length.constant)
+            return int(length.constant) if length.is_whole else None
         values = self.values(length)
         return int(values[0]) if len(values) and bool((values == values[0]).all()) else None
 

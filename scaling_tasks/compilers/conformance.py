@@ -29,6 +29,7 @@ from scaling_tasks.compilers.conformance_models import (
 from scaling_tasks.compilers.contract import Backend, CompileJob, Unit
 from scaling_tasks.compilers.isolation import CompileResult, run_job
 from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.compilers.shared import SHARED
 from scaling_tasks.errors import CompileError
 from scaling_tasks.files import digest_file
 
@@ -156,7 +157,8 @@ class CompilerConformance:
         for unit in self.units(case):
             results.append(self.compile(case, unit, directory / unit.name))
             files = results[-1].artefact.files
-            assert all(file.name.startswith(unit.stem) for file in files)
+            assert files[0].name.startswith(unit.stem)
+            assert all(file.name.startswith((unit.stem, f"{SHARED}-")) for file in files)
             engine = self.backend.load(files[0], self.compile_options)
             try:
                 for values in unit.values():

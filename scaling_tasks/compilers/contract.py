@@ -160,7 +160,8 @@ class Backend(Protocol):
     def compile(self, job: CompileJob, workdir: Path) -> Artefact:
         """Compile in the current (worker) process, or by running the tool; write only below ``workdir``.
 
-        File names of the artefact begin with ``job.unit.stem``.
+        File names of the artefact begin with ``job.unit.stem``; a file that units may have in common is called as
+        ``scaling_tasks.compilers.shared.shared_name`` does.
 
         Raises:
             CompileError: With the compiler's own last words.

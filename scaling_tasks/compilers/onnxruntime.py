@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Tolerance
 from scaling_tasks.compilers.environment import thread_count
-from scaling_tasks.compilers.shared import made_once
+from scaling_tasks.compilers.shared import made_once, shared_name
 from scaling_tasks.compilers.weights import move_weights, share_weights
 from scaling_tasks.errors import CompileError
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["OnnxRuntimeBackend", "optimise"]
 
 _SHARED = ("dynamic.weights", "dynamic.onnx")
+# Names the constants that it adds the same each time, so that a second one, when the result is loaded, finds them taken
+# (onnxruntime 1.32: "Attempt to replace the existing tensor").
+_LEFT_TO_LOADING = ["MatMulAddFusion"]
 _LEVELS = {"basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED", "all": "ORT_ENABLE_ALL"}
 
 
@@ -65,7 +68,8 @@ class OnnxRuntimeBackend(BackendBase):
         source, place = (dynamic, workdir) if level == "basic" else (job.model, _apart(workdir))
         fixed = write_fixed_model(source, job.signature.shapes(values), place / f"{stem.name}.fixed.onnx")
         optimised = optimise(fixed, place / f"{stem.name}.optimised.onnx", _LEVELS[level])
-        return Artefact(share_weights(optimised, dynamic, Path(f"{stem}.onnx"), Path(f"{stem}.weights")))
+        weights = shared_name(workdir / _SHARED[0])
+        return Artefact(share_weights(optimised, dynamic, Path(f"{stem}.onnx"), weights))
 
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
         """Open a session on the CPU."""
@@ -116,7 +120,9 @@ def optimise(source: Path, target: Path, level: str) -> Path:
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     options.optimized_model_filepath = str(target)
     try:
-        onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(
+            str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=_LEFT_TO_LOADING
+        )
     except Exception as cause:
         raise CompileError(f"onnxruntime refuses it ({str(cause).splitlines()[0]})", where=str(source)) from cause
     return target

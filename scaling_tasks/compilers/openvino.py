@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Tolerance
 from scaling_tasks.compilers.environment import thread_count
+from scaling_tasks.compilers.shared import shared_name
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenVinoBackend"]
 
+_LAST_LINE = 400  # Bytes; more than a file name can have.
 _PRECISIONS = ("FP32", "FP16")
 _INFERENCE_PRECISIONS = ("f32", "bf16", "f16")
 
@@ -35,8 +38,8 @@ class OpenVinoBackend(BackendBase):
     ``blob`` (default false): also store what OpenVINO's plug-in makes of the IR, which loads in about half the time,
     without a second copy of the weights.
 
-    The IR is byte-deterministic. Reshaping leaves the weights alone, so that the ``.bin`` files of all buckets are one
-    blob in a content-addressed store.
+    The IR is byte-deterministic. Reshaping leaves the weights alone, so that all buckets have one ``.bin`` file, called
+    after its content; the last line of each ``.xml`` says which.
     """
 
     name = "openvino"
@@ -81,7 +84,7 @@ class OpenVinoBackend(BackendBase):
         xml = workdir / f"{job.unit.stem}.xml"
         openvino.save_model(model, xml, compress_to_fp16=_precision(job.options) == "FP16")
         weights = xml.with_suffix(".bin")  # Empty or missing where the model has none.
-        files = (xml, weights) if weights.is_file() and weights.stat().st_size else (xml,)
+        files = (xml, _call_after_content(xml, weights)) if weights.is_file() and weights.stat().st_size else (xml,)
         return Artefact((*files, _export(xml, job.options)) if _has_blob(job.options) else files)
 
     def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
@@ -114,7 +117,26 @@ class _OpenVinoEngine:
 
 
 def _compiled(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
-    return core.compile_model(core.read_model(path), _device(options), _properties(options))
+    weights = _weights(path)
+    model = core.read_model(path, weights) if weights else core.read_model(path)
+    return core.compile_model(model, _device(options), _properties(options))
+
+
+def _call_after_content(xml: Path, weights: Path) -> Path:
+    """Give the weights a name that is the same for all buckets that have them, and note it in the IR."""
+    named = weights.rename(shared_name(weights))
+    with xml.open("ab") as file:
+        file.write(f"<!-- weights: {named.name} -->\n".encode())
+    return named
+
+
+def _weights(xml: Path) -> Path | None:
+    """Return the file that holds the weights of an IR, None where it has none."""
+    with xml.open("rb") as file:
+        file.seek(max(0, xml.stat().st_size - _LAST_LINE))
+        named = re.search(rb"<!-- weights: ([^/\n]+) -->\n$", file.read())
+    weights = xml.with_name(named[1].decode()) if named else xml.with_suffix(".bin")
+    return weights if named or weights.is_file() else None
 
 
 def _export(xml: Path, options: Mapping[str, Any]) -> Path:
@@ -132,8 +154,8 @@ def _import(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
     blob = path.with_suffix(".blob")
     if not (_has_blob(options) and blob.is_file()):
         return None
-    properties, weights = _properties(options), path.with_suffix(".bin")
-    if weights.is_file():
+    properties = _properties(options)
+    if weights := _weights(path):
         properties["WEIGHTS_PATH"] = str(weights)
     with contextlib.suppress(RuntimeError):
         return core.import_model(blob.read_bytes(), _device(options), properties)
@@ -175,13 +197,19 @@ def _inference_precision(options: Mapping[str, Any]) -> str:
 
 
 def _name_tensors(model: Any) -> None:
-    """Keep only the ONNX names: a port may carry several, of which the runtime would report an arbitrary one."""
+    """Keep only the names of inputs and outputs, one each.
+
+    A port may carry several, and the plug-in gives an output also the names of what it turns out to be the same as.
+    The runtime would report an arbitrary one of them.
+    """
+    outputs = [port.node.friendly_name.split("/sink_port_")[0] for port in model.outputs]
+    for node in model.get_ops():
+        for port in node.outputs():
+            port.get_tensor().set_names(set())
     for port in model.inputs:
         port.get_tensor().set_names({port.node.friendly_name})
-    for port in model.outputs:
-        name = port.node.friendly_name.split("/sink_port_")[0]
-        if name in port.names:
-            port.get_tensor().set_names({name})
+    for port, name in zip(model.outputs, outputs, strict=True):
+        port.get_tensor().set_names({name})
 
 
 def _last_line(cause: Exception) -> str:

@@ -10,6 +10,7 @@ from scaling_tasks.compilers.contract import Engine
 from scaling_tasks.compilers.environment import limited_threads
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import BundleError, CompileError
+from scaling_tasks.runtime.held import hold
 from scaling_tasks.runtime.loading import Loader
 from scaling_tasks.runtime.manifest import MANIFEST, Manifest
 from scaling_tasks.runtime.model import BucketedModel
@@ -43,7 +44,7 @@ def load_bundle(
     refuse_nan: bool = True,
     warm_up: bool = False,
 ) -> BucketedModel:
-    """Open a bundle; engines are loaded when they are first needed.
+    """Open a bundle; engines are loaded when they are first needed, of the generation that is published now.
 
     Args:
         path: The bundle's directory.
@@ -59,7 +60,7 @@ def load_bundle(
     Raises:
         BundleError: The bundle is missing or damaged, or its engine is not installed.
     """
-    directory = Path(path)
+    directory = hold(Path(path))
     manifest = read_manifest(directory)
     try:
         loader = _limited(get_backend(manifest.backend).load, threads)

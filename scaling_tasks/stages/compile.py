@@ -10,6 +10,7 @@ from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.compilers.environment import thread_environment
 from scaling_tasks.compilers.isolation import compile_parameters, compile_subject, renamed_files
 from scaling_tasks.compilers.registry import get_backend, outside_version
+from scaling_tasks.compilers.shared import SHARED
 from scaling_tasks.config.environment import knobs
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.execution.contract import Limits
@@ -58,7 +59,7 @@ def unit_action(target: Target, model: Mapping[str, str], parameters: dict[str, 
     options, files = options_with_files(target)
     whole = {**parameters, "options": options, "model": f"model/{target.model.name}"}
     stem = parameters["unit"][1]
-    outputs = (f"{stem}*", f"{target.model.stem}.*")
+    outputs = (f"{stem}*", f"{SHARED}-*")
     return Action("compile", 2, {**model, **digests(files)}, whole, tools, kind(), outputs), files
 
 

@@ -84,11 +84,23 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     dataset = parameters["dataset"].removeprefix("home/") if parameters["dataset"].startswith("home/") else None
     path = Path(dataset) if dataset is not None else inputs / parameters["dataset"]
     with load_bundle(inputs / "bundle") as model:
-        result = score_task(name, metric, path, model.run_many, exact, parameters["drop"])
+        try:
+            result = score_task(name, metric, path, model.run_many, exact, parameters["drop"])
+        except VerificationFailed as error:
+            raise _with_hint(error) from error.__cause__
     if failure := result.failure():
         raise failure
     (outputs / "metric.json").write_text(result.to_json(), encoding="utf-8")
     return {"buckets": result.buckets, "exact": result.exact}
+
+
+def _with_hint(error: VerificationFailed) -> VerificationFailed:
+    """Say what to do where the metric missed a file."""
+    missed = error.__cause__
+    if not isinstance(missed, FileNotFoundError):
+        return error
+    what = f"the metric found no {str(missed.filename or missed)!r}"
+    return VerificationFailed(what, where=error.where, fix="List what it reads under verify.files.")
 
 
 STAGE = Stage(
