@@ -45,6 +45,7 @@ def evaluated(
         bound=None if request.requests is not None else _bounds(request, choice),
         digest=digest,
         warnings=warnings,
+        details=choice.details,
     )
     return plan if request.requests is None else _cut(plan, request, choice)
 

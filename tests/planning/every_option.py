@@ -23,7 +23,7 @@ from tests.planning.brute import RandomCost
 
 # Largest size and most samples by the number of variables, so that all plans can be tried.
 _SIDES, _SAMPLES = (9, 6, 4, 3), (7, 5, 4, 3)
-_SETS = 4_000
+_SETS = 1_500
 Shapes = NDArray[np.int64]
 
 

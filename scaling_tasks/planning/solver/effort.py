@@ -30,7 +30,7 @@ class Effort:
     pool: int = 1_000_000
     many: int = 1_500
     shakes: int = 30
-    ascent: int = 120_000_000
+    ascent: int = 300_000_000
     steps: int = 400
     pairs: int = 8_000
     nodes: int = 2_000
