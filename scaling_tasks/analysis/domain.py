@@ -15,6 +15,8 @@ __all__ = ["Domain", "Requirement"]
 _EVERY = 2048
 _ABOVE = 512
 _JOINT = 512
+_MULTIPLE = 64
+_MOST_MULTIPLES = 512
 _MOST_JOINT = 4096
 """Sizes beside others are no larger, so that products of all of them are numbers of 64 bits."""
 _STEPS = (1, 2, 3, 4, 5, 7, 8, 16, 32, 64)
@@ -158,7 +160,10 @@ class Domain:
         low, high = self.lows[name], max(self.lows[name], self.limits[name])
         usual = np.arange(low, min(high, low + _EVERY) + 1)
         exponents = np.random.default_rng(_SEED).uniform(np.log(usual[-1] + 1), np.log(high + 1), _ABOVE)
-        return np.unique([*usual, *np.exp(exponents).astype(np.int64).clip(low, high), high])
+        multiples = np.arange(1, _MOST_MULTIPLES + 1) * _MULTIPLE
+        return np.unique(
+            [*usual, *multiples.clip(low, high), *np.exp(exponents).astype(np.int64).clip(low, high), high]
+        )
 
     def _ends(self, name: str) -> tuple[int, int]:
         return self.lows[name], min(_MOST_JOINT, max(self.lows[name], self.limits[name]))
