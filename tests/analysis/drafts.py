@@ -116,12 +116,15 @@ def assert_exact(
     else:
         bucket = {**bucket, analysis.behaviour.rows: len(wanted)}
         wanted = [{**row, analysis.behaviour.rows: 1} for row in wanted]
-    if not all(_admitted(analysis, sizes) for sizes in [bucket, *wanted]):
-        reject()
     generator = np.random.default_rng(0)
     try:
         original = session(model)
     except Exception:  # An operator that is not there for this element type.
+        reject()
+    if not all(_admitted(analysis, sizes) for sizes in [bucket, *wanted]):
+        # onnxruntime pools an axis that is shorter than the window, of which ONNX says that nothing comes.
+        if not any(node.op_type.endswith("Pool") for node in model.graph.node):
+            _assert_original_fails(analysis, original, [bucket, *wanted])
         reject()
     given, answers = [], []
     for sizes in wanted:
@@ -154,6 +157,20 @@ def assert_exact(
 
 def _admitted(analysis: Analysis, sizes: Sizes) -> bool:
     return all(evaluate(left, sizes) == evaluate(right, sizes) for left, right in analysis.behaviour.requirements)
+
+
+def _assert_original_fails(analysis: Analysis, original: Any, sizes: Sequence[Sizes]) -> None:
+    """What the analysis requires is true: at other sizes the original has no answer, or an empty one."""
+    for each in sizes:
+        if _admitted(analysis, each):
+            continue
+        generator = np.random.default_rng(0)
+        given = {spec.name: content(spec, spec.shape(each), generator) for spec in analysis.inputs.inputs}
+        try:
+            found = original.run(None, given)
+        except Exception:
+            continue
+        assert not all(answer.size for answer in found), f"the original runs at {each}"
 
 
 def _feeds(analysis: Analysis, bucket: Sizes, rows: Sequence[Sizes], given: Sequence[Any]) -> dict[str, Any]:
