@@ -13,7 +13,7 @@ from scaling_tasks.analysis.cleaning import RowsMixed
 from scaling_tasks.analysis.domain import Domain, Requirement
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operators import load_rules
-from scaling_tasks.analysis.preparation import prepare
+from scaling_tasks.analysis.preparation import PreparedModel, prepare
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.analysis.verdicts import verdicts_of
 from scaling_tasks.analysis.walk import Walk
@@ -66,7 +66,17 @@ def analyse_model(
     """
     load_rules()
     prepared = prepare(model, input_shape or {}, fixed_inputs or {})
-    walk, rows = _walked(prepared.model, prepared.inputs, bucket_limits or {})
+    empty = prepared.inputs.may_be_empty
+    found = _analysed(prepared, bucket_limits or {}, empty)
+    if empty and found.behaviour.refusals:
+        # What is refused may be so for the sake of sizes of 0 alone.
+        other = _analysed(prepared, bucket_limits or {}, ())
+        found = found if len(other.behaviour.refusals) >= len(found.behaviour.refusals) else other
+    return found
+
+
+def _analysed(prepared: PreparedModel, limits: Mapping[str, int], empty: tuple[str, ...]) -> Analysis:
+    walk, rows = _walked(prepared.model, prepared.inputs, limits, empty)
     names = [value.name for value in prepared.model.graph.output]
     found = {name: walk.tensors[name] for name in names}
     outputs = {
@@ -81,14 +91,17 @@ def analyse_model(
         tuple(sorted(name for name in walk.cleaner.uniform if not name.startswith(DATA))),
         tuple(_expressions(requirement) for requirement in walk.domain.requirements),
         size_inputs,
+        empty,
     )
     return Analysis(prepared.inputs, behaviour, walk.cleaner.places, cleaned)
 
 
-def _walked(model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int]) -> tuple[Walk, str | None]:
+def _walked(
+    model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int], empty: tuple[str, ...]
+) -> tuple[Walk, str | None]:
     """Walk with each variable that may count rows until one does, else with none."""
     for rows in [*_candidates(inputs), None]:
-        domain = Domain({name: limits.get(name, 4096) for name in inputs.variables})
+        domain = Domain({name: limits.get(name, 4096) for name in inputs.variables}, dict.fromkeys(empty, 0))
         walk = Walk(model, _tensors(inputs, model), domain, rows, taken=_names(model))
         try:
             walk.run(model.graph)
