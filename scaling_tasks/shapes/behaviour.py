@@ -90,7 +90,7 @@ class Behaviour:
         return replace(self, verdicts=softened, size_inputs=(), uniform=())
 
     def planned(self, largest: Mapping[str, int]) -> Behaviour:
-        """Return the behaviour within buckets of which these are the largest sizes: below the least nothing is padded."""
+        """Return the behaviour within buckets of these largest sizes: what has one size only is never padded."""
         reason = "never padded: its only size is 1"
         verdicts = tuple(
             Verdict(verdict.output, verdict.variable, "exact", reason=reason)
