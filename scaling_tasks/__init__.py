@@ -44,4 +44,10 @@ def __getattr__(name: str) -> Any:
     # Loaded on first use: `doit list` imports this package and must not load numpy for it.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as cause:
+        if (cause.name or "").startswith(__name__):
+            raise
+        needed = f"scaling_tasks.{name} needs the package {cause.name!r}"
+        raise ImportError(f"{needed}, which servers do without: run `pip install 'scaling-tasks[build]'`.") from cause

@@ -52,6 +52,7 @@ def analyse_model(
     input_shape: Mapping[str, Sequence[int | str | None]] | None = None,
     fixed_inputs: Mapping[str, Any] | None = None,
     bucket_limits: Mapping[str, int] | None = None,
+    least_sizes: Mapping[str, int] | None = None,
 ) -> Analysis:
     """Return what padding does to a model's answers, and the model cleaned so that it does nothing.
 
@@ -60,23 +61,25 @@ def analyse_model(
         input_shape: Dimensions that override the model's, per input: -1 is dynamic, a number fixes, a text names.
         fixed_inputs: Values of inputs that are always the same.
         bucket_limits: The largest size per variable; 4,096 where absent.
+        least_sizes: The least size per variable; where absent 1, or 0 where the signature says that it may be empty.
 
     Raises:
         ModelError: The model cannot be read, or does not fit the arguments.
     """
     load_rules()
     prepared = prepare(model, input_shape or {}, fixed_inputs or {})
-    empty = prepared.inputs.may_be_empty
-    found = _analysed(prepared, bucket_limits or {}, empty)
+    lows = dict(least_sizes or {})
+    empty = dict.fromkeys(prepared.inputs.may_be_empty, 0)
+    found = _analysed(prepared, bucket_limits or {}, {**empty, **lows})
     if empty and found.behaviour.refusals:
         # What is refused may be so for the sake of sizes of 0 alone.
-        other = _analysed(prepared, bucket_limits or {}, ())
+        other = _analysed(prepared, bucket_limits or {}, lows)
         found = found if len(other.behaviour.refusals) >= len(found.behaviour.refusals) else other
     return found
 
 
-def _analysed(prepared: PreparedModel, limits: Mapping[str, int], empty: tuple[str, ...]) -> Analysis:
-    walk, rows = _walked(prepared.model, prepared.inputs, limits, empty)
+def _analysed(prepared: PreparedModel, limits: Mapping[str, int], lows: Mapping[str, int]) -> Analysis:
+    walk, rows = _walked(prepared.model, prepared.inputs, limits, lows)
     names = [value.name for value in prepared.model.graph.output]
     found = {name: walk.tensors[name] for name in names}
     outputs = {
@@ -91,17 +94,17 @@ def _analysed(prepared: PreparedModel, limits: Mapping[str, int], empty: tuple[s
         tuple(sorted(name for name in walk.cleaner.uniform if not name.startswith(DATA))),
         tuple(_expressions(requirement) for requirement in walk.domain.requirements),
         size_inputs,
-        empty,
+        tuple(name for name in prepared.inputs.variables if lows.get(name, 1) == 0),
     )
     return Analysis(prepared.inputs, behaviour, walk.cleaner.places, cleaned)
 
 
 def _walked(
-    model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int], empty: tuple[str, ...]
+    model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int], lows: Mapping[str, int]
 ) -> tuple[Walk, str | None]:
     """Walk with each variable that may count rows until one does, else with none."""
     for rows in [*_candidates(inputs), None]:
-        domain = Domain({name: limits.get(name, 4096) for name in inputs.variables}, dict.fromkeys(empty, 0))
+        domain = Domain({name: limits.get(name, 4096) for name in inputs.variables}, lows)
         walk = Walk(model, _tensors(inputs, model), domain, rows, taken=_names(model))
         try:
             walk.run(model.graph)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from scaling_tasks.compilers.options import Options
 from scaling_tasks.shapes.signature import Signature
+from scaling_tasks.shapes.unit import Unit
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Tensors = Mapping[str, NDArray[np.generic]]
-
-__all__ = ["Artefact", "Backend", "CompileJob", "Engine", "Limits", "Tolerance", "Unit"]
+__all__ = ["Artefact", "Backend", "CompileJob", "Limits", "Tolerance", "Unit"]
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,14 @@ class Limits:
         fewest_buckets: Fewest buckets in one unit.
         most_buckets: Most buckets in one unit.
         product_only: Whether buckets must be the product of a list per variable.
+        size_inputs: Whether the compiled model may have inputs beside the original's, which tell a request's exact
+            size. A model that is exact only with them is refused where not.
     """
 
     fewest_buckets: int = 1
     most_buckets: int = 1
     product_only: bool = False
+    size_inputs: bool = True
 
 
 @dataclass(frozen=True)
@@ -42,33 +45,13 @@ class Tolerance:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One compiler invocation.
-
-    Attributes:
-        name: Distinguishes it within its target: ``W320``, ``N1_W320``, ``dynamic_hw``, ``static``.
-        stem: File name of its artefact without extension: ``<model>_<name>``.
-        variables: Names of the bucket columns; empty for a model without dynamic dimensions.
-        buckets: The buckets it holds, one value per variable each.
-    """
-
-    name: str
-    stem: str
-    variables: tuple[str, ...]
-    buckets: tuple[tuple[int, ...], ...]
-
-    def values(self) -> list[dict[str, int]]:
-        """Return each bucket as a mapping from variable to value."""
-        return [dict(zip(self.variables, bucket, strict=True)) for bucket in self.buckets]
-
-
-@dataclass(frozen=True)
 class CompileJob:
     """All that a compiler needs to know.
 
     Attributes:
-        model: The original model, an existing file.
-        signature: Its inputs with dynamic dimensions named.
+        model: The model to compile, an existing file: the original as it is, or cleaned.
+        signature: Its inputs with dynamic dimensions named: the original's, then those of ``behaviour.size_inputs``,
+            whose dimensions may be expressions of the variables.
         unit: What to compile.
         options: The target's ``compile`` section as plain values: ``backend``, ``device``, ``soc_version``,
             ``options``.
@@ -90,23 +73,15 @@ class Artefact:
     files: tuple[Path, ...]
 
 
-class Engine(Protocol):
-    """A loaded artefact."""
-
-    def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
-        """Run at exactly one of the unit's buckets: input name to array, output name to array."""
-        ...
-
-    def close(self) -> None:
-        """Release the engine's memory and processes."""
-        ...
-
-
 class Backend(Protocol):
     """A toolchain. One object, stateless; imports its own package only inside its methods."""
 
     name: str
     tolerance: Tolerance
+    engine: str
+    """Name of the engine that loads its artefacts, see ``scaling_tasks.engines``."""
+    options_type: ClassVar[type[Options]]
+    """What ``compile.options`` may hold."""
     file_options: tuple[str, ...]
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
@@ -182,12 +157,4 @@ class Backend(Protocol):
 
     def cannot_run(self, options: Mapping[str, Any]) -> str:
         """Return why artefacts run on no machine through this backend; empty where they can be loaded and run."""
-        ...
-
-    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
-        """Load an artefact by its first file.
-
-        Raises:
-            CompileError: It does not load.
-        """
         ...

@@ -5,11 +5,15 @@ from __future__ import annotations
 import functools
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from scaling_tasks.compilers.base import check_choice
+from scaling_tasks.compilers.choices import check_choice
 from scaling_tasks.compilers.contract import Backend
 from scaling_tasks.errors import CompileError
 from scaling_tasks.files import digest_file
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["ENTRY_POINT_GROUP", "backend_names", "get_backend", "outside_version"]
 
@@ -25,17 +29,16 @@ _BUILT_IN = {
 
 
 @functools.cache
-def _registered() -> dict[str, str]:
-    """Return ``module:attribute`` per backend name; a built-in name cannot be taken over."""
+def _registered() -> dict[str, EntryPoint]:
+    """Return what other packages register, by the backend's name."""
     import importlib.metadata
 
-    points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    return {point.name: point.value for point in points} | _BUILT_IN
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def backend_names() -> tuple[str, ...]:
-    """Return the names of all backends, sorted."""
-    return tuple(sorted(_registered()))
+    """Return the names of all backends, sorted; a built-in name cannot be taken over."""
+    return tuple(sorted({*_registered(), *_BUILT_IN}))
 
 
 @functools.cache
@@ -45,10 +48,13 @@ def get_backend(name: str) -> Backend:
     Raises:
         CompileError: There is none, or its module cannot be imported.
     """
-    place = _BUILT_IN.get(name)
-    if place is None:  # Only now look through the installed packages: each worker process would pay for it.
-        check_choice(name, backend_names(), where="compile.backend", kind="backend")
-        place = _registered()[name]
+    if name in _BUILT_IN:  # Only for others look through the installed packages: each worker process would pay for it.
+        return _imported(name, _BUILT_IN[name])
+    check_choice(name, backend_names(), where="compile.backend", kind="backend")
+    return _imported(name, _registered()[name].value)
+
+
+def _imported(name: str, place: str) -> Backend:
     module_name, _, attribute = place.partition(":")
     try:
         backend: Backend = getattr(importlib.import_module(module_name), attribute)()
@@ -65,15 +71,16 @@ def get_backend(name: str) -> Backend:
 def outside_version(name: str) -> dict[str, str]:
     """Return the version and source of an outside backend, on which its results depend; nothing for a built-in one.
 
+    The source is the backend's own file: a package that is being worked on changes without changing its version.
+
     Raises:
         CompileError: There is no such backend.
     """
     if name in _BUILT_IN:
         return {}
-    import importlib.metadata
     import inspect
 
     module = inspect.getsourcefile(type(get_backend(name)))
-    points = [point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP) if point.name == name]
+    point = _registered()[name]
     found = {"backend_source": digest_file(Path(module))} if module else {}
-    return found | {f"backend:{point.dist.name}": point.dist.version for point in points if point.dist is not None}
+    return found | ({} if point.dist is None else {f"backend:{point.dist.name}": point.dist.version})

@@ -13,6 +13,7 @@ __all__ = [
     "BATCH",
     "HEIGHT",
     "WIDTH",
+    "ModelSignature",
     "Signature",
     "TensorSpec",
     "batch_variable",
@@ -137,6 +138,19 @@ def batch_variable(variables: Sequence[str]) -> str | None:
     """Return the variable that counts items, ``N`` before other names of it; None where there is none."""
     named = [name for name in variables if is_batch(name)]
     return BATCH if BATCH in named else next(iter(named), None)
+
+
+@dataclass(frozen=True)
+class ModelSignature:
+    """All inputs and outputs of a model.
+
+    Attributes:
+        inputs: The inputs that a caller passes; initialisers listed as inputs are not among them.
+        outputs: The outputs in the model's order; their dynamic dimensions carry the model's own names.
+    """
+
+    inputs: Signature
+    outputs: tuple[TensorSpec, ...]
 
 
 def name_dimensions(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.config.load import section
 from scaling_tasks.config.specs import RuntimeSpec
 from scaling_tasks.errors import BundleError
@@ -38,11 +39,12 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         "model": f"model/{target.model.name}",
         "artefacts": artefacts,
         "options": target.result_options,
+        "engine": get_backend(target.options["backend"]).engine,
         "runtime": section(target.spec.runtime),
     }
     inputs = {**model, **{name: file.digest for name, file in plan.items()}}
     return Request(
-        Action("manifest", 2, inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")),
+        Action("manifest", 3, inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")),
         {**sources, **{name: file.path for name, file in plan.items()}},
         f"{__name__}:work",
         Subject(target.name, "the bundle", BundleError),
@@ -83,6 +85,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         oversize=runtime.oversize,
         round_up=runtime.round_up,
         fallback=_fallback(model, outputs, parameters) if runtime.oversize == "fallback" else None,
+        engine=parameters["engine"],
     )
     (outputs / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
     return {}
@@ -93,8 +96,8 @@ def _fallback(model: Path, outputs: Path, parameters: Mapping[str, Any]) -> Fall
     from scaling_tasks.onnx_model.reading import load_model
     from scaling_tasks.runtime.manifest import ArtefactFile, Fallback
 
-    # OpenVINO opens ONNX by itself; every other backend's artefacts are of another kind, and onnxruntime always can.
-    own = parameters["options"]["backend"]
+    # OpenVINO opens ONNX by itself; what other engines load is of another kind, and onnxruntime always can.
+    own = parameters["engine"]
     copy = outputs / f"{model.stem}_original.onnx"
     copy.write_bytes(load_model(model).SerializeToString(deterministic=True))
     return Fallback(own if own in _OPEN_ONNX else "onnxruntime", ArtefactFile(copy.name, digest_file(copy)))

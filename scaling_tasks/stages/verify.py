@@ -100,6 +100,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         [(unit, [ArtefactFile(*file) for file in parameters["files"]])],
         {},
         padding=given_policies(parameters["padding"]),
+        engine=get_backend(options["backend"]).engine,
     )
     original = open_original(inputs / parameters["model"], fixed=parameters["fixed_inputs"])
     result = verify_artefact(original, manifest, inputs / "artefact", Tolerance(*parameters["tolerance"]))

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scaling_tasks.analysis.analyse import analyse_model
 from scaling_tasks.compilers.contract import CompileJob, Tolerance
 from scaling_tasks.compilers.registry import get_backend
-from scaling_tasks.errors import CompileError, VerificationFailed
+from scaling_tasks.errors import EngineError, VerificationFailed
 from scaling_tasks.files import digest_file
 from scaling_tasks.onnx_model.original import OriginalModel
 from scaling_tasks.onnx_model.reading import read_signature
@@ -95,7 +95,7 @@ def test_an_artefact_that_is_none_is_a_compile_error(tmp_path: Path) -> None:
     path = linear_model(tmp_path / "m.onnx")
     manifest = compile_one(path, "openvino", (5,), tmp_path / "work")
     (tmp_path / "work" / manifest.artefacts[0].files[0].name).write_text("<net>")
-    with pytest.raises(CompileError):
+    with pytest.raises(EngineError):
         verify_artefact(OriginalModel(path), manifest, tmp_path / "work", TIGHT)
 
 

@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling_tasks.compilers.process_engine import ProcessEngine
-from scaling_tasks.errors import CompileError
+from scaling_tasks.engines.process_engine import ProcessEngine
+from scaling_tasks.errors import EngineError
+from scaling_tasks.execution.processes import descendants
 
-WORKER = """
-import sys, time
+LOADER = """
+import time
 from pathlib import Path
-from scaling_tasks.compilers.lite_worker import serve_requests
 
-busy = Path(sys.argv[1])
+def load(artefact, busy):
+    busy = Path(busy)
 
-def load():
     def run(arrays):
         x = arrays["x"]
         if x.flat[0] < 0:
@@ -31,9 +31,8 @@ def load():
         time.sleep(float(x.flat[0]))
         busy.unlink()
         return {"y": x + 1}
-    return run
 
-sys.exit(serve_requests(load, int(sys.argv[2])))
+    return run
 """
 
 
@@ -46,10 +45,9 @@ def busy(tmp_path: Path) -> Path:
 @pytest.fixture
 def engine(tmp_path: Path, busy: Path) -> Iterator[ProcessEngine]:
     """Answers ``x + 1`` after as many seconds as the first element says."""
-    worker = tmp_path / "worker.py"
-    worker.write_text(WORKER)
-    path = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
-    opened = ProcessEngine([sys.executable, worker, busy], tmp_path / "artefact", os.environ | {"PYTHONPATH": path})
+    loader = tmp_path / "loader.py"
+    loader.write_text(LOADER)
+    opened = ProcessEngine(Path(sys.executable), loader, tmp_path / "artefact", [str(busy)], os.environ)
     yield opened
     opened.close()
 
@@ -110,7 +108,7 @@ def test_an_engine_that_was_interrupted_closes_without_waiting_for_the_answer(
 
 def test_a_refusal_is_an_answer_and_costs_no_new_process(engine: ProcessEngine) -> None:
     process = engine._process.pid
-    with pytest.raises(CompileError, match="negative"):
+    with pytest.raises(EngineError, match="negative"):
         ask(engine, -1)
     assert ask(engine, 0, 2) == [1, 3]
     assert engine._process.pid == process
@@ -118,7 +116,7 @@ def test_a_refusal_is_an_answer_and_costs_no_new_process(engine: ProcessEngine) 
 
 def test_a_process_that_ended_is_started_again(engine: ProcessEngine) -> None:
     os.kill(engine._process.pid, signal.SIGKILL)
-    with pytest.raises(CompileError, match="made the engine's process end"):
+    with pytest.raises(EngineError, match="made the engine's process end"):
         ask(engine, 0)
     assert ask(engine, 0, 2) == [1, 3]
 
@@ -133,5 +131,28 @@ def test_requests_larger_than_before_are_not_mixed_up_after_a_restart(engine: Pr
 def test_a_closed_engine_starts_no_process(engine: ProcessEngine, busy: Path) -> None:
     interrupt(engine, busy, KeyboardInterrupt, 3600)
     engine.close()
-    with pytest.raises(CompileError, match="closed"):
+    with pytest.raises(EngineError, match="closed"):
         ask(engine, 0)
+
+
+def test_a_loader_that_fails_is_named_and_leaves_no_process(tmp_path: Path) -> None:
+    before = set(descendants(os.getpid()))
+    loader = tmp_path / "loader.py"
+    loader.write_text("def load(artefact):\n    raise OSError('no such file')\n")
+    with pytest.raises(EngineError, match=r"artefact: OSError: no such file"):
+        ProcessEngine(Path(sys.executable), loader, tmp_path / "artefact", [], os.environ)
+    assert set(descendants(os.getpid())) <= before
+
+
+def test_a_loader_imports_the_package_that_an_engine_is_called_as(tmp_path: Path) -> None:
+    """Beside the process's own file lie modules called ``openvino`` and the like."""
+    loader = tmp_path / "loader.py"
+    loader.write_text(
+        "import onnxruntime\n"
+        "def load(artefact):\n"
+        "    assert onnxruntime.InferenceSession\n"
+        "    return lambda arrays: arrays\n"
+    )
+    opened = ProcessEngine(Path(sys.executable), loader, tmp_path / "artefact", [], os.environ)
+    assert opened.run({"x": np.array([1.5])})["x"].tolist() == [1.5]
+    opened.close()

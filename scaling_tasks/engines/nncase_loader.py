@@ -1,4 +1,4 @@
-"""Runs a kmodel in nncase's simulator: ``python -m scaling_tasks.compilers.nncase_worker MODEL DESCRIPTOR``.
+"""Runs a kmodel in nncase's simulator, in a ``ProcessEngine``.
 
 A process of its own, because the simulator ends its process on a wrong size and keeps state after an error.
 """
@@ -6,17 +6,14 @@ A process of its own, because the simulator ends its process on a wrong size and
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.compilers.lite_worker import serve_requests
-
 if TYPE_CHECKING:
-    from scaling_tasks.compilers.lite_worker import Arrays
+    Arrays = dict[str, Any]
 
-__all__ = ["main", "names_file"]
+__all__ = ["load", "names_file"]
 
 
 def names_file(kmodel: Path) -> Path:
@@ -24,13 +21,9 @@ def names_file(kmodel: Path) -> Path:
     return kmodel.with_suffix(".names.json")
 
 
-def main(arguments: list[str]) -> int:
-    """Serve one kmodel until standard input ends."""
-    path, descriptor = Path(arguments[0]), int(arguments[1])
-    return serve_requests(lambda: _load(path), descriptor)
-
-
-def _load(path: Path) -> Callable[[Arrays], Arrays]:
+def load(kmodel: str) -> Callable[[Arrays], Arrays]:
+    """Return a function from arrays by input name to arrays by output name."""
+    path = Path(kmodel)
     names = json.loads(names_file(path).read_text(encoding="utf-8"))
     content = path.read_bytes()
     ready: dict[tuple[tuple[int, ...], ...], Any] = {}
@@ -61,7 +54,3 @@ def _simulator(content: bytes) -> Any:
     simulator = nncase.Simulator()
     simulator.load_model(content)
     return simulator
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from scaling_tasks.compilers.lite_worker import ALIGNMENT
-from scaling_tasks.errors import CompileError
+from scaling_tasks.engines import process_worker
+from scaling_tasks.errors import EngineError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from scaling_tasks.compilers.contract import Tensors
+    from scaling_tasks.engines.contract import Tensors
 
 __all__ = ["ProcessEngine"]
 
@@ -30,22 +30,30 @@ _CLOSE_SECONDS = 5.0
 class ProcessEngine:
     """An artefact loaded in a process of its own; safe to use from several threads.
 
-    The process answers as ``lite_worker.serve_requests`` does. One whose answer was not read, because an interruption
-    came after the request, is never asked again: it may still write into the shared memory, and its answer would be
-    taken for that to a later request. The next request gets a new process.
+    One whose answer was not read, because an interruption came after the request, is never asked again: it may still
+    write into the shared memory, and its answer would be taken for that to a later request. The next request gets a new
+    process.
 
     Args:
-        command: What to start, with absolute paths; the number of the shared memory's descriptor is appended.
-        path: The artefact, for messages.
+        python: The interpreter, 3.7 or later, with numpy and whatever the loader imports.
+        loader: A Python file with a function ``load``, see ``process_worker``.
+        path: The artefact, the first argument of ``load``.
+        arguments: The others.
         environment: The process's environment.
 
     Raises:
-        CompileError: The artefact does not load.
+        EngineError: The artefact does not load.
     """
 
-    def __init__(self, command: Sequence[str | Path], path: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, python: Path, loader: Path, path: Path, arguments: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
         self._path = path
-        self._command, self._environment = [str(part) for part in command], dict(environment)
+        # Absolute, because the process has a working directory of its own; the interpreter unresolved, because the
+        # environment that it belongs to is told from the name by which it is called.
+        self._before = [str(python.absolute()), process_worker.__file__, str(loader.resolve())]
+        self._after = [str(path.resolve()), *arguments]
+        self._environment = dict(environment)
         self._lock = threading.Lock()
         self._unanswered = self._closed = False
         self._start()
@@ -54,11 +62,11 @@ class ProcessEngine:
         """Run at the bucket's shape, or at any shape where the artefact is dynamic.
 
         Raises:
-            CompileError: The engine refuses the inputs, is closed, or its process died.
+            EngineError: The engine refuses the inputs, is closed, or its process died.
         """
         with self._lock:
             if self._closed:
-                raise CompileError("the engine is closed", where=str(self._path))
+                raise EngineError("the engine is closed", where=str(self._path))
             if self._unanswered:
                 self._stop()
                 self._start()
@@ -85,7 +93,7 @@ class ProcessEngine:
         # Simulators leave files in their working directory.
         self._directory = tempfile.TemporaryDirectory(prefix="scaling-tasks-engine-")
         self._process = subprocess.Popen(
-            [*self._command, str(self._descriptor)],
+            [*self._before, str(self._descriptor), *self._after],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -126,7 +134,7 @@ class ProcessEngine:
         places: list[list[Any]] = []
         end = 0
         for name, array in inputs.items():
-            offset = -(-end // ALIGNMENT) * ALIGNMENT
+            offset = -(-end // process_worker.ALIGNMENT) * process_worker.ALIGNMENT
             end = offset + array.nbytes
             places.append([name, str(array.dtype), list(array.shape), offset])
         area = self._area(end)
@@ -156,7 +164,7 @@ class ProcessEngine:
         line = _pipe(self._process.stdout).readline()
         if not line:
             status = self._process.wait()
-            raise CompileError(
+            raise EngineError(
                 f"does not load or made the engine's process end (status {status})", where=str(self._path)
             )
         answer: dict[str, Any] = json.loads(line)
@@ -165,11 +173,11 @@ class ProcessEngine:
 
 def _accepted(answer: dict[str, Any], path: Path) -> dict[str, Any]:
     if "error" in answer:
-        raise CompileError(answer["error"], where=str(path))
+        raise EngineError(answer["error"], where=str(path))
     return answer
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     if pipe is None:
-        raise CompileError("the engine's process has no pipe")
+        raise EngineError("the engine's process has no pipe")
     return pipe
