@@ -14,7 +14,7 @@ from scaling_tasks.analysis.domain import Domain, Requirement
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operators import load_rules
 from scaling_tasks.analysis.placement import cleaned_elements, early_tensors
-from scaling_tasks.analysis.preparation import prepare
+from scaling_tasks.analysis.preparation import PreparedModel, prepare
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.analysis.verdicts import verdicts_of
 from scaling_tasks.analysis.walk import Walk
@@ -66,14 +66,25 @@ def analyse_model(
         input_shape: Dimensions that override the model's, per input: -1 is dynamic, a number fixes, a text names.
         fixed_inputs: Values of inputs that are always the same.
         bucket_limits: The largest size per variable; ``LARGEST_SIZE`` where absent.
-        least_sizes: The least size per variable; 1 where absent. A cache may start with 0.
+        least_sizes: The least size per variable; where absent 1, or 0 where the signature says that it may be empty.
 
     Raises:
         ModelError: The model cannot be read, or does not fit the arguments.
     """
     load_rules()
     prepared = prepare(model, input_shape or {}, fixed_inputs or {})
-    walk, rows = _walked(prepared.model, prepared.inputs, bucket_limits or {}, least_sizes or {})
+    lows = dict(least_sizes or {})
+    empty = dict.fromkeys(prepared.inputs.may_be_empty, 0)
+    found = _analysed(prepared, bucket_limits or {}, {**empty, **lows})
+    if empty and found.behaviour.refusals:
+        # What is refused may be so for the sake of sizes of 0 alone.
+        other = _analysed(prepared, bucket_limits or {}, lows)
+        found = found if len(other.behaviour.refusals) >= len(found.behaviour.refusals) else other
+    return found
+
+
+def _analysed(prepared: PreparedModel, limits: Mapping[str, int], lows: Mapping[str, int]) -> Analysis:
+    walk, rows = _walked(prepared.model, prepared.inputs, limits, lows)
     names = [value.name for value in prepared.model.graph.output]
     found = {name: walk.tensors[name] for name in names}
     outputs = {
@@ -88,6 +99,7 @@ def analyse_model(
         tuple(sorted(name for name in walk.cleaner.uniform if not name.startswith(DATA))),
         tuple(_expressions(requirement) for requirement in walk.domain.requirements),
         size_inputs,
+        tuple(name for name in prepared.inputs.variables if lows.get(name, 1) == 0),
     )
     return Analysis(prepared.inputs, behaviour, walk.cleaner.places, cleaned)
 
