@@ -19,6 +19,7 @@ from scaling_tasks.errors import CacheError, ScalingTasksError
 from scaling_tasks.execution.contract import Done, Executor, Work
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import copy_digest, publish
+from scaling_tasks.store.blobs import place_copy
 from scaling_tasks.store.records import Record
 from scaling_tasks.store.store import Store
 
@@ -64,7 +65,7 @@ class Workshop:
         """
         action = request.action
         with exclusive(self.state / "locks" / action.key, purpose):
-            found = self.store.get(action.components) if request.stored else None
+            found = self._look_up(request)
             outcome = "done" if found is None else "restored"
             warnings: list[str] = []
             if found is None:
@@ -78,6 +79,11 @@ class Workshop:
         told = [*values.pop("warnings", ()), *warnings]
         facts = {"outcome": outcome, "seconds": found.details.get("seconds", 0.0), "bytes": found.size}
         return {**values, **facts, **({"warnings": told} if told else {})}
+
+    def _look_up(self, request: Request) -> Record | None:
+        """Return what the store has, unless it names what is none of the action's outputs."""
+        found = self.store.get(request.action.components) if request.stored else None
+        return found if found and all(request.action.makes(file.name) for file in found.files) else None
 
     @contextlib.contextmanager
     def _workdir(self, key: str) -> Iterator[Path]:
@@ -138,8 +144,10 @@ class Workshop:
                 if self.known.digest(target) == file.digest:
                     placed.append(ResultFile(file.name, file.digest, file.size, target))
                     continue
-            source = self.store.path(file) if made is None else made / file.name
-            _place(source, target, file.digest)
+            if made is None:
+                self.store.place(file, target)
+            else:
+                place_copy(made / file.name, target, file.digest)
             self.known.made(target, file.digest)
             placed.append(ResultFile(file.name, file.digest, file.size, target))
         return tuple(placed)
@@ -167,18 +175,6 @@ def materialise(request: Request, inputs: Path) -> None:
 
 def _names(directory: Path) -> list[str]:
     return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
-
-
-def _place(source: Path, target: Path, digest: str) -> None:
-    try:
-        with publish(target) as temporary:
-            if copy_digest(source, temporary) != digest:
-                raise CacheError("it is not what was stored", where=str(source), fix="Build again.")
-            temporary.chmod(0o644)
-    except OSError as cause:
-        raise CacheError(
-            f"cannot be written ({cause.strerror or cause})", where=str(cause.filename2 or cause.filename or target)
-        ) from cause
 
 
 def _show(own: Path, log: Path) -> None:

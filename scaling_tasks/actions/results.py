@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Result:
     files: tuple[ResultFile, ...]
     values: Mapping[str, Any]
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """The action's key."""
         return digest_bytes(canonical_json(self.components).encode())
@@ -85,6 +86,16 @@ def read_result(path: Path) -> Result:
     Raises:
         CacheError: There is none, or it is damaged.
     """
+    try:
+        status = path.stat()
+    except OSError as cause:
+        raise CacheError(f"cannot be read ({cause.strerror})", where=str(path), fix="Build it first.") from cause
+    # Every write is a new file.
+    return _read(path, status.st_ino, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(path: Path, inode: int, written: int) -> Result:
     payload = read_document(path, _KIND, _VERSION, error=CacheError)
     try:
         files = tuple(ResultFile(name, digest, size, Path(place)) for name, digest, size, place in payload["files"])

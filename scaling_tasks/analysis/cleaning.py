@@ -21,7 +21,7 @@ from scaling_tasks.shapes.size_inputs import SizeInput, fill_size_input
 
 __all__ = ["Cleaner", "RowsMixed"]
 
-_FLOAT, _BOOL = 1, 9
+_FLOAT, _INT32, _BOOL = 1, 6, 9
 
 
 class RowsMixed(Exception):  # noqa: N818  # Ends a walk that took a variable for independent rows.
@@ -235,6 +235,10 @@ class Cleaner:
             if fill > 0:
                 return emitter.node("Or", [tensor.name, emitter.once("Not", [mask])], kind="clean")
             return emitter.node("And", [tensor.name, mask], kind="clean")
+        if dtype.kind in "iu" and dtype.itemsize < 4:
+            # Few operators know these types; the numbers are no others in a wider one.
+            wide = replace(tensor, name=emitter.cast(tensor.name, _INT32), dtype=_INT32)
+            return emitter.cast(self._cleaned(wide, axes, fill), tensor.dtype)
         if fill == 0 and tensor.finite:
             return emitter.node("Mul", [tensor.name, self.valid(tensor, axes)], kind="clean")
         if math.isinf(fill) and tensor.finite and dtype.kind == "f":

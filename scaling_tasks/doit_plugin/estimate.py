@@ -63,6 +63,6 @@ class RemainingTime:
                 self._store = open_store()
                 self._history = CompileHistory(self._store.records())
             components = request(target, Built(target), task.meta["unit"]).action.components
-            return 0.0 if self._store.contains(components) else self._history.expected_seconds(components)
+            return 0.0 if self._store.peek(components) else self._history.expected_seconds(components)
         except (ScalingTasksError, OSError):
             return None

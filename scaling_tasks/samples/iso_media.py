@@ -20,7 +20,7 @@ def iso_sides(descriptor: int) -> tuple[int, int]:
     """
     meta = _find(descriptor, b"meta")[4:]
     boxes = dict(_boxes(meta))
-    properties = dict(_boxes(boxes[b"iprp"] if b"iprp" in boxes else b""))
+    properties = dict(_boxes(boxes.get(b"iprp", b"")))
     listed = list(_boxes(properties.get(b"ipco", b"")))
     primary = _primary(boxes.get(b"pitm", b""))
     own = [listed[index - 1] for index in _associated(properties.get(b"ipma", b""), primary) if index]

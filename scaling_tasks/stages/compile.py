@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,8 +71,17 @@ def toolchain(target: Target) -> dict[str, str]:
     Raises:
         CompileError: It is missing.
     """
-    name = target.options["backend"]
-    return {**get_backend(name).identity(target.options), **outside_version(name)}
+    options = target.options
+    backend = get_backend(options["backend"])
+    if backend.input_files(options):  # They may change while this process lives.
+        return {**backend.identity(options), **outside_version(options["backend"])}
+    return _toolchain(canonical_json(options))
+
+
+@functools.cache
+def _toolchain(text: str) -> dict[str, str]:
+    options = json.loads(text)
+    return {**get_backend(options["backend"]).identity(options), **outside_version(options["backend"])}
 
 
 def worker_limits(target: Target, *, all_cores: bool = False) -> Limits:

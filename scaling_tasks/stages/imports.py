@@ -6,13 +6,18 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from scaling_tasks.stages.workshop import known
+
 __all__ = ["imported_files"]
+
+_OURS = "scaling_tasks"
 
 
 def imported_files(module: str) -> list[Path]:
     """Return the files below the current directory that importing ``module`` from it would read, sorted.
 
-    Followed are import statements wherever they stand, in functions too; what is installed is left out.
+    Followed are import statements wherever they stand, in functions too; what is installed is left out, and so is this
+    package, even where it lies here.
     """
     found: dict[Path, None] = {}
     pending = [module]
@@ -21,7 +26,7 @@ def imported_files(module: str) -> list[Path]:
         for file in _files(pending.pop()):
             if file not in found:
                 found[file] = None
-                new = [name for name in _imports(file) if name not in seen]
+                new = [name for name in _known_imports(file) if name not in seen and name.split(".")[0] != _OURS]
                 seen.update(new)
                 pending += new
     return sorted(found)
@@ -35,6 +40,16 @@ def _files(module: str) -> Iterator[Path]:
         for file in (place / "__init__.py", place.with_suffix(".py")):
             if file.is_file():
                 yield file
+
+
+def _known_imports(file: Path) -> list[str]:
+    """Return a file's imports, read out of it only when it has changed."""
+    noted = f"imports {file.as_posix()} {known().digest(file)}"
+    found: list[str] | None = known().fact(noted)
+    if found is None:
+        found = sorted(set(_imports(file)))
+        known().note(noted, found)
+    return found
 
 
 def _imports(file: Path) -> Iterator[str]:
