@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -299,7 +300,7 @@ def test_another_checkout_beside_the_store_does_nothing_again(built: Repository,
     other.write_target()
     run = other.doit("-n", "2", environment={"SCALING_TASKS_STORE": str(built.root / ".scaling/store")})
     assert run.ok, run.output
-    assert "store: 11 hits, 0 misses" in run.output
+    assert re.search(r"^store: \d+ hits, 0 misses", run.output, re.MULTILINE)
     assert content(other) == content(built)
 
 
