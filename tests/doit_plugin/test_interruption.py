@@ -109,12 +109,23 @@ def finished_units(repository: Repository) -> set[str]:
     model = json.loads(units.read_text())["model"]
     if model != digest_file(repository.root / "models/net.onnx"):
         return set()
-    names = set()
-    for path in (repository.root / ".scaling/store/records").glob("??/[!.]*.json"):
-        components = json.loads(path.read_text())["components"]
-        if components["stage"] == "compile" and components["inputs"]["model/net.onnx"] == model:
-            names.add(components["parameters"]["unit"][0])
-    return names
+    records = [
+        json.loads(path.read_text()) for path in (repository.root / ".scaling/store/records").glob("??/[!.]*.json")
+    ]
+    made = {
+        stage: [each for each in records if each["components"]["stage"] == stage] for stage in ("analysis", "compile")
+    }
+    prepared = {
+        digest
+        for each in made["analysis"]
+        for name, digest, _ in each["files"]
+        if each["components"]["inputs"]["model/net.onnx"] == model and name.startswith("prepared")
+    }
+    return {
+        each["components"]["parameters"]["unit"][0]
+        for each in made["compile"]
+        if each["components"]["inputs"]["model/net.onnx"] in prepared
+    }
 
 
 def test_stopping_at_any_moment_loses_nothing(repository: Repository) -> None:
