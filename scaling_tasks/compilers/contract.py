@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from scaling_tasks.compilers.options import Options
 from scaling_tasks.shapes.signature import Signature
+from scaling_tasks.shapes.unit import Unit
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Tensors = Mapping[str, NDArray[np.generic]]
+    from scaling_tasks.shapes.behaviour import Behaviour
 
-__all__ = ["Artefact", "Backend", "CompileJob", "Engine", "Limits", "Tolerance", "Unit"]
+__all__ = ["Artefact", "Backend", "CompileJob", "Limits", "Tolerance", "Unit"]
 
 
 @dataclass(frozen=True)
@@ -45,27 +47,6 @@ class Tolerance:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One compiler invocation.
-
-    Attributes:
-        name: Distinguishes it within its target: ``W320``, ``N1_W320``, ``dynamic_hw``, ``static``.
-        stem: File name of its artefact without extension: ``<model>_<name>``.
-        variables: Names of the bucket columns; empty for a model without dynamic dimensions.
-        buckets: The buckets it holds, one value per variable each.
-    """
-
-    name: str
-    stem: str
-    variables: tuple[str, ...]
-    buckets: tuple[tuple[int, ...], ...]
-
-    def values(self) -> list[dict[str, int]]:
-        """Return each bucket as a mapping from variable to value."""
-        return [dict(zip(self.variables, bucket, strict=True)) for bucket in self.buckets]
-
-
-@dataclass(frozen=True)
 class CompileJob:
     """All that a compiler needs to know.
 
@@ -78,6 +59,8 @@ class CompileJob:
             ``options``.
         shared: A directory that units of the same model, inputs, options and toolchain may fill and read, see
             ``scaling_tasks.compilers.shared``; it may not exist yet. None where there is none.
+        behaviour: How the inputs that tell exact sizes are filled (``rows`` and ``size_inputs``), for a backend that
+            runs the model to compile it; None where it is told none.
     """
 
     model: Path
@@ -85,6 +68,7 @@ class CompileJob:
     unit: Unit
     options: Mapping[str, Any]
     shared: Path | None = None
+    behaviour: Behaviour | None = None
 
 
 @dataclass(frozen=True)
@@ -94,23 +78,16 @@ class Artefact:
     files: tuple[Path, ...]
 
 
-class Engine(Protocol):
-    """A loaded artefact."""
-
-    def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
-        """Run at exactly one of the unit's buckets: input name to array, output name to array."""
-        ...
-
-    def close(self) -> None:
-        """Release the engine's memory and processes."""
-        ...
-
-
 class Backend(Protocol):
     """A toolchain. One object, stateless; imports its own package only inside its methods."""
 
     name: str
     tolerance: Tolerance
+    engine: str
+    """Name of the engine that loads its artefacts, see ``scaling_tasks.engines``."""
+    options_type: ClassVar[type[Options]]
+    """What ``compile.options`` may hold."""
+    file_options: tuple[str, ...]
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
         """Return what the platform takes under these options."""
@@ -147,7 +124,9 @@ class Backend(Protocol):
     def real_inputs(
         self, options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
     ) -> list[dict[str, NDArray[np.generic]]] | None:
-        """Return inputs of one bucket on which its artefact is compared with the original; None for random ones.
+        """Return inputs on which a bucket's artefact is compared with the original; None for random ones.
+
+        They are of any sizes that the bucket's shapes contain.
 
         Raises:
             CompileError: There should be some and are none.
@@ -163,7 +142,8 @@ class Backend(Protocol):
     def compile(self, job: CompileJob, workdir: Path) -> Artefact:
         """Compile in the current (worker) process, or by running the tool; write only below ``workdir``.
 
-        File names of the artefact begin with ``job.unit.stem``.
+        File names of the artefact begin with ``job.unit.stem``; a file that units may have in common is called as
+        ``scaling_tasks.compilers.shared.shared_name`` does.
 
         Raises:
             CompileError: With the compiler's own last words.
@@ -184,12 +164,4 @@ class Backend(Protocol):
 
     def cannot_run(self, options: Mapping[str, Any]) -> str:
         """Return why artefacts run on no machine through this backend; empty where they can be loaded and run."""
-        ...
-
-    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
-        """Load an artefact by its first file.
-
-        Raises:
-            CompileError: It does not load.
-        """
         ...

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Unit
 from scaling_tasks.compilers.environment import thread_environment
@@ -15,7 +15,18 @@ from scaling_tasks.execution.contract import Limits, Subject, Work
 from scaling_tasks.execution.local import LocalExecutor
 from scaling_tasks.shapes.signature import Signature, TensorSpec, parse_dims
 
-__all__ = ["CompileResult", "compile_parameters", "compile_subject", "run_job", "work"]
+if TYPE_CHECKING:
+    from scaling_tasks.shapes.behaviour import Behaviour
+
+__all__ = [
+    "CompileResult",
+    "compile_parameters",
+    "compile_subject",
+    "located_options",
+    "renamed_files",
+    "run_job",
+    "work",
+]
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,7 @@ def run_job(
         CompileError: With the last error line, the log's path and the command that runs the job alone.
     """
     parameters = {
-        **compile_parameters(job.signature, job.unit, job.options),
+        **compile_parameters(job.signature, job.unit, located_options(job.options, Path()), job.behaviour),
         "model": str(job.model.resolve()),
         "shared": None if job.shared is None else str(job.shared.resolve()),
     }
@@ -77,12 +88,16 @@ def compile_subject(unit: Unit, options: Mapping[str, Any]) -> Subject:
     return Subject(unit.stem, "the compiler", CompileError, get_backend(str(options["backend"])).errors_in_log)
 
 
-def compile_parameters(signature: Signature, unit: Unit, options: Mapping[str, Any]) -> dict[str, Any]:
+def compile_parameters(
+    signature: Signature, unit: Unit, options: Mapping[str, Any], behaviour: Behaviour | None
+) -> dict[str, Any]:
     """Return as plain values what a compile depends on besides its input files and toolchain."""
     return {
         "inputs": [[tensor.name, list(tensor.dims), tensor.dtype] for tensor in signature.inputs],
         "unit": [unit.name, unit.stem, list(unit.variables), [list(bucket) for bucket in unit.buckets]],
         "options": dict(options),
+        "size_inputs": [spec.to_payload() for spec in behaviour.size_inputs] if behaviour else [],
+        "rows": behaviour.rows if behaviour else None,
     }
 
 
@@ -111,5 +126,34 @@ def _job(inputs: Path, parameters: Mapping[str, Any]) -> CompileJob:
     unit = Unit(name, stem, tuple(variables), tuple(tuple(bucket) for bucket in buckets))
     shared = parameters.get("shared")
     return CompileJob(
-        inputs / parameters["model"], signature, unit, parameters["options"], None if shared is None else Path(shared)
+        inputs / parameters["model"],
+        signature,
+        unit,
+        located_options(parameters["options"], inputs),
+        None if shared is None else Path(shared),
+        _behaviour(parameters),
     )
+
+
+def _behaviour(parameters: Mapping[str, Any]) -> Behaviour | None:
+    if not parameters["size_inputs"]:
+        return None
+    from scaling_tasks.shapes.behaviour import Behaviour
+    from scaling_tasks.shapes.size_inputs import SizeInput
+
+    told = tuple(SizeInput.from_payload(each) for each in parameters["size_inputs"])
+    return Behaviour({}, rows=parameters["rows"], size_inputs=told)
+
+
+def located_options(options: Mapping[str, Any], inputs: Path) -> dict[str, Any]:
+    """Return the ``compile`` section with the files that it names found in an action's directory."""
+    return renamed_files(options, lambda path: str((inputs / path).absolute()), inputs)
+
+
+def renamed_files(options: Mapping[str, Any], rename: Callable[[str], str], root: Path) -> dict[str, Any]:
+    """Return the ``compile`` section with what it names of files and directories below ``root`` called otherwise."""
+    own = dict(options.get("options") or {})
+    for option in get_backend(str(options["backend"])).file_options:
+        if own.get(option) is not None and (root / str(own[option])).exists():
+            own[option] = rename(str(own[option]))
+    return {**options, "options": own}

@@ -10,26 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.compilers.base import BackendBase, backend_options, digest_of_files, static_units
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limits, Tolerance, Unit
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance, Unit
 from scaling_tasks.compilers.nncase_calibration import (
     calibration_samples,
     check_calibration,
     files_for_calibration,
     judging_samples,
 )
-from scaling_tasks.compilers.nncase_environment import identify, nncase_environment
+from scaling_tasks.compilers.nncase_identity import identify
 from scaling_tasks.compilers.nncase_options import (
     COMPILE_OPTIONS,
-    OPTION_NAMES,
     PTQ_OPTIONS,
+    NncaseOptions,
     check_buckets,
     check_options,
     is_native,
     quantizes,
     target_of,
 )
-from scaling_tasks.compilers.nncase_worker import names_file
-from scaling_tasks.compilers.process_engine import ProcessEngine
+from scaling_tasks.engines.nncase import nncase_environment
+from scaling_tasks.engines.nncase_loader import names_file
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature
 
@@ -53,9 +53,10 @@ class NncaseBackend(BackendBase):
     ``shape_bucket_segments_count`` and ``shape_bucket_fix_var_map``.
     """
 
-    name = "nncase"
+    name = engine = "nncase"
     tolerance = Tolerance(absolute=1e-3, relative=1e-2)
-    option_names = OPTION_NAMES
+    options_type = NncaseOptions
+    file_options = ("calibration", "real_inputs")
     error_pattern = r"^Process terminated|^Unhandled exception|^ ---> "
 
     def tolerance_for(self, options: Mapping[str, Any]) -> Tolerance:
@@ -135,11 +136,6 @@ class NncaseBackend(BackendBase):
         except RuntimeError as cause:
             raise CompileError(f"does not load ({cause})", where=str(artefact.files[0])) from cause
 
-    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
-        """Load in the simulator, in a process of its own."""
-        command = [sys.executable, "-m", "scaling_tasks.compilers.nncase_worker", str(path.resolve())]
-        return ProcessEngine(command, path, os.environ | nncase_environment())
-
 
 def _prepared(job: CompileJob, workdir: Path) -> tuple[bytes, list[str]]:
     """Return the model to import, in one piece, and the names of its outputs."""
@@ -177,8 +173,23 @@ def _set_shape_bucket(compile_options: Any, job: CompileJob) -> None:
 def _samples(job: CompileJob) -> list[Any]:
     """Return the bucket's calibration samples; those of the largest bucket for several."""
     values = max(job.unit.values(), key=lambda bucket: sum(bucket.values()))
-    dtypes = {tensor.name: tensor.dtype for tensor in job.signature.inputs}
-    return calibration_samples(job.options, job.signature.shapes(values), dtypes)
+    told = {spec.name for spec in job.behaviour.size_inputs} if job.behaviour else set()
+    own = Signature(tuple(tensor for tensor in job.signature.inputs if tensor.name not in told))
+    dtypes = {tensor.name: tensor.dtype for tensor in own.inputs}
+    return calibration_samples(job.options, own.shapes(values), dtypes, lambda sample: _told(job, own, values, sample))
+
+
+def _told(
+    job: CompileJob, own: Signature, bucket: Mapping[str, int], sample: Mapping[str, NDArray[np.generic]]
+) -> dict[str, NDArray[np.generic]]:
+    """Return what the runtime would tell the model of a sample's size."""
+    import numpy as np
+
+    if job.behaviour is None:
+        return {}
+    sizes = {**bucket, **own.sizes({name: array.shape for name, array in sample.items()})}
+    rows = bucket.get(job.behaviour.rows, 1) if job.behaviour.rows is not None else 1
+    return job.behaviour.feeds(bucket, {name: np.full(rows, size, np.int64) for name, size in sizes.items()})
 
 
 def _quantisation(job: CompileJob, samples: list[Any], nncase: Any) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from scaling_tasks.compilers.conformance import CompilerConformance, _inputs, _reference
 from scaling_tasks.compilers.conformance_models import (
     ConformanceCase,
+    cleaned_case,
     image_case,
     shared_variable_case,
     transformer_case,
@@ -18,9 +19,14 @@ from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.nncase import NncaseBackend
 from scaling_tasks.compilers.nncase_calibration import calibration_samples, judging_samples
-from scaling_tasks.errors import CompileError
-from scaling_tasks.onnx_model.reading import ModelSignature
-from scaling_tasks.shapes.signature import Signature, TensorSpec, name_dimensions
+from scaling_tasks.compilers.real_inputs import padded
+from scaling_tasks.engines.registry import load_engine
+from scaling_tasks.errors import CompileError, EngineError
+from scaling_tasks.files import digest_file
+from scaling_tasks.onnx_model.original import OriginalModel
+from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
+from scaling_tasks.shapes.behaviour import Behaviour, Verdict, plain_layouts
+from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, name_dimensions
 from scaling_tasks.verification.numerics import verify_artefact
 
 CPU = {"backend": "nncase", "options": {"target": "cpu"}}
@@ -97,7 +103,7 @@ def test_the_k230_is_quantised_with_samples_of_the_bucket(make, tmp_path: Path):
         np.savez(tmp_path / f"real/{index}.npz", **arrays)
     options = {"backend": "nncase", "options": {"target": "k230", "real_inputs": str(tmp_path / "real")}}
     unit, files = compile_case(case, tmp_path, options)
-    engine = NncaseBackend().load(files[0], options)
+    engine = load_engine("nncase", files[0], options)
     inputs = _inputs(case, unit.values()[0])
     found, expected = engine.run(inputs)["y"], _reference(case.model, inputs)["y"]
     engine.close()
@@ -118,11 +124,11 @@ def test_the_abort_of_the_compiler_is_reported_and_the_remedy_works(ocr_models: 
 def test_a_wrong_size_is_refused_before_it_ends_the_simulator(tmp_path: Path):
     case = shared_variable_case(tmp_path)
     unit, files = compile_case(case, tmp_path, CPU)
-    engine = NncaseBackend().load(files[0], CPU)
+    engine = load_engine("nncase", files[0], CPU)
     inputs = _inputs(case, unit.values()[0])
-    with pytest.raises(CompileError, match="shapes are"):
+    with pytest.raises(EngineError, match="shapes are"):
         engine.run(_inputs(case, {"length": 3}))
-    with pytest.raises(CompileError, match="inputs are"):
+    with pytest.raises(EngineError, match="inputs are"):
         engine.run({"left": inputs["left"]})
     np.testing.assert_allclose(engine.run(inputs)["y"], _reference(case.model, inputs)["y"], atol=1e-4)
     engine.close()
@@ -133,7 +139,7 @@ def test_the_native_kmodel_takes_every_size_up_to_the_largest_bucket(tmp_path: P
     options = {"backend": "nncase", "options": {"target": "cpu", "shape_bucket_enable": True}}
     unit, files = compile_case(case, tmp_path, options)
     assert unit.stem == "m_shape_bucket"
-    engine = NncaseBackend().load(files[0], options)
+    engine = load_engine("nncase", files[0], options)
     for length in (1, 5, 24, 5):
         inputs = _inputs(case, {"length": length})
         np.testing.assert_allclose(engine.run(inputs)["y"], _reference(case.model, inputs)["y"], atol=1e-4)
@@ -287,10 +293,13 @@ class TwoClasses:
     def verified(self, directory: Path, **own: object):
         options = {"backend": "nncase", "options": {"target": "k230", "real_inputs": str(self.real), **own}}
         case = ConformanceCase(self.model, self.signature, ((8,),))
-        _, files = compile_case(case, directory, options)
+        unit, files = compile_case(case, directory, options)
         signature = ModelSignature(self.signature, (TensorSpec("y", (1, "L", 2)),))
+        kept = [ArtefactFile(file.name, digest_file(file)) for file in files]
+        behaviour = Behaviour(plain_layouts({"y": (1, "L", 2)}), (Verdict("y", "L", "approximate"),))
+        manifest = make_manifest("two", "nncase", options, signature, behaviour, [(unit, kept)], {})
         tolerance = NncaseBackend().tolerance_for(options)
-        return verify_artefact(self.model, signature, "nncase", files[0], options, [{"L": 8}], tolerance)
+        return verify_artefact(OriginalModel(self.model), manifest, files[0].parent, tolerance)
 
 
 def test_a_model_quantised_on_noise_is_judged_on_real_inputs(tmp_path: Path):
@@ -378,3 +387,40 @@ def test_a_broken_image_is_named(pictures: Path):
     (pictures / "bad.jpg").write_bytes(b"no image")
     with pytest.raises(CompileError, match=r"bad\.jpg: is no readable image"):
         calibration_samples({"options": {"calibration": str(pictures)}}, {"x": (1, 3, 8, 8)}, {"x": "float32"})
+
+
+@pytest.mark.parametrize("make", [image_case, transformer_case])
+def test_a_cleaned_model_stays_accurate_on_the_k230_at_sizes_smaller_than_its_bucket(make, tmp_path: Path):
+    case = cleaned_case(make(tmp_path), tmp_path)
+    original, behaviour = case.original, case.behaviour
+    bucket = dict(zip(original.signature.variables, (1, 20), strict=True))
+    (tmp_path / "real").mkdir()
+    generator = np.random.default_rng(0)
+    sizes = [bucket | {original.signature.variables[1]: length} for length in (20, 15, 9, 12, 17, 6)]
+    requests = [
+        {name: generator.random(shape, dtype=np.float32) for name, shape in original.signature.shapes(each).items()}
+        for each in sizes
+    ]
+    for index, request in enumerate(requests):
+        np.savez(tmp_path / f"real/{index}.npz", **request)
+    options = {"backend": "nncase", "options": {"target": "k230", "real_inputs": str(tmp_path / "real")}}
+    (unit,) = NncaseBackend().units("m", original.signature, [tuple(bucket.values())], options)
+    job = CompileJob(case.compiled.model, case.compiled.signature, unit, options, behaviour=behaviour)
+    path = run_job(job, tmp_path / "work", log=tmp_path / "m.log", timeout=200).artefact.files[0]
+    engine = load_engine(NncaseBackend.engine, path, options)
+    for each, request in zip(sizes, requests, strict=True):
+        expected = _reference(original.model, request)["y"]
+        told = behaviour.feeds(bucket, {name: np.array([size]) for name, size in each.items()})
+        answer = engine.run({**padded(request, original.signature.shapes(bucket)), **told})["y"]
+        found = answer[tuple(map(slice, expected.shape))]
+        assert cosine(found, expected) > 0.999
+        assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+    engine.close()
+
+
+def test_samples_tell_their_own_size(samples: Path):
+    own = {"options": {"calibration": str(samples), "samples_count": 2}}
+    found = calibration_samples(
+        own, {"x": (1, 10)}, {"x": "float32"}, lambda sample: {"st": np.array(sample["x"].shape)}
+    )
+    assert [sample["st"].tolist() for sample in found] == [[1, 8], [1, 5]]
