@@ -65,7 +65,9 @@ def calibration_samples(
     if own.get("calibration") == _RANDOM:
         found = _generated(count, tuple(own.get("calibration_range", _DEFAULT_RANGE)), shapes, dtypes)
     else:
-        found = _fitting(*_calibration(options), shapes, dtypes, options)[:count]
+        found = _fitting(*_calibration(options), shapes, dtypes, options)
+        # What a cleaned model is told is the more extreme the smaller a sample is.
+        found = found[:: max(1, len(found) // count)][:count] if tell else found[:count]
     return [{**padded(sample, shapes), **(tell(sample) if tell else {})} for sample in found]
 
 

@@ -2,7 +2,8 @@
 
 On the k230 a product of a quantised tensor and a mask that is repeated along its channels comes out as noise (nncase
 2.11.0, uint8 and int8: cosine 0.01), and a bound that is infinite ends the search for ranges. A choice between the
-content and a constant is not quantised at all: as exact as without a mask, whatever the constant.
+content and a constant is not quantised at all: as exact as without a mask, whatever the constant. Nor is a quotient,
+where a product with the ratio of sizes is cut off at the largest ratio among the samples.
 """
 
 from __future__ import annotations
@@ -18,17 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["choose_by_masks"]
 
 _LARGEST = 3e38
+_FACTORS = ("valid", "ratio")
 _RESHAPING = ("Unsqueeze", "Reshape", "Identity")
 
 
 def choose_by_masks(model: onnx.ModelProto, size_inputs: Sequence[SizeInput]) -> None:
-    """Turn products with masks, and minima and maxima with bounds, into Where.
+    """Turn products with masks, and minima and maxima with bounds, into Where; products with ratios into quotients.
 
     Args:
         model: The model to change; its weights may be missing.
-        size_inputs: What tells exact sizes; masks and bounds are those of kind ``valid``.
+        size_inputs: What tells exact sizes; masks and bounds are of kind ``valid``, ratios ``ratio``.
     """
-    masks = {spec.name: spec for spec in size_inputs if spec.kind == "valid" and spec.dtype == "float32"}
+    masks = {spec.name: spec for spec in size_inputs if spec.kind in _FACTORS and spec.dtype == "float32"}
     chosen: dict[str, str] = {}
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
@@ -38,32 +40,40 @@ def choose_by_masks(model: onnx.ModelProto, size_inputs: Sequence[SizeInput]) ->
         if mask is None or not _cleans(node, masks[mask]):
             nodes.append(node)
             continue
+        spec = masks[mask]
         if mask not in chosen:
-            chosen[mask] = f"{mask}/valid"
-            nodes.append(_condition(model, mask, masks[mask], chosen[mask]))
+            chosen[mask] = f"{mask}/chosen"
+            nodes.append(_derived(model, mask, spec, chosen[mask]))
         (content,) = (name for name in node.input if name != mask)
-        fill = _constant(model, min(max(masks[mask].off, -_LARGEST), _LARGEST))
-        node.op_type = "Where"
-        node.input[:] = [chosen[mask], content, fill]
+        if spec.kind == "valid":
+            node.op_type = "Where"
+            node.input[:] = [chosen[mask], content, _constant(model, min(max(spec.off, -_LARGEST), _LARGEST))]
+        else:
+            node.op_type = "Div"
+            node.input[:] = [content, chosen[mask]]
         nodes.append(node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
 
 def _cleans(node: onnx.NodeProto, mask: SizeInput) -> bool:
-    """Return whether a node leaves valid positions as they are and sets the others to what the mask holds there."""
+    """Return whether a node scales by a ratio, or sets positions that are not valid to what the mask holds there."""
     if len(set(node.input)) != 2:
         return False
+    if mask.kind == "ratio":
+        return bool(node.op_type == "Mul")
     if node.op_type == "Mul":
         return (mask.on, mask.off) == (1.0, 0.0)
     large = abs(mask.off) >= _LARGEST / 10 and mask.on == -mask.off
     return large and node.op_type == ("Min" if mask.off < 0 else "Max")
 
 
-def _condition(model: onnx.ModelProto, mask: str, spec: SizeInput, name: str) -> onnx.NodeProto:
-    """Return the node that says where positions are valid."""
+def _derived(model: onnx.ModelProto, mask: str, spec: SizeInput, name: str) -> onnx.NodeProto:
+    """Return the node that says where positions are valid, or what to divide by."""
     from onnx import helper
 
+    if spec.kind == "ratio":
+        return helper.make_node("Div", [_constant(model, 1.0), mask], [name], name=name)
     middle = _constant(model, 0.5 if spec.off == 0 else 0.0)
     return helper.make_node("Greater" if spec.on > spec.off else "Less", [mask, middle], [name], name=name)
 
