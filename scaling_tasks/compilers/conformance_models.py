@@ -8,13 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.shapes.expressions import Expression, as_text
+from scaling_tasks.shapes.behaviour import Behaviour
+from scaling_tasks.shapes.expressions import as_text
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 if TYPE_CHECKING:
     import onnx
-
-    from scaling_tasks.shapes.behaviour import Behaviour
 
 __all__ = [
     "CleanedCase",
@@ -65,16 +64,15 @@ def cleaned_case(original: ConformanceCase, directory: Path) -> CleanedCase:
     """Return a case and its model cleaned, as the pipeline hands it to a backend."""
     from scaling_tasks.analysis.analyse import analyse_model
 
-    dims = {tensor.name: list(map(_written, tensor.dims)) for tensor in original.signature.inputs}
+    dims = {
+        tensor.name: [dim if isinstance(dim, int) else as_text(dim) for dim in tensor.dims]
+        for tensor in original.signature.inputs
+    }
     found = analyse_model(original.model, input_shape=dims)
     path = directory / f"{original.model.stem}_cleaned.onnx"
     path.write_bytes(found.cleaned.SerializeToString(deterministic=True))
     signature = Signature((*original.signature.inputs, *found.behaviour.tensors()))
     return CleanedCase(original, ConformanceCase(path, signature, original.buckets), found.behaviour)
-
-
-def _written(dim: Expression) -> int | str:
-    return dim if isinstance(dim, int) else as_text(dim)
 
 
 def corner_case(directory: Path) -> ConformanceCase:

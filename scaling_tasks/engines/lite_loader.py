@@ -17,8 +17,32 @@ _MOST_LOADED = 32
 
 def load(path: str, device: str, threads: str) -> Callable[[Arrays], Arrays]:
     """Return a function from arrays by input name to arrays by output name; 0 threads: as many as the engine likes."""
-    models = _Models(lambda: load_model(path, device, int(threads)))
+    models = Models(lambda: load_model(path, device, int(threads)))
     return lambda arrays: _run(models.fitting(arrays), arrays)
+
+
+class Models:
+    """One loaded model, or of several inputs one per combination of their shapes.
+
+    2.0.0 can die when a model of several inputs is resized twice.
+    """
+
+    def __init__(self, load: Callable[[], Any]) -> None:
+        self._load = load
+        self._fresh = load()
+        self._several = len(self._fresh.get_inputs()) > 1
+        self._by_shapes: dict[Any, Any] = {}
+
+    def fitting(self, arrays: Arrays) -> Any:
+        """Return the model to run for these inputs."""
+        if not self._several:
+            return self._fresh
+        key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
+        if key not in self._by_shapes:
+            if len(self._by_shapes) >= _MOST_LOADED:
+                del self._by_shapes[next(iter(self._by_shapes))]
+            self._by_shapes[key] = self._load() if self._by_shapes else self._fresh
+        return self._by_shapes[key]
 
 
 def load_model(path: str, device: str, threads: int) -> Any:
@@ -32,31 +56,6 @@ def load_model(path: str, device: str, threads: int) -> Any:
     model = mindspore_lite.Model()
     model.build_from_file(path, mindspore_lite.ModelType.MINDIR, context)
     return model
-
-
-class _Models:
-    """One loaded model, or of several inputs one per combination of their shapes.
-
-    2.0.0 can die when a model of several inputs is resized twice.
-    """
-
-    def __init__(self, load_one: Callable[[], Any]) -> None:
-        self._load = load_one
-        self._first = load_one()
-        self._several = len(self._first.get_inputs()) > 1
-        self._by_shapes: dict[Any, Any] = {}
-
-    def fitting(self, arrays: Arrays) -> Any:
-        """Return the model to run for these inputs."""
-        if not self._several:
-            return self._first
-        key = tuple(sorted((name, array.shape) for name, array in arrays.items()))
-        if key not in self._by_shapes:
-            model = self._load() if self._by_shapes else self._first
-            if len(self._by_shapes) >= _MOST_LOADED:
-                del self._by_shapes[next(iter(self._by_shapes))]
-            self._by_shapes[key] = model
-        return self._by_shapes[key]
 
 
 def _run(model: Any, arrays: Arrays) -> Arrays:
