@@ -80,7 +80,7 @@ def _refuse_foreign_output(target: Target) -> None:
     """Keep one model's bundle from overwriting another's."""
     if not target.manifest.exists():
         return
-    found = read_document(target.manifest, "manifest", 2, error=ConfigError)["model"]
+    found = read_document(target.manifest, "manifest", 3, error=ConfigError)["model"]
     if found != target.model.stem:
         raise ConfigError(
             f"the directory holds the bundle of {found!r}",
