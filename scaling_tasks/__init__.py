@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scaling_tasks.errors import ScalingTasksError
-    from scaling_tasks.pipeline.plan import plan_target
     from scaling_tasks.planning.api import plan_buckets
     from scaling_tasks.planning.plan import BucketPlan, PlanScore
     from scaling_tasks.runtime.bundle import load_bundle
     from scaling_tasks.runtime.model import BucketedModel
     from scaling_tasks.samples.api import scan_dataset
     from scaling_tasks.shapes.histogram import ShapeHistogram
+    from scaling_tasks.stages.plan_in_memory import plan_target
 
 __all__ = [
     "BucketPlan",
@@ -35,7 +35,7 @@ _HOMES = {
     "ShapeHistogram": "shapes.histogram",
     "load_bundle": "runtime.bundle",
     "plan_buckets": "planning.api",
-    "plan_target": "pipeline.plan",
+    "plan_target": "stages.plan_in_memory",
     "scan_dataset": "samples.api",
 }
 
@@ -44,4 +44,10 @@ def __getattr__(name: str) -> Any:
     # Loaded on first use: `doit list` imports this package and must not load numpy for it.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as cause:
+        if (cause.name or "").startswith(__name__):
+            raise
+        needed = f"scaling_tasks.{name} needs the package {cause.name!r}"
+        raise ImportError(f"{needed}, which servers do without: run `pip install 'scaling-tasks[build]'`.") from cause

@@ -13,7 +13,7 @@ from scaling_tasks.config.load import parse_target
 from scaling_tasks.config.source import read_yaml
 from scaling_tasks.documents import read_document
 from scaling_tasks.errors import ConfigError, ScalingTasksError
-from scaling_tasks.pipeline.target import Target
+from scaling_tasks.stages.target import Target
 
 _EPILOG = "The keys of --config are those of a target's configuration; MindOCR's auto_scaling.yaml works as it is."
 
@@ -70,7 +70,7 @@ def _refuse_foreign_output(target: Target) -> None:
     """Keep one model's bundle from overwriting another's."""
     if not target.manifest.exists():
         return
-    found = read_document(target.manifest, "manifest", 1, error=ConfigError)["model"]
+    found = read_document(target.manifest, "manifest", 2, error=ConfigError)["model"]
     if found != target.model.stem:
         raise ConfigError(
             f"the directory holds the bundle of {found!r}",

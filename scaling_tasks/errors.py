@@ -8,6 +8,7 @@ __all__ = [
     "CompileError",
     "ConfigError",
     "DatasetError",
+    "EngineError",
     "LockError",
     "ModelError",
     "PlanError",
@@ -62,6 +63,10 @@ class PlanError(ScalingTasksError):
 
 class CompileError(ScalingTasksError):
     """A compiler is missing, failed, or produced something unusable."""
+
+
+class EngineError(ScalingTasksError):
+    """An engine is missing, an artefact does not load, or a run failed."""
 
 
 class CacheError(ScalingTasksError):

@@ -76,8 +76,8 @@ def nncase(model, output, dims, load):
     """Fix, simplify and compile for the CPU."""
     import os
 
-    from scaling_tasks.compilers.nncase_environment import nncase_environment
     from scaling_tasks.compilers.onnxruntime import optimise
+    from scaling_tasks.engines.nncase import nncase_environment
     from scaling_tasks.onnx_model.fixing import write_fixed_model
 
     os.environ.update(nncase_environment())

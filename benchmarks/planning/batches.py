@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from benchmarks.planning.datasets import receipt_statistics
 from scaling_tasks.planning.api import plan_buckets
 from scaling_tasks.planning.costs import CallableCost, CostModel
-from scaling_tasks.planning.joint import plan_requests, score_requests
 from scaling_tasks.planning.measured import MeasuredCost
-from scaling_tasks.planning.options import make_options
+from scaling_tasks.planning.planner import plan_requests
+from scaling_tasks.planning.request.options import make_options
+from scaling_tasks.planning.request.serving import score_requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.statistics import Requests
 

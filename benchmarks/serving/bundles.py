@@ -12,15 +12,15 @@ import numpy as np
 
 import scaling_tasks as st
 from benchmarks.serving.crops import INPUTS, Work
+from scaling_tasks.analysis.analyse import analyse_model
 from scaling_tasks.compilers.contract import CompileJob
-from scaling_tasks.compilers.environment import limited_threads
 from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.engines.threads import limited_threads
 from scaling_tasks.files import digest_file
 from scaling_tasks.onnx_model.reading import read_signature
-from scaling_tasks.onnx_model.relations import derive_relations
-from scaling_tasks.planning.joint import plan_requests
 from scaling_tasks.planning.measured import MeasuredCost
-from scaling_tasks.planning.options import make_options
+from scaling_tasks.planning.planner import plan_requests
+from scaling_tasks.planning.request.options import make_options
 from scaling_tasks.runtime.bundle import read_manifest
 from scaling_tasks.runtime.manifest import MANIFEST, ArtefactFile, make_manifest
 from scaling_tasks.verification.latency import LatencyTable, measure_bundle
@@ -48,17 +48,18 @@ def build_bundle(
     directory.mkdir(parents=True, exist_ok=True)
     artefacts = []
     for unit in backend.units(model.stem, signature.inputs, shapes, options):
-        if not (directory / f"{unit.stem}.xml").exists():
+        record = directory / f"{unit.stem}.files"
+        if not record.exists():
             workdir = directory / "work"
             workdir.mkdir(exist_ok=True)
-            for path in reversed(backend.compile(CompileJob(model, signature.inputs, unit, options), workdir).files):
+            files = backend.compile(CompileJob(model, signature.inputs, unit, options), workdir).files
+            for path in files:
                 shutil.move(path, directory / path.name)
-        files = [
-            ArtefactFile(f"{unit.stem}{end}", digest_file(directory / f"{unit.stem}{end}")) for end in (".xml", ".bin")
-        ]
-        artefacts.append((unit, files))
-    relations = derive_relations(model, signature, shapes)
-    manifest = make_manifest(model.stem, "openvino", options, signature, relations, artefacts, costs or {})
+            record.write_text("\n".join(path.name for path in files))
+        names = record.read_text().splitlines()
+        artefacts.append((unit, [ArtefactFile(name, digest_file(directory / name)) for name in names]))
+    behaviour = analyse_model(model, input_shape=INPUTS).behaviour.accepted()
+    manifest = make_manifest(model.stem, "openvino", options, signature, behaviour, artefacts, costs or {})
     (directory / MANIFEST).write_text(manifest.to_json())
     return directory
 

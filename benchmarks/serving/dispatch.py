@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.files import digest_file
-from scaling_tasks.onnx_model.reading import ModelSignature
-from scaling_tasks.onnx_model.relations import Relations
 from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
-from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.shapes.behaviour import Behaviour, plain_layouts
+from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec
+from scaling_tasks.shapes.unit import Unit
 
 GOAL = 20.0
 TURNS = 10_000
@@ -54,8 +53,8 @@ def open_model(directory: Path) -> BucketedModel:
         unit = Unit(str(width), path.name, ("N", "W"), ((1, width),))
         artefacts.append((unit, [ArtefactFile(path.name, digest_file(path))]))
     signature = ModelSignature(Signature((TensorSpec("x", ("N", 3, 48, "W")),)), (TensorSpec("y", ("N", "y_1", 6625)),))
-    relations = Relations({"y": ("N", ("//", ("+", "W", 3), 8), 6625)})
-    manifest = make_manifest("m", "none", {}, signature, relations, artefacts, {})
+    behaviour = Behaviour(plain_layouts({"y": ("N", ("//", ("+", "W", 3), 8), 6625)}), rows="N")
+    manifest = make_manifest("m", "none", {}, signature, behaviour, artefacts, {})
     return BucketedModel(directory, manifest, lambda path, options: Nothing(int(path.read_text())))
 
 

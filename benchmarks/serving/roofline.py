@@ -19,7 +19,7 @@ from benchmarks.serving.bundles import BATCHES
 from benchmarks.serving.crops import INPUTS, find_work
 from benchmarks.serving.rows import MODEL
 from benchmarks.serving.systems import THREADS, openvino_model
-from scaling_tasks.planning.flops import FlopsCost
+from scaling_tasks.onnx_model.flops import FlopsCost
 from scaling_tasks.shapes.signature import name_dimensions
 
 _SECONDS, _TRIES = 0.5, 5

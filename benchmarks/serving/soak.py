@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling_tasks.analysis.analyse import analyse_model
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.files import digest_file
 from scaling_tasks.onnx_model.reading import read_signature
-from scaling_tasks.onnx_model.relations import derive_relations
 from scaling_tasks.runtime.bundle import load_bundle
 from scaling_tasks.runtime.manifest import MANIFEST, ArtefactFile, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
@@ -49,8 +49,8 @@ def build(directory: Path) -> Path:
     for unit in backend.units("soak", signature.inputs, BUCKETS, {}):
         files = backend.compile(CompileJob(path, signature.inputs, unit, {}), directory).files
         artefacts.append((unit, [ArtefactFile(file.name, digest_file(file)) for file in files]))
-    relations = derive_relations(path, signature, BUCKETS)
-    manifest = make_manifest("soak", "onnxruntime", {}, signature, relations, artefacts, {})
+    behaviour = analyse_model(path).behaviour.accepted()
+    manifest = make_manifest("soak", "onnxruntime", {}, signature, behaviour, artefacts, {})
     (directory / MANIFEST).write_text(manifest.to_json())
     return directory
 

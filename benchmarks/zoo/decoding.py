@@ -190,12 +190,12 @@ DECODING = (
     built(
         "decoding",
         decoder_cache,
-        {"batch": Span(1, 2), "sequence_length": Span(1, 8), "past_sequence_length": Span(0, 40)},
+        {"batch": Span(1, 2), "sequence_length": Span(1, 8), "past_sequence_length": Span(1, 40)},
         input_ids=_IDS,
         attention_mask=ones,
         position_ids=_after("past_sequence_length"),
     ),
-    built("decoding", decoder_step, {"batch": Span(1, 2), "past": Span(0, 40)}),
+    built("decoding", decoder_step, {"batch": Span(1, 2), "past": Span(1, 40)}),
     built(
         "decoding",
         attention_op_cache,

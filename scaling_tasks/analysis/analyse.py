@@ -53,6 +53,7 @@ def analyse_model(
     input_shape: Mapping[str, Sequence[int | str | None]] | None = None,
     fixed_inputs: Mapping[str, Any] | None = None,
     bucket_limits: Mapping[str, int] | None = None,
+    least_sizes: Mapping[str, int] | None = None,
 ) -> Analysis:
     """Return what padding does to a model's answers, and the model cleaned so that it does nothing.
 
@@ -61,13 +62,14 @@ def analyse_model(
         input_shape: Dimensions that override the model's, per input: -1 is dynamic, a number fixes, a text names.
         fixed_inputs: Values of inputs that are always the same.
         bucket_limits: The largest size per variable; 4,096 where absent.
+        least_sizes: The least size per variable; 1 where absent. A cache may start with 0.
 
     Raises:
         ModelError: The model cannot be read, or does not fit the arguments.
     """
     load_rules()
     prepared = prepare(model, input_shape or {}, fixed_inputs or {})
-    walk, rows = _walked(prepared.model, prepared.inputs, bucket_limits or {})
+    walk, rows = _walked(prepared.model, prepared.inputs, bucket_limits or {}, least_sizes or {})
     names = [value.name for value in prepared.model.graph.output]
     found = {name: walk.tensors[name] for name in names}
     outputs = {
@@ -86,11 +88,13 @@ def analyse_model(
     return Analysis(prepared.inputs, behaviour, walk.cleaner.places, cleaned)
 
 
-def _walked(model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int]) -> tuple[Walk, str | None]:
+def _walked(
+    model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int], lows: Mapping[str, int]
+) -> tuple[Walk, str | None]:
     """Walk with each variable that may count rows until one does, else with none."""
     for rows in [*_candidates(inputs), None]:
         try:
-            walk = _cheapest(model, inputs, limits, rows)
+            walk = _cheapest(model, inputs, limits, lows, rows)
         except RowsMixed:
             continue
         outputs = [walk.tensors.get(value.name) for value in model.graph.output]
@@ -101,11 +105,13 @@ def _walked(model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int]
     raise AssertionError("the walk without rows does not end early")
 
 
-def _cheapest(model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int], rows: str | None) -> Walk:
+def _cheapest(
+    model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int], lows: Mapping[str, int], rows: str | None
+) -> Walk:
     """Walk again with what a walk found: at which sizes the model runs, then where cleaning costs least."""
 
     def follow(known: Sequence[Requirement] = (), early: frozenset[str] = frozenset()) -> Walk:
-        domain = Domain({name: limits.get(name, 4096) for name in inputs.variables})
+        domain = Domain({name: limits.get(name, 4096) for name in inputs.variables}, lows)
         for left, right in known:
             if left.variables | right.variables <= set(domain.limits):
                 domain.require(left, right)

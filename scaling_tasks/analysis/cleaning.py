@@ -9,17 +9,19 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from scaling_tasks.analysis.axes import Axis
+from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.refusal import no_data
 from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.shapes.expressions import variables_of
+from scaling_tasks.shapes.interpolation import Interpolation
 from scaling_tasks.shapes.layouts import Layout
-from scaling_tasks.shapes.size_inputs import SizeInput
+from scaling_tasks.shapes.size_inputs import SizeInput, fill_size_input
 
 __all__ = ["Cleaner", "RowsMixed"]
 
-_FLOAT, _BOOL = 1, 9
+_FLOAT, _INT32, _BOOL = 1, 6, 9
 
 
 class RowsMixed(Exception):  # noqa: N818  # Ends a walk that took a variable for independent rows.
@@ -102,6 +104,72 @@ class Cleaner:
             self._done[key] = replace(tensor, name=name, axes=axes, fills=fills, value=None)
         return self._done[key]
 
+    def extended(self, tensor: Tensor, axis: int, before: int, after: int, fill: float) -> Tensor:
+        """Return the tensor, whose padding along ``axis`` holds ``fill``, with more of it at both ends."""
+        fill = _held(fill, dtype := _numpy_type(tensor.dtype))
+        pads = [0] * (2 * tensor.rank)
+        pads[axis], pads[axis + tensor.rank] = before, after
+        emitter = self._emitter
+        if emitter.opset < 11:
+            name = emitter.node("Pad", [tensor.name], pads=pads, value=fill, kind="extended")
+        else:
+            value = emitter.constant(np.array(fill, dtype))
+            name = emitter.node(
+                "Pad", [tensor.name, emitter.constant(np.array(pads, np.int64)), value], kind="extended"
+            )
+        known = tensor.known_axes
+        axes = (*known[:axis], grid(known[axis].length + before + after), *known[axis + 1 :])
+        fills = {at: other for at, other in tensor.fills.items() if other == fill}
+        return replace(tensor, name=name, axes=axes, fills=fills, value=None)
+
+    def nearest(self, tensor: Tensor, axis: int, target: Axis, how: Interpolation) -> Tensor:
+        """Return the tensor with one axis resized by taking the nearest position."""
+        source = tensor.known_axes[axis]
+        no_data(source.variables | target.variables)
+        self.agree(source.variables | target.variables)
+        lengths = (target.length.expression(), source.length.expression())
+        layouts = (target.layout(),)
+        spec = SizeInput("", "index", "int64", layouts, lengths, source.layout(), "nearest", resize=how)
+        name = self._emitter.node("Gather", [tensor.name, self._known(spec)], axis=axis, kind="nearest")
+        self.places += 1
+        axes = (*tensor.known_axes[:axis], target, *tensor.known_axes[axis + 1 :])
+        fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
+        return replace(tensor, name=name, axes=axes, fills=fills, value=None)
+
+    def matrix(self, tensor: Tensor, axis: int, target: Axis, how: Interpolation) -> Tensor:
+        """Return the tensor, whose padding is finite, with one of its last two axes resized by a matrix product.
+
+        A product with rows and columns of zeros leaves zeros beyond the new length. Each row of a batch has its own
+        matrix.
+        """
+        known, source = tensor.known_axes, tensor.known_axes[axis]
+        turned = axis == tensor.rank - 1
+        variables = source.variables | target.variables
+        no_data(variables)
+        carrier = None
+        if self.rows is not None and variables:
+            carrier = next((at for at, each in enumerate(known[:-2]) if each.has_factor(self.rows)), None)
+            if carrier is None:
+                self.agree(variables)
+        pair = (source, target) if turned else (target, source)
+        layouts = tuple(each.layout() for each in (pair if carrier is None else (known[carrier], *pair)))
+        lengths = (target.length.expression(), source.length.expression())
+        name = self._known(SizeInput("", "matrix", "float32", layouts, lengths, resize=how, turned=turned))
+        if carrier is not None:
+            kept = {carrier, tensor.rank - 2, tensor.rank - 1}
+            name = self._emitter.unsqueeze(name, [at for at in range(tensor.rank) if at not in kept])
+        name = name if tensor.dtype == _FLOAT else self._emitter.cast(name, tensor.dtype)
+        self.places += 1
+        name = self._emitter.node("MatMul", [tensor.name, name] if turned else [name, tensor.name], kind="resized")
+        fills = {at: 0.0 for at, fill in tensor.fills.items() if fill == 0 and at != axis} | {axis: 0.0}
+        return replace(tensor, name=name, axes=(*known[:axis], target, *known[axis + 1 :]), fills=fills, value=None)
+
+    def _known(self, spec: SizeInput) -> str:
+        """Return an extra input, or a constant where it is the same at all sizes."""
+        if any(variables_of(length) for length in spec.expressions):
+            return self._emitter.size_input(spec)
+        return self._emitter.constant(fill_size_input(spec, {}, {}))
+
     def edge(self, tensor: Tensor, axis: int) -> Tensor:
         """Return the tensor with its last valid slice along ``axis`` repeated in the padding."""
         found = tensor.known_axes[axis]
@@ -150,7 +218,7 @@ class Cleaner:
         layouts: tuple[Layout, ...] = tuple(known[at].layout() for at in order)
         base = self._emitter.size_input(replace(spec, layouts=layouts) if layouts else spec)
         added = [at for at in range(tensor.rank) if at not in places] if layouts else list(range(tensor.rank - 1))
-        shaped = self._emitter.unsqueeze(base, added)
+        shaped = self._emitter.unsqueeze(base, added) if tensor.rank else self._emitter.squeeze(base, [0])
         wanted = tensor.dtype if dtype is None else dtype
         return shaped if wanted == _FLOAT else self._emitter.cast(shaped, wanted)
 
@@ -173,6 +241,10 @@ class Cleaner:
             if fill > 0:
                 return emitter.node("Or", [tensor.name, emitter.once("Not", [mask])], kind="clean")
             return emitter.node("And", [tensor.name, mask], kind="clean")
+        if dtype.kind in "iu" and dtype.itemsize < 4:
+            # Few operators know these types; the numbers are no others in a wider one.
+            wide = replace(tensor, name=emitter.cast(tensor.name, _INT32), dtype=_INT32)
+            return emitter.cast(self._cleaned(wide, axes, fill), tensor.dtype)
         if fill == 0 and tensor.finite:
             return emitter.node("Mul", [tensor.name, self.valid(tensor, axes)], kind="clean")
         if math.isinf(fill) and tensor.finite and dtype.kind == "f":

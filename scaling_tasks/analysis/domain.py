@@ -57,7 +57,9 @@ class Domain:
         """Return the length at all sizes that are looked at."""
         found = self._cache.get(length.key)
         if found is None:
-            raw = length.evaluate(self._points)
+            # Where a divisor is 0 the model does not run, whatever comes of it here.
+            with np.errstate(divide="ignore"):
+                raw = length.evaluate(self._points)
             found = self._cache[length.key] = np.broadcast_to(np.asarray(raw, np.int64), (self.count,))
         return found
 
@@ -87,7 +89,7 @@ class Domain:
     def constant(self, length: Length) -> int | None:
         """Return the one value that the length has at all admissible sizes, None where there are several."""
         if length.constant is not None:
-            return int(length.constant)
+            return int(length.constant) if length.is_whole else None
         values = self.values(length)
         return int(values[0]) if len(values) and bool((values == values[0]).all()) else None
 
@@ -120,12 +122,13 @@ class Domain:
         ):
             return length.terms == () or length.terms[0][1] >= 0
         if length.key not in self._grows:
-            self._grows[length.key] = all(
-                bool((np.diff(length.evaluate(line)[self._admitted(line)]) >= 0).all())
-                for variable, lines in self._lines.items()
-                if variable in length.variables
-                for line in lines
-            )
+            with np.errstate(divide="ignore"):
+                self._grows[length.key] = all(
+                    bool((np.diff(length.evaluate(line)[self._admitted(line)]) >= 0).all())
+                    for variable, lines in self._lines.items()
+                    if variable in length.variables
+                    for line in lines
+                )
         return self._grows[length.key]
 
     def _admitted(self, line: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:

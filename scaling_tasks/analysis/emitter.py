@@ -89,6 +89,12 @@ class Emitter:
             return self.once("Unsqueeze", [name], axes=list(axes))
         return self.once("Unsqueeze", [name, self.constant(np.array(axes, np.int64))])
 
+    def squeeze(self, name: str, axes: Sequence[int]) -> str:
+        """Return ``name`` without the given axes, each of length 1."""
+        if self.opset < 13:
+            return self.once("Squeeze", [name], axes=list(axes))
+        return self.once("Squeeze", [name, self.constant(np.array(axes, np.int64))])
+
     def cast(self, name: str, dtype: int) -> str:
         """Return ``name`` as another element type."""
         return self.once("Cast", [name], to=dtype)

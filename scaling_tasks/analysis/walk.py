@@ -19,7 +19,7 @@ from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Surroundings
 from scaling_tasks.analysis.placement import Step, unfilled_axes
 from scaling_tasks.analysis.refusal import Refused, no_data
-from scaling_tasks.analysis.registry import Rule, rule_for
+from scaling_tasks.analysis.registry import Rule, refusal_for, rule_for
 from scaling_tasks.analysis.symbolic import follow_sizes
 from scaling_tasks.analysis.tensors import Reason, Tensor, constant_tensor, is_symbolic
 from scaling_tasks.shapes.behaviour import DATA
@@ -235,9 +235,9 @@ class Walk:
         outer = [self.tensors[name] for name in outer_names(op.node) if name in self.tensors]
         given = [tensor for tensor in [*op.inputs, *outer] if tensor is not None]
         touched = any(tensor.axes is None or tensor.variables for tensor in given)
-        if touched:
-            domain = f"{op.node.domain}." if op.node.domain else ""
-            return self._refused(op, f"{domain}{op.kind} is not among the operators whose use of padding is known", "")
+        refusal = refusal_for(op.node.domain, op.kind)
+        if touched or refusal.always:
+            return self._refused(op, refusal.text, "")
         return self._static(op)
 
     def _refused(self, op: Operation, text: str, fix: str) -> list[Tensor]:

@@ -12,8 +12,9 @@ from typing import Any
 from scaling_tasks.compilers.atc_command import atc_arguments, check_atc_options
 from scaling_tasks.compilers.atc_export import adopted_identity, adopted_model
 from scaling_tasks.compilers.base import BackendBase, backend_options, digest_of_files
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limits, Tolerance, Unit
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance, Unit
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
+from scaling_tasks.compilers.options import UNSET, Annotated, Options, UnsetType, option
 from scaling_tasks.compilers.tools import run_tool
 from scaling_tasks.errors import CompileError
 from scaling_tasks.files import digest_file
@@ -22,6 +23,18 @@ from scaling_tasks.shapes.signature import Signature
 __all__ = ["AtcBackend"]
 
 _MAGIC = b"IMOD"
+
+
+class AtcOptions(Options, frozen=True):
+    """Flags of atc."""
+
+    gears: Annotated[str, option("which flag says them: auto, dynamic_batch_size, dynamic_dims, …")] = "auto"
+    joint: Annotated[bool, option("N and sizes in one artefact")] = False
+    precision_mode: Annotated[str, option("in which precision it computes")] | UnsetType = UNSET
+    precision_mode_v2: Annotated[str, option("the same by its newer names")] | UnsetType = UNSET
+    insert_op_conf: Annotated[str, option("path of an AIPP file")] | UnsetType = UNSET
+    arguments: Annotated[dict[str, Any], option("further flags by name")] | None = None
+    adopt: Annotated[str, option("directory of results that were compiled elsewhere")] | None = None
 
 
 class AtcBackend(BackendBase):
@@ -34,16 +47,10 @@ class AtcBackend(BackendBase):
     """
 
     name = "atc"
+    engine = "om"
     tolerance = Tolerance(absolute=1e-2, relative=1e-2)
-    option_names = (
-        "gears",
-        "joint",
-        "precision_mode",
-        "precision_mode_v2",
-        "insert_op_conf",
-        "arguments",
-        "adopt",
-    )
+    options_type = AtcOptions
+    file_options = ("insert_op_conf", "adopt")
     error_pattern = r"^E[0-9A-Z]\d{4}:|ATC run failed|^\[ERROR\]"
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
@@ -59,12 +66,14 @@ class AtcBackend(BackendBase):
         """Return the digests of the ``atc`` in use, or of the one that made what is adopted, and of the AIPP file."""
         directory = _adopt(options)
         tool = adopted_identity(directory) if directory else {"atc": _digest(_find_atc())}
-        return tool | digest_of_files(self.input_files(options))
+        return tool | ({} if directory else digest_of_files(self.input_files(options)))
 
     def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
-        """Return the AIPP file."""
+        """Return the AIPP file, and what is adopted."""
         given = backend_options(options).get("insert_op_conf")
-        return () if given is None else (Path(given),)
+        directory = _adopt(options)
+        adopted = sorted(path for path in directory.glob("*") if path.is_file()) if directory else []
+        return (*([] if given is None else [Path(given)]), *adopted)
 
     def units(
         self, model_stem: str, signature: Signature, buckets: Sequence[Sequence[int]], options: Mapping[str, Any]
@@ -97,10 +106,6 @@ class AtcBackend(BackendBase):
     def cannot_run(self, options: Mapping[str, Any]) -> str:
         """Return that an offline model runs on an Ascend NPU, through the platform's own runtime."""
         return "an offline model runs on an Ascend NPU only"
-
-    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
-        """Refuse."""
-        raise CompileError(self.cannot_run(options), where=str(path))
 
 
 def _settle(target: Path) -> None:

@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limits, Tolerance, Unit
+from scaling_tasks.compilers.choices import check_choice
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance, Unit
+from scaling_tasks.compilers.options import Options, read_options
+from scaling_tasks.engines.contract import backend_options
+from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import CompileError
 from scaling_tasks.files import digest_bytes, digest_file
 from scaling_tasks.shapes.signature import Signature
@@ -24,18 +28,22 @@ __all__ = ["BackendBase", "backend_options", "check_choice", "digest_of_files", 
 class BackendBase:
     """Base of a backend that compiles one static bucket per unit.
 
-    A subclass sets ``name`` and implements ``identity``, ``compile`` and ``load``; everything else has a default.
+    A subclass sets ``name`` and ``engine`` and implements ``compile``; everything else has a default.
 
     Attributes:
         name: What ``compile.backend`` says.
+        engine: What loads its artefacts: the name of an engine (``scaling_tasks.engines``).
         tolerance: Largest difference from the original that verification accepts by default.
-        option_names: The keys that ``compile.options`` may hold.
+        options_type: What ``compile.options`` may hold.
+        file_options: Those of its options that name a file or a directory, see ``input_files``.
         error_pattern: Regular expression for a line of the log that means failure.
     """
 
     name: str = ""
+    engine: str = ""
     tolerance: Tolerance = Tolerance(absolute=1e-4, relative=1e-3)
-    option_names: ClassVar[tuple[str, ...]] = ()
+    options_type: ClassVar[type[Options]] = Options
+    file_options: tuple[str, ...] = ()
     error_pattern: ClassVar[str] = r"^Traceback \(most recent call last\)"
 
     def tolerance_for(self, options: Mapping[str, Any]) -> Tolerance:
@@ -47,17 +55,16 @@ class BackendBase:
         return Limits()
 
     def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
-        """Refuse keys of ``compile.options`` that the backend does not have.
+        """Refuse keys of ``compile.options`` that the backend does not have, and values of other types.
 
         Raises:
-            CompileError: Naming the key and the nearest known one.
+            CompileError: Naming the key, and the nearest known one.
         """
-        for key in backend_options(options):
-            check_choice(key, self.option_names, where="compile.options", kind=f"option of {self.name}")
+        read_options(self.options_type, options, self.name)
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
-        """Return what of the toolchain determines the result."""
-        raise NotImplementedError
+        """Return nothing: the version of the package that brings the backend is in the key by itself."""
+        return {}
 
     def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
         """Return no files."""
@@ -86,15 +93,11 @@ class BackendBase:
 
     def accept(self, artefact: Artefact, options: Mapping[str, Any]) -> None:
         """Load the artefact once."""
-        self.load(artefact.files[0], options).close()
+        load_engine(self.engine, artefact.files[0], options).close()
 
     def cannot_run(self, options: Mapping[str, Any]) -> str:
         """Return nothing: artefacts can be run."""
         return ""
-
-    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
-        """Load an artefact by its first file."""
-        raise NotImplementedError
 
 
 def static_units(model_stem: str, variables: Sequence[str], buckets: Sequence[Sequence[int]]) -> tuple[Unit, ...]:
@@ -115,11 +118,6 @@ def _label(variable: str) -> str:
     return f"{plain}-" if plain[-1:].isdigit() else plain
 
 
-def backend_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the backend's own options out of the target's ``compile`` section."""
-    return options.get("options") or {}
-
-
 def digest_of_files(files: Sequence[Path]) -> dict[str, str]:
     """Return one digest of all the files' names and contents, for the cache key; nothing where there are none.
 
@@ -133,19 +131,3 @@ def digest_of_files(files: Sequence[Path]) -> dict[str, str]:
     except OSError as cause:
         raise CompileError(f"cannot be read ({cause.strerror})", where=str(cause.filename)) from cause
     return {"files": digest_bytes(text.encode())}
-
-
-def check_choice(value: object, known: Sequence[str], *, where: str, kind: str) -> None:
-    """Refuse a value that is not among the known ones.
-
-    Raises:
-        CompileError: Naming the nearest known value and all of them.
-    """
-    if value in known:
-        return
-    import difflib
-
-    near = difflib.get_close_matches(str(value), known, n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    listed = ", ".join(known) or "none"
-    raise CompileError(f"{value!r} is no {kind}", where=where, fix=f"{hint}Known: {listed}.")

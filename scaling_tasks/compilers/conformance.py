@@ -29,7 +29,9 @@ from scaling_tasks.compilers.conformance_models import (
 from scaling_tasks.compilers.contract import Backend, CompileJob, Unit
 from scaling_tasks.compilers.isolation import CompileResult, run_job
 from scaling_tasks.compilers.registry import get_backend
-from scaling_tasks.errors import CompileError
+from scaling_tasks.compilers.shared import SHARED
+from scaling_tasks.engines.registry import load_engine
+from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.files import digest_file
 
 if TYPE_CHECKING:
@@ -84,7 +86,8 @@ class CompilerConformance:
         case = side_file_case(tmp_path)
         before = {file: digest_file(file) for file in tmp_path.rglob("*") if file.is_file()}
         self.check_case(case, tmp_path)
-        assert {file: digest_file(file) for file in before} == before
+        changed = [file.name for file in before if digest_file(file) != before[file]]
+        assert not changed, f"compiling changed the user's files {changed}: write below the work directory only"
 
     def test_model_without_weights(self, tmp_path: Path) -> None:
         """A model needs no weights."""
@@ -96,10 +99,15 @@ class CompilerConformance:
         limits = self.backend.limits(self.compile_options)
         units = self.units(case)
         held = {bucket for unit in units for bucket in unit.buckets}
-        assert set(case.buckets) <= held
-        assert all(limits.fewest_buckets <= len(unit.buckets) <= limits.most_buckets for unit in units)
-        assert len({unit.stem for unit in units}) == len(units)
-        assert all(unit.stem == f"{case.model.stem}_{unit.name}" and "/" not in unit.stem for unit in units)
+        missing = sorted(set(case.buckets) - held)
+        assert not missing, f"units() leaves out the buckets {missing}: every one must be in a unit"
+        for unit in units:
+            count, stem = len(unit.buckets), f"{case.model.stem}_{unit.name}"
+            assert limits.fewest_buckets <= count <= limits.most_buckets, f"{unit.name} holds {count} buckets: {limits}"
+            assert unit.stem == stem, f"the unit {unit.name!r} has the stem {unit.stem!r}, not {stem!r}"
+            assert "/" not in unit.stem, f"the stem {unit.stem!r} is no file name"
+        stems = [unit.stem for unit in units]
+        assert len(set(stems)) == len(stems), f"two units have one stem, and would overwrite each other: {stems}"
 
     def test_same_bytes_again(self, tmp_path: Path) -> None:
         """Two compiles of one unit agree, or the backend says why not."""
@@ -112,13 +120,15 @@ class CompilerConformance:
         code = (
             "import json, sys; from scaling_tasks.compilers.registry import get_backend; "
             f"identity = get_backend({self.backend_name!r}).identity(json.loads(sys.argv[1])); "
-            f"sys.exit([name for name in {self.heavy_modules!r} if name in sys.modules] or 0) "
-            "if identity and all(isinstance(v, str) and v for v in identity.values()) else sys.exit('not plain')"
+            f"print(json.dumps([identity, [name for name in {self.heavy_modules!r} if name in sys.modules]]))"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", code, json.dumps(self.compile_options)], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
+        command = [sys.executable, "-c", code, json.dumps(self.compile_options)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, f"identity() fails, or holds what JSON cannot: {done.stderr}"
+        identity, imported = json.loads(done.stdout)
+        plain = isinstance(identity, dict) and all(isinstance(value, str) and value for value in identity.values())
+        assert plain and identity, f"identity() must be a mapping to texts, none of them empty, and is {identity}"  # noqa: PT018
+        assert not imported, f"identity() imports {imported}: it is asked for on every build, read versions instead"
 
     def test_unknown_option_is_named(self, tmp_path: Path) -> None:
         """A key of ``compile.options`` that does not exist is refused before anything runs."""
@@ -126,7 +136,7 @@ class CompilerConformance:
         message = _refusal(
             self.backend.check, shared_variable_case(tmp_path).signature, {**self.compile_options, "options": own}
         )
-        assert "no_such_option" in message
+        assert "no_such_option" in message, f"check() does not name the unknown option: {message}"
 
     def test_broken_model_fails_alone(self, tmp_path: Path) -> None:
         """A file that is no model gives one error with the log and a command to repeat it."""
@@ -137,9 +147,8 @@ class CompilerConformance:
         message = _refusal(
             self.compile, ConformanceCase(broken, case.signature, case.buckets), unit, tmp_path / "broken"
         )
-        assert unit.stem in message
-        assert str(tmp_path / "broken.log") in message
-        assert "scaling_tasks.execution.worker" in message
+        for part in (unit.stem, str(tmp_path / "broken.log"), "worker"):
+            assert part in message, f"the error of a broken model does not name {part}: {message}"
 
     def test_truncated_artefact_does_not_load(self, tmp_path: Path) -> None:
         """Half an artefact is refused."""
@@ -147,7 +156,8 @@ class CompilerConformance:
         artefact = self.compile(case, self.units(case)[0], tmp_path / "work").artefact
         path = artefact.files[0]
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        assert str(path) in _refusal(self.backend.accept, artefact, self.compile_options)
+        message = _refusal(self.backend.accept, artefact, self.compile_options)
+        assert str(path) in message, f"the error of a truncated artefact does not name it: {message}"
 
     def check_case(self, case: ConformanceCase, directory: Path) -> list[CompileResult]:
         """Compile every unit of a case and compare it with onnxruntime on the original at each of its buckets."""
@@ -156,8 +166,13 @@ class CompilerConformance:
         for unit in self.units(case):
             results.append(self.compile(case, unit, directory / unit.name))
             files = results[-1].artefact.files
-            assert all(file.name.startswith(unit.stem) for file in files)
-            engine = self.backend.load(files[0], self.compile_options)
+            names = [file.name for file in files]
+            assert names[0].startswith(unit.stem), (
+                f"the first file is {names[0]!r}, which begins not with {unit.stem!r}"
+            )
+            strangers = [name for name in names if not name.startswith((unit.stem, f"{SHARED}-"))]
+            assert not strangers, f"{strangers} begin neither with {unit.stem!r} nor as `shared_name` has it"
+            engine = load_engine(self.backend.engine, files[0], self.compile_options)
             try:
                 for values in unit.values():
                     inputs = _inputs(case, values)
@@ -169,19 +184,27 @@ class CompilerConformance:
     def check_same_bytes(self, results: Sequence[CompileResult]) -> None:
         """Assert that compiles of one unit gave the same files, or that the backend says why not."""
         digests = [{file.name: digest_file(file) for file in result.artefact.files} for result in results]
-        assert all(each.keys() == digests[0].keys() for each in digests)
-        assert all(each == digests[0] for each in digests) or self.unequal_bytes
+        for each in digests[1:]:
+            assert each.keys() == digests[0].keys(), f"two compiles give other files: {[*digests[0]]} and {[*each]}"
+            differing = [name for name in each if each[name] != digests[0][name]]
+            said = "say why in `unequal_bytes`, or have the compiler write the same bytes every time"
+            assert not differing or self.unequal_bytes, f"two compiles give other bytes in {differing}: {said}"
 
     def compare(self, found: Arrays, expected: Arrays) -> None:
         """Assert that the outputs have the names, shapes and, within the backend's tolerance, values expected."""
         import numpy as np
 
         tolerance = self.backend.tolerance_for(self.compile_options)
-        assert found.keys() == expected.keys()
+        assert found.keys() == expected.keys(), f"the outputs are {sorted(found)}, not {sorted(expected)}"
         for name, array in expected.items():
-            assert found[name].dtype == array.dtype
-            assert found[name].shape == array.shape
-            np.testing.assert_allclose(found[name], array, rtol=tolerance.relative, atol=tolerance.absolute)
+            for what, got, wanted in (
+                ("type", found[name].dtype, array.dtype),
+                ("shape", found[name].shape, array.shape),
+            ):
+                assert got == wanted, f"output {name!r} has the {what} {got}, not {wanted}"
+            off = f"output {name!r} is further off than {tolerance}"
+            absolute, relative = tolerance.absolute, tolerance.relative
+            np.testing.assert_allclose(found[name], array, rtol=relative, atol=absolute, err_msg=off)
 
     def units(self, case: ConformanceCase) -> tuple[Unit, ...]:
         """Return the units for a case."""
@@ -211,9 +234,9 @@ def _reference(model: Path, inputs: Arrays) -> Arrays:
 
 
 def _refusal(action: Any, *arguments: Any) -> str:
-    """Return the message of the ``CompileError`` that the call must raise."""
+    """Return the message of the error that the call must raise."""
     try:
         action(*arguments)
-    except CompileError as error:
+    except ScalingTasksError as error:
         return str(error)
-    raise AssertionError("no CompileError was raised")
+    raise AssertionError(f"{action.__qualname__} took what it must refuse with a CompileError or EngineError")

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from scaling_tasks.compilers.options import Options
 from scaling_tasks.shapes.signature import Signature
+from scaling_tasks.shapes.unit import Unit
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Tensors = Mapping[str, NDArray[np.generic]]
-
-__all__ = ["Artefact", "Backend", "CompileJob", "Engine", "Limits", "Tolerance", "Unit"]
+__all__ = ["Artefact", "Backend", "CompileJob", "Limits", "Tolerance", "Unit"]
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,6 @@ class Tolerance:
 
     absolute: float
     relative: float
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One compiler invocation.
-
-    Attributes:
-        name: Distinguishes it within its target: ``W320``, ``N1_W320``, ``dynamic_hw``, ``static``.
-        stem: File name of its artefact without extension: ``<model>_<name>``.
-        variables: Names of the bucket columns; empty for a model without dynamic dimensions.
-        buckets: The buckets it holds, one value per variable each.
-    """
-
-    name: str
-    stem: str
-    variables: tuple[str, ...]
-    buckets: tuple[tuple[int, ...], ...]
-
-    def values(self) -> list[dict[str, int]]:
-        """Return each bucket as a mapping from variable to value."""
-        return [dict(zip(self.variables, bucket, strict=True)) for bucket in self.buckets]
 
 
 @dataclass(frozen=True)
@@ -90,23 +69,16 @@ class Artefact:
     files: tuple[Path, ...]
 
 
-class Engine(Protocol):
-    """A loaded artefact."""
-
-    def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
-        """Run at exactly one of the unit's buckets: input name to array, output name to array."""
-        ...
-
-    def close(self) -> None:
-        """Release the engine's memory and processes."""
-        ...
-
-
 class Backend(Protocol):
     """A toolchain. One object, stateless; imports its own package only inside its methods."""
 
     name: str
     tolerance: Tolerance
+    engine: str
+    """Name of the engine that loads its artefacts, see ``scaling_tasks.engines``."""
+    options_type: ClassVar[type[Options]]
+    """What ``compile.options`` may hold."""
+    file_options: tuple[str, ...]
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
         """Return what the platform takes under these options."""
@@ -159,7 +131,8 @@ class Backend(Protocol):
     def compile(self, job: CompileJob, workdir: Path) -> Artefact:
         """Compile in the current (worker) process, or by running the tool; write only below ``workdir``.
 
-        File names of the artefact begin with ``job.unit.stem``.
+        File names of the artefact begin with ``job.unit.stem``; a file that units may have in common is called as
+        ``scaling_tasks.compilers.shared.shared_name`` does.
 
         Raises:
             CompileError: With the compiler's own last words.
@@ -180,12 +153,4 @@ class Backend(Protocol):
 
     def cannot_run(self, options: Mapping[str, Any]) -> str:
         """Return why artefacts run on no machine through this backend; empty where they can be loaded and run."""
-        ...
-
-    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
-        """Load an artefact by its first file.
-
-        Raises:
-            CompileError: It does not load.
-        """
         ...

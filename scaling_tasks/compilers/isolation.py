@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,15 @@ from scaling_tasks.execution.contract import Limits, Subject, Work
 from scaling_tasks.execution.local import LocalExecutor
 from scaling_tasks.shapes.signature import Signature, TensorSpec, parse_dims
 
-__all__ = ["CompileResult", "compile_parameters", "compile_subject", "run_job", "work"]
+__all__ = [
+    "CompileResult",
+    "compile_parameters",
+    "compile_subject",
+    "located_options",
+    "renamed_files",
+    "run_job",
+    "work",
+]
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ def run_job(
         CompileError: With the last error line, the log's path and the command that runs the job alone.
     """
     parameters = {
-        **compile_parameters(job.signature, job.unit, job.options),
+        **compile_parameters(job.signature, job.unit, located_options(job.options, Path())),
         "model": str(job.model.resolve()),
         "shared": None if job.shared is None else str(job.shared.resolve()),
     }
@@ -111,5 +119,23 @@ def _job(inputs: Path, parameters: Mapping[str, Any]) -> CompileJob:
     unit = Unit(name, stem, tuple(variables), tuple(tuple(bucket) for bucket in buckets))
     shared = parameters.get("shared")
     return CompileJob(
-        inputs / parameters["model"], signature, unit, parameters["options"], None if shared is None else Path(shared)
+        inputs / parameters["model"],
+        signature,
+        unit,
+        located_options(parameters["options"], inputs),
+        None if shared is None else Path(shared),
     )
+
+
+def located_options(options: Mapping[str, Any], inputs: Path) -> dict[str, Any]:
+    """Return the ``compile`` section with the files that it names found in an action's directory."""
+    return renamed_files(options, lambda path: str((inputs / path).absolute()), inputs)
+
+
+def renamed_files(options: Mapping[str, Any], rename: Callable[[str], str], root: Path) -> dict[str, Any]:
+    """Return the ``compile`` section with what it names of files and directories below ``root`` called otherwise."""
+    own = dict(options.get("options") or {})
+    for option in get_backend(str(options["backend"])).file_options:
+        if own.get(option) is not None and (root / str(own[option])).exists():
+            own[option] = rename(str(own[option]))
+    return {**options, "options": own}

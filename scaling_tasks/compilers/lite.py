@@ -8,16 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.compilers import lite_worker
+from scaling_tasks.compilers import lite_converter
 from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice, digest_of_files, static_units
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limits, Tolerance, Unit
-from scaling_tasks.compilers.environment import thread_count
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance, Unit
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
 from scaling_tasks.compilers.lite_config import PRECISION_MODES, ascend_config
 from scaling_tasks.compilers.lite_rewrite import importable_model
-from scaling_tasks.compilers.lite_toolchain import find_toolchain, tool_environment
+from scaling_tasks.compilers.lite_toolchain import find_toolchain
 from scaling_tasks.compilers.mindir import check_mindir, sort_primitives
+from scaling_tasks.compilers.options import UNSET, Annotated, Options, UnsetType, option
 from scaling_tasks.compilers.tools import run_tool
+from scaling_tasks.engines import lite_loader
+from scaling_tasks.engines.lite_python import tool_environment
 from scaling_tasks.errors import CompileError
 from scaling_tasks.onnx_model.fixing import write_fixed_model
 from scaling_tasks.onnx_model.tflite import write_fixed_tflite
@@ -31,6 +33,16 @@ _PARSER = re.compile(r"config_file_parser|config_infos|INPUT ILLEGAL|INPUT INVAL
 _NO_CANN = re.compile(r"acl_pass_plugin|create acl pass|libascendcl|libge_|libgraph\.so")
 
 
+class LiteOptions(Options, frozen=True):
+    """What MindSpore Lite makes, for the CPU or for Ascend."""
+
+    dynamic: Annotated[bool, option("CPU: one MindIR for all sizes")] = False
+    weight_fp16: Annotated[bool, option("CPU: store weights in half precision")] = False
+    gears: Annotated[str, option("Ascend: which gears share an artefact", "per_batch", "joint")] = "per_batch"
+    precision_mode: Annotated[str, option("Ascend: how precisely it computes", *PRECISION_MODES)] | UnsetType = UNSET
+    insert_op_conf: Annotated[str, option("Ascend: path of an AIPP file")] | UnsetType = UNSET
+
+
 class LiteBackend(BackendBase):
     """Converts with MindSpore Lite, wherever it is found.
 
@@ -41,9 +53,10 @@ class LiteBackend(BackendBase):
     N and sizes in one artefact), ``precision_mode`` and ``insert_op_conf`` (an AIPP file).
     """
 
-    name = "lite"
+    name = engine = "lite"
     tolerance = Tolerance(absolute=1e-4, relative=1e-3)
-    option_names = ("dynamic", "weight_fp16", "gears", "precision_mode", "insert_op_conf")
+    options_type = LiteOptions
+    file_options = ("insert_op_conf",)
     # The converter prints SUCCESS after errors in its configuration. What is left out here is an optimiser that looks
     # for a convolution before a multiplication and finds the model's input.
     error_pattern = r"\[ERROR\](?!.*IsConvNode\] prim is nullptr)|^INPUT (ILLEGAL|INVALID)"
@@ -89,19 +102,19 @@ class LiteBackend(BackendBase):
         device = _device(job.options)
         toolchain = find_toolchain(device)
         loads = device == "cpu" and toolchain.converter is None
-        request = _request(job, workdir) | {"load": loads}
+        request = _request(job, workdir) | {"load": lite_loader.__file__ if loads else ""}
         path = workdir / f"{job.unit.stem}.mindir"
 
         def load(line: str) -> str:
             # An empty line ends the process; what is wrong then is said below.
-            return f"{path if _finish(path) else ''}\n" if line.endswith(lite_worker.CONVERTED) else ""
+            return f"{path if _finish(path) else ''}\n" if line.endswith(lite_converter.CONVERTED) else ""
 
         if toolchain.converter is not None:
             command = converter_command(toolchain.converter, request)
         else:
             request_file = workdir / "request.json"
             request_file.write_text(json.dumps(request), encoding="utf-8")
-            command = [str(toolchain.python), lite_worker.__file__, "convert", str(request_file)]
+            command = [str(toolchain.python), lite_converter.__file__, "convert", str(request_file)]
         status, output = run_tool(command, environment=tool_environment(device), reply=load)
         _refuse(status, output, job)
         if not (path.is_file() if loads else _finish(path)):
@@ -111,26 +124,6 @@ class LiteBackend(BackendBase):
     def accept(self, artefact: Artefact, options: Mapping[str, Any]) -> None:
         """Check that it is whole: for the CPU it was loaded, and an Ascend artefact loads on an NPU only."""
         check_mindir(artefact.files[0])
-
-    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
-        """Load in a worker process under the Python that has MindSpore Lite."""
-        from scaling_tasks.compilers.process_engine import ProcessEngine
-
-        device = _device(options)
-        python = find_toolchain(device).python
-        if python is None:
-            raise CompileError(
-                "running it needs a Python with mindspore_lite, and only converter_lite was found", where=str(path)
-            )
-        command = [
-            str(python.absolute()),
-            lite_worker.__file__,
-            "serve",
-            str(path.resolve()),
-            device,
-            str(thread_count() or 0),
-        ]
-        return ProcessEngine(command, path, tool_environment(device))
 
 
 def converter_command(converter: Path, request: Mapping[str, Any]) -> list[str]:

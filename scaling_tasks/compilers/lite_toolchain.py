@@ -1,31 +1,18 @@
-"""Finding MindSpore Lite: a Python that has its package, or the official converter_lite."""
+"""Finding MindSpore Lite's converter: in a Python that has its package, or the official converter_lite."""
 
 from __future__ import annotations
 
 import functools
 import os
-import re
 import shutil
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling_tasks.compilers.python37 import answer_of, interpreters
-from scaling_tasks.errors import CompileError
-from scaling_tasks.execution.local import DIRECTORY_VARIABLE
+from scaling_tasks.engines.lite_python import MISSING, PYTHON_VARIABLE, find_python, search_directory
+from scaling_tasks.errors import CompileError, EngineError
 from scaling_tasks.files import digest_file
 
-__all__ = ["ENVIRONMENT", "PYTHON_VARIABLE", "LiteToolchain", "find_toolchain", "provisioned", "tool_environment"]
-
-PYTHON_VARIABLE = "SCALING_TASKS_MINDSPORE_LITE_PYTHON"
-ENVIRONMENT = Path(".toolchains") / "mindspore-lite"
-
-_PROBE = "import mindspore_lite.version as v; print(v.__version__)"
-_MISSING = (
-    "Run `python -m scaling_tasks.compilers.provision_lite`, or set "
-    f"{PYTHON_VARIABLE} to a Python that has mindspore_lite, or put converter_lite on PATH."
-)
+__all__ = ["LiteToolchain", "find_toolchain"]
 
 
 @dataclass(frozen=True)
@@ -56,18 +43,24 @@ def find_toolchain(device: str) -> LiteToolchain:
     Raises:
         CompileError: There is none; says how to get it.
     """
-    return _find(device, os.environ.get(PYTHON_VARIABLE, ""), Path(os.environ.get(DIRECTORY_VARIABLE) or Path.cwd()))
+    return _find(device, os.environ.get(PYTHON_VARIABLE, ""), search_directory())
 
 
 @functools.cache
 def _find(device: str, explicit: str, directory: Path) -> LiteToolchain:
     converter = _converter()
-    python = _python(device, explicit, directory)
-    if converter is not None and (device == "ascend" or python is None):
-        return LiteToolchain(python[0] if python else None, converter, digest_file(converter))
-    if python is None:
-        raise CompileError("MindSpore Lite was not found", where="compile.backend", fix=_MISSING)
-    return LiteToolchain(python[0], None, python[1])
+    try:
+        python, version = find_python(device)
+    except EngineError as cause:
+        if explicit:
+            raise CompileError(cause.what, where=cause.where, fix=cause.fix) from cause
+        if converter is None:
+            fix = f"{MISSING}, or put converter_lite on PATH."
+            raise CompileError("MindSpore Lite was not found", where="compile.backend", fix=fix) from cause
+        return LiteToolchain(None, converter, digest_file(converter))
+    if converter is not None and device == "ascend":
+        return LiteToolchain(python, converter, digest_file(converter))
+    return LiteToolchain(python, None, version)
 
 
 def _converter() -> Path | None:
@@ -78,51 +71,3 @@ def _converter() -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-def _python(device: str, explicit: str, directory: Path) -> tuple[Path, str] | None:
-    """Return the first interpreter that imports the package, with the package's version."""
-    if explicit:
-        version = _probe(Path(explicit), device)
-        if version is None:
-            raise CompileError(
-                "cannot import mindspore_lite", where=f"{PYTHON_VARIABLE}={explicit}", fix="Correct or unset it."
-            )
-        return Path(explicit), version
-    if ready := provisioned(directory):
-        return ready
-    for python in _candidates():
-        if version := _probe(python, device):
-            return python, version
-    return None
-
-
-def provisioned(directory: Path) -> tuple[Path, str] | None:
-    """Return the environment made by ``provision_lite`` in ``directory`` or above it, with the package's version.
-
-    It was tested when it was made, so that looking at its files is enough here.
-    """
-    for base in (directory, *directory.parents):
-        for info in (base / ENVIRONMENT).glob("lib/python3*/site-packages/mindspore_lite-*.dist-info"):
-            if found := re.fullmatch(r"mindspore_lite-(.+)\.dist-info", info.name):
-                return base / ENVIRONMENT / "bin" / "python", found[1]
-    return None
-
-
-def _candidates() -> Iterator[Path]:
-    yield Path(sys.executable)
-    yield from interpreters()
-
-
-def _probe(python: Path, device: str) -> str | None:
-    return answer_of(python, _PROBE, tool_environment(device))
-
-
-def tool_environment(device: str) -> dict[str, str]:
-    """Return the environment for a process under the other Python.
-
-    Variables that belong to this Python are dropped. For Ascend PYTHONPATH stays: the platform's own set-up puts its
-    operator compiler there.
-    """
-    foreign = {"PYTHONHOME", "VIRTUAL_ENV"} | ({"PYTHONPATH"} if device == "cpu" else set())
-    return {name: value for name, value in os.environ.items() if name not in foreign}

@@ -10,26 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.compilers.base import BackendBase, backend_options, digest_of_files, static_units
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Limits, Tolerance, Unit
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance, Unit
 from scaling_tasks.compilers.nncase_calibration import (
     calibration_samples,
     check_calibration,
     files_for_calibration,
     judging_samples,
 )
-from scaling_tasks.compilers.nncase_environment import identify, nncase_environment
+from scaling_tasks.compilers.nncase_identity import identify
 from scaling_tasks.compilers.nncase_options import (
     COMPILE_OPTIONS,
-    OPTION_NAMES,
     PTQ_OPTIONS,
+    NncaseOptions,
     check_buckets,
     check_options,
     is_native,
     quantizes,
     target_of,
 )
-from scaling_tasks.compilers.nncase_worker import names_file
-from scaling_tasks.compilers.process_engine import ProcessEngine
+from scaling_tasks.engines.nncase import nncase_environment
+from scaling_tasks.engines.nncase_loader import names_file
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature
 
@@ -53,9 +53,10 @@ class NncaseBackend(BackendBase):
     ``shape_bucket_segments_count`` and ``shape_bucket_fix_var_map``.
     """
 
-    name = "nncase"
+    name = engine = "nncase"
     tolerance = Tolerance(absolute=1e-3, relative=1e-2)
-    option_names = OPTION_NAMES
+    options_type = NncaseOptions
+    file_options = ("calibration", "real_inputs")
     error_pattern = r"^Process terminated|^Unhandled exception|^ ---> "
 
     def tolerance_for(self, options: Mapping[str, Any]) -> Tolerance:
@@ -133,11 +134,6 @@ class NncaseBackend(BackendBase):
             nncase.Simulator().load_model(artefact.files[0].read_bytes())
         except RuntimeError as cause:
             raise CompileError(f"does not load ({cause})", where=str(artefact.files[0])) from cause
-
-    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
-        """Load in the simulator, in a process of its own."""
-        command = [sys.executable, "-m", "scaling_tasks.compilers.nncase_worker", str(path.resolve())]
-        return ProcessEngine(command, path, os.environ | nncase_environment())
 
 
 def _prepared(job: CompileJob, workdir: Path) -> tuple[bytes, list[str]]:

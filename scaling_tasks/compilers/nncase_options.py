@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
+
+import msgspec
 
 from scaling_tasks.compilers.base import backend_options, check_choice
+from scaling_tasks.compilers.options import UNSET, Annotated, Options, UnsetType, option
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature
 
 __all__ = [
     "COMPILE_OPTIONS",
-    "OPTION_NAMES",
     "PTQ_OPTIONS",
+    "NncaseOptions",
     "check_buckets",
     "check_options",
     "is_native",
@@ -61,21 +64,37 @@ _SHAPE_BUCKET = (
     "shape_bucket_segments_count",
     "shape_bucket_fix_var_map",
 )
-OPTION_NAMES = (
-    "target",
-    "quantize",
-    "real_inputs",
-    "samples_count",
-    "calibration",
-    "calibration_range",
-    "calibration_mean",
-    "calibration_std",
-    "calibration_bgr",
-    "simplify",
-    *COMPILE_OPTIONS,
-    *PTQ_OPTIONS,
-    *_SHAPE_BUCKET,
-)
+
+
+class _OwnOptions(Options, frozen=True):
+    """What nncase compiles for, and on which inputs it calibrates."""
+
+    target: Annotated[str, option("what it compiles for", *_CHOICES["target"])] = "k230"
+    quantize: Annotated[bool, option("eight bits or so; by default for the k230")] | UnsetType = UNSET
+    real_inputs: Annotated[str, option("where the real inputs are on which it is calibrated and judged")] | None = None
+    samples_count: Annotated[int, option("of how many samples it is calibrated")] = 4
+    calibration: Annotated[str, option("where other calibration samples are, or `random`")] | None = None
+    calibration_range: Annotated[tuple[float, float], option("of random samples")] = (-1.0, 1.0)
+    calibration_mean: Annotated[float | list[float], option("of pixels, which lie between 0 and 1")] = 0.5
+    calibration_std: Annotated[float | list[float], option("by which pixels are divided")] = 0.5
+    calibration_bgr: Annotated[bool, option("blue first")] = False
+    simplify: Annotated[bool, option("fold constants first")] = True
+    shape_bucket_enable: Annotated[bool, option("leave the buckets to nncase")] = False
+    shape_bucket_range_info: Annotated[dict[str, tuple[int, int]], option("sizes per variable")] | UnsetType = UNSET
+    shape_bucket_segments_count: Annotated[int, option("how many sizes per variable")] = 2
+    shape_bucket_fix_var_map: Annotated[dict[str, int], option("variables that are fixed")] | UnsetType = UNSET
+
+
+def _own_by_name(name: str) -> tuple[str, Any, Any]:
+    """Return a field for an option of nncase's own."""
+    said = option("of nncase, passed on as it is", *_CHOICES.get(name, ()))
+    return name, Annotated[Any, said] | UnsetType, UNSET
+
+
+_FIELDS = [_own_by_name(name) for name in (*COMPILE_OPTIONS, *PTQ_OPTIONS)]
+_WHOLE = msgspec.defstruct("NncaseOptions", _FIELDS, bases=(_OwnOptions,), frozen=True, kw_only=True)
+NncaseOptions = cast("type[Options]", _WHOLE)
+"""Options of this backend, and those of nncase under their own names."""
 
 
 def target_of(options: Mapping[str, Any]) -> str:

@@ -6,27 +6,31 @@ import importlib.metadata
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Engine, Tolerance
-from scaling_tasks.compilers.environment import thread_count
-from scaling_tasks.compilers.shared import made_once
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Tolerance
+from scaling_tasks.compilers.options import Annotated, Options, option
+from scaling_tasks.compilers.shared import made_once, shared_name
 from scaling_tasks.compilers.weights import move_weights, share_weights
+from scaling_tasks.engines.onnxruntime import session_options
 from scaling_tasks.errors import CompileError
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
 from scaling_tasks.shapes.signature import Signature
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from scaling_tasks.compilers.contract import Tensors
-
 __all__ = ["OnnxRuntimeBackend", "optimise"]
 
 _SHARED = ("dynamic.weights", "dynamic.onnx")
+# Names the constants that it adds the same each time, so that a second one, when the result is loaded, finds them taken
+# (onnxruntime 1.32: "Attempt to replace the existing tensor").
+_LEFT_TO_LOADING = ["MatMulAddFusion"]
 _LEVELS = {"basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED", "all": "ORT_ENABLE_ALL"}
+
+
+class OnnxRuntimeOptions(Options, frozen=True):
+    """What onnxruntime may do to the graph."""
+
+    optimization: Annotated[str, option("how far the graph is optimised offline", *_LEVELS)] = "basic"
 
 
 class OnnxRuntimeBackend(BackendBase):
@@ -36,9 +40,9 @@ class OnnxRuntimeBackend(BackendBase):
     fused operators, portable between CPUs) or ``all`` (layouts for the CPU that compiles).
     """
 
-    name = "onnxruntime"
+    name = engine = "onnxruntime"
     tolerance = Tolerance(absolute=1e-4, relative=1e-3)
-    option_names = ("optimization",)
+    options_type = OnnxRuntimeOptions
 
     def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
         """Refuse unknown options and levels."""
@@ -65,43 +69,8 @@ class OnnxRuntimeBackend(BackendBase):
         source, place = (dynamic, workdir) if level == "basic" else (job.model, _apart(workdir))
         fixed = write_fixed_model(source, job.signature.shapes(values), place / f"{stem.name}.fixed.onnx")
         optimised = optimise(fixed, place / f"{stem.name}.optimised.onnx", _LEVELS[level])
-        return Artefact(share_weights(optimised, dynamic, Path(f"{stem}.onnx"), Path(f"{stem}.weights")))
-
-    def load(self, path: Path, options: Mapping[str, Any]) -> Engine:
-        """Open a session on the CPU."""
-        return _OnnxRuntimeEngine(path)
-
-
-class _OnnxRuntimeEngine:
-    """A session on the CPU."""
-
-    def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        options = _session_options()
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as cause:
-            raise CompileError(f"does not load ({str(cause).splitlines()[0]})", where=str(path)) from cause
-        self._outputs = [output.name for output in self._session.get_outputs()]
-
-    def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
-        """Run at the bucket's shape."""
-        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
-
-    def close(self) -> None:
-        """Release the session."""
-        self._session = None
-
-
-def _session_options() -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if threads := thread_count():
-        options.intra_op_num_threads = threads
-    return options
+        weights = shared_name(workdir / _SHARED[0])
+        return Artefact(share_weights(optimised, dynamic, Path(f"{stem}.onnx"), weights))
 
 
 def optimise(source: Path, target: Path, level: str) -> Path:
@@ -112,11 +81,13 @@ def optimise(source: Path, target: Path, level: str) -> Path:
     """
     import onnxruntime
 
-    options = _session_options()
+    options = session_options()
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     options.optimized_model_filepath = str(target)
     try:
-        onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(
+            str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=_LEFT_TO_LOADING
+        )
     except Exception as cause:
         raise CompileError(f"onnxruntime refuses it ({str(cause).splitlines()[0]})", where=str(source)) from cause
     return target

@@ -10,8 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scaling_tasks.compilers.lite_toolchain import ENVIRONMENT, find_toolchain, provisioned
-from scaling_tasks.compilers.python37 import answer_of, find_python37
+from scaling_tasks.compilers.lite_toolchain import find_toolchain
+from scaling_tasks.engines.lite_python import ENVIRONMENT, provisioned
+from scaling_tasks.engines.python37 import answer_of, find_python37
 from scaling_tasks.errors import CompileError
 
 __all__ = ["main", "provision"]

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import functools
 import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from scaling_tasks.compilers.base import check_choice
+from scaling_tasks.compilers.choices import check_choice
 from scaling_tasks.compilers.contract import Backend
 from scaling_tasks.errors import CompileError
+from scaling_tasks.files import digest_file
 
-__all__ = ["ENTRY_POINT_GROUP", "backend_names", "get_backend"]
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["ENTRY_POINT_GROUP", "backend_names", "get_backend", "outside_version"]
 
 ENTRY_POINT_GROUP = "scaling_tasks.compilers"
 
@@ -23,17 +29,16 @@ _BUILT_IN = {
 
 
 @functools.cache
-def _registered() -> dict[str, str]:
-    """Return ``module:attribute`` per backend name; a built-in name cannot be taken over."""
+def _registered() -> dict[str, EntryPoint]:
+    """Return what other packages register, by the backend's name."""
     import importlib.metadata
 
-    points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    return {point.name: point.value for point in points} | _BUILT_IN
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def backend_names() -> tuple[str, ...]:
-    """Return the names of all backends, sorted."""
-    return tuple(sorted(_registered()))
+    """Return the names of all backends, sorted; a built-in name cannot be taken over."""
+    return tuple(sorted({*_registered(), *_BUILT_IN}))
 
 
 @functools.cache
@@ -43,10 +48,13 @@ def get_backend(name: str) -> Backend:
     Raises:
         CompileError: There is none, or its module cannot be imported.
     """
-    place = _BUILT_IN.get(name)
-    if place is None:  # Only now look through the installed packages: each worker process would pay for it.
-        check_choice(name, backend_names(), where="compile.backend", kind="backend")
-        place = _registered()[name]
+    if name in _BUILT_IN:  # Only for others look through the installed packages: each worker process would pay for it.
+        return _imported(name, _BUILT_IN[name])
+    check_choice(name, backend_names(), where="compile.backend", kind="backend")
+    return _imported(name, _registered()[name].value)
+
+
+def _imported(name: str, place: str) -> Backend:
     module_name, _, attribute = place.partition(":")
     try:
         backend: Backend = getattr(importlib.import_module(module_name), attribute)()
@@ -57,3 +65,22 @@ def get_backend(name: str) -> Backend:
             fix=f"Mend or remove the package that registers {place!r}.",
         ) from cause
     return backend
+
+
+@functools.cache
+def outside_version(name: str) -> dict[str, str]:
+    """Return the version and source of an outside backend, on which its results depend; nothing for a built-in one.
+
+    The source is the backend's own file: a package that is being worked on changes without changing its version.
+
+    Raises:
+        CompileError: There is no such backend.
+    """
+    if name in _BUILT_IN:
+        return {}
+    import inspect
+
+    module = inspect.getsourcefile(type(get_backend(name)))
+    point = _registered()[name]
+    found = {"backend_source": digest_file(Path(module))} if module else {}
+    return found | ({} if point.dist is None else {f"backend:{point.dist.name}": point.dist.version})

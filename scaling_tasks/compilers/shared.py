@@ -10,7 +10,10 @@ from pathlib import Path
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.files import digest_file, link_or_copy, publish, write_if_changed
 
-__all__ = ["made_once"]
+__all__ = ["SHARED", "made_once", "shared_name"]
+
+SHARED = "weights"
+"""What the names of files begin with that units have in common."""
 
 _DIGESTS = "digests.json"
 
@@ -56,3 +59,11 @@ def _give(shared: Path, workdir: Path, names: Sequence[str]) -> None:
             link_or_copy(workdir / name, temporary)
     digests = {name: digest_file(workdir / name) for name in names}
     write_if_changed(shared / _DIGESTS, json.dumps(digests, sort_keys=True).encode())
+
+
+def shared_name(file: Path) -> Path:
+    """Return beside ``file`` the path to give it where units may have it in common: it tells the content.
+
+    A bundle then has equal files once, under one name, and no copying can make them several.
+    """
+    return file.with_name(f"{SHARED}-{digest_file(file)[:16]}{file.suffix}")

@@ -180,7 +180,9 @@ class VerifySpec(_Spec, frozen=True):
         samples: Directory of ``.npz`` files, each with one array per input, of any sizes: on them the change by padding
             is measured too, and policies are compared on them alone.
         metric: ``module:function`` that scores labelled data.
-        dataset: The labelled data.
+        dataset: The labelled data: a file, or a directory with everything below it.
+        files: What else the metric reads, files or directories, such as the images that the labelled data names. It is
+            run where nothing but this, the labelled data, the model and its own modules can be found.
         drop: By how much the score through the buckets may be below that of the original at exact shapes.
     """
 
@@ -191,6 +193,7 @@ class VerifySpec(_Spec, frozen=True):
     samples: str | None = None
     metric: str | None = None
     dataset: str | None = None
+    files: tuple[str, ...] = ()
     drop: Fraction = 0.0
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import yaml
 
-from scaling_tasks.config.schema import PUBLISHED
 from scaling_tasks.errors import ConfigError
 from scaling_tasks.files import publish, write_if_changed
 from scaling_tasks.shapes.signature import BATCH, HEIGHT, WIDTH, Signature
@@ -22,9 +21,18 @@ _OTHER_RANGE = (1, 512)
 
 
 def write_configuration(
-    directory: Path, name: str, model: str, inputs: Signature, dataset: str | None, backend: str
+    directory: Path, name: str, model: str, inputs: Signature, dataset: str | None, backend: str, schema: str
 ) -> Path:
     """Write ``<name>.yaml`` and the schema beside it; return the configuration's path.
+
+    Args:
+        directory: Where configurations are.
+        name: The target's.
+        model: As for ``configuration_text``, as are the next three.
+        inputs: See there.
+        dataset: See there.
+        backend: See there.
+        schema: What editors complete keys from.
 
     Raises:
         ConfigError: There is such a configuration already.
@@ -35,7 +43,7 @@ def write_configuration(
             "there is one already", where=path.as_posix(), fix="Remove it first, or give another name with --name."
         )
     text = configuration_text(model, inputs, dataset, backend)
-    write_if_changed(directory / SCHEMA_NAME, PUBLISHED.read_bytes())
+    write_if_changed(directory / SCHEMA_NAME, schema.encode())
     with publish(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
@@ -78,7 +86,7 @@ def _data(inputs: Signature, dataset: str) -> Iterator[str]:
     yield f"  interval: {32 if image else 1:<2}                    # sizes are multiples of this"
     if {HEIGHT, WIDTH} <= set(inputs.variables):
         yield "  limit_side_len: 960             # what your preprocessing limits the longer side to"
-    if BATCH in inputs.variables:
+    if inputs.batch is not None:
         yield "  batch_choices: [1, 4, 8]        # batch sizes that may be compiled"
 
 

@@ -1,24 +1,23 @@
-"""What tasks do: each calls one pipeline stage and turns a user's mistake into a failure without a traceback."""
+"""What tasks do: each runs one stage and turns a user's mistake into a failure without a traceback."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from doit.exceptions import TaskFailed
 
 from scaling_tasks.config.environment import knobs
 from scaling_tasks.errors import ScalingTasksError
-from scaling_tasks.pipeline.target import Target
+from scaling_tasks.stages.target import Target
 
-__all__ = ["RunStage", "clean_unit"]
+__all__ = ["RunStage", "clean_stage"]
 
 
 @dataclass(frozen=True)
 class RunStage:
-    """The action that runs ``pipeline.<stage>.run`` for a target, or for one unit of it.
+    """The action that runs a stage for a target, or for one unit of it.
 
     An object instead of a function because every task has one, so that a worker that doit spawns comes by here when it
     receives its tasks, before it waits for work.
@@ -30,13 +29,19 @@ class RunStage:
 
     def __call__(self) -> dict[str, Any] | TaskFailed:
         """Return the stage's summary, which doit stores as the task's values."""
-        module = import_module(f"scaling_tasks.pipeline.{self.stage}")
+        from scaling_tasks.stages import lock
+        from scaling_tasks.stages.graph import run_stage
+
+        locked = knobs().locked and self.target.config is not None
         try:
-            if knobs().locked and self.target.config is not None:
-                return _run_locked(self.stage, self.target, self.unit, module)
-            return _run(module, self.target, self.unit)
+            if locked and self.stage == "compile":
+                lock.refuse(self.target, self.unit)
+            summary = run_stage(self.stage, self.target, self.unit)
+            if locked and self.stage == "buckets":
+                lock.refuse(self.target)
         except ScalingTasksError as error:
             return TaskFailed(str(error))
+        return summary
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_received, (self.stage, self.target, self.unit))
@@ -49,33 +54,15 @@ def _received(stage: str, target: Target, unit: str | None) -> RunStage:
     return RunStage(stage, target, unit)
 
 
-def _run(module: Any, target: Target, unit: str | None) -> dict[str, Any]:
-    summary: dict[str, Any] = module.run(target) if unit is None else module.run(target, unit)
-    return summary
+def clean_stage(stage: str, target: Target, unit: str | None, dryrun: bool) -> None:
+    """Remove what a stage made; the store keeps its copy."""
+    from scaling_tasks.actions.results import read_result_if_there
 
-
-def _run_locked(stage: str, target: Target, unit: str | None, module: Any) -> dict[str, Any]:
-    """Run a stage that must not lead to another lock file than there is."""
-    from scaling_tasks.pipeline import lock
-
-    if stage == "compile":
-        lock.refuse(target, unit)
-    if stage == "lock":
-        lock.refuse_built(target)
-        return {"changed": False}
-    summary = _run(module, target, unit)
-    if stage == "buckets":
-        lock.refuse(target)
-    return summary
-
-
-def clean_unit(target: Target, unit: str, dryrun: bool) -> None:
-    """Remove a unit's artefact files and records; the store keeps its copy."""
-    from scaling_tasks.pipeline import artefacts
-
-    for path in artefacts.files_of(target, unit):
+    record = target.result(stage, unit)
+    result = read_result_if_there(record)
+    for path in (*(file.path for file in result.files), record) if result else ():
         if path.exists():
             # As doit says it of targets; a clean action has no other way to speak.
-            sys.stdout.write(f"compile:{target.name}:{unit} - removing file '{path}'\n")
+            sys.stdout.write(f"{stage}:{target.name}{f':{unit}' if unit else ''} - removing file '{path}'\n")
             if not dryrun:
                 path.unlink(missing_ok=True)

@@ -16,49 +16,34 @@ from doit.task import DelayedLoader, Task, dict_to_task
 
 from scaling_tasks.doit_plugin.groups import Above, RequestedNames, named_on_command_line
 from scaling_tasks.doit_plugin.optional import missing_toolchain
-from scaling_tasks.doit_plugin.tasks import KNOWN, PER_UNIT, WHOLE, TaskDict, left_out_task, stage_task
-from scaling_tasks.pipeline.target import Target
-from scaling_tasks.pipeline.units import read_units_if_there
+from scaling_tasks.doit_plugin.tasks import TaskDict, left_out_task, stage_task
+from scaling_tasks.stages.graph import STAGES, stages_of
+from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.units import read_units_if_there
 
-__all__ = ["STAGES", "creators"]
+__all__ = ["creators"]
 
-_AFTER_PLAN = ("compile", "verify", "bundle", "padding", "metric", "measure", "report")
-STAGES = ("scan", "statistics", "analysis", "buckets", *_AFTER_PLAN, "lock")
 _LEFT_OUT = "toolchain"
 _RUNNING = {"running": True}
-_DOCS = {
-    "scan": "measure the data set's samples",
-    "statistics": "count the shapes the model will see",
-    "analysis": "tell what padding does to answers, and clean it",
-    "buckets": "choose the cheapest buckets",
-    "compile": "compile",
-    "verify": "compare with the original model",
-    "bundle": "write the manifest that the runtime loads",
-    "padding": "tell what padding does to the answers",
-    "metric": "score labelled data through the buckets and at exact shapes",
-    "measure": "measure each bucket's latency for the next plan",
-    "report": "write the report",
-    "lock": "note in scaling.lock what was built",
-}
 
 
 def creators(targets: Sequence[Target]) -> dict[str, Any]:
     """Return everything that a dodo namespace needs to have the targets' tasks."""
     namespace: dict[str, Any] = {}
-    for stage in STAGES:
-        concerned = [target for target in targets if target.has(stage)]
-        if stage in _AFTER_PLAN:
+    for name, stage in STAGES.items():
+        concerned = [target for target in targets if stage.applies(target)]
+        if stage.after_plan:
             requested = RequestedNames()
-            later = [_TargetStage(stage, target, requested) for target in concerned]
-            namespace |= {f"{stage}:{each.target.name}": _delayed(each) for each in later}
-            namespace[stage] = _group(stage, later, requested)
+            later = [_TargetStage(name, target, requested) for target in concerned]
+            namespace |= {f"{name}:{each.target.name}": _delayed(each) for each in later}
+            namespace[name] = _group(name, later, requested)
         else:
-            namespace[stage] = _creator(_Stage(stage, tuple(concerned)), _Stage.tasks)
+            namespace[name] = _creator(_Stage(name, tuple(concerned)), _Stage.tasks)
     return namespace
 
 
 def _doc(stage: str, target: Target) -> str:
-    return f"{target.name}: {_DOCS[stage]}"
+    return f"{target.name}: {STAGES[stage].doc}"
 
 
 def _creator(owner: Any, method: Callable[..., Any]) -> types.SimpleNamespace:
@@ -78,7 +63,7 @@ def _own_method(owner: Any, method: Callable[..., Any]) -> Any:
 
 
 def _delayed(later: _TargetStage) -> types.SimpleNamespace:
-    per_unit = later.stage in PER_UNIT
+    per_unit = STAGES[later.stage].per_unit
     creator = _own_method(later, _TargetStage.units if per_unit else _TargetStage.whole)
     creator.__func__.__doc__ = _doc(later.stage, later.target)
     creator.__func__.doit_create_after = later.loader(creator)
@@ -87,7 +72,7 @@ def _delayed(later: _TargetStage) -> types.SimpleNamespace:
 
 def _group(stage: str, later: Sequence[_TargetStage], requested: RequestedNames) -> types.SimpleNamespace:
     creator = _own_method(_Group(stage, tuple(later), requested), _Group.tasks)
-    creator.__func__.__doc__ = _DOCS[stage]
+    creator.__func__.__doc__ = STAGES[stage].doc
     loader = DelayedLoader(creator)
     loader.regex_groups = requested
     loader.kwargs = _RUNNING
@@ -107,10 +92,10 @@ class _Group:
         """Yield the group, and for each sub-task asked for by name a task that waits until it can be created."""
         prefix = f"{self.stage}:"
         below = [prefix + each.target.name for each in self.targets]
-        if not running and self.stage in PER_UNIT:
+        if not running and STAGES[self.stage].per_unit:
             # For commands that look one level down; a run meets other units than these where plans change.
             below += [f"{prefix}{each.target.name}:{name}" for each in self.targets for name in each.names()]
-        yield {"name": None, "doc": _DOCS[self.stage], "task_dep": below}
+        yield {"name": None, "doc": STAGES[self.stage].doc, "task_dep": below}
         for name in dict.fromkeys(self.requested.names):
             for each in self.targets:
                 if name.startswith(f"{prefix}{each.target.name}:"):
@@ -128,11 +113,11 @@ class _Stage:
 
     def tasks(self) -> Iterator[TaskDict]:
         """Yield the stage's task of every target."""
-        yield {"name": None, "doc": _DOCS[self.stage]}
+        yield {"name": None, "doc": STAGES[self.stage].doc}
         scanned: dict[str, str] = {}
         for target in self.targets:
-            task = KNOWN[self.stage](target)
-            if self.stage == "scan" and (first := scanned.setdefault(str(target.scan_directory), target.name)):
+            task = stage_task(STAGES[self.stage], target)
+            if self.stage == "scan" and (first := scanned.setdefault(str(target.scan_cache), target.name)):
                 # A data set is scanned once, by the first target that uses it.
                 task = task if first == target.name else {"actions": None, "task_dep": [f"scan:{first}"]}
             yield {"name": target.name, "doc": _doc(self.stage, target), **task}
@@ -148,7 +133,7 @@ class _TargetStage:
 
     def loader(self, creator: Any) -> DelayedLoader:
         """Return doit's note to call the creator when the stage before has run."""
-        stages = [each for each in ("buckets", *_AFTER_PLAN) if self.target.has(each)]
+        stages = [each.name for each in stages_of(self.target) if each.after_plan or each.name == "buckets"]
         loader = DelayedLoader(creator, executed=f"{stages[stages.index(self.stage) - 1]}:{self.target.name}")
         loader.kwargs = _RUNNING
         return loader
@@ -167,14 +152,14 @@ class _TargetStage:
         group.has_subtask = True
         yield _below(group, Above(self.stage, listed=True))
         for name in names:
-            task = {"name": f"{self.group}:{name}", "doc": f"{self.target.name} {name}: {_DOCS[self.stage]}"}
+            task = {"name": f"{self.group}:{name}", "doc": f"{self.target.name} {name}: {STAGES[self.stage].doc}"}
             yield _below(dict_to_task({**task, **self._unit(name)}), Above(self.group))
 
     def whole(self, running: bool = False) -> Task:
         """Return the task that concerns all units of the target."""
         task: TaskDict = {"actions": None}
         if not missing_toolchain(self.target):
-            task = WHOLE[self.stage](self.target, _unit_names(self.target))
+            task = stage_task(STAGES[self.stage], self.target)
         made = dict_to_task({"name": self.group, "doc": _doc(self.stage, self.target), **task})
         return _below(made, Above(self.stage, listed=True))
 
@@ -190,11 +175,8 @@ class _TargetStage:
     def _unit(self, name: str) -> TaskDict:
         if name == _LEFT_OUT and (reason := missing_toolchain(self.target)):
             return left_out_task(self.target, reason)
-        if name in _unit_names(self.target):
-            return PER_UNIT[self.stage](self.target, name)
-        # Its action finds that the plan has no such unit and says so.
-        clean = PER_UNIT[self.stage](self.target, name)["clean"]
-        return stage_task(self.stage, self.target, name, clean=clean)
+        # A unit that the plan has not finds that out and says so.
+        return stage_task(STAGES[self.stage], self.target, name)
 
 
 def _below(task: Task, group: Above) -> Task:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scaling_tasks.doit_plugin.run_record import RunRecord
-    from scaling_tasks.pipeline.history import CompileHistory
+    from scaling_tasks.stages.history import CompileHistory
     from scaling_tasks.store.store import Store
 
 __all__ = ["RemainingTime"]
@@ -48,19 +48,21 @@ class RemainingTime:
         return self._known[task.name]
 
     def _look_up(self, task: Any) -> float | None:
-        from scaling_tasks.doit_plugin.uptodate import KeyUnchanged
+        from scaling_tasks.doit_plugin.commands.base import target_of
         from scaling_tasks.errors import ScalingTasksError
-        from scaling_tasks.pipeline.history import CompileHistory
-        from scaling_tasks.pipeline.storage import open_store
+        from scaling_tasks.stages.graph import STAGES
+        from scaling_tasks.stages.history import CompileHistory
+        from scaling_tasks.stages.stage import Built
+        from scaling_tasks.stages.workshop import open_store
 
-        check = next((check for check, _, _ in task.uptodate if isinstance(check, KeyUnchanged)), None)
-        if check is None:
+        target, request = target_of(task), STAGES["compile"].request
+        if target is None or request is None:
             return None
         try:
             if self._store is None or self._history is None:
                 self._store = open_store()
                 self._history = CompileHistory(self._store.records())
-            components = check.components()
-            return 0.0 if self._store.contains(components) else self._history.expected_seconds(components)
+            components = request(target, Built(target), task.meta["unit"]).action.components
+            return 0.0 if self._store.peek(components) else self._history.expected_seconds(components)
         except (ScalingTasksError, OSError):
             return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from doit.exceptions import TaskFailed
 
 if TYPE_CHECKING:
-    from scaling_tasks.pipeline.target import Target
+    from scaling_tasks.stages.target import Target
 
 __all__ = ["leave_out", "missing_toolchain", "note_selection"]
 

@@ -10,7 +10,7 @@ from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
 
 from scaling_tasks.doit_plugin.load import add_tasks
-from scaling_tasks.pipeline.target import Target
+from scaling_tasks.stages.target import Target
 
 __all__ = ["run_targets"]
 

@@ -98,17 +98,19 @@ class RunRecord:
         """Return in one line what the store did for this run; nothing where nothing was compiled or restored."""
         from scaling_tasks.doit_plugin.wording import duration, size
 
-        restored, compiled = self._values("restored"), self._values("compiled")
+        restored = self._values("restored")
+        compiled = [*self._values("compiled"), *self._values("done")]
         if not restored and not compiled:
             return ""
         return (
             f"store: {_count(len(restored), 'hit')}, {_count(len(compiled), 'miss', 'misses')}; "
             f"{size(_sum(restored, 'bytes'))} restored, {size(_sum(compiled, 'bytes'))} added; "
-            f"{duration(_sum(restored, 'seconds'))} of compiling saved"
+            f"{duration(_sum(restored, 'seconds'))} of work saved"
         )
 
     def _values(self, outcome: str) -> list[Mapping[str, Any]]:
-        return [self.tasks[name].values for name, ended in self.outcomes.items() if ended == outcome]
+        values = (self.tasks[name].values for name, ended in self.outcomes.items() if ended == outcome)
+        return [each for each in values if each.get("outcome") == outcome]
 
 
 def _sum(values: Iterable[Mapping[str, Any]], key: str) -> float:

@@ -1,32 +1,27 @@
-"""doit `uptodate` objects: is what a task was made from, and what it made, still the same?"""
+"""What tasks depend on: the key of their stage's action, and that what it made is still there."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scaling_tasks.documents import canonical_json
+from scaling_tasks.doit_plugin.optional import missing_toolchain
 from scaling_tasks.errors import ScalingTasksError
-from scaling_tasks.pipeline.target import Target
+from scaling_tasks.stages.target import Target
 
-__all__ = ["KEY", "DatasetUnchanged", "KeyUnchanged", "LockCurrent", "plain_json"]
+__all__ = ["KEY", "StageCurrent"]
 
 KEY = "scaling_tasks_key"
-"""Under which a task's values hold the components of its key."""
+"""Under which a task's values hold the key that it last succeeded with."""
 
 
 @dataclass(frozen=True)
-class KeyUnchanged:
-    """True while every component of a task's key is what it was when the task last succeeded.
-
-    One object holds all components, so that a command can show which of them changed and how. doit keeps them with the
-    task's record.
+class StageCurrent:
+    """True while a stage's recorded result is the one to have, its files are intact, and doit remembers the task.
 
     Attributes:
         target: Whose task it is.
-        stage: The stage's name in ``pipeline.keys``.
+        stage: The stage's name.
         unit: The unit's name for stages that work on one unit.
     """
 
@@ -35,27 +30,18 @@ class KeyUnchanged:
     unit: str | None = None
 
     def __call__(self, task: Any, values: dict[str, Any]) -> bool:
-        """Compare now with then, and have doit save the components once the task has run."""
+        """Compare now with then, and have doit save the key of what the task will have made."""
+        from scaling_tasks.stages.graph import is_current
+
+        if self.stage == "lock" and self.target.compiles and missing_toolchain(self.target):
+            return True  # Left out here; what another machine has built stays locked.
+        task.value_savers.append(_Saver(self))
         try:
-            components = self.components()
+            key = is_current(self.stage, self.target, self.unit)
         except ScalingTasksError:
             # The task's own action meets the same error and reports it where it belongs.
             return False
-        task.value_savers.append(_Saver(components))
-        return bool(values.get(KEY) == components) and self._outputs_intact()
-
-    def components(self) -> dict[str, Any]:
-        """Return the key's components as they are now, as plain JSON values."""
-        from scaling_tasks.pipeline import keys
-
-        return plain_json(keys.components(self.stage, self.target, self.unit))
-
-    def _outputs_intact(self) -> bool:
-        from scaling_tasks.pipeline import artefacts
-
-        if self.stage != "compile" or self.unit is None:
-            return True
-        return artefacts.intact(self.target, self.unit)
+        return key is not None and values.get(KEY) == key
 
     def __repr__(self) -> str:
         return f"key of {self.stage}:{self.target.name}" + (f":{self.unit}" if self.unit else "")
@@ -63,60 +49,12 @@ class KeyUnchanged:
 
 @dataclass(frozen=True)
 class _Saver:
-    """Gives doit the components to store; a class because it must be picklable."""
+    """Gives doit the key of what was made, once it is made; a class because it must be picklable."""
 
-    components: dict[str, Any]
+    check: StageCurrent
 
     def __call__(self) -> dict[str, Any]:
-        return {KEY: self.components}
+        from scaling_tasks.actions.results import read_result_if_there
 
-
-@dataclass(frozen=True)
-class DatasetUnchanged:
-    """True while the data set is what the scan cache says, found out by one listing of its files."""
-
-    target: Target
-
-    def __call__(self, task: Any, values: dict[str, Any]) -> bool:
-        """Look at the data set; an unreadable one is left to the task itself to report."""
-        from scaling_tasks.pipeline import scan
-
-        try:
-            return scan.unchanged(self.target)
-        except ScalingTasksError:
-            return False
-
-    def __repr__(self) -> str:
-        dataset = self.target.spec.dataset
-        return f"listing of {dataset.path if dataset else 'no data set'}"
-
-
-@dataclass(frozen=True)
-class LockCurrent:
-    """True while the target's section of the lock file says what is built."""
-
-    target: Target
-
-    def __call__(self, task: Any, values: dict[str, Any]) -> bool:
-        """Compare the two; whatever is not built is left to the task itself to report."""
-        from scaling_tasks.doit_plugin.optional import missing_toolchain
-        from scaling_tasks.pipeline import lock
-
-        if self.target.compiles and missing_toolchain(self.target):
-            return True  # Left out here; what another machine has built stays locked.
-        try:
-            return bool(lock.read_lock().get(self.target.name) == lock.built_section(self.target))
-        except ScalingTasksError:
-            return False
-
-    def __repr__(self) -> str:
-        return f"scaling.lock of {self.target.name}"
-
-
-def plain_json(components: Mapping[str, Any]) -> dict[str, Any]:
-    """Return components as they are when doit has stored them and read them back."""
-    plain: dict[str, Any] = json.loads(canonical_json(components))
-    return plain
-
-
-Check = Callable[[Any, dict[str, Any]], bool]
+        result = read_result_if_there(self.check.target.result(self.check.stage, self.check.unit))
+        return {KEY: result.key if result else "current"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scaling_tasks.errors import ModelError
 from scaling_tasks.onnx_model.original import open_original, random_inputs
-from scaling_tasks.shapes.signature import BATCH, Signature
+from scaling_tasks.shapes.signature import Signature, is_batch
 
 __all__ = ["Lengths", "Probes"]
 
@@ -54,7 +54,7 @@ class Probes:
         self._columns = [sorted(set(column)) for column in zip(*buckets, strict=True)] or [[1]] * len(self.variables)
         # One item is enough to see sizes, and cheap.
         self.base: Size = tuple(
-            1 if name == BATCH else column[0] for name, column in zip(self.variables, self._columns, strict=True)
+            1 if is_batch(name) else column[0] for name, column in zip(self.variables, self._columns, strict=True)
         )
         self._run(self.base, required=True)
         for name in self.variables:
@@ -90,7 +90,7 @@ class Probes:
     def joint(self) -> Iterator[tuple[dict[str, int], Shapes]]:
         """Yield sizes and output shapes where several variables differ from the base at once."""
         steps = [
-            (3, 2) if name == BATCH else (column[0] + 32, column[0] + 13)
+            (3, 2) if is_batch(name) else (column[0] + 32, column[0] + 13)
             for name, column in zip(self.variables, self._columns, strict=True)
         ]
         for size in itertools.islice(itertools.product(*steps), 16):
@@ -101,7 +101,7 @@ class Probes:
     def _walk(self, variable: str) -> None:
         column = self._columns[self.variables.index(variable)]
         first = column[0]
-        if variable == BATCH:
+        if is_batch(variable):
             wanted = {1, 2, 3, 4, 5, 8}
         else:
             wanted = {*range(max(_SMALLEST, first - _WINDOW), first + _WINDOW), *(first + step for step in _STRIDES)}

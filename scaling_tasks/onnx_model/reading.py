@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from scaling_tasks.errors import ConfigError, ModelError
 from scaling_tasks.onnx_model.side_files import take_in_weights
-from scaling_tasks.shapes.signature import Signature, TensorSpec, looks_like_image, name_dimensions
+from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, looks_like_image, name_dimensions
 
 __all__ = ["ModelSignature", "load_model", "read_signature", "signature_of", "whole_model"]
 
@@ -21,19 +21,6 @@ _MOST_BYTES = (1 << 31) - 1  # What a protocol buffer can hold.
 
 # Exporters write these for unnamed dimensions: Paddle ``?`` and ``p2o.DynamicDimension.7``, TensorFlow ``unk__7``.
 _ANONYMOUS = re.compile(r"\s*|\?|-?\d+|None|unk__\d+|p2o\.DynamicDimension\.\d+")
-
-
-@dataclass(frozen=True)
-class ModelSignature:
-    """All inputs and outputs of a model.
-
-    Attributes:
-        inputs: The inputs that a caller passes; initialisers listed as inputs are not among them.
-        outputs: The outputs in the model's order; their dynamic dimensions carry the model's own names.
-    """
-
-    inputs: Signature
-    outputs: tuple[TensorSpec, ...]
 
 
 def read_signature(path: Path, input_shape: Mapping[str, Dims] | None = None) -> ModelSignature:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from scaling_tasks.planning.costs import CostFunction, CostModel, as_cost_model
-from scaling_tasks.planning.options import make_options
 from scaling_tasks.planning.plan import BucketPlan
 from scaling_tasks.planning.planner import plan_histogram
+from scaling_tasks.planning.request.options import make_options
 from scaling_tasks.planning.target import plan_statistics
 from scaling_tasks.shapes.histogram import ShapeHistogram
 

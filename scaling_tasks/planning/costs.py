@@ -16,6 +16,7 @@ __all__ = [
     "CostFunction",
     "CostModel",
     "ElementsCost",
+    "Price",
     "as_cost_model",
     "cost_of",
     "prices_of",
@@ -23,14 +24,16 @@ __all__ = [
 ]
 
 CostFunction = Callable[[NDArray[np.int64]], ArrayLike]
+# Of having one bucket, in the unit of Σ weight·cost.
+Price = float | CostFunction
 
 
 @runtime_checkable
 class CostModel(Protocol):
     """The cost of one inference for each of many shapes.
 
-    A cost should not fall when a variable grows. Where it does, the planner serves a shape by the cheapest candidate
-    that contains it, which amounts to the suffix minimum of the cost over the candidates.
+    A cost should not fall when a variable grows. A model that never does says so by a true attribute ``nondecreasing``.
+    Where it may, all sizes that buckets can have are looked at, and a shape is served by the cheapest that contains it.
     """
 
     def __call__(self, shapes: NDArray[np.int64]) -> ArrayLike:
@@ -50,6 +53,8 @@ class ElementsCost:
         """Return the product of each row, float64 [n]."""
         product: NDArray[np.float64] = np.asarray(shapes, dtype=np.float64).prod(axis=1)
         return product
+
+    nondecreasing = True
 
     def describe(self) -> dict[str, Any]:
         """Return ``{"kind": "elements"}``."""
@@ -128,7 +133,7 @@ def cost_of(model: CostModel, shapes: NDArray[np.int64]) -> NDArray[np.float64]:
     return costs
 
 
-def prices_of(price: float | CostFunction, shapes: NDArray[np.int64]) -> NDArray[np.float64]:
+def prices_of(price: Price, shapes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return what it costs to have a bucket of each shape [n, d], float64 [n].
 
     Raises:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from scaling_tasks.planning.plan import BucketPlan, make_plan, score_buckets
-from scaling_tasks.planning.rectangles import EFFORTS
-from scaling_tasks.planning.rules import RULES
-from scaling_tasks.planning.strategies import choose
-from scaling_tasks.planning.task import Task
+from scaling_tasks.planning.request.request import Request, make_request
+from scaling_tasks.planning.solver.effort import EFFORTS
+from scaling_tasks.planning.strategies.registry import choose
+from scaling_tasks.planning.strategies.thumb import RULES
 from scaling_tasks.shapes.histogram import ShapeHistogram
 
 __all__ = ["split_folds", "with_insight"]
@@ -18,23 +18,26 @@ __all__ = ["split_folds", "with_insight"]
 _LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1000)
 
 
-def with_insight(plan: BucketPlan, task: Task, strategy: str, most: int) -> BucketPlan:
+def with_insight(plan: BucketPlan, request: Request, strategy: str, most: int) -> BucketPlan:
     """Return the plan with the details that its options ask for."""
     details = dict(plan.details)
-    if task.options.curve:
-        details["curve"], details["rules"] = _curves(plan, task, strategy, most)
-    if task.options.folds > 1:
-        details["unseen"] = _unseen(task, strategy, most)
+    if request.requests is not None:
+        # Curves and folds are of samples that are served as they are.
+        return plan
+    if request.options.curve:
+        details["curve"], details["rules"] = _curves(plan, request, strategy, most)
+    if request.options.folds > 1:
+        details["unseen"] = _unseen(request, strategy, most)
     return replace(plan, details=details)
 
 
 def _curves(
-    plan: BucketPlan, task: Task, strategy: str, most: int
+    plan: BucketPlan, request: Request, strategy: str, most: int
 ) -> tuple[list[list[float]], dict[str, list[list[float]]]]:
     """Return [number of buckets, padding ratio] pairs for the strategy and for every rule."""
-    last = max(len(plan.buckets), min(most, len(task.rounded.weights)))
+    last = max(len(plan.buckets), min(most, len(request.rounded.weights)))
     counts = [count for count in _LADDER if count < last]
-    light = replace(task, effort=EFFORTS["quick"], options=replace(task.options, bucket_price=0.0))
+    light = request.quick(bucket_price=0.0, robust=False, limits=None)
     # A list that the user wrote has one length only.
     shorter = () if strategy == "explicit" else counts
     own = dict(pair for count in shorter if (pair := _point(light, strategy, count)))
@@ -46,29 +49,27 @@ def _curves(
     return [[count, own[count]] for count in sorted(own)], rules
 
 
-def _point(task: Task, strategy: str, count: int) -> tuple[int, float] | None:
+def _point(request: Request, strategy: str, count: int) -> tuple[int, float] | None:
     """Return the number of buckets used and the ratio, None where they do not contain all samples."""
-    buckets = choose(task, strategy, count).buckets
-    names = task.original.variables
-    plan = make_plan(task.original, names, buckets, task.model, strategy=strategy, parameters={})
-    return (len(plan.buckets), plan.padding_ratio) if plan.coverage >= 1 - task.options.drop_quantile else None
+    buckets = choose(request, strategy, count).buckets
+    names = request.original.variables
+    plan = make_plan(request.original, names, buckets, request.model, strategy=strategy, parameters={})
+    return (len(plan.buckets), plan.padding_ratio) if plan.coverage >= 1 - request.options.drop_quantile else None
 
 
-def _unseen(task: Task, strategy: str, most: int) -> dict[str, float | int]:
+def _unseen(request: Request, strategy: str, most: int) -> dict[str, float | int]:
     """Plan on all folds but one, score on that one, and sum up."""
-    from scaling_tasks.planning.task import make_task
-
     paid = needed = covered = total = 0.0
-    for seen, unseen in split_folds(task.original, task.options.folds):
-        part, _ = make_task(seen, task.model, task.options, EFFORTS["quick"])
+    for seen, unseen in split_folds(request.original, request.options.folds):
+        part, _ = make_request(seen, request.model, request.options, EFFORTS["quick"])
         buckets = choose(part, strategy, most).buckets
-        plan = make_plan(seen, seen.variables, buckets, task.model, strategy=strategy, parameters={})
-        score = score_buckets(plan.buckets, plan.bucket_costs, unseen.samples, unseen.weights, task.model)
+        plan = make_plan(seen, seen.variables, buckets, request.model, strategy=strategy, parameters={})
+        score = score_buckets(plan.buckets, plan.bucket_costs, unseen.samples, unseen.weights, request.model)
         spent = float(score.hits @ plan.bucket_costs)
         paid, needed = paid + spent, needed + spent / score.padding_ratio
         covered, total = covered + float(score.hits.sum()), total + unseen.total
     ratio = paid / needed if needed > 0 else 1.0
-    return {"folds": task.options.folds, "padding_ratio": ratio, "coverage": covered / total if total else 1.0}
+    return {"folds": request.options.folds, "padding_ratio": ratio, "coverage": covered / total if total else 1.0}
 
 
 def split_folds(histogram: ShapeHistogram, folds: int) -> list[tuple[ShapeHistogram, ShapeHistogram]]:

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import PlanError
-from scaling_tasks.shapes.signature import BATCH
+from scaling_tasks.shapes.signature import batch_variable
 
 __all__ = ["MeasuredCost"]
 
@@ -76,6 +76,8 @@ class MeasuredCost:
         """Return the model that ``describe`` described."""
         return cls(description["variables"], description["shapes"], description["seconds"])
 
+    nondecreasing = True
+
     def describe(self) -> dict[str, Any]:
         """Return the whole table, so that a plan read from JSON can still be evaluated."""
         return {"kind": "measured", **self._payload()}
@@ -104,8 +106,9 @@ class MeasuredCost:
 
     def _features(self, table: NDArray[np.int64]) -> NDArray[np.float64]:
         columns = [np.ones(len(table)), table.astype(np.float64).prod(axis=1)]
-        if BATCH in self.variables and len(self.variables) > 1:
-            columns.append(table[:, self.variables.index(BATCH)].astype(np.float64))
+        batch = batch_variable(self.variables)
+        if batch is not None and len(self.variables) > 1:
+            columns.append(table[:, self.variables.index(batch)].astype(np.float64))
         return np.stack(columns, axis=1)
 
     def _fit(self) -> NDArray[np.float64]:

@@ -13,8 +13,8 @@ from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import PlanError
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.planning.costs import CostModel, cost_of, restore_cost_model
-from scaling_tasks.planning.selection import cheapest_containing, sort_buckets
 from scaling_tasks.shapes.histogram import ShapeHistogram
+from scaling_tasks.shapes.selection import cheapest_containing, sort_buckets
 
 __all__ = ["BucketPlan", "PlanScore", "histogram_digest", "make_plan"]
 
@@ -54,7 +54,7 @@ class BucketPlan:
         cost: Description of the cost model, plain values.
         statistics_digest: SHA-256 of the statistics it came from; empty where there were none.
         warnings: What the user should know, one sentence each.
-        details: Further findings as plain values: ``curve``, ``comparison``, ``unseen``, …
+        details: Further findings as plain values: ``relaxation``, ``curve``, ``unseen``, …
         cost_model: The cost model itself; None when read back from JSON that cannot hold it.
     """
 
@@ -209,8 +209,8 @@ def make_plan(
         model: The cost model.
         strategy: Name of the strategy.
         parameters: Its parameters, plain values.
-        bound: Proven lower bound of Σ w·cost(bucket chosen) over the samples that had to be covered, and their own
-            Σ w·cost(sample).
+        bound: Proven lower bound of the padding ratio, and a value that no bound by the same relaxation can exceed:
+            what lies between it and the ratio is not the search's to close.
         digest: Digest of the statistics, the histogram's own by default.
         warnings: For the user.
         details: Further keys of the document.
@@ -218,11 +218,14 @@ def make_plan(
     unsorted = np.asarray(buckets, dtype=np.int64).reshape(len(buckets), len(variables))
     rows, costs = sort_buckets(unsorted, cost_of(model, unsorted))
     score, bound_ratio = PlanScore(1.0, 1.0, np.zeros(len(rows))), None
+    found: dict[str, Any] = dict(details or {})
     if histogram is not None and variables:
         samples = _columns(histogram, variables)
         score = score_buckets(rows, costs, samples, histogram.weights, model)
         if bound is not None:
-            bound_ratio = _bound_ratio(bound, samples, histogram.weights, rows, model, score)
+            # Rounding in the last digits must not put the bound above what was reached.
+            bound_ratio, relaxed = (min(max(1.0, value), score.padding_ratio) for value in bound)
+            found["relaxation"] = relaxed
     own_digest = "" if histogram is None else histogram_digest(histogram)
     return BucketPlan(
         variables=variables,
@@ -237,25 +240,6 @@ def make_plan(
         cost=model.describe(),
         statistics_digest=own_digest if digest is None else digest,
         warnings=warnings,
-        details=dict(details or {}),
+        details=found,
         cost_model=model,
     )
-
-
-def _bound_ratio(
-    bound: tuple[float, float],
-    samples: NDArray[np.int64],
-    weights: NDArray[np.float64],
-    buckets: NDArray[np.int64],
-    model: CostModel,
-    score: PlanScore,
-) -> float:
-    bound_cost, bound_needed = bound
-    covered = slice(None) if score.coverage == 1 else cheapest_containing(samples, buckets) >= 0
-    needed = float((cost_of(model, samples[covered]) * weights[covered]).sum())
-    if needed <= 0:
-        return 1.0
-    # Samples that need not be covered but happen to be cost at least their own cost.
-    ratio = (bound_cost + max(0.0, needed - bound_needed)) / needed
-    # Rounding in the last digits must not put the bound above what was reached.
-    return min(max(1.0, ratio), score.padding_ratio)

@@ -8,18 +8,22 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.planning.costs import CostModel, cost_of
-from scaling_tasks.planning.count import fewest_buckets
+from scaling_tasks.errors import PlanError
+from scaling_tasks.planning.costs import CostModel
 from scaling_tasks.planning.insight import with_insight
-from scaling_tasks.planning.optimal import Choice
-from scaling_tasks.planning.options import PlanOptions
-from scaling_tasks.planning.plan import BucketPlan, make_plan
-from scaling_tasks.planning.rectangles import Effort
-from scaling_tasks.planning.strategies import choose
-from scaling_tasks.planning.task import Task, dropped, make_task
+from scaling_tasks.planning.plan import BucketPlan
+from scaling_tasks.planning.request.options import PlanOptions
+from scaling_tasks.planning.request.request import Request, make_request
+from scaling_tasks.planning.score import evaluated, ratio_of
+from scaling_tasks.planning.solver.effort import Effort
+from scaling_tasks.planning.solver.product import product_of
+from scaling_tasks.planning.strategies.batches import fold_batches
+from scaling_tasks.planning.strategies.registry import choose
 from scaling_tasks.shapes.histogram import ShapeHistogram
+from scaling_tasks.shapes.signature import batch_variable
+from scaling_tasks.shapes.statistics import Column, Requests
 
-__all__ = ["plan_histogram", "plan_task"]
+__all__ = ["plan_histogram", "plan_request", "plan_requests"]
 
 
 def plan_histogram(
@@ -32,83 +36,161 @@ def plan_histogram(
     effort: Effort | None = None,
     digest: str | None = None,
     warnings: tuple[str, ...] = (),
-    columns: Mapping[str, ShapeHistogram] | None = None,
+    columns: Mapping[str, Column] | None = None,
+    requests: Requests | None = None,
 ) -> BucketPlan:
     """Return the scored plan of a strategy.
 
     Args:
         histogram: The samples.
-        strategy: A name out of ``STRATEGIES``.
+        strategy: A name out of the registry.
         max_buckets: Largest number of buckets, or ``auto``.
         model: The cost model.
         options: Checked options.
         effort: How much work may be done for several variables.
         digest: Digest of the statistics, the histogram's own by default.
         warnings: Put in front of the plan's own.
-        columns: Samples of single variables that MindOCR's statistics use in place of the histogram's columns.
+        columns: What MindOCR's statistics look at, per variable, in place of the histogram's columns.
+        requests: Requests of many items that may be cut into batches, in place of one sample each.
 
     Raises:
-        PlanError: Nothing can be covered, or the options do not fit the samples.
+        PlanError: Nothing can be covered, or the options do not fit the samples or the strategy.
     """
-    task, notes = make_task(histogram, model, options, effort)
-    task = replace(task, columns=dict(columns or {}))
-    most = fewest_buckets(task, strategy) if max_buckets == "auto" else int(max_buckets)
-    plan = plan_task(task, strategy, most, digest=digest, warnings=(*warnings, *notes))
-    return with_insight(plan, task, strategy, most)
+    request, notes = make_request(histogram, model, options, effort, columns, requests)
+    most = fewest_buckets(request, strategy) if max_buckets == "auto" else int(max_buckets)
+    plan = plan_request(request, strategy, most, digest=digest, warnings=(*warnings, *notes))
+    return with_insight(plan, request, strategy, most)
 
 
-def plan_task(
-    task: Task, strategy: str, most: int, *, digest: str | None = None, warnings: tuple[str, ...] = ()
+def plan_requests(
+    requests: Requests,
+    variables: tuple[str, ...],
+    max_buckets: int | str,
+    model: CostModel,
+    options: PlanOptions,
+    digest: str | None = None,
+    strategy: str = "optimal",
+) -> BucketPlan:
+    """Return the plan for requests that may be cut into batches.
+
+    The padding ratio is relative to serving every request at least cost with every batch choice at every exact size.
+
+    Args:
+        requests: The requests.
+        variables: Names of the bucket columns, the batch among them.
+        max_buckets: Largest number of buckets, or ``auto``.
+        model: Cost of running a bucket once.
+        options: Checked options.
+        digest: Digest of the statistics.
+        strategy: A name out of the registry.
+
+    Raises:
+        PlanError: There is no item, none fits, or the options cannot be combined with requests.
+    """
+    batch = str(batch_variable(variables))
+    names = (batch, *requests.variables)
+    weights = None if requests.weights is None else requests.weights[requests.counts > 0]
+    observed = ShapeHistogram.from_samples(requests.batches(), weights, names).project(variables)
+    allowed = (options.choices or {}).get(batch)
+    if allowed:
+        observed, _ = fold_batches(observed, batch, max(allowed))
+    return plan_histogram(observed, strategy, max_buckets, model, options, digest=digest, requests=requests)
+
+
+def plan_request(
+    request: Request, strategy: str, most: int, *, digest: str | None = None, warnings: tuple[str, ...] = ()
 ) -> BucketPlan:
     """Return the scored plan of a strategy for at most ``most`` buckets."""
-    options, variables = task.options, task.original.variables
-    choice = choose(task, strategy, most)
-    buckets = _filled(choice.buckets, options.min_buckets, task)
+    choice = choose(request, strategy, most)
+    buckets = filled(choice.buckets, request, most)
     notes = list(warnings)
     if choice.thinned:
         notes.append("The candidates were thinned, so that the optimum may not be among them; the bound holds for all.")
-    plan = make_plan(
-        task.original,
-        variables,
-        buckets,
-        task.model,
-        strategy=strategy,
-        parameters={"max_buckets": most, **options.parameters()},
-        bound=_bound(task, choice, len(buckets)),
-        digest=digest,
-        warnings=tuple(notes),
-    )
-    return _warned(plan, options)
+    plan = evaluated(request, replace(choice, buckets=buckets), strategy, most, digest, tuple(notes))
+    return _warned(plan, request.options)
 
 
-def _bound(task: Task, choice: Choice, count: int) -> tuple[float, float] | None:
-    if choice.bound is None or count > len(choice.buckets):
-        return None
-    needed = cost_of(task.model, task.original.samples)
-    kept = _must_cover(task)
-    return choice.bound, float(needed[kept] @ task.original.weights[kept])
+def fewest_buckets(request: Request, strategy: str) -> int:
+    """Return the number of buckets for ``max_buckets="auto"``.
+
+    With ``target_padding`` the fewest that reach it, found by doubling and bisection (exact where the ratio falls with
+    every further bucket, as an optimum's does); with a price alone, no limit: the price decides.
+
+    Raises:
+        PlanError: The target is out of reach; the message says what can be reached.
+    """
+    target, limit = request.options.target_padding, len(request.rounded.weights)
+    if target is None:
+        return max(limit, request.options.min_buckets)
+    high = 1
+    while high < limit and ratio_of(request, strategy, high) > target:
+        high = min(limit, 2 * high)
+    reached = ratio_of(request, strategy, high)
+    if reached > target:
+        raise PlanError(
+            f"a padding ratio of {target} is out of reach: {high} buckets give {reached:.4f}",
+            where="target_padding",
+            fix="Raise it, or lower the interval.",
+        )
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if ratio_of(request, strategy, middle) > target:
+            low = middle
+        else:
+            high = middle
+    return max(high, request.options.min_buckets)
 
 
-def _must_cover(task: Task) -> NDArray[np.bool_]:
-    servable: NDArray[np.bool_] = task.lattice.round(task.original.samples)[1]
-    return servable & ~dropped(task.original, task.model, task.options.drop_quantile)
+def filled(buckets: NDArray[np.int64], request: Request, most: int) -> NDArray[np.int64]:
+    """Return the buckets with neighbours added until there are as many as the platform takes at least.
 
-
-def _filled(buckets: NDArray[np.int64], fewest: int, task: Task) -> NDArray[np.int64]:
-    """Add neighbours until there are as many buckets as the platform takes at least."""
-    found = {tuple(row) for row in np.asarray(buckets, dtype=np.int64).tolist()}
-    base = max(found)
-    column = len(base) - 1
-    allowed = task.lattice.allowed[column]
-    sizes = allowed.choices or tuple(
-        range(allowed.interval, base[column] + allowed.interval * (fewest + 1), allowed.interval)
-    )
-    order = sorted(sizes, key=lambda size: (size > base[column], abs(size - base[column])))
-    for size in order:
-        if len(found) >= fewest:
+    Raises:
+        PlanError: The allowed sizes give fewer.
+    """
+    fewest = request.options.min_buckets
+    rows = np.unique(np.asarray(buckets, dtype=np.int64), axis=0)
+    for column in reversed(range(rows.shape[1])):
+        if len(rows) >= fewest:
             break
-        found.add((*base[:column], size))
-    return np.asarray(sorted(found), dtype=np.int64).reshape(-1, len(base))
+        rows = _widened(rows, column, request, fewest, most)
+    if len(rows) < fewest:
+        raise PlanError(
+            f"the allowed sizes give {len(rows)} buckets here, but the platform takes no fewer than {fewest}",
+            where="min_buckets",
+            fix="Lower the interval, or allow more sizes.",
+        )
+    return rows
+
+
+def _widened(rows: NDArray[np.int64], column: int, request: Request, fewest: int, most: int) -> NDArray[np.int64]:
+    """Return the rows with others of the largest one that differ in one column; as a product where it must be one."""
+    base = rows[np.lexsort(rows.T[::-1])[-1]]
+    sizes = _allowed_near(request, column, int(base[column]), fewest)
+    for size in sizes:
+        if len(rows) >= fewest:
+            break
+        if request.options.product:
+            lists = [np.unique(values) for values in rows.T]
+            lists[column] = np.unique([*lists[column].tolist(), size])
+            wider = product_of(lists)
+        else:
+            wider = np.unique(np.vstack([rows, [*base[:column], size, *base[column + 1 :]]]), axis=0)
+        rows = wider if len(wider) <= most else rows
+    return rows
+
+
+def _allowed_near(request: Request, column: int, base: int, count: int) -> list[int]:
+    """Return allowed sizes of a variable near ``base``, the smaller ones first, no forced largest one exceeded."""
+    allowed = request.lattice.allowed[column]
+    if allowed.choices:
+        sizes = list(allowed.choices)
+    else:
+        low = -(-allowed.low // allowed.interval) * allowed.interval
+        end = base + allowed.interval * (count + 1) if allowed.largest is None else allowed.largest
+        first = max(low, base - allowed.interval * (count + 1))
+        sizes = list(range(first, min(end, base + allowed.interval * (count + 1)) + 1, allowed.interval))
+    return sorted((size for size in sizes if size != base), key=lambda size: (size > base, abs(size - base)))
 
 
 def _warned(plan: BucketPlan, options: PlanOptions) -> BucketPlan:

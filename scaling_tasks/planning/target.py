@@ -11,16 +11,16 @@ import numpy as np
 from scaling_tasks.config.specs import AutoScalingSpec, ShapeBucketSpec
 from scaling_tasks.errors import PlanError
 from scaling_tasks.files import digest_bytes
-from scaling_tasks.planning.batches import fold_batches, marginals
 from scaling_tasks.planning.costs import CostModel, ElementsCost
-from scaling_tasks.planning.defaults import default_buckets
-from scaling_tasks.planning.options import PlanOptions, make_options
 from scaling_tasks.planning.plan import BucketPlan, make_plan
 from scaling_tasks.planning.planner import plan_histogram
-from scaling_tasks.planning.segments import shape_bucket_segments
-from scaling_tasks.planning.strategies import explicit_rows
+from scaling_tasks.planning.request.options import PlanOptions, make_options
+from scaling_tasks.planning.strategies.batches import columns_of, fold_batches
+from scaling_tasks.planning.strategies.defaults import default_buckets
+from scaling_tasks.planning.strategies.explicit import explicit_rows
+from scaling_tasks.planning.strategies.segments import shape_bucket_segments
 from scaling_tasks.shapes.histogram import ShapeHistogram
-from scaling_tasks.shapes.signature import BATCH, HEIGHT, WIDTH, Signature, is_batch
+from scaling_tasks.shapes.signature import HEIGHT, WIDTH, Signature, is_batch
 from scaling_tasks.shapes.statistics import DatasetStatistics
 
 __all__ = ["plan_statistics"]
@@ -72,13 +72,12 @@ def plan_statistics(
     if statistics is None or histogram is None:
         return _without_data(auto_scaling, variables, chosen_cost, limit, per_batch=most_buckets is not None)
     options = _options(auto_scaling, variables, fewest_buckets, product_only)
-    if auto_scaling.batching == "partition" and BATCH in variables and statistics.requests is not None:
-        from scaling_tasks.planning.joint import plan_requests
-
-        return plan_requests(statistics.requests, variables, limit, chosen_cost, options, digest)
     notes: tuple[str, ...] = ()
-    if BATCH in variables:
-        histogram, notes = fold_batches(histogram, max(auto_scaling.batch_choices))
+    requests = statistics.requests if auto_scaling.batching == "partition" else None
+    if signature.batch is not None:
+        histogram, notes = fold_batches(histogram, signature.batch, max(auto_scaling.batch_choices))
+        # Requests that are cut into batches have no largest one.
+        notes = notes if requests is None else ()
     return plan_histogram(
         histogram,
         auto_scaling.strategy,
@@ -87,7 +86,8 @@ def plan_statistics(
         options,
         digest=digest,
         warnings=notes,
-        columns=marginals(statistics, variables, auto_scaling.batch_choices),
+        columns=columns_of(statistics, signature, auto_scaling),
+        requests=requests if signature.batch is not None else None,
     )
 
 
@@ -141,7 +141,7 @@ def _cost_model(spec: AutoScalingSpec, signature: Signature, model: Path | None)
             raise PlanError("measured costs need a table", where="auto_scaling.latency_table", fix=fix)
         return MeasuredCost.read(Path(spec.latency_table), signature.variables)
     if spec.cost == "flops":
-        from scaling_tasks.planning.flops import FlopsCost
+        from scaling_tasks.onnx_model.flops import FlopsCost
 
         if model is None:
             raise PlanError("FLOPs are counted in a model", where="auto_scaling.cost", fix="Write `model: …`.")

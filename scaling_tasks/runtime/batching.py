@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from scaling_tasks.runtime.joint_batches import Room, cheapest_runs, useful_rooms
 from scaling_tasks.runtime.selection import BucketTable
+from scaling_tasks.shapes.partition import Size, cut_request, orders_of
 
 __all__ = ["Batch", "Batcher"]
-
-Size = tuple[int, ...]
 
 # Beyond this many distinct sizes the memory of choices starts again.
 _MOST_REMEMBERED = 1 << 14
@@ -38,13 +37,9 @@ class Batch:
 class Batcher:
     """Partitions items over the buckets of a table.
 
-    With one size variable the partition is exact: some optimal partition consists of runs of neighbours in descending
-    order of size (exchange argument: the cost of a batch depends on its count and its largest size only, and grows with
-    both), and within it a batch is as full as its bucket allows, because leaving items out of the rest never makes the
-    rest dearer. So a dynamic programme over the items and the distinct batch sizes finds it. With several size
-    variables the same programme runs over a few orders of the items (by each variable, and by the cost of running each
-    alone), and the cheapest result is taken, unless a search of bounded length finds a cheaper one (``joint_batches``):
-    it is exact up to about a dozen items, and for more where few distinct sizes lie between the buckets.
+    By the programme of ``shapes.partition``, exact with one size variable. With several its result is taken unless a
+    search of bounded length finds a cheaper one (``joint_batches``): it is exact up to about a dozen items, and for
+    more where few distinct sizes lie between the buckets.
 
     Args:
         table: The buckets.
@@ -72,13 +67,9 @@ class Batcher:
         """
         if not sizes:
             return []
-        if len(sizes[0]) < 2:
-            return self._divide(self._order(sizes, 0), sizes)[1]
-        orders = [self._order(sizes, key) for key in range(len(sizes[0]))]
-        alone = {size: min(cost for _, cost, _ in self._options(size)) for size in set(sizes)}
-        orders.append(sorted(range(len(sizes)), key=lambda item: alone[sizes[item]], reverse=True))
+        orders = orders_of(sizes, lambda size: min(cost for _, cost, _ in self._options(size)))
         cost, batches = min((self._divide(order, sizes) for order in orders), key=lambda result: result[0])
-        return self._search(sizes, cost) or batches
+        return batches if len(sizes[0]) < 2 else self._search(sizes, cost) or batches
 
     def _search(self, sizes: Sequence[Size], below: float) -> list[Batch]:
         """Return batches that cost less than ``below``; none where there are none, or finding them takes too long."""
@@ -99,39 +90,26 @@ class Batcher:
         """Return a bucket without its batch."""
         return (*bucket[: self._column], *bucket[self._column + 1 :])
 
-    @staticmethod
-    def _order(sizes: Sequence[Size], key: int) -> list[int]:
-        return sorted(range(len(sizes)), key=lambda item: sizes[item][key:] + sizes[item][:key], reverse=True)
-
     def _divide(self, order: Sequence[int], sizes: Sequence[Size]) -> tuple[float, list[Batch]]:
         """Return the least cost of cutting ``order`` into runs, and the runs."""
-        total = len(order)
-        least = [math.inf] * total + [0.0]
-        best: list[tuple[int, int]] = [(1, -1)] * total
-        for start in range(total - 1, -1, -1):
-            largest = sizes[order[start]]
-            reach = start + 1
-            for count, cost, bucket in self._options(largest):
-                end = min(start + count, total)
-                if len(largest) > 1:
-                    # Neighbours may be larger in another variable, and then need another bucket.
-                    while reach < end:
-                        largest = tuple(map(max, largest, sizes[order[reach]]))
-                        reach += 1
-                    bucket = self.find(end - start, largest)
-                    cost = self._table.costs[bucket] if bucket >= 0 else math.inf
-                # Of equal costs the fuller batch: fewer runs.
-                if cost + least[end] <= least[start]:
-                    least[start] = cost + least[end]
-                    best[start] = (end, bucket)
-                if end == total:
-                    break
-        batches, start = [], 0
-        while start < total:
-            end, bucket = best[start]
-            batches.append(Batch(bucket, tuple(order[start:end])))
-            start = end
-        return least[0], batches
+        cost, runs = cut_request(len(order), lambda start: self._runs(order, sizes, start))
+        return cost, [Batch(bucket, tuple(order[start:end])) for start, end, bucket in runs]
+
+    def _runs(self, order: Sequence[int], sizes: Sequence[Size], start: int) -> Iterator[tuple[int, float, int]]:
+        """Yield the (end, cost, bucket) of every run that may begin at ``start``."""
+        largest, reach, total = sizes[order[start]], start + 1, len(order)
+        for count, cost, bucket in self._options(largest):
+            end = min(start + count, total)
+            if len(largest) > 1:
+                # Neighbours may be larger in another variable, and then need another bucket.
+                while reach < end:
+                    largest = tuple(map(max, largest, sizes[order[reach]]))
+                    reach += 1
+                bucket = self.find(end - start, largest)
+                cost = self._table.costs[bucket] if bucket >= 0 else math.inf
+            yield end, cost, bucket
+            if end == total:
+                break
 
     def _options(self, size: Size) -> list[tuple[int, float, int]]:
         """Return (count, cost, bucket) for every batch size in which an item of ``size`` can run, counts ascending."""

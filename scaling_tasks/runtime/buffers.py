@@ -32,7 +32,7 @@ class PaddedBuffer:
     def __init__(self, shape: Sequence[int], dtype: DTypeLike, policy: Padding, row_axis: int | None = 0) -> None:
         self._whole, self._row_axis = _aligned(tuple(shape), np.dtype(dtype)), row_axis
         # A view with the rows in front, whatever the layout that the engine gets.
-        self.array = self._whole[None] if row_axis is None else np.moveaxis(self._whole, row_axis, 0)
+        self.array = self._rows_first(self._whole)
         shape = self.array.shape
         self._policy = policy
         self.array.fill(policy.fill)
@@ -45,7 +45,7 @@ class PaddedBuffer:
         """
         row = 0
         for given in parts:
-            part = given[None] if self._row_axis is None else np.moveaxis(given, self._row_axis, 0)
+            part = self._rows_first(given)
             self._place(row, part)
             row += part.shape[0]
         for unused in range(row, len(self._extents)):
@@ -53,6 +53,11 @@ class PaddedBuffer:
                 self.array[unused] = self._policy.fill
                 self._extents[unused] = (0,) * len(self._extents[unused])
         return self._whole
+
+    def _rows_first(self, part: NDArray[Any]) -> NDArray[Any]:
+        if self._row_axis == 0:
+            return part
+        return part[None] if self._row_axis is None else np.moveaxis(part, self._row_axis, 0)
 
     def _place(self, row: int, part: NDArray[Any]) -> None:
         end = row + part.shape[0]

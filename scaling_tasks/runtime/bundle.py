@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.compilers.contract import Engine
-from scaling_tasks.compilers.environment import limited_threads
-from scaling_tasks.compilers.registry import get_backend
-from scaling_tasks.errors import BundleError, CompileError
+from scaling_tasks.engines.contract import Engine
+from scaling_tasks.engines.registry import get_engine
+from scaling_tasks.engines.threads import limited_threads
+from scaling_tasks.errors import BundleError, EngineError
+from scaling_tasks.runtime.held import hold
 from scaling_tasks.runtime.loading import Loader
 from scaling_tasks.runtime.manifest import MANIFEST, Manifest
 from scaling_tasks.runtime.model import BucketedModel
@@ -43,7 +44,7 @@ def load_bundle(
     refuse_nan: bool = True,
     warm_up: bool = False,
 ) -> BucketedModel:
-    """Open a bundle; engines are loaded when they are first needed.
+    """Open a bundle; engines are loaded when they are first needed, of the generation that is published now.
 
     Args:
         path: The bundle's directory.
@@ -59,13 +60,11 @@ def load_bundle(
     Raises:
         BundleError: The bundle is missing or damaged, or its engine is not installed.
     """
-    directory = Path(path)
+    directory = hold(Path(path))
     manifest = read_manifest(directory)
-    try:
-        loader = _limited(get_backend(manifest.backend).load, threads)
-        fallback = None if manifest.fallback is None else _limited(get_backend(manifest.fallback.backend).load, threads)
-    except CompileError as cause:
-        raise BundleError(cause.what, where=str(directory), fix=cause.fix) from cause
+    loader = _loader(manifest.engine, manifest.options, threads, directory)
+    spare = manifest.fallback
+    fallback = None if spare is None else _loader(spare.engine, spare.options, threads, directory)
     model = BucketedModel(
         directory,
         manifest,
@@ -81,11 +80,16 @@ def load_bundle(
     return model
 
 
-def _limited(loader: Loader, threads: int | None) -> Loader:
-    """Return ``loader`` with so many threads for each engine."""
+def _loader(name: str, options: Mapping[str, Any], threads: int | None, directory: Path) -> Loader:
+    """Return what loads artefacts of an engine that is installed, each with so many threads."""
+    try:
+        kind = get_engine(name)
+        kind.check(options)
+    except EngineError as cause:
+        raise BundleError(cause.what, where=str(directory), fix=cause.fix) from cause
 
     def load(path: Path, options: Mapping[str, Any]) -> Engine:
         with limited_threads(threads):
-            return loader(path, options)
+            return kind.load(path, options)
 
     return load

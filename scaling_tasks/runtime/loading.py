@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.compilers.contract import Engine
+from scaling_tasks.engines.contract import Engine
 from scaling_tasks.errors import BundleError, ScalingTasksError
 from scaling_tasks.files import digest_file
 from scaling_tasks.runtime.manifest import ArtefactFile

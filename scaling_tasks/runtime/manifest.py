@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import BundleError
-from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.runtime.policies import Oversize, Padding, padding_of
 from scaling_tasks.shapes.behaviour import Behaviour
-from scaling_tasks.shapes.signature import Signature, TensorSpec, parse_dims
+from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, parse_dims
+from scaling_tasks.shapes.unit import Unit
 
 __all__ = ["MANIFEST", "ArtefactFile", "BundleArtefact", "Fallback", "Manifest", "make_manifest"]
 
@@ -58,12 +57,12 @@ class Fallback:
     """The dynamic model that serves what no bucket contains.
 
     Attributes:
-        backend: Name of the backend that loads it.
+        engine: Name of the engine that loads it.
         file: The model.
         options: The options it is loaded with.
     """
 
-    backend: str
+    engine: str
     file: ArtefactFile
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -74,7 +73,7 @@ class Manifest:
 
     Attributes:
         model: Name of the model.
-        backend: Name of the backend that loads the artefacts.
+        backend: Name of the backend that made the artefacts.
         options: The options they are loaded with (the target's ``compile`` section).
         signature: Inputs with named variables, and outputs; how long these are is in ``behaviour``.
         behaviour: How answers relate to sizes and padding.
@@ -83,6 +82,7 @@ class Manifest:
         oversize: What to do with sizes that no bucket contains.
         round_up: Whether a size at which the original does not run is padded to the next one at which it does.
         fallback: The dynamic model for ``oversize: fallback``.
+        engine: Name of the engine that loads the artefacts.
     """
 
     model: str
@@ -95,6 +95,7 @@ class Manifest:
     oversize: Oversize = "error"
     round_up: bool = False
     fallback: Fallback | None = None
+    engine: str = ""
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -106,6 +107,7 @@ class Manifest:
         payload: dict[str, Any] = {
             "model": self.model,
             "backend": self.backend,
+            "engine": self.engine,
             "options": dict(self.options),
             "variables": list(self.variables),
             "inputs": [
@@ -121,7 +123,7 @@ class Manifest:
         }
         if self.fallback is not None:
             payload["fallback"] = {
-                "backend": self.fallback.backend,
+                "engine": self.fallback.engine,
                 "file": vars(self.fallback.file),
                 "options": dict(self.fallback.options),
             }
@@ -154,12 +156,13 @@ def make_manifest(
     oversize: Oversize = "error",
     round_up: bool = False,
     fallback: Fallback | None = None,
+    engine: str = "",
 ) -> Manifest:
     """Return the manifest of what was built.
 
     Args:
         model: Name of the model, shown in messages.
-        backend: Name of the backend that loads the artefacts.
+        backend: Name of the backend that made the artefacts.
         options: The target's ``compile`` section as plain values.
         signature: The model's inputs with named variables, and its outputs.
         behaviour: How answers relate to sizes and padding.
@@ -170,6 +173,7 @@ def make_manifest(
         oversize: What to do with sizes that no bucket contains.
         round_up: Whether a size at which the original does not run is padded to the next one at which it does.
         fallback: The dynamic model, needed for ``oversize="fallback"``.
+        engine: Name of the engine that loads the artefacts; the backend's where left out.
 
     Raises:
         BundleError: Units over other variables, or a policy that names no input or lacks its model.
@@ -190,6 +194,7 @@ def make_manifest(
         oversize,
         round_up,
         fallback,
+        engine or backend,
     )
 
 
@@ -241,7 +246,8 @@ def _from_payload(payload: Mapping[str, Any]) -> Manifest:
         {each["name"]: Padding.from_payload(each["padding"]) for each in payload["inputs"]},
         payload["oversize"],
         bool(payload["round_up"]),
-        fallback and Fallback(fallback["backend"], _file(fallback["file"]), fallback["options"]),
+        fallback and Fallback(fallback["engine"], _file(fallback["file"]), fallback["options"]),
+        payload["engine"],
     )
 
 

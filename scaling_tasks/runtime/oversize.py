@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from scaling_tasks.compilers.contract import Engine
+from scaling_tasks.engines.contract import Engine
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.loading import Loader, load_verified
 from scaling_tasks.runtime.manifest import Manifest

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.compilers.contract import Engine
+from scaling_tasks.engines.contract import Engine
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.buffers import PaddedBuffer
 from scaling_tasks.runtime.loading import Loader, load_verified
@@ -74,7 +74,8 @@ class EnginePool:
             BundleError: The artefact is missing or damaged, or the engine failed.
         """
         position = self._artefact_of[bucket]
-        with self._slots[position].first_free() as slot:
+        slot = self._slots[position].take()
+        try:
             engine = slot.engine or self._load(position, slot)
             slot.used = next(self._clock)
             try:
@@ -86,6 +87,8 @@ class EnginePool:
                     raise
                 what = f"the engine failed ({cause})"
                 raise BundleError(what, where=self._where(bucket), fix="Send the request again.") from cause
+        finally:
+            slot.release()
 
     def load(self, bucket: int) -> None:
         """Load the bucket's engine now, and its copies.

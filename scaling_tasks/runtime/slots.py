@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from scaling_tasks.compilers.contract import Engine
+from scaling_tasks.engines.contract import Engine
 from scaling_tasks.runtime.buffers import PaddedBuffer
 
 __all__ = ["Slot", "Slots"]
@@ -19,10 +19,10 @@ class Slot:
     """An artefact's engine with its buffers; everything in it belongs to whoever holds it.
 
     Args:
-        freed: Told whenever the slot gets free.
+        freed: Told whenever the slot gets free; None where nobody waits for one of several.
     """
 
-    def __init__(self, freed: threading.Condition) -> None:
+    def __init__(self, freed: threading.Condition | None) -> None:
         self._lock, self._freed = threading.Lock(), freed
         self.engine: Engine | None = None
         self.buffers: dict[tuple[int, str], PaddedBuffer] = {}
@@ -31,7 +31,7 @@ class Slot:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Hold the slot, once whoever holds it now is done."""
-        self._lock.acquire()
+        self.hold()
         try:
             yield
         finally:
@@ -48,6 +48,10 @@ class Slot:
         finally:
             self.release()
 
+    def hold(self) -> None:
+        """Hold the slot, once whoever holds it now is done, until ``release``."""
+        self._lock.acquire()
+
     def try_hold(self) -> bool:
         """Hold the slot if nobody does; return whether that is so."""
         return self._lock.acquire(blocking=False)
@@ -55,8 +59,9 @@ class Slot:
     def release(self) -> None:
         """Let the next one have the slot."""
         self._lock.release()
-        with self._freed:
-            self._freed.notify()
+        if self._freed is not None:
+            with self._freed:
+                self._freed.notify()
 
     def drop(self) -> None:
         """Close the engine and forget the buffers; the holder's to call."""
@@ -78,21 +83,17 @@ class Slots:
 
     def __init__(self, copies: int) -> None:
         self._freed = threading.Condition()
-        self._slots = [Slot(self._freed) for _ in range(copies)]
+        self._slots = [Slot(self._freed if copies > 1 else None) for _ in range(copies)]
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._slots)
 
-    @contextlib.contextmanager
-    def first_free(self) -> Iterator[Slot]:
-        """Hold a slot: a loaded one, else an empty one, else the first that gets free."""
-        slot = self._wait()
-        try:
-            yield slot
-        finally:
-            slot.release()
-
-    def _wait(self) -> Slot:
+    def take(self) -> Slot:
+        """Hold and return a slot: a loaded one, else an empty one, else the first that gets free."""
+        if len(self._slots) == 1:
+            (slot,) = self._slots
+            slot.hold()
+            return slot
         with self._freed:
             while True:
                 for slot in sorted(self._slots, key=lambda slot: slot.engine is None):

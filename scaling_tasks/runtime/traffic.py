@@ -14,7 +14,7 @@ from typing import Any
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import BundleError
 from scaling_tasks.files import write_if_changed
-from scaling_tasks.shapes.signature import BATCH
+from scaling_tasks.shapes.signature import batch_variable
 
 __all__ = ["Traffic", "TrafficRecorder"]
 
@@ -66,7 +66,8 @@ class Traffic:
             raise BundleError(f"traffic over {list(other.variables)} cannot be added to {list(self.variables)}")
         shapes, step = Counter(self.shapes) + Counter(other.shapes), max(self.step, other.step)
         if len(shapes) > _MOST_SHAPES:
-            shapes, step = _coarser(shapes, step, self.variables.index(BATCH) if BATCH in self.variables else None)
+            batch = batch_variable(self.variables)
+            shapes, step = _coarser(shapes, step, None if batch is None else self.variables.index(batch))
         return Traffic(
             self.variables,
             dict(shapes),

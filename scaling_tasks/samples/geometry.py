@@ -20,7 +20,7 @@ from scaling_tasks.config.specs import AutoScalingSpec
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.shapes.rounding import round_up
 
-__all__ = ["Fixed", "Sides", "limit_side", "network_lengths", "network_sides"]
+__all__ = ["Fixed", "Sides", "limit_side", "network_lengths", "network_sides", "rounded_to_nothing"]
 
 Sides = NDArray[np.int64]  # [n, 2], height and width
 Fixed = tuple[int | None, int | None]  # what the model fixes height and width to
@@ -58,15 +58,36 @@ def network_lengths(spec: PreprocessingSpec, lengths: NDArray[np.int64]) -> NDAr
     return longer if spec.max_length is None else np.minimum(longer, spec.max_length)
 
 
-def limit_side(sides: Sides, limit: int, multiple: int, least: int | None = None) -> Sides:
+def limit_side(sides: Sides, limit: int, multiple: int) -> Sides:
     """Cut the longer side to ``limit`` keeping the ratio, and round both to a multiple, half to even.
 
-    A side that would become 0 becomes ``least``, one multiple by default. This is MindOCR's ``limit_side`` and PP-OCR's
+    A side that would become 0 becomes one multiple. This is MindOCR's ``limit_side`` and PP-OCR's
     ``limit_type: max``: ``r = limit / max(h, w)`` if larger, then ``int(h * r)``.
     """
     longer = sides.max(axis=1)
     ratio = np.where(longer > limit, limit / longer, 1.0)
-    return _round(np.trunc(sides * ratio[:, None]), multiple, least or multiple)
+    return _round(np.trunc(sides * ratio[:, None]), multiple, multiple)
+
+
+def rounded_to_nothing(sides: Sides, fixed: Fixed, scaling: AutoScalingSpec) -> NDArray[np.bool_]:
+    """Return which sides MindOCR's analyser rounds to 0, bool [n, 2].
+
+    Args:
+        sides: Raw heights and widths, int64 [n, 2], positive.
+        fixed: The model's fixed height and width, None where it is dynamic.
+        scaling: Parameters of the analyser.
+    """
+    if fixed != (None, None):
+        scaled = [
+            sides[:, axis] * (other or 0) // sides[:, 1 - axis] if own is None else sides[:, axis]
+            for axis, (own, other) in enumerate((fixed, fixed[::-1]))
+        ]
+        nothing: NDArray[np.bool_] = np.column_stack(scaled) == 0
+        return nothing
+    longer = sides.max(axis=1)
+    ratio = np.where(longer > scaling.limit_side_len, scaling.limit_side_len / longer, 1.0)
+    gone: NDArray[np.bool_] = np.rint(np.trunc(sides * ratio[:, None]) / scaling.interval) == 0
+    return gone
 
 
 def _round(sides: NDArray[np.float64], multiple: int, least: int) -> Sides:
@@ -89,10 +110,8 @@ def _unchanged(spec: PreprocessingSpec, sides: Sides, fixed: Fixed, scaling: Aut
 def _mindocr(spec: Mindocr, sides: Sides, fixed: Fixed, scaling: AutoScalingSpec) -> Sides:
     height, width = fixed
     if height is None and width is None:
-        # MindOCR's two rules take the mean and the least of sides that may be rounded to 0; a positive size that moves
-        # neither to the next multiple stands in for it. Whoever pays for padding must count what the network gets.
-        least = 1 if scaling.strategy in ("mean_std", "max_min") else scaling.interval
-        return limit_side(sides, scaling.limit_side_len, scaling.interval, least)
+        # The analyser keeps sides that it rounds to 0 (`rounded_to_nothing`); the network gets one interval.
+        return limit_side(sides, scaling.limit_side_len, scaling.interval)
     result: Sides = sides.copy()
     if height is not None:
         result[:, 0] = height

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from scaling_tasks.config.specs import DatasetSpec
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.samples.measurements import Measurements
-from scaling_tasks.shapes.signature import BATCH, HEIGHT, WIDTH, Signature
+from scaling_tasks.shapes.signature import HEIGHT, WIDTH, Signature, is_batch
 
 __all__ = ["Matched", "match_columns"]
 
-_ALIASES = {BATCH: ("batch", "batch_size"), HEIGHT: ("height",), WIDTH: ("width",)}
-_BATCH_NAMES = frozenset({"n", "batch", "batch_size", "batchsize", "bs"})
+_ALIASES = {HEIGHT: ("height",), WIDTH: ("width",)}
 _NEVER_SIZES = frozenset({"file", "filename", "file_name", "path", "image", "id", "name", "index", "time", "timestamp"})
 
 
@@ -38,24 +37,22 @@ class Matched:
 def match_columns(found: Measurements, signature: Signature, dataset: DatasetSpec) -> Matched:
     """Find a column for every variable.
 
-    A column is found by the variable's name; for ``N``, ``H`` and ``W`` also by ``batch``, ``height``, ``width``. A
-    model with a single size variable may take the only column of numbers, whatever its name. A batch variable without a
-    column counts 1 per row.
+    A column is found by the variable's name; for ``H`` and ``W`` also by ``height``, ``width``, for the batch by any
+    name of it. A model with a single size variable may take the only column of numbers, whatever its name. A batch
+    variable without a column counts 1 per row.
 
     Raises:
         DatasetError: A variable has no column, or its column holds something else than positive whole numbers.
     """
     sources = {name: _find(name, found.columns) for name in dict.fromkeys((*signature.variables, HEIGHT, WIDTH))}
-    missing = [
-        name for name in signature.variables if sources[name] is None and name.lower() not in _BATCH_NAMES
-    ]  # fmt: skip
+    missing = [name for name in signature.variables if sources[name] is None and not is_batch(name)]
     if missing:
         sources[missing[0]] = _only_column(missing, found, signature, dataset)
     used = {name: column for name, column in sources.items() if column is not None}
     _check_cells(found, [column for name, column in used.items() if name in signature.variables], dataset)
     columns = {name: found.values[:, found.columns.index(column)] for name, column in used.items()}
-    for name in signature.variables:
-        if name != BATCH and name not in columns:
+    for name in signature.size_variables:
+        if name not in columns:
             columns[name] = np.ones(len(found.values), dtype=np.int64)
     return _drop_weightless(Matched(columns, found.weights, found.offsets))
 
@@ -64,6 +61,8 @@ def _find(variable: str, columns: Sequence[str]) -> str | None:
     if variable in columns:
         return variable
     lowered = {column.lower(): column for column in reversed(columns)}
+    if is_batch(variable):
+        return next((column for column in columns if is_batch(column)), None)
     for alias in (*_ALIASES.get(variable, ()), variable.lower()):
         if alias in lowered:
             return lowered[alias]
@@ -71,8 +70,8 @@ def _find(variable: str, columns: Sequence[str]) -> str | None:
 
 
 def _only_column(missing: list[str], found: Measurements, signature: Signature, dataset: DatasetSpec) -> str:
-    sizes = [name for name in signature.variables if name.lower() not in _BATCH_NAMES]
-    free = [name for name in found.columns if name.lower() not in _NEVER_SIZES | _BATCH_NAMES]
+    sizes = [name for name in signature.variables if not is_batch(name)]
+    free = [name for name in found.columns if name.lower() not in _NEVER_SIZES and not is_batch(name)]
     if found.kind == "table" and len(sizes) == 1 and len(free) == 1:
         return free[0]
     if found.kind != "table":

@@ -101,21 +101,17 @@ class Behaviour:
     def next_running(self, sizes: Mapping[str, int], most: int = 4096, *, step: int = 1) -> dict[str, int]:
         """Return the nearest sizes, each at least (``step`` 1) or at most (-1) as given, at which the model runs.
 
-        Variables are moved one after another, in the order in which requirements name them; ``sizes`` come back where
-        none are found within ``most`` steps.
+        Variables are moved one after another, first by what is required of each alone, then by what is required of
+        several together; ``sizes`` come back where none are found within ``most`` steps.
         """
         found = dict(sizes)
-        for pair in self.requirements:
-            for variable in sorted(variables_of(pair[0]) | variables_of(pair[1])):
-                if bool(evaluate(pair[0], found) == evaluate(pair[1], found)):
-                    break
-                tried = np.arange(1, most) * step + found[variable]
-                tried = tried[tried > 0]
-                holds = np.asarray(
-                    evaluate(pair[0], {**found, variable: tried}) == evaluate(pair[1], {**found, variable: tried})
-                )
-                if holds.any():
-                    found[variable] = int(tried[int(np.argmax(holds))])
+        involved = [(pair, variables_of(pair[0]) | variables_of(pair[1])) for pair in self.requirements]
+        for variable in dict.fromkeys(name for _, names in involved for name in sorted(names)):
+            alone = [pair for pair, names in involved if names == {variable}]
+            _move(found, variable, alone, most, step)
+        for pair, names in involved:
+            for variable in sorted(names) if len(names) > 1 else ():
+                _move(found, variable, [pair], most, step)
         return found if self.runs_at(found) else dict(sizes)
 
     def tensors(self) -> tuple[TensorSpec, ...]:
@@ -163,6 +159,20 @@ class Behaviour:
             tuple((parse_expression(left), parse_expression(right)) for left, right in payload["requirements"]),
             tuple(SizeInput.from_payload(each) for each in payload["size_inputs"]),
         )
+
+
+def _move(
+    sizes: dict[str, int], variable: str, pairs: Sequence[tuple[Expression, Expression]], most: int, step: int
+) -> None:
+    """Move one size to the nearest at which all pairs are equal; leave it where there is none."""
+    tried = np.arange(most) * step + sizes[variable]
+    tried = tried[tried > 0]
+    holds = np.ones(len(tried), bool)
+    for left, right in pairs:
+        at = {**sizes, variable: tried}
+        holds &= np.asarray(evaluate(left, at) == evaluate(right, at))
+    if holds.any():
+        sizes[variable] = int(tried[int(np.argmax(holds))])
 
 
 def depends_on_data(layout: Layout) -> bool:

@@ -13,8 +13,10 @@ __all__ = [
     "BATCH",
     "HEIGHT",
     "WIDTH",
+    "ModelSignature",
     "Signature",
     "TensorSpec",
+    "batch_variable",
     "is_batch",
     "looks_like_image",
     "name_dimensions",
@@ -22,7 +24,8 @@ __all__ = [
 ]
 
 BATCH, HEIGHT, WIDTH = "N", "H", "W"
-_BATCH_NAMES = (BATCH, "batch", "batch_size", "batchsize")
+# What exporters call it in models other than image networks; the only list of such names.
+_BATCH_NAMES = frozenset(("n", "bs", "bsz", "batch", "batch_size", "batchsize", "batch-size", "num_batch"))
 _IMAGE_CHANNELS = (1, 3, 4)
 _IMAGE_NAMES = {
     BATCH: ("n", "b", "batch", "batch_size", "batchsize", "batch-size"),
@@ -80,8 +83,13 @@ class Signature:
 
     @property
     def size_variables(self) -> tuple[str, ...]:
-        """The variables other than ``N``."""
-        return tuple(name for name in self.variables if name != BATCH)
+        """The variables other than the batch."""
+        return tuple(name for name in self.variables if name != self.batch)
+
+    @property
+    def batch(self) -> str | None:
+        """The variable that counts items, None where there is none."""
+        return batch_variable(self.variables)
 
     def shapes(self, values: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
         """Return every input's shape for one value per variable."""
@@ -98,7 +106,26 @@ class Signature:
 
 def is_batch(variable: str) -> bool:
     """Return whether a variable counts items: ``N``, or what exporters call that dimension of other models."""
-    return variable == BATCH or variable.lower() in _BATCH_NAMES
+    return variable.lower() in _BATCH_NAMES
+
+
+def batch_variable(variables: Sequence[str]) -> str | None:
+    """Return the variable that counts items, ``N`` before other names of it; None where there is none."""
+    named = [name for name in variables if is_batch(name)]
+    return BATCH if BATCH in named else next(iter(named), None)
+
+
+@dataclass(frozen=True)
+class ModelSignature:
+    """All inputs and outputs of a model.
+
+    Attributes:
+        inputs: The inputs that a caller passes; initialisers listed as inputs are not among them.
+        outputs: The outputs in the model's order; their dynamic dimensions carry the model's own names.
+    """
+
+    inputs: Signature
+    outputs: tuple[TensorSpec, ...]
 
 
 def name_dimensions(

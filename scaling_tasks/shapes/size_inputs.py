@@ -10,13 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.shapes.expressions import Expression, evaluate, parse_expression
+from scaling_tasks.shapes.interpolation import (
+    Interpolation,
+    interpolation_matrix,
+    nearest_positions,
+    source_coordinates,
+)
 from scaling_tasks.shapes.layouts import Layout, is_plain, layout_length, parse_layout, valid_positions, validity
 
 __all__ = ["SizeInput", "Sizes", "fill_size_input", "row_of_position"]
 
-Kind = Literal["valid", "at", "ratio", "value", "index", "count"]
-_KINDS = ("valid", "at", "ratio", "value", "index", "count")
-_MODES = ("step", "reflect", "edge", "wrap")
+Kind = Literal["valid", "at", "ratio", "value", "index", "count", "matrix"]
+_KINDS = ("valid", "at", "ratio", "value", "index", "count", "matrix")
+_MODES = ("step", "reflect", "edge", "wrap", "nearest")
 
 Sizes = Mapping[str, NDArray[np.int64]]
 """Exact sizes: per variable one value per row of the bucket, [R]."""
@@ -36,14 +42,17 @@ class SizeInput:
             first expression names. ``ratio``: the first expression at the bucket over that at the exact size.
             ``value``: the first expression at the exact size. ``index``: for every position the one of ``source`` to
             read, see ``mode``. ``count``: how many elements a pooling window holds at the bucket over those at the
-            exact size.
+            exact size. ``matrix``: what each position of one axis takes of each of another, see ``resize``.
         dtype: The numpy name of its element type.
         layouts: Its axes, at least one. One that counts rows says that each row has a line of its own.
-        expressions: See ``kind``; for ``index`` first position and step, for ``count`` the pooled length.
+        expressions: See ``kind``; for ``index`` first position and step, for ``count`` the pooled length, for
+            ``matrix`` and an ``index`` of mode ``nearest`` the new length and the old one.
         source: The axis that an ``index`` reads.
         mode: Of an ``index``: ``step`` (first position, then step by step), ``reflect``, ``edge`` or ``wrap`` (as Pad
-            does, the first expression being minus what is added before).
+            does, the first expression being minus what is added before), ``nearest`` (as Resize does).
         window: Of a ``count``: kernel, stride, dilation, added before, added after, and whether what was added counts.
+        resize: How an axis is resized; the axes of a ``matrix`` that is ``turned`` are old and new, otherwise new, old.
+        turned: See ``resize``.
         on: Of a ``valid``.
         off: Of a ``valid``.
     """
@@ -54,8 +63,10 @@ class SizeInput:
     layouts: tuple[Layout, ...] = (ONE,)
     expressions: tuple[Expression, ...] = ()
     source: Layout = ()
-    mode: Literal["step", "reflect", "edge", "wrap"] = "step"
+    mode: Literal["step", "reflect", "edge", "wrap", "nearest"] = "step"
     window: tuple[int, ...] = ()
+    resize: Interpolation | None = None
+    turned: bool = False
     on: float = 1.0
     off: float = 0.0
 
@@ -66,7 +77,8 @@ class SizeInput:
     def to_payload(self) -> dict[str, Any]:
         """Return plain values for a JSON document."""
         # JSON has no infinite numbers.
-        return {**vars(self), "on": str(self.on), "off": str(self.off)}
+        resize = self.resize.to_payload() if self.resize is not None else None
+        return {**vars(self), "on": str(self.on), "off": str(self.off), "resize": resize}
 
     @classmethod
     def from_payload(cls, payload: Mapping[str, Any]) -> SizeInput:
@@ -87,6 +99,8 @@ class SizeInput:
             parse_layout(payload["source"]) if payload["source"] else (),
             payload["mode"],
             tuple(int(number) for number in payload["window"]),
+            Interpolation.from_payload(payload["resize"]) if payload["resize"] is not None else None,
+            bool(payload["turned"]),
             float(payload["on"]),
             float(payload["off"]),
         )
@@ -109,7 +123,7 @@ def fill_size_input(
     others = [layout for at, layout in enumerate(spec.layouts) if at != carrier]
     lines = _lines(spec, others, bucket, sizes, rows)
     if carrier is None:
-        return _finished(spec, lines[0])
+        return _finished(spec, np.broadcast_to(lines[0], spec.shape(bucket)))
     layout = spec.layouts[carrier]
     whole = lines[row_of_position(layout, bucket, str(rows))]
     if spec.kind == "valid":
@@ -152,6 +166,8 @@ def _lines(
         return _valid(layouts, bucket, sizes, rows)
     if spec.kind == "index":
         return _index(spec, bucket, {name: int(values[0]) for name, values in sizes.items()})[None]
+    if spec.kind == "matrix":
+        return _matrices(spec, bucket, sizes)
     count = len(next(iter(sizes.values()))) if sizes else 1
     exact = np.broadcast_to(np.asarray(evaluate(spec.expressions[0], sizes), np.int64), (count,))
     at_bucket = int(evaluate(spec.expressions[0], bucket))
@@ -184,6 +200,10 @@ def _index(spec: SizeInput, bucket: Mapping[str, int], sizes: Mapping[str, int])
     place = np.arange(len(whole)) if plain else valid_positions(spec.layouts[0], bucket, sizes)
     source = valid_positions(spec.source, bucket, sizes)
     first, step = (int(evaluate(expression, sizes)) for expression in spec.expressions)
+    if spec.resize is not None:
+        coordinates = source_coordinates(spec.resize, np.arange(len(place)), step, first)
+        whole[place] = nearest_positions(spec.resize, coordinates, step)
+        return whole
     wanted = first + step * np.arange(len(place))
     last = max(len(source) - 1, 0)
     if spec.mode == "reflect" and last:
@@ -193,6 +213,18 @@ def _index(spec: SizeInput, bucket: Mapping[str, int], sizes: Mapping[str, int])
     if len(source):
         whole[place] = source[np.clip(wanted, 0, last)]
     return whole
+
+
+def _matrices(spec: SizeInput, bucket: Mapping[str, int], sizes: Sizes) -> NDArray[np.float64]:
+    """Return one matrix per row, zero beyond its exact lengths."""
+    assert spec.resize is not None
+    full = [int(evaluate(expression, bucket)) for expression in spec.expressions]
+    count = len(next(iter(sizes.values()))) if sizes else 1
+    whole = np.zeros((count, *full))
+    lengths = [np.broadcast_to(np.asarray(evaluate(each, sizes)), (count,)) for each in spec.expressions]
+    for row, (new, old) in enumerate(zip(*lengths, strict=True)):
+        whole[row, : int(new), : int(old)] = interpolation_matrix(spec.resize, int(old), int(new))
+    return whole.transpose(0, 2, 1) if spec.turned else whole
 
 
 def _window_counts(window: tuple[int, ...], positions: NDArray[np.int64], length: Any) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.shapes.histogram import ShapeHistogram
-from scaling_tasks.shapes.signature import BATCH
+from scaling_tasks.shapes.signature import batch_variable
 
-__all__ = ["DatasetStatistics", "Requests"]
+__all__ = ["Column", "DatasetStatistics", "Requests"]
 
 _KIND, _VERSION = "statistics", 1
 
@@ -27,11 +27,13 @@ class Requests:
         variables: Names of the size variables, the d columns of ``items``; empty when only the number of items varies.
         items: Sizes of all items, int64 [m, d], those of one request next to each other.
         offsets: int64 [r + 1]; request i owns ``items[offsets[i]:offsets[i + 1]]``.
+        weights: How much each request counts, float64 [r]; None where all count 1.
     """
 
     variables: tuple[str, ...]
     items: NDArray[np.int64]
     offsets: NDArray[np.int64]
+    weights: NDArray[np.float64] | None = None
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -54,6 +56,33 @@ class Requests:
 
 
 @dataclass(frozen=True, eq=False)
+class Column:
+    """The sizes of one variable by itself.
+
+    Attributes:
+        sizes: Distinct sizes, ascending, int64 [n]; 0 where MindOCR's rounding makes a side so.
+        weights: How often each was seen, float64 [n].
+    """
+
+    sizes: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, histogram: ShapeHistogram, variable: str) -> Column:
+        """Return one column of a histogram."""
+        single = histogram.project([variable])
+        return cls(single.samples[:, 0], single.weights)
+
+    def with_zeros(self, weight: float, size: int) -> Column:
+        """Return the column with so much weight moved from ``size`` to 0."""
+        if weight <= 0:
+            return self
+        weights = np.where(self.sizes == size, self.weights - weight, self.weights)
+        kept = weights > 1e-9 * weight
+        return Column(np.append(0, self.sizes[kept]), np.append(weight, weights[kept]))
+
+
+@dataclass(frozen=True, eq=False)
 class DatasetStatistics:
     """Everything planning needs to know of a data set.
 
@@ -62,12 +91,15 @@ class DatasetStatistics:
         items: One sample per item, over the size variables only; None where only the batch varies.
         requests: The items in their requests, where the data has requests and the batch varies.
         source: Counts of what was read, such as ``{"images": 120, "skipped": 2}``.
+        zeros: Per image side, the weight of the items whose side MindOCR's analyser rounds to 0. The network gets one
+            interval there, as the histograms say; the analyser's own rules take the mean and the least over the zeros.
     """
 
     histogram: ShapeHistogram
     items: ShapeHistogram | None = None
     requests: Requests | None = None
     source: Mapping[str, int] | None = None
+    zeros: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -76,10 +108,9 @@ class DatasetStatistics:
 
     @property
     def batch_counts(self) -> ShapeHistogram | None:
-        """Observed numbers of items per request, over ``("N",)``; None where the data has no requests."""
-        if self.requests is None:
-            return None
-        return self.histogram.project((BATCH,))
+        """Observed numbers of items per request, over the batch variable; None where the data has no requests."""
+        batch = batch_variable(self.variables)
+        return None if self.requests is None or batch is None else self.histogram.project((batch,))
 
     def to_json(self) -> str:
         """Return the ``statistics.json`` document, byte-deterministic."""
@@ -92,6 +123,10 @@ class DatasetStatistics:
                 "items": self.requests.items.tolist(),
                 "counts": self.requests.counts.tolist(),
             }
+            if self.requests.weights is not None:
+                payload["requests"]["weights"] = self.requests.weights.tolist()
+        if self.zeros:
+            payload["zeros"] = dict(self.zeros)
         return document_text(_KIND, _VERSION, payload)
 
     @classmethod
@@ -108,6 +143,7 @@ class DatasetStatistics:
                 ShapeHistogram.from_payload(payload["items"]) if "items" in payload else None,
                 _requests(payload["requests"]) if "requests" in payload else None,
                 payload["source"],
+                payload.get("zeros", {}),
             )
         except (KeyError, TypeError, ValueError) as cause:
             raise DatasetError(f"incomplete ({cause!r})", where=where, fix="Delete it and build again.") from cause
@@ -117,4 +153,5 @@ def _requests(payload: Mapping[str, Any]) -> Requests:
     variables = tuple(payload["variables"])
     items = np.asarray(payload["items"], dtype=np.int64).reshape(len(payload["items"]), len(variables))
     offsets = np.concatenate([[0], np.cumsum(payload["counts"])]).astype(np.int64)
-    return Requests(variables, items, offsets)
+    weights = np.asarray(payload["weights"], dtype=np.float64) if "weights" in payload else None
+    return Requests(variables, items, offsets, weights)

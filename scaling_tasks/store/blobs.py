@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from scaling_tasks.errors import CacheError
-from scaling_tasks.files import copy_digest, digest_file, publish, reflink
+from scaling_tasks.files import copy_digest, digest_file, publish
 
-__all__ = ["BlobDirectory"]
+__all__ = ["BlobDirectory", "place_copy"]
 
 _MODE = 0o644
+
+
+# What this process has verified, and when that was so: weights that many results have in common are read once.
+_verified: dict[Path, tuple[int, ...]] = {}
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return (status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 class BlobDirectory:
@@ -64,40 +71,17 @@ class BlobDirectory:
         """Return whether the blob exists and is what its name says; remove it when it is not."""
         path = self.path(digest)
         try:
+            state = _state(path)
+            if _verified.get(path) == state:
+                return True
             if digest_file(path) == digest:
+                _verified[path] = state
                 return True
         except OSError:
             return False
         with contextlib.suppress(OSError):  # On a read-only disk it stays, and stays refused.
             path.unlink(missing_ok=True)
         return False
-
-    def place(self, digest: str, target: Path, sibling: Path | None = None) -> None:
-        """Make ``target`` the content of a blob, without sharing the blob's bytes with it.
-
-        A hard link to the blob would be cheaper, but then an edit or a truncation of the output would destroy the
-        store's copy, which is what an output is mended from. Shared extents or a copy do not have that flaw. Outputs
-        may share bytes among each other: all of them can be mended.
-
-        Args:
-            digest: The blob.
-            target: Where its content goes.
-            sibling: Another output that should have the same content; linked to if it really has.
-
-        Raises:
-            CacheError: There is no such blob.
-        """
-        if _holds(target, digest):
-            return
-        source = self.path(digest)
-        try:
-            with publish(target) as temporary:
-                if not reflink(source, temporary) and not _linked(sibling, digest, temporary):
-                    shutil.copyfile(source, temporary)
-        except FileNotFoundError as cause:
-            raise CacheError(
-                f"the store lost the content of {target.name!r}", where=str(source), fix="Build again."
-            ) from cause
 
     def sizes(self) -> Iterator[tuple[str, int]]:
         """Yield digest and size in bytes of every blob."""
@@ -122,14 +106,28 @@ class BlobDirectory:
         return freed
 
 
-def _linked(sibling: Path | None, digest: str, target: Path) -> bool:
-    if sibling is None or not _holds(sibling, digest):
-        return False
+def place_copy(source: Path, target: Path, digest: str) -> None:
+    """Have at ``target`` the content with this digest, copied from ``source`` unless it is there already.
+
+    A hard link would be cheaper, but then an edit or a truncation of the output would destroy the store's copy, which
+    is what an output is mended from. Shared extents or a copy do not have that flaw.
+
+    Raises:
+        CacheError: The source is not there or not what it should be, or the target cannot be written.
+    """
+    if _holds(target, digest):
+        return
     try:
-        os.link(sibling, target)
-    except OSError:
-        return False
-    return True
+        with publish(target) as temporary:
+            if copy_digest(source, temporary) != digest:
+                raise CacheError("it is not what was made", where=str(source), fix="Build again.")
+            temporary.chmod(_MODE)
+    except FileNotFoundError as cause:
+        what = f"the content of {target.name!r} was lost"
+        raise CacheError(what, where=str(source), fix="Build again.") from cause
+    except OSError as cause:
+        where = str(cause.filename or target)
+        raise CacheError(f"cannot be written ({cause.strerror or cause})", where=where) from cause
 
 
 def _holds(path: Path, digest: str) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from scaling_tasks.documents import canonical_json, document_text, parse_document
 from scaling_tasks.errors import CacheError
-from scaling_tasks.files import digest_bytes, is_inner_name
+from scaling_tasks.files import digest_bytes, digest_file, is_inner_name
 
 __all__ = ["Record", "StoredFile", "key_of"]
 
@@ -54,6 +55,12 @@ class Record:
     components: Mapping[str, Any]
     files: tuple[StoredFile, ...]
     details: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, components: Mapping[str, Any], files: Mapping[str, Path], details: Mapping[str, Any]) -> Record:
+        """Return the record of existing files, by the name they are restored under."""
+        stored = tuple(StoredFile(name, digest_file(path), path.stat().st_size) for name, path in files.items())
+        return cls(key_of(components), dict(components), stored, dict(details))
 
     @property
     def size(self) -> int:

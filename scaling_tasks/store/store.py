@@ -11,7 +11,7 @@ from typing import Any
 
 from scaling_tasks.errors import CacheError
 from scaling_tasks.files import publish
-from scaling_tasks.store.blobs import BlobDirectory
+from scaling_tasks.store.blobs import BlobDirectory, place_copy
 from scaling_tasks.store.journal import Journal, StoreActivity
 from scaling_tasks.store.records import Record, StoredFile, key_of
 
@@ -55,10 +55,12 @@ class Store:
         self._note(hits=1, bytes_restored=record.size, seconds_saved=_seconds(record))
         return record
 
-    def contains(self, components: Mapping[str, Any]) -> bool:
-        """Return whether ``get`` would most likely find a record; counts as no look-up and reads no content."""
+    def peek(self, components: Mapping[str, Any]) -> Record | None:
+        """Return the record that ``get`` would most likely find; counts as no look-up and reads no content."""
         record = self._read(key_of(components))
-        return record is not None and all(self._blobs.has(file.digest, file.size) for file in record.files)
+        if record is None or not all(self._blobs.has(file.digest, file.size) for file in record.files):
+            return None
+        return record
 
     def put(self, components: Mapping[str, Any], files: Mapping[str, Path], details: Mapping[str, Any]) -> Record:
         """Store what an action made.
@@ -81,29 +83,17 @@ class Store:
         self._note(stored=1, bytes_stored=record.size)
         return record
 
-    def restore(self, record: Record, directory: Path, siblings: Mapping[str, Path] | None = None) -> list[Path]:
-        """Place the record's files below ``directory`` and return their paths in the record's order.
+    def path(self, file: StoredFile) -> Path:
+        """Return where the content of a file lies that ``get`` has found, to be read only."""
+        return self._blobs.path(file.digest)
 
-        A file that is there already is replaced, whole, unless it holds the same content.
-
-        Args:
-            record: What to place.
-            directory: Where to.
-            siblings: Other outputs by digest, which may share their bytes with these.
+    def place(self, file: StoredFile, target: Path) -> None:
+        """Have a record's file at ``target``, whole, unless that holds the same content.
 
         Raises:
-            CacheError: The directory cannot be written, or the store lost a file since ``get``.
+            CacheError: The target cannot be written, or the store lost the file since ``get``.
         """
-        targets = [directory / file.name for file in record.files]
-        root = directory.resolve()
-        try:
-            for file, target in zip(record.files, targets, strict=True):
-                if not target.parent.resolve().is_relative_to(root):
-                    raise CacheError("it leads out of its directory by a link", where=str(target), fix="Remove it.")
-                self._blobs.place(file.digest, target, (siblings or {}).get(file.digest))
-        except OSError as cause:
-            raise _unwritable(cause, directory) from cause
-        return targets
+        place_copy(self.path(file), target, file.digest)
 
     def records(self) -> Iterator[Record]:
         """Yield every readable record, the least recently used first."""

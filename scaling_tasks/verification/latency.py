@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.compilers.contract import Engine
-from scaling_tasks.compilers.environment import thread_count
-from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.documents import document_text, read_document
+from scaling_tasks.engines.contract import Engine
+from scaling_tasks.engines.registry import load_engine
+from scaling_tasks.engines.threads import thread_count
 from scaling_tasks.errors import BundleError
 from scaling_tasks.onnx_model.original import random_inputs
 from scaling_tasks.runtime.manifest import Manifest
@@ -88,16 +88,15 @@ def measure_bundle(
         clock: Seconds that only grow.
 
     Raises:
-        CompileError: An artefact does not load or run.
+        EngineError: An artefact does not load or run.
     """
     table = LatencyTable(manifest.variables, manifest.backend, thread_count() or os.cpu_count() or 1, {})
     seconds = dict(known.seconds) if known is not None and known.fits(table) else {}
-    backend = get_backend(manifest.backend)
     for artefact in manifest.artefacts:
         missing = [bucket for bucket in artefact.buckets if bucket not in seconds]
         if not missing:
             continue
-        engine = backend.load(directory / artefact.files[0].name, manifest.options)
+        engine = load_engine(manifest.engine, directory / artefact.files[0].name, manifest.options)
         try:
             for bucket in missing:
                 seconds[bucket] = _measure(engine, manifest, bucket, clock)

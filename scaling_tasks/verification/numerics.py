@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from scaling_tasks.compilers.contract import Tolerance
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.documents import document_text
+from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import ModelError, VerificationFailed
 from scaling_tasks.onnx_model.original import Arrays, Original, random_inputs
 from scaling_tasks.runtime.manifest import Manifest
@@ -135,7 +137,7 @@ def verify_artefact(
         smaller: How many smaller sizes per bucket, where padding changes nothing.
 
     Raises:
-        CompileError: The artefact does not load or does not run.
+        EngineError: The artefact does not load or does not run.
         ModelError: The original does not run at a bucket.
     """
     (artefact,) = manifest.artefacts
@@ -143,7 +145,7 @@ def verify_artefact(
     inputs, behaviour = manifest.signature.inputs, manifest.behaviour
     dtypes = {tensor.name: tensor.dtype for tensor in inputs.inputs}
     classes = classes_of(behaviour)
-    engine = backend.load(directory / artefact.files[0].name, manifest.options)
+    engine = load_engine(manifest.engine, directory / artefact.files[0].name, manifest.options)
     checks = []
     try:
         for bucket in artefact.buckets:
@@ -160,7 +162,7 @@ def verify_artefact(
     finally:
         engine.close()
     if behaviour.kind in ("exact", "cleaned") and smaller:
-        with BucketedModel(directory, manifest, backend.load) as model:
+        with BucketedModel(directory, manifest, partial(load_engine, manifest.engine)) as model:
             for bucket in artefact.buckets:
                 sizes = dict(zip(manifest.variables, bucket, strict=True))
                 checks += _smaller(original, model, sizes, tolerance, smaller)

@@ -10,13 +10,14 @@ import itertools
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scaling_tasks.compilers.contract import Tolerance
-from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import BundleError, ModelError
 from scaling_tasks.onnx_model.original import Arrays, Original, random_inputs
 from scaling_tasks.runtime.manifest import Manifest
@@ -81,7 +82,7 @@ def _measure(
     probes = []
     signature = manifest.signature.inputs
     classes = classes_of(manifest.behaviour)
-    with BucketedModel(directory, replace(manifest, oversize="error"), get_backend(manifest.backend).load) as model:
+    with BucketedModel(directory, replace(manifest, oversize="error"), partial(load_engine, manifest.engine)) as model:
         generated = _served(model, original, signature, named) if named else ()
         for sizes, reference in itertools.chain(generated, _sampled(model, original, manifest, samples)):
             for name, (inputs, wanted) in reference.items():

@@ -17,10 +17,10 @@ import scaling_tasks as st
 from tests.accuracy.ocr import LabelledCrop, decode, labelled_crops, same_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# The share of lines read right may be lower than the original's by this much.
-ALLOWED_DROP = 0.005
-# What padding with zeros was seen to leave unchanged, at the waste of a plan with few buckets, less some air.
-LEAST_IDENTICAL = 0.85
+# Of 802 lines, none may be lost by padding that changes nothing; one in a thousand by rounding.
+ALLOWED_DROP = 0.001
+# What is padded is cleaned: what is left are lines where two characters are equally likely to rounding.
+LEAST_IDENTICAL = 0.999
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def bundle(data_dir: Path, ocr_models: Path, tmp_path_factory: pytest.TempPathFa
     target = yaml.safe_load((REPOSITORY / "configs/ppocr_rec.yaml").read_text())
     target["model"] = str(ocr_models / "ch_PP-OCRv4_rec_infer.onnx")
     target["dataset"]["path"] = str(data_dir / "sroie/det_gt.txt")
+    del target["verify"]  # Its labelled lines are the example's own; here the test scores real ones.
     (repository / "configs").mkdir()
     (repository / "configs/ppocr_rec.yaml").write_text(yaml.safe_dump(target))
     (repository / "dodo.py").write_bytes((REPOSITORY / "dodo.py").read_bytes())

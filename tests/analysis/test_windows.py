@@ -33,7 +33,7 @@ def window(data: Draw, axes: int, *, dilations: bool = True) -> dict[str, Any]:
 
 
 def refusable(chosen: dict[str, Any]) -> bool:
-    """SAME pads with a stride add another number of positions before an axis at each size."""
+    """Pools with SAME pads: counts differ at the start, and kernels below the stride have no agreed pads."""
     return str(chosen.get("auto_pad", "")).startswith("SAME") and any(stride > 1 for stride in chosen["strides"])
 
 
@@ -51,7 +51,7 @@ def test_conv(data: Draw) -> None:
     if data.draw(st.booleans(), label="second"):
         y = draft.add("Conv", [draft.add("Sigmoid", [y]), draft.weights(2, 4, 3, 3)], pads=[1, 1, 1, 1])
     bucket, rows = requests(data, H=data.draw(st.integers(1, 4)), W=1)
-    assert_exact(draft.model(y), bucket, rows, refusable=refusable(chosen))
+    assert_exact(draft.model(y), bucket, rows)
 
 
 @given(st.data())

@@ -13,6 +13,7 @@ import pytest
 
 from scaling_tasks.compilers import registry
 from scaling_tasks.compilers.contract import CompileJob, Unit
+from scaling_tasks.engines.registry import get_engine
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 
@@ -24,7 +25,10 @@ def outside_package(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
     info = directory / "faulty-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[scaling_tasks.compilers]\nfaulty = faulty_backend:FaultyBackend\n")
+    (info / "entry_points.txt").write_text(
+        "[scaling_tasks.compilers]\nfaulty = faulty_backend:FaultyBackend\n"
+        "[scaling_tasks.engines]\nfaulty = faulty_backend:FaultyEngine\n"
+    )
     monkeypatch.syspath_prepend(str(directory))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(directory), os.environ.get("PYTHONPATH", "")]))
     _forget()
@@ -36,6 +40,8 @@ def outside_package(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
 def _forget() -> None:
     registry._registered.cache_clear()
     registry.get_backend.cache_clear()
+    registry.outside_version.cache_clear()
+    get_engine.cache_clear()
 
 
 @pytest.fixture

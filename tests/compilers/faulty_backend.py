@@ -11,14 +11,40 @@ from pathlib import Path
 
 from scaling_tasks.compilers.base import BackendBase
 from scaling_tasks.compilers.contract import Artefact
-from scaling_tasks.errors import CompileError
+from scaling_tasks.compilers.options import Options
+from scaling_tasks.errors import CompileError, EngineError
 
 CONTENT = b"artefact " * 100
 
 
+class FaultyEngine:
+    """Takes what is whole, and answers with what it is asked."""
+
+    @staticmethod
+    def check(options):
+        pass
+
+    @staticmethod
+    def load(path, options):
+        if path.read_bytes() != CONTENT:
+            raise EngineError("is not whole", where=str(path))
+        return FaultyEngine()
+
+    def run(self, inputs):
+        return dict(inputs)
+
+    def close(self):
+        pass
+
+
+class FaultyOptions(Options, frozen=True):
+    fault: str = "none"
+    pids: str = ""
+
+
 class FaultyBackend(BackendBase):
-    name = "faulty"
-    option_names = ("fault", "pids")
+    name = engine = "faulty"
+    options_type = FaultyOptions
     error_pattern = r"^E[0-9]+:"
 
     def identity(self, options):
@@ -31,17 +57,6 @@ class FaultyBackend(BackendBase):
             own["pids"] = Path(own["pids"])
         getattr(self, own.get("fault", "none"))(path, own)
         return Artefact((path,))
-
-    def load(self, path, options):
-        if path.read_bytes() != CONTENT:
-            raise CompileError("is not whole", where=str(path))
-        return self
-
-    def run(self, inputs):
-        return dict(inputs)
-
-    def close(self):
-        pass
 
     def none(self, path, own):
         path.write_bytes(CONTENT)

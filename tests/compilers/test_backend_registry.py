@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 
 from scaling_tasks.compilers import registry
 from scaling_tasks.compilers.registry import backend_names, get_backend
+from scaling_tasks.compilers.schema import complete_schema
 from scaling_tasks.errors import CompileError
+from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 
 def test_the_built_in_backends_are_there_and_say_their_names():
@@ -31,6 +34,61 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all():
 def test_an_outside_package_registers_a_backend_by_its_entry_point():
     assert "faulty" in backend_names()
     assert get_backend("faulty").identity({}) == {"faulty": "1"}
+
+
+def test_the_version_and_the_source_of_an_outside_package_are_in_the_key(outside_package: Path):
+    def version() -> dict[str, str]:
+        for cached in (registry._registered, registry.get_backend, registry.outside_version):
+            cached.cache_clear()
+        return registry.outside_version("faulty")
+
+    first = version()
+    metadata = outside_package / "faulty-1.0.dist-info" / "METADATA"
+    metadata.write_text(metadata.read_text().replace("Version: 1.0", "Version: 1.1"))
+    second = version()
+    assert (first["backend:faulty"], second["backend:faulty"]) == ("1.0", "1.1")
+    source = outside_package / "faulty_backend.py"
+    source.write_text(source.read_text() + "# changed\n")
+    third = version()
+    assert {key for key in third if third[key] != second[key]} == {"backend_source"}
+    assert registry.outside_version("openvino") == {}
+
+
+@pytest.mark.usefixtures("outside_package")
+def test_the_schema_has_the_options_of_every_backend_that_is_installed():
+    schema = complete_schema()
+    rules = {
+        rule["if"]["properties"]["backend"]["const"]: rule["then"] for rule in schema["$defs"]["CompileSpec"]["allOf"]
+    }
+    assert set(rules) == set(backend_names())
+
+    def options(name: str) -> dict[str, object]:
+        reference = rules[name]["properties"]["options"]["$ref"].removeprefix("#/$defs/")
+        found = schema["$defs"][reference]
+        assert found["additionalProperties"] is False
+        return found["properties"]
+
+    assert set(options("faulty")) == {"fault", "pids"}
+    assert options("onnxruntime")["optimization"]["enum"] == ["basic", "extended", "all"]
+    assert {"quant_type", "real_inputs", "shape_bucket_enable"} <= set(options("nncase"))
+    json.dumps(schema)
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "message"),
+    [
+        ("faulty", {"fualt": "none"}, r"compile\.options: 'fualt' is no option of faulty\. Did you mean 'fault'\?"),
+        ("faulty", {"fault": 3}, r"compile\.options\.fault: expected `str`, got `int`"),
+        ("openvino", {"blob": "yes"}, r"compile\.options\.blob: expected `bool`, got `str`"),
+        ("lite", {"dynamic": 1}, r"compile\.options\.dynamic: expected `bool`, got `int`"),
+        ("nncase", {"calibration_range": [1]}, r"compile\.options\.calibration_range: expected `array` of length 2"),
+    ],
+)
+@pytest.mark.usefixtures("outside_package")
+def test_options_are_validated_before_anything_runs(name: str, own: dict[str, object], message: str):
+    options = {"backend": name, "device": "cpu", "options": own}
+    with pytest.raises(CompileError, match=message):
+        get_backend(name).check(Signature((TensorSpec("x", (1, "W")),)), options)
 
 
 def test_an_entry_point_that_cannot_be_imported_names_the_package(outside_package: Path):

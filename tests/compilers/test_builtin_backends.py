@@ -9,7 +9,7 @@ import pytest
 from scaling_tasks.compilers.conformance import CompilerConformance
 from scaling_tasks.compilers.conformance_models import ConformanceCase, shared_variable_case
 from scaling_tasks.compilers.lite_toolchain import find_toolchain
-from scaling_tasks.errors import CompileError
+from scaling_tasks.errors import CompileError, EngineError
 from scaling_tasks.files import digest_file
 from scaling_tasks.shapes.signature import name_dimensions
 
@@ -78,7 +78,7 @@ class TestOpenVinoBlob(CompilerConformance):
         blob.write_bytes(blob.read_bytes()[:100])
         self.backend.accept(artefact, self.compile_options)
         xml.write_bytes(xml.read_bytes()[:100])
-        with pytest.raises(CompileError, match="does not load"):
+        with pytest.raises(EngineError, match="does not load"):
             self.backend.accept(artefact, self.compile_options)
 
     def test_the_blob_holds_no_second_copy_of_the_weights(self, ocr_models: Path, tmp_path: Path):

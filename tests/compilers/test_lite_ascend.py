@@ -191,10 +191,13 @@ def fake_converter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return calls
 
     from scaling_tasks.compilers import lite_toolchain
+    from scaling_tasks.engines import lite_python
 
-    lite_toolchain._find.cache_clear()
+    for module in (lite_toolchain, lite_python):
+        module._find.cache_clear()
     yield install
-    lite_toolchain._find.cache_clear()
+    for module in (lite_toolchain, lite_python):
+        module._find.cache_clear()
 
 
 def test_the_official_converter_is_driven_with_current_flags(fake_converter, tmp_path: Path):

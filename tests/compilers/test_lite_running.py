@@ -8,22 +8,26 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_tasks.compilers import lite_toolchain, provision_lite
+from scaling_tasks.compilers import lite_converter, lite_toolchain, provision_lite
 from scaling_tasks.compilers.conformance_models import image_case, transformer_case
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.lite import LiteBackend
 from scaling_tasks.compilers.lite_rewrite import rewrite_for_lite
-from scaling_tasks.compilers.lite_toolchain import PYTHON_VARIABLE, find_toolchain, provisioned
+from scaling_tasks.compilers.lite_toolchain import find_toolchain
 from scaling_tasks.compilers.mindir import check_mindir, sort_primitives
-from scaling_tasks.compilers.python37 import find_python37
-from scaling_tasks.errors import CompileError
+from scaling_tasks.engines import lite_loader, lite_python, process_worker
+from scaling_tasks.engines.lite_python import PYTHON_VARIABLE, provisioned
+from scaling_tasks.engines.python37 import find_python37
+from scaling_tasks.engines.registry import load_engine
+from scaling_tasks.errors import CompileError, EngineError
 
 CPU = {"backend": "lite", "device": "cpu", "options": {"dynamic": True}}
 
@@ -43,7 +47,7 @@ def dynamic_engine(tmp_path_factory: pytest.TempPathFactory):
     assert unit.stem == "t_dynamic"
     job = CompileJob(case.model, case.signature, unit, CPU)
     (path,) = run_job(job, directory / "w", log=directory / "l.log", timeout=100).artefact.files
-    engine = LiteBackend().load(path, CPU)
+    engine = load_engine("lite", path, CPU)
     yield engine, onnxruntime.InferenceSession(str(case.model))
     engine.close()
 
@@ -88,15 +92,15 @@ def test_the_engine_serves_threads(dynamic_engine):
 
 def test_a_refused_request_leaves_the_engine_usable(dynamic_engine):
     engine, _ = dynamic_engine
-    with pytest.raises(CompileError, match="inputs are"):
+    with pytest.raises(EngineError, match="inputs are"):
         engine.run({"other": np.zeros((1, 2, 16), np.float32)})
     assert engine.run(tokens(1, 1, 8))["y"].shape == (1, 8, 16)
 
 
 def test_an_engine_whose_process_dies_says_so_and_can_be_closed(dynamic_engine):
-    other = LiteBackend().load(dynamic_engine[0]._path, CPU)
+    other = load_engine("lite", dynamic_engine[0]._path, CPU)
     other._process.kill()
-    with pytest.raises(CompileError, match="made the engine's process end"):
+    with pytest.raises(EngineError, match="made the engine's process end"):
         other.run(tokens(1, 1, 8))
     other.close()
     other.close()
@@ -150,11 +154,9 @@ def test_a_package_that_starts_threads_is_not_forked(threads: int, tmp_path: Pat
         python = find_toolchain("cpu").python
     except CompileError as error:
         pytest.skip(str(error))
-    from scaling_tasks.compilers import lite_worker
-
     case = transformer_case(tmp_path)
     request = {"model": str(case.model), "framework": "ONNX", "output": str(tmp_path / "t"), "optimize": "general"}
-    request |= {"input_shape": {}, "config_file": "", "load": False}
+    request |= {"input_shape": {}, "config_file": "", "load": ""}
     (tmp_path / "request.json").write_text(json.dumps(request))
     forks = tmp_path / "forks"
     code = (
@@ -162,7 +164,7 @@ def test_a_package_that_starts_threads_is_not_forked(threads: int, tmp_path: Pat
         f"os.register_at_fork(before=lambda: open({str(forks)!r}, 'w'))\n"
         f"for _ in range({threads - 1}):\n"
         "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
-        f"sys.argv = [{lite_worker.__file__!r}, 'convert', {str(tmp_path / 'request.json')!r}]\n"
+        f"sys.argv = [{lite_converter.__file__!r}, 'convert', {str(tmp_path / 'request.json')!r}]\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
     done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, timeout=60)
@@ -196,14 +198,13 @@ def test_what_is_no_whole_mindir_is_refused(content: bytes, tmp_path: Path):
         check_mindir(tmp_path / "m.mindir")
 
 
-def test_the_worker_file_parses_on_python_37():
+@pytest.mark.parametrize("module", [lite_converter, lite_loader, process_worker])
+def test_what_runs_under_python_37_parses_there(module: Any):
     python = find_python37()
     if python is None:
         pytest.skip("no CPython 3.7 on this machine")
-    from scaling_tasks.compilers import lite_worker
-
     code = "import ast, sys; ast.parse(open(sys.argv[1], encoding='utf-8').read())"
-    done = subprocess.run([python, "-c", code, lite_worker.__file__], capture_output=True, text=True)
+    done = subprocess.run([python, "-c", code, module.__file__], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -215,9 +216,11 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("PYENV_ROOT", "CONDA_PREFIX", "LITE_HOME", "MSLITE_HOME", PYTHON_VARIABLE):
         monkeypatch.delenv(name, raising=False)
-    lite_toolchain._find.cache_clear()
+    for module in (lite_toolchain, lite_python):
+        module._find.cache_clear()
     yield tmp_path
-    lite_toolchain._find.cache_clear()
+    for module in (lite_toolchain, lite_python):
+        module._find.cache_clear()
 
 
 def test_a_missing_toolchain_is_one_line_that_says_how_to_get_it(bare_machine: Path):

@@ -18,9 +18,13 @@ from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.nncase import NncaseBackend
 from scaling_tasks.compilers.nncase_calibration import calibration_samples, judging_samples
-from scaling_tasks.errors import CompileError
-from scaling_tasks.onnx_model.reading import ModelSignature
-from scaling_tasks.shapes.signature import Signature, TensorSpec, name_dimensions
+from scaling_tasks.engines.registry import load_engine
+from scaling_tasks.errors import CompileError, EngineError
+from scaling_tasks.files import digest_file
+from scaling_tasks.onnx_model.original import OriginalModel
+from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
+from scaling_tasks.shapes.behaviour import Behaviour, Verdict, plain_layouts
+from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, name_dimensions
 from scaling_tasks.verification.numerics import verify_artefact
 
 CPU = {"backend": "nncase", "options": {"target": "cpu"}}
@@ -97,7 +101,7 @@ def test_the_k230_is_quantised_with_samples_of_the_bucket(make, tmp_path: Path):
         np.savez(tmp_path / f"real/{index}.npz", **arrays)
     options = {"backend": "nncase", "options": {"target": "k230", "real_inputs": str(tmp_path / "real")}}
     unit, files = compile_case(case, tmp_path, options)
-    engine = NncaseBackend().load(files[0], options)
+    engine = load_engine("nncase", files[0], options)
     inputs = _inputs(case, unit.values()[0])
     found, expected = engine.run(inputs)["y"], _reference(case.model, inputs)["y"]
     engine.close()
@@ -118,11 +122,11 @@ def test_the_abort_of_the_compiler_is_reported_and_the_remedy_works(ocr_models: 
 def test_a_wrong_size_is_refused_before_it_ends_the_simulator(tmp_path: Path):
     case = shared_variable_case(tmp_path)
     unit, files = compile_case(case, tmp_path, CPU)
-    engine = NncaseBackend().load(files[0], CPU)
+    engine = load_engine("nncase", files[0], CPU)
     inputs = _inputs(case, unit.values()[0])
-    with pytest.raises(CompileError, match="shapes are"):
+    with pytest.raises(EngineError, match="shapes are"):
         engine.run(_inputs(case, {"length": 3}))
-    with pytest.raises(CompileError, match="inputs are"):
+    with pytest.raises(EngineError, match="inputs are"):
         engine.run({"left": inputs["left"]})
     np.testing.assert_allclose(engine.run(inputs)["y"], _reference(case.model, inputs)["y"], atol=1e-4)
     engine.close()
@@ -133,7 +137,7 @@ def test_the_native_kmodel_takes_every_size_up_to_the_largest_bucket(tmp_path: P
     options = {"backend": "nncase", "options": {"target": "cpu", "shape_bucket_enable": True}}
     unit, files = compile_case(case, tmp_path, options)
     assert unit.stem == "m_shape_bucket"
-    engine = NncaseBackend().load(files[0], options)
+    engine = load_engine("nncase", files[0], options)
     for length in (1, 5, 24, 5):
         inputs = _inputs(case, {"length": length})
         np.testing.assert_allclose(engine.run(inputs)["y"], _reference(case.model, inputs)["y"], atol=1e-4)
@@ -287,10 +291,13 @@ class TwoClasses:
     def verified(self, directory: Path, **own: object):
         options = {"backend": "nncase", "options": {"target": "k230", "real_inputs": str(self.real), **own}}
         case = ConformanceCase(self.model, self.signature, ((8,),))
-        _, files = compile_case(case, directory, options)
+        unit, files = compile_case(case, directory, options)
         signature = ModelSignature(self.signature, (TensorSpec("y", (1, "L", 2)),))
+        kept = [ArtefactFile(file.name, digest_file(file)) for file in files]
+        behaviour = Behaviour(plain_layouts({"y": (1, "L", 2)}), (Verdict("y", "L", "approximate"),))
+        manifest = make_manifest("two", "nncase", options, signature, behaviour, [(unit, kept)], {})
         tolerance = NncaseBackend().tolerance_for(options)
-        return verify_artefact(self.model, signature, "nncase", files[0], options, [{"L": 8}], tolerance)
+        return verify_artefact(OriginalModel(self.model), manifest, files[0].parent, tolerance)
 
 
 def test_a_model_quantised_on_noise_is_judged_on_real_inputs(tmp_path: Path):

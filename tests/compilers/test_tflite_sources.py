@@ -14,11 +14,12 @@ from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.config.load import parse_target
 from scaling_tasks.doit_plugin.run import run_targets
+from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import CompileError, ModelError
 from scaling_tasks.onnx_model.tflite import TfliteEngine, output_names, read_tflite, write_fixed_tflite
-from scaling_tasks.pipeline.signature import target_signature
-from scaling_tasks.pipeline.target import Target
 from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.stages.signature import target_signature
+from scaling_tasks.stages.target import Target
 
 pytest.importorskip("ai_edge_litert", reason="the extra 'tflite' is not installed")
 
@@ -138,7 +139,7 @@ def test_every_bucket_equals_the_tflite_interpreter(name: str, model: Path, tmp_
     for unit in units:
         job = CompileJob(model, signature, unit, options)
         files = run_job(job, tmp_path / unit.name, log=tmp_path / "l.log", timeout=100).artefact.files
-        engine = backend.load(files[0], options)
+        engine = load_engine(backend.engine, files[0], options)
         inputs = numbers(unit.buckets[0][0])
         np.testing.assert_allclose(engine.run(inputs)["y"], reference.run(inputs)["y"], atol=1e-4)
         engine.close()

@@ -136,7 +136,7 @@ def test_the_schema_refuses_what_the_loader_refuses() -> None:
 @pytest.mark.parametrize("inputs", [IMAGE, TOKENS, STATIC], ids=["image", "tokens", "static"])
 @pytest.mark.parametrize("dataset", ["datasets/pages: 2", None])
 def test_a_written_configuration_loads(tmp_path: Path, inputs: Signature, dataset: str | None) -> None:
-    path = write_configuration(tmp_path, "net", "models/my net.onnx", inputs, dataset, "onnxruntime")
+    path = write_configuration(tmp_path, "net", "models/my net.onnx", inputs, dataset, "onnxruntime", schema_text())
     spec = load_target(path)
     assert spec.model == "models/my net.onnx"
     assert spec.compile is not None
@@ -154,7 +154,7 @@ def test_a_written_configuration_loads(tmp_path: Path, inputs: Signature, datase
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text("mine")
     with pytest.raises(ConfigError, match="there is one already"):
-        write_configuration(tmp_path, "net", "net.onnx", IMAGE, None, "lite")
+        write_configuration(tmp_path, "net", "net.onnx", IMAGE, None, "lite", schema_text())
     assert [path.name for path in tmp_path.iterdir()] == ["net.yaml"]
     assert (tmp_path / "net.yaml").read_text() == "mine"
 

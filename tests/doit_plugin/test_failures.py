@@ -42,8 +42,10 @@ def test_a_compiler_that_fails_stops_its_unit_only(repository: Repository) -> No
     assert "compile:net:N1_H2_W2 failed" in run.output
     assert ".scaling/logs/net/N1_H2_W2.log" in run.output
     assert "Traceback" not in run.output
-    assert (repository.root / "build/net/net_N1_H32_W64.xml").exists()
-    assert not (repository.root / "build/net/net_N1_H2_W2.xml").exists()
+    made = {path.name for path in (repository.root / ".scaling/targets/net/artefacts").iterdir()}
+    assert "net_N1_H32_W64.xml" in made
+    assert "net_N1_H2_W2.xml" not in made
+    assert not (repository.root / "build/net/manifest.json").exists()
     assert "verify:net:N1_H32_W64" in run.executed
 
 

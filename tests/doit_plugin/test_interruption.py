@@ -106,8 +106,8 @@ def finished_units(repository: Repository) -> set[str]:
     names = set()
     for path in (repository.root / ".scaling/store/records").glob("??/[!.]*.json"):
         components = json.loads(path.read_text())["components"]
-        if components["model"] == model:
-            names.add(components["stem"].removeprefix("net_"))
+        if components["stage"] == "compile" and components["inputs"]["model/net.onnx"] == model:
+            names.add(components["parameters"]["unit"][0])
     return names
 
 

@@ -13,17 +13,15 @@ from typing import Any
 import pytest
 
 from scaling_tasks.execution.file_locks import exclusive, is_free, when_waiting
-from scaling_tasks.pipeline.history import CompileHistory
+from scaling_tasks.stages.history import CompileHistory
 from scaling_tasks.store.records import Record, key_of
 
 
 def components(stem: str, bucket: int, *, model: str = "m", backend: str = "openvino") -> dict[str, Any]:
     return {
         "stage": "compile",
-        "stem": stem,
-        "buckets": [[bucket]],
-        "model": model,
-        "options": {"backend": backend},
+        "inputs": {"model/net.onnx": model},
+        "parameters": {"unit": [stem, stem, ["W"], [[bucket]]], "options": {"backend": backend}},
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,19 @@ from numpy.typing import NDArray
 Cost = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 
-def best_total(samples: NDArray[np.int64], weights: NDArray[np.float64], cost: Cost, most: int) -> float:
-    """Return the least Σ w·cost(bucket) over all sets of at most ``most`` joins that contain every sample."""
-    grid = np.asarray(list(itertools.product(*(np.unique(column) for column in samples.T))), dtype=np.int64)
+def best_total(
+    samples: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    cost: Cost,
+    most: int,
+    sizes: Sequence[NDArray[np.int64]] | None = None,
+) -> float:
+    """Return the least Σ w·cost(bucket) over all sets of at most ``most`` buckets that contain every sample.
+
+    Buckets are the joins of samples, or all combinations of ``sizes``, one list per variable.
+    """
+    columns = [np.unique(column) for column in samples.T] if sizes is None else sizes
+    grid = np.asarray(list(itertools.product(*columns)), dtype=np.int64)
     costs = np.asarray(cost(grid), dtype=np.float64)
     served = np.where((samples[:, None, :] <= grid[None, :, :]).all(axis=2), costs[None, :], np.inf)
     best = np.inf

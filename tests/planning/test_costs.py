@@ -14,13 +14,13 @@ from onnx import TensorProto, helper
 
 from scaling_tasks.config.specs import AutoScalingSpec
 from scaling_tasks.errors import PlanError
+from scaling_tasks.onnx_model.flops import FlopsCost
+from scaling_tasks.onnx_model.operators import count_operations
 from scaling_tasks.onnx_model.reading import read_signature
+from scaling_tasks.onnx_model.tensor_shapes import ShapeOracle
 from scaling_tasks.planning.api import plan_buckets, plan_statistics
-from scaling_tasks.planning.flops import FlopsCost
 from scaling_tasks.planning.measured import MeasuredCost
-from scaling_tasks.planning.operators import count_operations
 from scaling_tasks.planning.plan import BucketPlan
-from scaling_tasks.planning.tensor_shapes import ShapeOracle
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import name_dimensions
 from scaling_tasks.shapes.statistics import DatasetStatistics

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from scaling_tasks.planning import rectangles
 from scaling_tasks.planning.api import plan_buckets
-from scaling_tasks.planning.cells import Cells, exchange_on_cells
-from scaling_tasks.planning.rules import RULES
+from scaling_tasks.planning.solver.cells import Cells, exchange_on_cells
+from scaling_tasks.planning.solver.effort import EFFORTS
+from scaling_tasks.planning.strategies.thumb import RULES
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from tests.planning.brute import RandomCost, best_total
 
@@ -49,7 +51,7 @@ def test_choices_cost_the_same_on_fewer_coordinates():
 @pytest.mark.parametrize("random_cost", [False, True], ids=["elements", "random cost"])
 @pytest.mark.parametrize(("variables", "most"), [(2, 5), (3, 3)])
 def test_the_bound_holds_and_the_plan_is_nearly_the_best(monkeypatch, variables: int, most: int, random_cost: bool):
-    monkeypatch.setattr(rectangles, "_MANY", 0)
+    monkeypatch.setitem(EFFORTS, "normal", replace(EFFORTS["normal"], many=0, steps=40))
     reached = best = 0.0
     for seed in range(40):
         random = np.random.default_rng(seed)
@@ -65,15 +67,15 @@ def test_the_bound_holds_and_the_plan_is_nearly_the_best(monkeypatch, variables:
     assert reached <= best * 1.01
 
 
-@pytest.mark.parametrize("proof", [20_000_000, 10_000], ids=["whole", "thinned"])
+@pytest.mark.parametrize("proof", [400_000, 6_400], ids=["whole", "thinned"])
 def test_thousands_of_distinct_samples(monkeypatch, proof: int):
-    monkeypatch.setattr(rectangles, "_PROOF", proof)
-    monkeypatch.setattr(rectangles, "_PROOF_CANDIDATES", 6_400)
+    less = replace(EFFORTS["normal"], proof_candidates=proof, ascent=20_000_000)
+    monkeypatch.setitem(EFFORTS, "normal", less)
     random = np.random.default_rng(2)
     histogram = ShapeHistogram.from_samples(random.lognormal(5, 0.5, (8_000, 2)).astype(int) + 1, variables=("H", "W"))
     plan = plan_buckets(histogram, max_buckets=8, interval=8)
     assert plan.coverage == 1
-    assert 1 < plan.lower_bound <= plan.padding_ratio <= (1.25 if proof > 10_000 else 1.5) * plan.lower_bound
+    assert 1 < plan.lower_bound <= plan.padding_ratio <= (1.08 if proof > 10_000 else 1.3) * plan.lower_bound
     for rule in RULES:
         assert plan.padding_ratio <= plan_buckets(histogram, rule, 8, 8).padding_ratio
     assert plan.padding_ratio <= plan_buckets(histogram, max_buckets=8, interval=32).padding_ratio

@@ -10,12 +10,13 @@ import pytest
 from scaling_tasks.config.specs import AutoScalingSpec
 from scaling_tasks.planning.api import plan_buckets, plan_statistics
 from scaling_tasks.planning.costs import CallableCost
-from scaling_tasks.planning.joint import plan_requests, score_requests
-from scaling_tasks.planning.options import make_options
-from scaling_tasks.planning.partition import RunTable
+from scaling_tasks.planning.planner import plan_requests
+from scaling_tasks.planning.request.options import make_options
+from scaling_tasks.planning.request.serving import score_requests
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.selection import BucketTable
 from scaling_tasks.shapes.histogram import ShapeHistogram
+from scaling_tasks.shapes.partition import RunTable
 from scaling_tasks.shapes.signature import name_dimensions
 from scaling_tasks.shapes.statistics import DatasetStatistics, Requests
 

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.files import digest_file
 from scaling_tasks.onnx_model.reading import ModelSignature
-from scaling_tasks.onnx_model.relations import Relations
 from scaling_tasks.runtime.manifest import ArtefactFile, Manifest, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
+from scaling_tasks.shapes.behaviour import Behaviour, plain_layouts
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 SIGNATURE = ModelSignature(
     Signature((TensorSpec("x", ("N", 3, "W"), "float32"),)),
     (TensorSpec("y", ("N", "y_1"), "float32"), TensorSpec("top", ("N",), "float32")),
 )
-RELATIONS = Relations({"y": ("N", ("//", ("+", "W", 3), 4)), "top": ("N",)})
+LAYOUTS = plain_layouts({"y": ("N", ("//", ("+", "W", 3), 4)), "top": ("N",)})
 
 
 def expected(x: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -92,8 +92,8 @@ def write_bundle(directory: Path, buckets: Sequence[tuple[int, int]], **policies
         artefacts.append((unit, [ArtefactFile(path.name, digest_file(path))]))
     costs, outputs = policies.pop("costs", {}), policies.pop("outputs", ("y", "top"))
     signature = ModelSignature(SIGNATURE.inputs, tuple(out for out in SIGNATURE.outputs if out.name in outputs))
-    relations = Relations({name: RELATIONS.axes[name] for name in outputs})
-    manifest = make_manifest("m", "fake", {}, signature, relations, artefacts, costs, **policies)
+    behaviour = Behaviour({name: LAYOUTS[name] for name in outputs}, rows="N")
+    manifest = make_manifest("m", "fake", {}, signature, behaviour, artefacts, costs, **policies)
     (directory / "manifest.json").write_text(manifest.to_json())
     return manifest
 

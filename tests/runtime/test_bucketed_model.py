@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scaling_tasks.compilers.environment import THREADS_VARIABLE, thread_count
-from scaling_tasks.errors import BundleError, CompileError
+from scaling_tasks.engines import lite_python
+from scaling_tasks.engines.threads import THREADS_VARIABLE, thread_count
+from scaling_tasks.errors import BundleError
 from scaling_tasks.files import digest_file
 from scaling_tasks.runtime import bundle
 from scaling_tasks.runtime.buffers import PaddedBuffer
@@ -405,16 +407,43 @@ def test_padding_policies(opened: Any, policy: Padding, row: list[int]) -> None:
 def test_a_bundle_without_manifest_or_backend_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"manifest\.json: cannot be read"):
         load_bundle(tmp_path)
-    (tmp_path / "manifest.json").write_text('{"format": "scaling-tasks/manifest/1"}')
+    (tmp_path / "manifest.json").write_text('{"format": "scaling-tasks/manifest/2"}')
     with pytest.raises(BundleError, match="incomplete"):
         load_bundle(tmp_path)
 
 
-def test_an_unknown_backend_is_a_bundle_error(opened: Any, tmp_path: Path) -> None:
+def test_an_unknown_engine_is_a_bundle_error(opened: Any, tmp_path: Path) -> None:
     opened()
-    with pytest.raises(BundleError, match="'fake' is no backend") as caught:
+    with pytest.raises(BundleError, match="'fake' is no engine"):
         load_bundle(tmp_path)
-    assert not isinstance(caught.value, CompileError)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime", "nncase"])
+def test_an_engine_that_is_not_installed_is_told_when_the_bundle_is_opened(
+    name: str, opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(engine=name)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda wanted, *more: None if wanted == name else find(wanted, *more)
+    )
+    with pytest.raises(BundleError, match=rf"{name} is not installed.*pip install"):
+        load_bundle(tmp_path)
+
+
+def test_a_lite_bundle_without_mindspore_lite_is_told_when_it_is_opened(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(engine="lite")
+    monkeypatch.setattr(lite_python, "_find", lambda device, explicit, directory: None)
+    with pytest.raises(BundleError, match=r"no Python with mindspore_lite was found.*provision_lite"):
+        load_bundle(tmp_path)
+
+
+def test_an_offline_model_is_not_served_from_here(opened: Any, tmp_path: Path) -> None:
+    opened(engine="om")
+    with pytest.raises(BundleError, match="runs on an Ascend NPU only"):
+        load_bundle(tmp_path)
 
 
 def test_engines_get_the_threads_that_were_asked_for(
@@ -423,13 +452,16 @@ def test_engines_get_the_threads_that_were_asked_for(
     _, log = opened([(1, 32)])
     given: list[int | None] = []
 
-    class Backend:
+    class Kind:
+        @staticmethod
+        def check(options: Any) -> None: ...
+
         @staticmethod
         def load(path: Path, options: Any) -> Any:
             given.append(thread_count())
             return log.load(path, options)
 
-    monkeypatch.setattr(bundle, "get_backend", lambda name: Backend)
+    monkeypatch.setattr(bundle, "get_engine", lambda name: Kind)
     monkeypatch.delenv(THREADS_VARIABLE, raising=False)
     for threads in (None, 3):
         with load_bundle(tmp_path, threads=threads) as model:

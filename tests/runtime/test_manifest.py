@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scaling_tasks.runtime.layout import batch_variable
 
 from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.errors import BundleError
 from scaling_tasks.onnx_model.reading import ModelSignature
-from scaling_tasks.onnx_model.relations import Relations
 from scaling_tasks.runtime.manifest import ArtefactFile, Fallback, Manifest, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.runtime.policies import Padding, padding_of
 from scaling_tasks.runtime.pool import EnginePool
+from scaling_tasks.shapes.behaviour import Behaviour, Verdict, plain_layouts
 from scaling_tasks.shapes.expressions import Expression
 from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.shapes.size_inputs import SizeInput
 
 FILES = [ArtefactFile("m.xml", "ab"), ArtefactFile("m.bin", "cd")]
 
@@ -26,6 +26,7 @@ FILES = [ArtefactFile("m.xml", "ab"), ArtefactFile("m.bin", "cd")]
 def manifest_of(
     axes: tuple[Expression, ...] = ("batch", "length", 8),
     dims: tuple[int | str, ...] = ("batch", "length"),
+    size_inputs: tuple[SizeInput, ...] = (),
     **more: object,
 ) -> Manifest:
     inputs = Signature((TensorSpec("ids", dims, "int64"), TensorSpec("attention_mask", dims, "int64")))
@@ -37,7 +38,14 @@ def manifest_of(
         "fake",
         {"device": "cpu"},
         signature,
-        Relations({"y": axes}),
+        Behaviour(
+            plain_layouts({"y": axes}),
+            (Verdict("y", "length", "cleaned"),),
+            "batch",
+            ("length",),
+            (("length", ("*", 2, ("//", "length", 2))),),
+            size_inputs,
+        ),
         [(unit, FILES)],
         {(2, 16): 1.5},
         **more,  # type: ignore[arg-type]
@@ -49,6 +57,8 @@ def test_json_round_trip_keeps_everything() -> None:
         padding={"ids": Padding("constant", value=3, side="start")},
         oversize="fallback",
         fallback=Fallback("fake", FILES[0], {"device": "cpu"}),
+        round_up=True,
+        size_inputs=(SizeInput("st_0", "valid", "float32", ((("batch",),), (("length",),)), off=-3e38),),
     )
     again = Manifest.from_json(manifest.to_json())
     assert again == manifest
@@ -107,23 +117,6 @@ def test_wrong_policies_are_refused() -> None:
         Padding("mirror")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("axes", "dims", "batch"),
-    [
-        (("batch", "length"), ("batch", "length"), "batch"),
-        ((("*", "batch", "length"),), ("batch", "length"), None),
-        (("batch", "batch"), ("batch", "length"), None),
-        ((7, "length"), ("batch", "length"), None),
-        (("length",), (1, "length"), None),
-    ],
-)
-def test_what_counts_as_the_batch(axes: tuple[Expression, ...], dims: tuple[int | str, ...], batch: str | None) -> None:
-    manifest = manifest_of()
-    inputs = Signature((TensorSpec("ids", dims, "int64"),))
-    changed = Manifest("m", "b", {}, ModelSignature(inputs, ()), Relations({"y": axes}), manifest.artefacts, {})
-    assert batch_variable(changed) == batch
-
-
 class _Masked:
     """Counts the real positions of every row."""
 
@@ -138,15 +131,15 @@ class _Masked:
 def test_a_mask_is_made_where_it_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EnginePool, "_load", lambda pool, position, slot: _Masked())
     model = BucketedModel(tmp_path, manifest_of(), lambda path, options: _Masked())
-    ids = np.full((1, 11), 5, np.int64)
+    ids = np.full((1, 12), 5, np.int64)
     (row,) = model.run({"ids": ids})["y"]
-    assert row.shape == (11, 8)
-    assert (row == 11).all()
-    given = {"ids": ids, "attention_mask": np.array([[1] * 4 + [0] * 7])}
+    assert row.shape == (12, 8)
+    assert (row == 12).all()
+    given = {"ids": ids, "attention_mask": np.array([[1] * 4 + [0] * 8])}
     assert (model.run(given)["y"] == 4).all()
-    mixed = model.run_many([{"ids": ids}, {"ids": ids[:, :3]}])
-    assert [result["y"].shape for result in mixed] == [(1, 11, 8), (1, 3, 8)]
-    assert (mixed[1]["y"] == 3).all()
+    mixed = model.run_many([{"ids": ids}, {"ids": ids[:, :4]}])
+    assert [result["y"].shape for result in mixed] == [(1, 12, 8), (1, 4, 8)]
+    assert (mixed[1]["y"] == 4).all()
 
 
 def test_tokens_and_mask_are_padded_at_the_same_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +152,18 @@ def test_tokens_and_mask_are_padded_at_the_same_side(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(EnginePool, "_load", lambda pool, position, slot: Recording())
     manifest = manifest_of(padding={"ids": Padding(side="start")})
-    BucketedModel(tmp_path, manifest, lambda path, options: Recording()).run({"ids": np.full((1, 11), 5, np.int64)})
-    assert seen[0]["attention_mask"][0].tolist() == [0] * 5 + [1] * 11
+    BucketedModel(tmp_path, manifest, lambda path, options: Recording()).run({"ids": np.full((1, 12), 5, np.int64)})
+    assert seen[0]["attention_mask"][0].tolist() == [0] * 4 + [1] * 12
     assert (seen[0]["ids"] == 5 * seen[0]["attention_mask"]).all()
+
+
+def test_a_size_at_which_the_model_does_not_run_is_refused_or_rounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EnginePool, "_load", lambda pool, position, slot: _Masked())
+    ids = np.full((1, 11), 5, np.int64)
+    refusing = BucketedModel(tmp_path, manifest_of(), lambda path, options: _Masked())
+    with pytest.raises(BundleError, match=r"does not run at .*'length': 11.* nearest .*'length': 10.*'length': 12"):
+        refusing.run({"ids": ids})
+    rounding = BucketedModel(tmp_path, manifest_of(round_up=True), lambda path, options: _Masked())
+    assert rounding.run({"ids": ids})["y"].shape == (1, 12, 8)

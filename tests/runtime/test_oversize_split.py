@@ -15,11 +15,11 @@ from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.errors import BundleError
 from scaling_tasks.files import digest_file
 from scaling_tasks.onnx_model.reading import ModelSignature
-from scaling_tasks.onnx_model.relations import Relations
 from scaling_tasks.runtime.manifest import ArtefactFile, Manifest, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.runtime.oversize import OversizeServer
 from scaling_tasks.runtime.selection import BucketTable
+from scaling_tasks.shapes.behaviour import Behaviour, plain_layouts
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 Bucket = tuple[int, int]
@@ -45,7 +45,8 @@ def manifest_of(buckets: Sequence[Bucket], files: Mapping[Bucket, ArtefactFile] 
         file = (files or {}).get((height, width), ArtefactFile(name, ""))
         artefacts.append((Unit(name, f"m_{name}", ("H", "W"), ((height, width),)), [file]))
     signature = ModelSignature(Signature((tensor,)), (answer,))
-    return make_manifest("m", "fake", {}, signature, Relations({"y": (1, "H", "W")}), artefacts, {}, oversize="split")
+    behaviour = Behaviour(plain_layouts({"y": (1, "H", "W")}))
+    return make_manifest("m", "fake", {}, signature, behaviour, artefacts, {}, oversize="split")
 
 
 def server_of(buckets: Sequence[Bucket]) -> OversizeServer:

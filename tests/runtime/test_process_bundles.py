@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import BundleError, CompileError
 from scaling_tasks.execution.processes import descendants
 from scaling_tasks.onnx_model.original import OriginalModel
@@ -143,7 +144,7 @@ def test_a_quantised_bundle_answers_nearly_as_the_original(
     directory = build(classifier, "nncase", [1, 3, 48, -1], [(48,)], tmp_path / "bundle", **own)
     with load_bundle(directory, warm_up=True) as model:
         manifest = model.manifest
-        engine = get_backend("nncase").load(directory / manifest.artefacts[0].files[0].name, manifest.options)
+        engine = load_engine("nncase", directory / manifest.artefacts[0].files[0].name, manifest.options)
         for width in (48, 20, 48):
             pixels = pixels_of(1, width)
             padded = np.pad(pixels, [(0, 0)] * 3 + [(0, 48 - width)])

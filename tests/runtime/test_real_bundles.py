@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scaling_tasks.analysis.analyse import analyse_model
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.registry import get_backend
@@ -16,7 +17,6 @@ from scaling_tasks.errors import BundleError, CompileError
 from scaling_tasks.files import digest_file
 from scaling_tasks.onnx_model.original import OriginalModel, random_inputs
 from scaling_tasks.onnx_model.reading import read_signature
-from scaling_tasks.onnx_model.relations import derive_relations
 from scaling_tasks.runtime.bundle import load_bundle
 from scaling_tasks.runtime.manifest import ArtefactFile, Fallback, make_manifest
 
@@ -29,7 +29,7 @@ def build(
     directory: Path,
     **own_options: object,
 ) -> Path:
-    """Compile and bundle a model as the pipeline does; in this process where the compiler allows it."""
+    """Compile and bundle a model as it is, padding accepted; in this process where the compiler allows it."""
     backend, signature = get_backend(backend_name), read_signature(model, {"x": input_shape})
     options = {"backend": backend_name, "device": "cpu", "soc_version": "Ascend310P3", "options": own_options}
     directory.mkdir(parents=True)
@@ -46,9 +46,9 @@ def build(
         artefacts.append((unit, [ArtefactFile(path.name, digest_file(path)) for path in moved]))
     shutil.copy(model, directory / "dynamic.onnx")
     fallback = Fallback("openvino", ArtefactFile("dynamic.onnx", digest_file(model)), {})
-    relations = derive_relations(model, signature, buckets)
+    behaviour = analyse_model(model, input_shape={"x": input_shape}).behaviour.accepted()
     manifest = make_manifest(
-        model.stem, backend_name, options, signature, relations, artefacts, {}, oversize="fallback", fallback=fallback
+        model.stem, backend_name, options, signature, behaviour, artefacts, {}, oversize="fallback", fallback=fallback
     )
     (directory / "manifest.json").write_text(manifest.to_json())
     return directory

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_tasks.errors import BundleError
-from scaling_tasks.planning.partition import RunTable
 from scaling_tasks.runtime import batching, selection
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.selection import BucketTable
+from scaling_tasks.shapes.partition import RunTable
 
 Shape = tuple[int, ...]
 

@@ -25,7 +25,7 @@ from scaling_tasks.config.preprocessing import (
 from scaling_tasks.config.specs import AutoScalingSpec
 from scaling_tasks.errors import ConfigError, DatasetError
 from scaling_tasks.samples.boxes import least_rectangle, polygon_sides
-from scaling_tasks.samples.geometry import limit_side, network_lengths, network_sides
+from scaling_tasks.samples.geometry import limit_side, network_lengths, network_sides, rounded_to_nothing
 
 DATA = Path(__file__).parent / "data"
 DEFAULTS = AutoScalingSpec()
@@ -98,10 +98,14 @@ def test_one_fixed_side_scales_the_other(sizes: list[tuple[int, int]], side: int
     assert height_varies.tolist() == [[max(1, int(h * side / w)), side] for h, w in sizes]
 
 
-@pytest.mark.parametrize(("strategy", "least"), [("optimal", 64), ("mean_std", 1), ("max_min", 1)])
-def test_a_side_rounded_to_nothing(strategy: str, least: int) -> None:
+@pytest.mark.parametrize("strategy", ["optimal", "mean_std", "max_min"])
+def test_a_side_rounded_to_nothing_is_one_interval_for_the_network_whatever_the_strategy(strategy: str) -> None:
     scaling = msgspec.convert({"strategy": strategy, "interval": 64}, AutoScalingSpec)
-    assert network_sides(Mindocr(), np.array([[20, 100]]), (None, None), scaling).tolist() == [[least, 128]]
+    assert network_sides(Mindocr(), np.array([[20, 100]]), (None, None), scaling).tolist() == [[64, 128]]
+    assert rounded_to_nothing(np.array([[20, 100], [32, 33]]), (None, None), scaling).tolist() == [
+        [True, False],
+        [True, False],
+    ]
 
 
 def test_rec_pads_to_a_least_width() -> None:

@@ -14,10 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from scaling_tasks.analysis.analyse import analyse_model
 from scaling_tasks.compilers.contract import CompileJob, Tolerance
 from scaling_tasks.compilers.registry import get_backend
-from scaling_tasks.errors import CompileError, VerificationFailed
-from scaling_tasks.onnx_model.reading import ModelSignature, read_signature
+from scaling_tasks.errors import EngineError, VerificationFailed
+from scaling_tasks.files import digest_file
+from scaling_tasks.onnx_model.original import OriginalModel
+from scaling_tasks.onnx_model.reading import read_signature
+from scaling_tasks.runtime.manifest import ArtefactFile, Manifest, make_manifest
+from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.verification.comparison import INCOMPARABLE, compare, compare_outputs
 from scaling_tasks.verification.numerics import VerificationResult, verify_artefact
 
@@ -41,20 +46,27 @@ def linear_model(path: Path, scale: float = 1.0) -> Path:
     return path
 
 
-def compile_one(path: Path, backend: str, bucket: tuple[int, ...], workdir: Path) -> tuple[ModelSignature, Path]:
-    signature = read_signature(path)
+def compile_one(
+    path: Path, backend: str, bucket: tuple[int, ...], workdir: Path, input_shape: dict[str, list[int]] | None = None
+) -> Manifest:
+    """Return the manifest of the model cleaned and compiled for a bucket; its files are in ``workdir``."""
+    signature, analysis = read_signature(path, input_shape), analyse_model(path, input_shape=input_shape)
     engine = get_backend(backend)
     (unit,) = engine.units(path.stem, signature.inputs, [bucket], {})
     workdir.mkdir()
-    artefact = engine.compile(CompileJob(path, signature.inputs, unit, {}), workdir)
-    return signature, artefact.files[0]
+    cleaned = workdir / "cleaned.onnx"
+    onnx.save(analysis.cleaned, str(cleaned))
+    inputs = Signature((*signature.inputs.inputs, *analysis.behaviour.tensors()))
+    files = engine.compile(CompileJob(cleaned, inputs, unit, {}), workdir).files
+    named = [ArtefactFile(file.name, digest_file(file)) for file in files]
+    return make_manifest(path.stem, backend, {}, signature, analysis.behaviour, [(unit, named)], {})
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 def test_a_faithful_artefact_passes(tmp_path: Path, backend: str) -> None:
     path = linear_model(tmp_path / "m.onnx")
-    signature, artefact = compile_one(path, backend, (5,), tmp_path / "work")
-    result = verify_artefact(path, signature, backend, artefact, {}, [{"n": 5}], TIGHT, rounds=2)
+    manifest = compile_one(path, backend, (5,), tmp_path / "work")
+    result = verify_artefact(OriginalModel(path), manifest, tmp_path / "work", TIGHT, rounds=2)
     assert result.passed
     assert result.failure() is None
     assert result.absolute < 1e-5
@@ -62,37 +74,37 @@ def test_a_faithful_artefact_passes(tmp_path: Path, backend: str) -> None:
     payload = json.loads(result.to_json())
     assert payload["format"] == "scaling-tasks/verification/1"
     assert payload["buckets"][0]["sizes"] == {"n": 5}
-    again = verify_artefact(path, signature, backend, artefact, {}, [{"n": 5}], TIGHT, rounds=2)
+    assert {check.sizes["n"] for check in result.buckets} >= {5, 1}
+    again = verify_artefact(OriginalModel(path), manifest, tmp_path / "work", TIGHT, rounds=2)
     assert again.to_json() == result.to_json()
 
 
 def test_an_artefact_of_other_weights_fails_and_says_where(tmp_path: Path) -> None:
     other = linear_model(tmp_path / "other.onnx", scale=1.01)
-    signature, artefact = compile_one(other, "openvino", (5,), tmp_path / "work")
+    manifest = compile_one(other, "openvino", (5,), tmp_path / "work")
     path = linear_model(tmp_path / "m.onnx")
-    result = verify_artefact(path, signature, "openvino", artefact, {}, [{"n": 5}], TIGHT)
+    result = verify_artefact(OriginalModel(path), manifest, tmp_path / "work", TIGHT, smaller=0)
     assert not result.passed
     failure = result.failure()
     assert isinstance(failure, VerificationFailed)
     assert "output 'y' differs from the original model at {'n': 5}" in str(failure)
-    assert artefact.name in str(failure)
+    assert manifest.artefacts[0].stem in str(failure)
 
 
 def test_an_artefact_that_is_none_is_a_compile_error(tmp_path: Path) -> None:
     path = linear_model(tmp_path / "m.onnx")
-    (tmp_path / "broken.xml").write_text("<net>")
-    with pytest.raises(CompileError):
-        verify_artefact(path, read_signature(path), "openvino", tmp_path / "broken.xml", {}, [{"n": 5}], TIGHT)
+    manifest = compile_one(path, "openvino", (5,), tmp_path / "work")
+    (tmp_path / "work" / manifest.artefacts[0].files[0].name).write_text("<net>")
+    with pytest.raises(EngineError):
+        verify_artefact(OriginalModel(path), manifest, tmp_path / "work", TIGHT)
 
 
 def test_a_recogniser_bucket_on_openvino(ocr_models: Path, tmp_path: Path) -> None:
     path = ocr_models / "ch_ppocr_mobile_v2.0_cls_infer.onnx"
-    backend = get_backend("openvino")
-    signature = read_signature(path, {"x": [-1, 3, 48, 192]})
-    (unit,) = backend.units("cls", signature.inputs, [(2,)], {})
-    artefact = backend.compile(CompileJob(path, signature.inputs, unit, {}), tmp_path)
-    result = verify_artefact(path, signature, "openvino", artefact.files[0], {}, [{"N": 2}], backend.tolerance)
+    manifest = compile_one(path, "openvino", (2, 192), tmp_path / "work", {"x": [-1, 3, 48, -1]})
+    result = verify_artefact(OriginalModel(path), manifest, tmp_path / "work", get_backend("openvino").tolerance)
     assert result.passed
+    assert len({check.sizes["W"] for check in result.buckets}) > 2
     assert 0 < result.absolute < 1e-4
 
 

@@ -12,8 +12,8 @@ import pytest
 from scaling_tasks.compilers.contract import Tolerance
 from scaling_tasks.errors import BundleError, VerificationFailed
 from scaling_tasks.onnx_model.original import OriginalModel, random_inputs
-from scaling_tasks.onnx_model.relations import Relations
 from scaling_tasks.runtime.policies import Padding
+from scaling_tasks.shapes.behaviour import plain_layouts
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 from scaling_tasks.verification.padding import compare_policies, measure_padding, smooth_inputs
 
@@ -79,7 +79,8 @@ def test_the_policy_nearest_to_the_original_is_recommended(saved: Any, bundled: 
 def test_crops_of_another_length_are_never_accepted(saved: Any, bundled: Any) -> None:
     path = saved(POINTWISE)
     directory, manifest = bundled(path, [(16, 16), (32, 32)])
-    short = replace(manifest, relations=Relations({"y": (1, 3, "H", ("//", "W", 2))}))
+    layouts = plain_layouts({"y": (1, 3, "H", ("//", "W", 2))})
+    short = replace(manifest, behaviour=replace(manifest.behaviour, layouts=layouts))
     with pytest.raises(VerificationFailed, match=r"output 'y' at .* cannot be compared .*: the shape is \[1, 3, "):
         measure_padding(directory, short, OriginalModel(path), Tolerance(1e9, 1e9))
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length, as_length, larger
 from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.operators.products import zero_point
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 
-__all__ = ["Window", "output_length", "reaches_padding", "windows"]
+__all__ = ["Window", "even_out", "output_length", "reaches_padding", "windows"]
 
 
 class Window:
@@ -62,13 +64,61 @@ def windows(op: Operation, kernel: Sequence[int], lengths: Sequence[Length]) -> 
     return found
 
 
-def _same(op: Operation, window: Window, length: Length, *, upper: bool) -> tuple[int, int]:
+def even_out(op: Operation, kernel: Sequence[int], fill: float) -> None:
+    """Pad explicitly where ``auto_pad`` adds another number of positions before an axis at each size.
+
+    The axis gets as many as any size needs, and is then read from where the exact size's windows begin.
+    """
+    mode = str(op.attribute("auto_pad", ""))
+    if not mode.startswith("SAME"):
+        return
+    count = len(kernel)
+    strides, dilations = (op.attribute(name) or [1] * count for name in ("strides", "dilations"))
+    found = [Window(kernel[at], strides[at], dilations[at], 0, 0) for at in range(count)]
+    added = [
+        _added(op, window, op.input(0).known_axes[at + 2].length, upper=mode == "SAME_UPPER")
+        for at, window in enumerate(found)
+    ]
+    if all(op.domain.constant(before) is not None for before, _ in added):
+        return
+    pads = [0] * (2 * count)
+    for at, (window, (before, after)) in enumerate(zip(found, added, strict=True)):
+        axis = op.input(0).known_axes[at + 2]
+        most, rear = (int(op.domain.values(each).max()) for each in (before, after))
+        if not axis.variables:
+            pads[at], pads[at + count] = most, rear
+            continue
+        op.mixes(axis)
+        op.compact(0, at + 2)
+        tensor = op.clean(0, [at + 2], fill)
+        op.use(0, op.around.cleaner.extended(tensor, at + 2, most, rear, fill))
+        outputs = (axis.length + (window.stride - 1)) // window.stride
+        target = grid((outputs - 1) * window.stride + window.span)
+        op.realign(0, at + 2, target, first=as_length(most) - before)
+    kept = [attribute for attribute in op.node.attribute if attribute.name not in ("auto_pad", "pads")]
+    del op.node.attribute[:]
+    op.node.attribute.extend([*kept, _pads(pads)])
+
+
+def _pads(pads: Sequence[int]) -> Any:
+    from onnx import helper
+
+    return helper.make_attribute("pads", list(pads))
+
+
+def _added(op: Operation, window: Window, length: Length, *, upper: bool) -> tuple[Length, Length]:
+    """Return how many positions SAME pads add before and after an axis."""
     out = (length + (window.stride - 1)) // window.stride
     needed = (out - 1) * window.stride + window.span - length
-    if not op.kind.startswith("Conv") and not op.domain.at_most(as_length(0), needed):
+    if "Conv" not in op.kind and not op.domain.at_most(as_length(0), needed):
         raise Refused("auto_pad with a kernel below its stride adds a negative number of positions at some sizes")
     total = larger(needed, as_length(0))
     before = total // 2 if upper else total - total // 2
+    return before, total - before
+
+
+def _same(op: Operation, window: Window, length: Length, *, upper: bool) -> tuple[int, int]:
+    before, after = _added(op, window, length, upper=upper)
     first = op.domain.constant(before)
     if first is None:
         raise Refused(
@@ -76,8 +126,7 @@ def _same(op: Operation, window: Window, length: Length, *, upper: bool) -> tupl
             "Export the model with explicit pads, or let sizes be multiples of its strides.",
         )
     # What is added after the end does not matter beyond the number of windows, which ``auto_pad`` fixes.
-    last = op.domain.values(total - before)
-    return first, int(last.max())
+    return first, int(op.domain.values(after).max())
 
 
 def output_length(op: Operation, window: Window, length: Length) -> Length:
@@ -97,29 +146,34 @@ def reaches_padding(op: Operation, window: Window, length: Length, outputs: Leng
     return bool((last > op.domain.values(length) - 1).any())
 
 
-@operator("Conv", "ConvInteger")
+@operator("Conv", "ConvInteger", "QLinearConv")
 def follow_conv(op: Operation) -> Tensor:
     """Follow Conv: ``[N, C, d1, …]``."""
-    tensor, weights = op.input(0), op.input(1)
+    quantised = op.kind in ("ConvInteger", "QLinearConv")
+    tensor, weights = op.input(0), op.input(3 if op.kind == "QLinearConv" else 1)
     _no_variables(op, weights)
     kernel = [int(axis.constant or 0) for axis in weights.known_axes[2:]]
     if tensor.known_axes[1].variables:
         op.mixes(tensor.known_axes[1])
         raise Refused(f"it has {tensor.known_axes[1].length} channels, a number that follows the sizes")
     spatial = range(2, tensor.rank)
+    if not quantised:
+        even_out(op, kernel, 0.0)
+        tensor = op.input(0)
     found = windows(op, kernel, [tensor.known_axes[axis].length for axis in spatial])
     axes = [tensor.known_axes[0], weights.known_axes[0]]
     zero: list[int] = []
     for axis, window in zip(spatial, found, strict=True):
         axes.append(_slide(op, axis, window, zero))
-    tensor = op.clean(0, zero, 0.0)
-    keeps_zero = not op.has(2) or _all_zero(op.inputs[2])
+    nothing = zero_point(op, 2) if quantised and zero else 0.0
+    tensor = op.clean(0, zero, nothing)
+    keeps_zero = op.kind == "Conv" and (not op.has(2) or _all_zero(op.inputs[2]))
     fills = {
         axis: 0.0
         for axis, window in zip(spatial, found, strict=True)
         if keeps_zero and window.is_point and tensor.fills.get(axis) == 0 and weights.finite
     }
-    dtype = 6 if op.kind == "ConvInteger" else tensor.dtype
+    dtype = {"ConvInteger": 6, "QLinearConv": op.input(7).dtype if op.has(7) else 2}.get(op.kind, tensor.dtype)
     return op.result(axes, dtype, fills=fills, finite=tensor.finite and weights.finite)
 
 

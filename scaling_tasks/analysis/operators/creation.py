@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import grid
-from scaling_tasks.analysis.lengths import as_length
+from scaling_tasks.analysis.lengths import Length, as_length, larger
 from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.refusal import no_data
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor, constant_tensor
+from scaling_tasks.shapes.size_inputs import SizeInput
 
 _INT64 = 7
 
@@ -65,22 +68,41 @@ def follow_range(op: Operation) -> Tensor:
     """Follow Range: how far it goes may follow the sizes, where it starts may not."""
     numbers = [op.numbers(at) for at in range(3)]
     start, limit, step = ((number or [as_length(0)])[0] for number in numbers)
-    first, pace = op.domain.constant(start), op.domain.constant(step)
-    if pace is None or pace == 0:
-        raise Refused(f"its step follows the sizes of the request ({step})")
-    length = (limit - start) // pace if pace == 1 else -((start - limit) // pace)
-    if op.domain.at_most(as_length(0), length) is False:
-        from scaling_tasks.analysis.lengths import larger
-
+    first, pace = (each.constant if each.constant is not None else op.domain.constant(each) for each in (start, step))
+    if not pace or (Fraction(pace).denominator & (Fraction(pace).denominator - 1)):
+        raise Refused(f"its step follows the sizes of the request, or is no number that floats hold ({step})")
+    length = ((limit - start) * (1 / Fraction(pace))).ceil()
+    if not op.domain.at_most(as_length(0), length):
         length = larger(as_length(0), length)
     axis = grid(length)
     dtype = op.input(0).dtype
     if first is None:
-        raise Refused(
-            f"it starts at {start}, another number at each size, so that its values are not those of the bucket"
-        )
-    low = float(min(first, first)) if pace > 0 else -math.inf
-    return op.result([axis], dtype, low=low, high=math.inf if pace > 0 else float(first))
+        _start_truly(op, start)
+        return op.result([axis], dtype)
+    return op.result(
+        [axis], dtype, low=float(first) if pace > 0 else -math.inf, high=math.inf if pace > 0 else float(first)
+    )
+
+
+def _start_truly(op: Operation, start: Length) -> None:
+    """Count as the bucket does from nothing, and add where the exact size starts."""
+    no_data(start.variables)
+    emitter, kind = op.emitter, op.input(0).dtype
+    op.newly_cleaned |= start.variables - {op.rows}
+    op.around.cleaner.agree(start.variables)
+    first, limit, step = op.node.input
+    zero = emitter.constant(np.array(0, _type(kind)))
+    counted = emitter.node("Range", [zero, emitter.node("Sub", [limit, first]), step])
+    spec = SizeInput("", "value", _type(kind).name, expressions=(start.expression(),))
+    emitter.into(op.node.output[0], "Add", [counted, emitter.size_input(spec)])
+    op.replaced = True
+
+
+def _type(kind: int) -> np.dtype[Any]:
+    from onnx import helper
+
+    found: np.dtype[Any] = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+    return found
 
 
 @operator("EyeLike")

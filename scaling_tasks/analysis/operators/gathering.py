@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from scaling_tasks.analysis.axes import grid
+from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
+
+__all__ = ["safe_numbers"]
 
 
 @operator("Gather")
@@ -24,9 +30,11 @@ def follow_gather(op: Operation) -> Tensor:
     if indices.is_constant and indices.value is not None:
         numbers = indices.value.reshape(-1)
         if op.padded(axis) and bool((numbers < 0).any()):
-            return _from_end(op, place)
+            if numbers.size == 1 and indices.value.ndim < 2:
+                return _from_end(op, place)
+            _from_start(op, 1, op.input(0).known_axes[place].length)
     else:
-        _safe_numbers(op, 1, op.padded(axis))
+        safe_numbers(op, 1, [op.input(0).known_axes[place].length])
         indices = op.input(1)
     data = op.input(0)
     axes = [*data.known_axes[:place], *indices.known_axes, *data.known_axes[place + 1 :]]
@@ -41,8 +49,6 @@ def _from_end(op: Operation, place: int) -> Tensor:
     """Take the position that is so far from the end at the exact size: by a mask, which can differ per row."""
     data, numbers = op.input(0), op.value_of(1)
     assert numbers is not None
-    if numbers.size != 1 or numbers.ndim > 1:
-        raise Refused("it takes several positions counted from the end")
     length = data.known_axes[place].length
     position = length + int(numbers.reshape(-1)[0])
     op.newly_cleaned |= op.padded(data.known_axes[place])
@@ -51,7 +57,7 @@ def _from_end(op: Operation, place: int) -> Tensor:
         taken = op.around.cleaner.gather(data, place, target, position, 1, "step")
         name = taken.name
         if numbers.ndim == 0:
-            name = _squeezed(op, name, place)
+            name = op.emitter.squeeze(name, [place])
         op.emitter.into(op.node.output[0], "Identity", [name])
     else:
         spec = SizeInput("", "at", "float32", expressions=(position.expression(),))
@@ -66,32 +72,34 @@ def _from_end(op: Operation, place: int) -> Tensor:
     return op.result(axes, data.dtype, fills=fills, finite=data.finite, low=data.low, high=data.high)
 
 
-def _squeezed(op: Operation, name: str, place: int) -> str:
-    if op.opset < 13:
-        return op.emitter.node("Squeeze", [name], axes=[place])
-    return op.emitter.node("Squeeze", [name, op.emitter.constant(np.array([place], np.int64))])
-
-
-def _safe_numbers(op: Operation, index: int, over: frozenset[str]) -> None:
-    """Make computed numbers of padding point somewhere, and those of an axis that is padded count from its start.
-
-    Raises:
-        Refused: They may be counted from the end, which lies elsewhere in the bucket.
-    """
+def safe_numbers(op: Operation, index: int, lengths: Sequence[Length]) -> None:
+    """Make computed numbers count from the start of axes of the given lengths, and those of padding point somewhere."""
     indices = op.input(index)
-    if over and indices.low < 0:
-        raise Refused("computed positions may be counted from the end, which lies elsewhere in a bucket")
     padded = [at for at, axis in enumerate(indices.known_axes) if op.padded(axis)]
-    if any(not 0 <= indices.fills.get(at, -1.0) <= 0 for at in padded):
-        # Numbers computed from padding may lie outside of what is read.
-        if indices.low >= 0 and _bounded_by_sizes(indices):
-            return
+    # Numbers computed from padding may lie outside of what is read.
+    held = indices.low >= 0 and all(
+        indices.high < (1 << 31) and op.domain.at_most(as_length(int(indices.high) + 1), length) for length in lengths
+    )
+    if not held:
         op.clean(index, padded, 0.0)
+    varying = [length for length in lengths if length.variables]
+    if indices.low >= 0 or not varying:
+        return
+    if len(lengths) > 1:
+        raise Refused("computed positions may be counted from the ends of several axes that follow the sizes")
+    _from_start(op, index, lengths[0])
 
 
-def _bounded_by_sizes(indices: Tensor) -> bool:
-    """Whether no number can be larger than the bucket, which is the model's own affair."""
-    return False if indices.high == float("inf") else indices.high < 1 << 31
+def _from_start(op: Operation, index: int, length: Length) -> None:
+    """Add the true length to negative numbers."""
+    emitter, indices = op.emitter, op.input(index)
+    op.newly_cleaned |= length.variables - {op.rows}
+    spec = SizeInput("", "value", "int64", expressions=(length.expression(),))
+    told = op.around.cleaner.companion(indices, [], spec)
+    dtype = np.int64 if indices.dtype == 7 else np.int32
+    below = emitter.once("Less", [indices.name, emitter.constant(np.array(0, dtype))])
+    name = emitter.once("Where", [below, emitter.once("Add", [indices.name, told]), indices.name])
+    op.use(index, replace(indices, name=name, low=0.0, fills={}, value=None))
 
 
 @operator("GatherElements")
@@ -102,12 +110,24 @@ def follow_gather_elements(op: Operation) -> Tensor:
     if data.known_axes[place].variables:
         op.mixes(data.known_axes[place])
         op.compact(0, place)
-    for at in range(data.rank):
-        if at != place and data.known_axes[at].variables | indices.known_axes[at].variables:
-            op.same_axis(0, at, 1, at)
-    _safe_numbers(op, 1, op.padded(data.known_axes[place]))
+    _alike(op, 0, 1, place)
+    safe_numbers(op, 1, [op.input(0).known_axes[place].length])
     data, indices = op.input(0), op.input(1)
     return op.result(indices.known_axes, data.dtype, finite=data.finite, low=data.low, high=data.high)
+
+
+def _alike(op: Operation, index: int, other: int, place: int) -> None:
+    """Let positions of two inputs mean the same along all axes but one; the second may be shorter."""
+    for at in range(op.input(index).rank):
+        left, right = op.input(index).known_axes[at], op.input(other).known_axes[at]
+        if at == place or left.normal == right.normal:
+            continue
+        for axis in (left, right):
+            if axis.variables:
+                op.mixes(axis)
+        if left.is_prefix and right.is_prefix:
+            continue
+        op.same_axis(index, at, other, at)
 
 
 @operator("GatherND")
@@ -120,13 +140,11 @@ def follow_gather_nd(op: Operation) -> Tensor:
         raise Refused("how many axes it reads along follows the sizes of the request")
     for at in range(batch):
         op.same_axis(0, at, 1, at)
-    over: frozenset[str] = frozenset()
     for at in range(batch, batch + depth):
         if data.known_axes[at].variables:
             op.mixes(data.known_axes[at])
             op.compact(0, at)
-            over |= op.padded(data.known_axes[at])
-    _safe_numbers(op, 1, over)
+    safe_numbers(op, 1, [op.input(0).known_axes[at].length for at in range(batch, batch + depth)])
     data, indices = op.input(0), op.input(1)
     axes = [*indices.known_axes[:-1], *data.known_axes[batch + depth :]]
     return op.result(axes, data.dtype, finite=data.finite, low=data.low, high=data.high)
@@ -135,14 +153,31 @@ def follow_gather_nd(op: Operation) -> Tensor:
 @operator("ScatterND", "ScatterElements", "Scatter")
 def follow_scatter(op: Operation) -> Tensor:
     """Follow writing by number where no number belongs to padding."""
-    data, indices, updates = op.input(0), op.input(1), op.input(2)
+    indices = op.input(1)
     if any(op.padded(axis) for axis in indices.known_axes):
         raise Refused("numbers that belong to padding may write to valid positions")
-    for axis in indices.known_axes:
+    rank = op.input(0).rank
+    if op.kind == "ScatterND":
+        depth = indices.known_axes[-1].constant or rank
+        written, along = list(range(depth)), list(range(depth, rank))
+    else:
+        place = op.axis(int(op.attribute("axis", 0)), rank)
+        written, along = [place], []
+        _alike(op, 0, 1, place)
+    for at in written:
+        axis = op.input(0).known_axes[at]
         if axis.variables:
             op.mixes(axis)
-    if indices.low < 0 and any(op.padded(axis) for axis in data.known_axes):
-        raise Refused("positions to write to may be counted from the end, which lies elsewhere in a bucket")
+            op.compact(0, at)
+    for at in along:
+        op.same_axis(0, at, 2, op.input(2).rank - rank + at)
+    if indices.is_constant and indices.low < 0 and any(op.padded(op.input(0).known_axes[at]) for at in written):
+        if op.kind == "ScatterND":
+            raise Refused("positions to write to are counted from the end, which lies elsewhere in a bucket")
+        _from_start(op, 1, op.input(0).known_axes[written[0]].length)
+    elif not indices.is_constant:
+        safe_numbers(op, 1, [op.input(0).known_axes[at].length for at in written])
+    data, updates = op.input(0), op.input(2)
     return op.result(
         data.known_axes,
         data.dtype,
@@ -156,9 +191,8 @@ def follow_scatter(op: Operation) -> Tensor:
 def follow_reverse_sequence(op: Operation) -> Tensor:
     """Follow ReverseSequence: it turns round what its lengths say, wherever the tensor ends."""
     tensor = op.input(0)
-    time = tensor.known_axes[op.axis(int(op.attribute("time_axis", 0)), tensor.rank)]
-    if not time.is_prefix:
-        raise Refused("its time axis is a flattened grid")
-    if op.rows is not None and op.rows in time.variables:
-        op.mixes(time)
+    place = op.axis(int(op.attribute("time_axis", 0)), tensor.rank)
+    if tensor.known_axes[place].variables:
+        op.mixes(tensor.known_axes[place])
+        tensor = op.compact(0, place)
     return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite, low=tensor.low, high=tensor.high)

@@ -170,6 +170,8 @@ def follow_space(op: Operation) -> Tensor:
     batch, channels, *space = tensor.known_axes
     if not all(axis.is_prefix for axis in space):
         raise Refused("its axes are flattened grids")
+    if channels.variables:
+        raise Refused(f"it has {channels.length} channels, a number that follows the sizes")
     if op.kind == "DepthToSpace":
         depth = grid(channels.length // (size * size))
         axes = [batch, depth, *(grid(axis.length * size) for axis in space)]

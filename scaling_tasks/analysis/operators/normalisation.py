@@ -56,6 +56,40 @@ def follow_instance_normalisation(op: Operation) -> Tensor:
     return _normalise(op, over, scale, shift, centred=True)
 
 
+@operator("MeanVarianceNormalization")
+def follow_mean_variance_normalisation(op: Operation) -> Tensor:
+    """Follow MeanVarianceNormalization over the given axes."""
+    tensor = op.input(0)
+    over = sorted(op.axis(int(axis), tensor.rank) for axis in op.attribute("axes") or (0, 2, 3))
+    _no_rows(op, tensor, over)
+    if not any(op.padded(tensor.known_axes[at]) for at in over):
+        return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite)
+    return _normalise(op, over, None, None, centred=True)
+
+
+@operator("LRN")
+def follow_response_normalisation(op: Operation) -> Tensor:
+    """Follow LRN, which looks at neighbouring channels of one position."""
+    tensor = op.input(0)
+    if tensor.known_axes[1].variables:
+        op.mixes(tensor.known_axes[1])
+        op.compact(0, 1)
+        op.clean(0, [1], 0.0)
+    tensor = op.input(0)
+    fills = {axis: 0.0 for axis, fill in tensor.fills.items() if fill == 0}
+    return op.result(tensor.known_axes, tensor.dtype, fills=fills, finite=tensor.finite)
+
+
+@operator("LpNormalization")
+def follow_lp_normalisation(op: Operation) -> Tensor:
+    """Follow LpNormalization: zeros add nothing to a norm."""
+    axis = op.axis(int(op.attribute("axis", -1)), op.input(0).rank)
+    if op.input(0).known_axes[axis].variables:
+        op.mixes(op.input(0).known_axes[axis])
+        op.clean(0, [axis], 0.0)
+    return op.result(op.input(0).known_axes, op.input(0).dtype, finite=False)
+
+
 @operator("GroupNormalization")
 def follow_group_normalisation(op: Operation) -> Tensor:
     """Follow GroupNormalization; over positions that follow the sizes it is refused."""
@@ -107,8 +141,13 @@ def _group(op: Operation, tensor: Tensor) -> Tensor:
     return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite)
 
 
-def _normalise(op: Operation, over: Sequence[int], scale: Tensor, shift: Tensor | None, *, centred: bool) -> Tensor:
-    """Write the normalisation out, with sums over valid positions and the true count: (x - mean) / sqrt(var + ε)."""
+def _normalise(
+    op: Operation, over: Sequence[int], scale: Tensor | None, shift: Tensor | None, *, centred: bool
+) -> Tensor:
+    """Write the normalisation out, with sums over valid positions and the true count: (x - mean) / sqrt(var + ε).
+
+    Without a scale ε is added to the deviation instead (definition of MeanVarianceNormalization).
+    """
     emitter, tensor = op.emitter, op.input(0)
     padded = [at for at in over if op.padded(tensor.known_axes[at])]
     _aligned(op, scale, tensor)
@@ -121,8 +160,13 @@ def _normalise(op: Operation, over: Sequence[int], scale: Tensor, shift: Tensor 
         away = emitter.node("Sub", [away, emitter.node("Mul", [total, inverse])])
         away = emitter.node("Mul", [away, mask])
     squares = emitter.reduce("ReduceSum", emitter.node("Mul", [away, away]), over, keepdims=1)
-    whole = emitter.node("Div", [away, _deviation(op, emitter.node("Mul", [squares, inverse]))])
-    whole = _last(op, "Mul", whole, scale.name, last=shift is None)
+    variance = emitter.node("Mul", [squares, inverse])
+    if scale is None:
+        deviation = emitter.node("Add", [emitter.node("Sqrt", [variance]), _number(op, 1e-9)])
+        _last(op, "Div", away, deviation, last=True)
+    else:
+        whole = emitter.node("Div", [away, _deviation(op, variance)])
+        whole = _last(op, "Mul", whole, scale.name, last=shift is None)
     if shift is not None:
         _last(op, "Add", whole, shift.name, last=True)
     op.newly_cleaned |= {name for at in padded for name in op.padded(tensor.known_axes[at])}
@@ -139,8 +183,12 @@ def _last(op: Operation, kind: str, left: str, right: str, *, last: bool) -> str
 
 
 def _deviation(op: Operation, variance: str) -> str:
-    epsilon = op.emitter.constant(np.array(float(op.attribute("epsilon", 1e-5)), np.float32))
+    epsilon = _number(op, float(op.attribute("epsilon", 1e-5)))
     return op.emitter.node("Sqrt", [op.emitter.node("Add", [variance, epsilon])])
+
+
+def _number(op: Operation, value: float) -> str:
+    return op.emitter.constant(np.array(value, np.float32))
 
 
 def _inverse_count(op: Operation, tensor: Tensor, over: Sequence[int]) -> str:
@@ -162,8 +210,8 @@ def _no_rows(op: Operation, tensor: Tensor, over: Sequence[int]) -> None:
             op.mixes(tensor.known_axes[axis])
 
 
-def _aligned(op: Operation, scale: Tensor, tensor: Tensor) -> None:
+def _aligned(op: Operation, scale: Tensor | None, tensor: Tensor) -> None:
     if tensor.dtype != 1:
         raise Refused("statistics over a size of the request are followed for float32 only")
-    if scale.variables:
+    if scale is not None and scale.variables:
         raise Refused("its factors follow the sizes of the request")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from scaling_tasks.analysis.axes import grid
 from scaling_tasks.analysis.lengths import Length, smaller
 from scaling_tasks.analysis.operation import Operation, Refused
-from scaling_tasks.analysis.operators.convolution import Window, output_length, reaches_padding, windows
+from scaling_tasks.analysis.operators.convolution import Window, even_out, output_length, reaches_padding, windows
 from scaling_tasks.analysis.operators.reduction import reduce_axes
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
@@ -18,6 +18,7 @@ from scaling_tasks.shapes.size_inputs import SizeInput
 @operator("MaxPool")
 def follow_max_pool(op: Operation) -> Sequence[Tensor]:
     """Follow MaxPool: padding must not be larger than what is valid."""
+    even_out(op, [int(each) for each in op.attribute("kernel_shape")], -math.inf)
     found, lengths = _pooled(op)
     reached = _reached(op, found, lengths)
     tensor = op.input(0)
@@ -83,6 +84,7 @@ def _counts_differ(op: Operation, at: int, window: Window, out: Length, counted:
 @operator("LpPool")
 def follow_lp_pool(op: Operation) -> Tensor:
     """Follow LpPool: zeros add nothing to a norm."""
+    even_out(op, [int(each) for each in op.attribute("kernel_shape")], 0.0)
     found, lengths = _pooled(op)
     tensor = op.clean(0, _reached(op, found, lengths), 0.0)
     return op.result(_axes(op, tensor, found, lengths), tensor.dtype, finite=tensor.finite, low=0.0)

@@ -11,57 +11,87 @@ from scaling_tasks.analysis.tensors import Tensor
 __all__ = ["contract"]
 
 
-@operator("MatMul", "MatMulInteger")
+@operator("MatMul", "MatMulInteger", "QLinearMatMul")
 def follow_matmul(op: Operation) -> Tensor:
     """Follow MatMul: ``[…, m, k] × […, k, n]``, either side possibly a vector."""
-    left, right = op.input(0), op.input(1)
-    contract(op, left.rank - 1, max(0, right.rank - 2))
-    lead = broadcast(op, skip=2) if min(left.rank, right.rank) > 2 else []
-    left, right = op.input(0), op.input(1)
+    second, points = {"MatMulInteger": (1, (2, 3)), "QLinearMatMul": (3, (2, 5))}.get(op.kind, (1, None))
+    left, right = op.input(0), op.input(second)
+    contract(op, left.rank - 1, max(0, right.rank - 2), points=points, second=second)
+    lead = broadcast(op, [0, second], skip=2) if min(left.rank, right.rank) > 2 else []
+    left, right = op.input(0), op.input(second)
     if not lead:
         longer = max(left, right, key=lambda tensor: tensor.rank)
         lead = list(longer.known_axes[:-2]) if longer.rank > 2 else []
     axes = [*lead]
-    fills: dict[int, float] = {}
-    both = left.finite and right.finite
     if left.rank > 1:
-        if both and left.fills.get(left.rank - 2) == 0:
-            fills[len(axes)] = 0.0
         axes.append(left.known_axes[-2])
     if right.rank > 1:
-        if both and right.fills.get(right.rank - 1) == 0:
-            fills[len(axes)] = 0.0
         axes.append(right.known_axes[-1])
-    for place in range(len(lead)):
-        from_end = place - len(lead) - 2
-        for tensor in (left, right):
-            if tensor.rank >= -from_end and tensor.fills.get(tensor.rank + from_end) == 0 and both:
-                fills[place] = 0.0
-    dtype = 6 if op.kind == "MatMulInteger" else left.dtype
+    if points is not None:
+        return op.result(axes, 6 if op.kind == "MatMulInteger" else op.input(7).dtype)
+    both = left.finite and right.finite
+    fills = _product_fills(left, right, len(lead)) if both else {}
     positive = left.low >= 0 and right.low >= 0
-    return op.result(axes, dtype, fills=fills, finite=both, low=0.0 if positive else float("-inf"))
+    return op.result(axes, left.dtype, fills=fills, finite=both, low=0.0 if positive else float("-inf"))
 
 
-def contract(op: Operation, left_axis: int, right_axis: int) -> None:
-    """Make the products along two axes that are summed over add nothing beyond the valid positions."""
-    axis = op.same_axis(0, left_axis, 1, right_axis)
+def _product_fills(left: Tensor, right: Tensor, lead: int) -> dict[int, float]:
+    """Return where a product of finite numbers is 0 because one side is."""
+    fills: dict[int, float] = {}
+    if left.rank > 1 and left.fills.get(left.rank - 2) == 0:
+        fills[lead] = 0.0
+    if right.rank > 1 and right.fills.get(right.rank - 1) == 0:
+        fills[lead + int(left.rank > 1)] = 0.0
+    for place in range(lead):
+        from_end = place - lead - 2
+        for tensor in (left, right):
+            if tensor.rank >= -from_end and tensor.fills.get(tensor.rank + from_end) == 0:
+                fills[place] = 0.0
+    return fills
+
+
+def zero_point(op: Operation, index: int) -> float:
+    """Return the number that an input's zero point takes for zero.
+
+    Raises:
+        Refused: There is none, or one per row or channel.
+    """
+    if not op.has(index):
+        return 0.0
+    tensor = op.inputs[index]
+    found = tensor.uniform if tensor is not None else None
+    if found is None:
+        raise Refused("what it takes for zero differs by row or follows data")
+    return found
+
+
+def contract(
+    op: Operation, left_axis: int, right_axis: int, *, points: tuple[int, int] | None = None, second: int = 1
+) -> None:
+    """Make the products along two axes that are summed over add nothing beyond the valid positions.
+
+    Args:
+        op: The operator.
+        left_axis: Of input 0.
+        right_axis: Of input ``second``.
+        points: Inputs that say what either input takes for zero.
+        second: Index of the right input.
+    """
+    axis = op.same_axis(0, left_axis, second, right_axis)
     if not axis.variables:
         return
     op.mixes(axis)
     if not op.padded(axis):
         return
-    for first, second in ((0, 1), (1, 0)):
-        own = left_axis if first == 0 else right_axis
-        if op.input(first).fills.get(own) == 0:
-            if not op.input(second).finite:
-                op.clean(second, [right_axis if first == 0 else left_axis], 0.0)
-            return
+    zeros = [zero_point(op, index) for index in points] if points is not None else [0.0, 0.0]
+    sides = [(0, left_axis, zeros[0]), (second, right_axis, zeros[1])]
+    clean = next((side for side in sides if op.input(side[0]).fills.get(side[1]) == side[2]), None)
     # The one that has fewer axes is the smaller, as a rule.
-    first = 0 if op.input(0).rank < op.input(1).rank else 1
-    op.clean(first, [left_axis if first == 0 else right_axis], 0.0)
-    other = 1 - first
-    if not op.input(other).finite:
-        op.clean(other, [left_axis if other == 0 else right_axis], 0.0)
+    chosen = clean or (sides[0] if op.input(0).rank < op.input(second).rank else sides[1])
+    other = sides[1] if chosen == sides[0] else sides[0]
+    op.clean(chosen[0], [chosen[1]], chosen[2])
+    if not op.input(other[0]).finite:
+        op.clean(other[0], [other[1]], other[2])
 
 
 @operator("Gemm")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from scaling_tasks.analysis.axes import Axis, grid
-from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.operation import Operation
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
@@ -51,12 +49,8 @@ def _tell_lengths(op: Operation, time: Axis, batch: Axis) -> None:
     if op.rows is not None and batch.has_factor(op.rows):
         name = emitter.size_input(SizeInput("", "value", "int32", (batch.layout(),), (expression,)))
     else:
-        if batch.variables:
-            raise Refused(f"its batch {batch} is not the one that counts rows")
         op.around.cleaner.agree(time.variables)
-        name = emitter.size_input(SizeInput("", "value", "int32", expressions=(expression,)))
-        if batch.constant != 1:
-            name = emitter.once("Tile", [name, emitter.constant(np.array([batch.constant], np.int64))])
+        name = emitter.size_input(SizeInput("", "value", "int32", (batch.layout(),), (expression,)))
     while len(op.node.input) < 5:
         op.node.input.append("")
         op.inputs.append(None)

@@ -1,31 +1,38 @@
-"""Resize and Upsample: between the last valid position and padding, the edge is repeated."""
+"""Resize and Upsample: by a steady factor with the edge repeated in padding, otherwise by what the host computes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import Axis, grid
-from scaling_tasks.analysis.lengths import Length
+from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.shapes.interpolation import Interpolation, nearest_positions, source_coordinates
 
-_STEADY = ("half_pixel", "pytorch_half_pixel", "asymmetric", "half_pixel_symmetric")
+_STEADY = ("half_pixel", "pytorch_half_pixel", "asymmetric", "half_pixel_symmetric", "tf_half_pixel_for_nn")
+_FLOATS = (1, 10, 11)
 
 
 @operator("Resize", sizes=(1, 2, 3))
 def follow_resize(op: Operation) -> Tensor:
-    """Follow Resize by constant factors; the coordinates of a position then do not depend on the size."""
+    """Follow Resize."""
     tensor = op.input(0)
     lengths, factors = _wanted(op, tensor)
     mode = str(op.attribute("mode", "nearest"))
     default = "asymmetric" if op.opset < 11 else "half_pixel"
-    return _resized(op, lengths, factors, mode, str(op.attribute("coordinate_transformation_mode", default)))
+    rounding = "simple" if op.opset < 11 else str(op.attribute("nearest_mode", "round_prefer_floor"))
+    how = str(op.attribute("coordinate_transformation_mode", default))
+    if op.attribute("antialias", 0) or how == "tf_crop_and_resize":
+        return _unchanged(op, lengths, "it filters or crops, over a width that depends on the size")
+    cubic, exclude = float(op.attribute("cubic_coeff_a", -0.75)), bool(op.attribute("exclude_outside", 0))
+    return _resized(op, lengths, factors, Interpolation(mode, how, rounding, 0.0, cubic, exclude))
 
 
 @operator("Upsample", sizes=(1,))
@@ -35,10 +42,8 @@ def follow_upsample(op: Operation) -> Tensor:
     scales = op.value_of(1)
     numbers = list(op.attribute("scales")) if scales is None else scales.reshape(-1).tolist()
     factors: list[Fraction | None] = [_fraction(number) for number in numbers]
-    lengths = [
-        (axis.length * _fraction(number)).floor() for axis, number in zip(tensor.known_axes, numbers, strict=True)
-    ]
-    return _resized(op, lengths, factors, str(op.attribute("mode", "nearest")), "asymmetric")
+    lengths = [_scaled(op, axis.length, number) for axis, number in zip(tensor.known_axes, numbers, strict=True)]
+    return _resized(op, lengths, factors, Interpolation(str(op.attribute("mode", "nearest")), "asymmetric", "simple"))
 
 
 def _wanted(op: Operation, tensor: Tensor) -> tuple[list[Length], list[Fraction | None]]:
@@ -62,7 +67,7 @@ def _wanted(op: Operation, tensor: Tensor) -> tuple[list[Length], list[Fraction 
         if number is None:
             raise Refused(f"its scales follow the sizes of the request ({scale})")
         factor = _fraction(float(number))
-        lengths[axis], factors[axis] = (lengths[axis] * factor).floor(), factor
+        lengths[axis], factors[axis] = _scaled(op, lengths[axis], float(number)), factor
     return lengths, factors
 
 
@@ -79,68 +84,137 @@ def _ratio(op: Operation, length: Length, old: Length) -> Fraction | None:
     return factor
 
 
-def _resized(op: Operation, lengths: list[Length], factors: list[Fraction | None], mode: str, how: str) -> Tensor:
+def _scaled(op: Operation, length: Length, scale: float) -> Length:
+    """Return the length after scaling, as single precision rounds it.
+
+    Raises:
+        Refused: Single precision rounds otherwise than the fraction that is meant, at some size.
+    """
+    new = (length * _fraction(scale)).floor()
+    rounded = np.floor(op.domain.values(length).astype(np.float32) * np.float32(scale))
+    if not np.array_equal(rounded, op.domain.values(new)):
+        raise Refused(f"{length} times {scale} is rounded otherwise at some sizes", "Export it with sizes.")
+    return new
+
+
+def _unchanged(op: Operation, lengths: list[Length], text: str) -> Tensor:
+    """Follow what touches no size.
+
+    Raises:
+        Refused: It does.
+    """
     tensor = op.input(0)
-    axes: list[Axis] = []
-    fills: dict[int, float] = {}
-    for at, (axis, length, factor) in enumerate(zip(tensor.known_axes, lengths, factors, strict=True)):
-        if factor == 1 or op.domain.equal(length, axis.length):
-            axes.append(axis)
-            if at in tensor.fills:
-                fills[at] = tensor.fills[at]
-            continue
-        if not axis.variables and not length.variables:
-            axes.append(grid(length))
-            continue
-        if op.attribute("antialias", 0) or how not in _STEADY or factor is None:
-            raise Refused(_why(op, axis.length, length, factor, how), "Export it with constant scales.")
-        op.mixes(axis)
-        axis = op.compact(0, at).known_axes[at]
-        if _reads_beyond(op, axis.length, length, factor, mode, how):
-            op.newly_cleaned |= op.padded(axis)
-            op.use(0, op.around.cleaner.edge(op.input(0), at))
-        elif op.input(0).fills.get(at) == 0 and mode == "nearest" and factor >= 1 and factor.denominator == 1:
-            fills[at] = 0.0
-        axes.append(grid(length))
+    for axis, length in zip(tensor.known_axes, lengths, strict=True):
+        if (axis.variables or length.variables) and not op.domain.equal(length, axis.length):
+            raise Refused(text, "Export it with another mode.")
+    return op.result([grid(length) for length in lengths], tensor.dtype, finite=tensor.finite)
+
+
+def _resized(op: Operation, lengths: list[Length], factors: list[Fraction | None], how: Interpolation) -> Tensor:
     tensor = op.input(0)
-    cubic = mode == "cubic"
-    low, high = (-math.inf, math.inf) if cubic else (tensor.low, tensor.high)
+    changed = [
+        at
+        for at, (axis, length, factor) in enumerate(zip(tensor.known_axes, lengths, factors, strict=True))
+        if factor != 1 and not op.domain.equal(length, axis.length)
+    ]
+    sized = [at for at in changed if tensor.known_axes[at].variables or lengths[at].variables]
+    for at in sized:
+        op.positive(lengths[at], "it leaves no position")
+        op.mixes(tensor.known_axes[at])
+        op.compact(0, at)
+    steady = all(_is_steady(op, at, lengths[at], factors[at], how) for at in sized)
+    fills = {at: fill for at, fill in op.input(0).fills.items() if at not in changed and (fill == 0 or not changed)}
+    if steady:
+        for at in sized:
+            _repeat_edge(op, at, lengths[at], replace(how, scale=float(factors[at] or 0)), fills)
+    else:
+        fills = _by_host(op, changed, lengths, factors, how)
+    tensor = op.input(0)
+    axes = [grid(lengths[at]) if at in changed else axis for at, axis in enumerate(tensor.known_axes)]
+    if how.mode == "cubic":
+        low, high = -math.inf, math.inf
+    else:
+        low, high = (tensor.low, tensor.high) if steady else (min(tensor.low, 0.0), max(tensor.high, 0.0))
     return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=low, high=high)
 
 
-def _why(op: Operation, old: Length, new: Length, factor: Fraction | None, how: str) -> str:
-    if op.attribute("antialias", 0):
-        return "it filters against aliasing, over a width that depends on the size"
-    if factor is None:
-        return f"it resizes {old} to {new} positions, by another factor at each size"
-    return f"with {how} the coordinates of a position depend on the size"
+def _is_steady(op: Operation, at: int, length: Length, factor: Fraction | None, how: Interpolation) -> bool:
+    """Return whether the coordinates of a position are the same at all sizes."""
+    if factor is None or how.coordinates not in _STEADY or (how.mode == "cubic" and how.exclude):
+        return False
+    if how.coordinates == "pytorch_half_pixel":
+        return op.domain.at_most(as_length(2), length)
+    if how.coordinates == "half_pixel_symmetric":
+        return op.domain.equal(length * factor.denominator, op.input(0).known_axes[at].length * factor.numerator)
+    return True
 
 
-def _reads_beyond(op: Operation, old: Length, new: Length, factor: Fraction, mode: str, how: str) -> bool:
-    """Return whether the last position of some exact size reads beyond the old one's end."""
-    last = op.domain.values(new) - 1
-    place = _coordinates(how, factor)(last.astype(np.float64))
-    rounding = op.attribute("nearest_mode", "round_prefer_floor")
-    if mode == "nearest":
-        rule = "floor" if op.opset < 11 or op.kind == "Upsample" else str(rounding)
-        reach = _nearest(rule)(place)
-    else:
-        reach = np.ceil(place - 1e-9) + (1 if mode == "cubic" else 0)
-    return bool((reach > op.domain.values(old) - 1).any())
+def _repeat_edge(op: Operation, at: int, length: Length, how: Interpolation, fills: dict[int, float]) -> None:
+    """Let padding hold the edge where a position of some exact size reads beyond the end."""
+    axis = op.input(0).known_axes[at]
+    last = op.domain.values(axis.length) - 1
+    if bool((_reach(how, op.domain.values(length) - 1) > last).any()):
+        op.newly_cleaned |= op.padded(axis)
+        op.use(0, op.around.cleaner.edge(op.input(0), at))
+        return
+    nearest = how.mode == "nearest" and op.input(0).fills.get(at) == 0
+    if nearest and bool((_reach(how, op.domain.values(length)) > last).all()):
+        fills[at] = 0.0
 
 
-def _coordinates(how: str, factor: Fraction) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    scale = float(factor)
-    if how == "asymmetric":
-        return lambda x: x / scale
-    return lambda x: (x + 0.5) / scale - 0.5
+def _reach(how: Interpolation, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the last old position that new ones read."""
+    # Two lengths that are no special case; the scale is given.
+    places = source_coordinates(how, positions, 2, 2)
+    if how.mode == "nearest":
+        return nearest_positions(how, places, 1 << 40)
+    found: NDArray[np.int64] = (np.ceil(places - 1e-6) + (1 if how.mode == "cubic" else 0)).astype(np.int64)
+    return found
 
 
-def _nearest(rule: str) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    rules: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-        "floor": lambda x: np.floor(x + 1e-9),
-        "ceil": lambda x: np.ceil(x - 1e-9),
-        "round_prefer_ceil": lambda x: np.floor(x + 0.5 + 1e-9),
-        "round_prefer_floor": lambda x: np.ceil(x - 0.5 - 1e-9),
-    }
-    return rules[rule]
+def _by_host(
+    op: Operation, changed: list[int], lengths: list[Length], factors: list[Fraction | None], how: Interpolation
+) -> dict[int, float]:
+    """Resize axis by axis with positions or weights that are computed for the exact size; return the fills.
+
+    Raises:
+        Refused: Of numbers that are no floats, weights make none.
+    """
+    from onnx import helper
+
+    for at in changed:
+        # The scale is what was given, not what the rounded length makes of it.
+        given = op.kind == "Upsample" or not op.has(3)
+        own = replace(how, scale=float(factors[at] or 0) if given else 0.0)
+        target = grid(lengths[at])
+        op.newly_cleaned |= op.padded(op.input(0).known_axes[at]) | op.padded(target)
+        if how.mode == "nearest":
+            op.inputs[0] = op.around.cleaner.nearest(op.input(0), at, target, own)
+            continue
+        if op.input(0).dtype not in _FLOATS:
+            raise Refused("it interpolates whole numbers by another factor at each size")
+        tensor = op.input(0)
+        if not tensor.finite:
+            tensor = op.clean(0, [at], 0.0)
+        op.inputs[0] = _product(op, tensor, at, target, own)
+    tensor = op.input(0)
+    op.emitter.nodes.append(helper.make_node("Identity", [tensor.name], [op.node.output[0]]))
+    op.replaced = True
+    return dict(tensor.fills)
+
+
+def _product(op: Operation, tensor: Tensor, at: int, target: Axis, how: Interpolation) -> Tensor:
+    """Resize by a matrix; an axis before the last two changes places with the last one for that."""
+    cleaner, last = op.around.cleaner, tensor.rank - 1
+    if at >= last - 1:
+        return cleaner.matrix(tensor, at, target, how)
+    order = list(range(tensor.rank))
+    order[at], order[last] = last, at
+    turned = cleaner.matrix(_turned(op, tensor, order), last, target, how)
+    return _turned(op, turned, order)
+
+
+def _turned(op: Operation, tensor: Tensor, order: list[int]) -> Tensor:
+    name = op.emitter.node("Transpose", [tensor.name], perm=order)
+    fills = {new: tensor.fills[old] for new, old in enumerate(order) if old in tensor.fills}
+    return replace(tensor, name=name, axes=tuple(tensor.known_axes[old] for old in order), fills=fills, value=None)

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 from scaling_tasks.analysis.axes import Axis, grid
-from scaling_tasks.analysis.lengths import as_length
+from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.shapes.size_inputs import SizeInput
 
 _INT64 = 7
 
@@ -44,7 +45,20 @@ def follow_argument(op: Operation) -> Tensor:
         op.clean(0, [place], -math.inf if op.kind == "ArgMax" else math.inf)
     axes = list(op.input(0).known_axes)
     axes[place : place + 1] = [grid(1)] if op.attribute("keepdims", 1) else []
-    return op.result(axes, _INT64, low=0.0)
+    result = op.result(axes, _INT64, low=0.0)
+    if op.attribute("select_last_index", 0) and op.padded(axis):
+        _last_valid(op, result, axis.length - 1)
+    return result
+
+
+def _last_valid(op: Operation, result: Tensor, last: Length) -> None:
+    """Where all numbers are as far out as padding, the last of them is the last valid one."""
+    raw = op.emitter.fresh("last")
+    op.node.output[0] = raw
+    op.emitter.nodes.append(op.node)
+    op.replaced = True
+    spec = SizeInput("", "value", "int64", expressions=(last.expression(),))
+    op.emitter.into(result.name, "Min", [raw, op.around.cleaner.companion(result, [], spec)])
 
 
 @operator("TopK", sizes=(1,))

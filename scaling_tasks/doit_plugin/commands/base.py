@@ -15,7 +15,7 @@ from doit.exceptions import InvalidCommand
 from scaling_tasks.doit_plugin.streams import write_out
 
 if TYPE_CHECKING:
-    from scaling_tasks.pipeline.target import Target
+    from scaling_tasks.stages.target import Target
 
 __all__ = ["JSON_OPTION", "TaskCommand", "closure", "selected", "target_of", "targets_of"]
 

@@ -24,7 +24,7 @@ class ExportCommands(TaskCommand):
 
     def _execute(self, as_json: bool, pos_args: list[str]) -> int:
         from scaling_tasks.errors import ScalingTasksError
-        from scaling_tasks.pipeline.export import export_target
+        from scaling_tasks.stages.export import export_target
 
         self.dep_manager.close()
         written: dict[str, str] = {}

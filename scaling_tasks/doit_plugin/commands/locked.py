@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, targets_of
 
 if TYPE_CHECKING:
-    from scaling_tasks.pipeline.lock_check import Finding
+    from scaling_tasks.stages.lock_check import Finding
 
 __all__ = ["Locked"]
 
@@ -46,7 +46,7 @@ class Locked(TaskCommand):
 
     def _execute(self, as_json: bool, built: bool, strict: bool) -> int:
         from scaling_tasks.errors import ScalingTasksError
-        from scaling_tasks.pipeline.lock_check import check_lock
+        from scaling_tasks.stages.lock_check import check_lock
 
         self.dep_manager.close()
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, closure, selected
 
 if TYPE_CHECKING:
-    from scaling_tasks.doit_plugin.forecast import Forecast
+    from scaling_tasks.stages.forecast import Forecast
 
 __all__ = ["Plan"]
 
@@ -43,9 +43,9 @@ class Plan(TaskCommand):
 
     def _forecasts(self, tasks: Mapping[str, Any]) -> list[Forecast]:
         """Return the forecasts of the tasks asked for and of all that they need."""
-        from scaling_tasks.doit_plugin.forecaster import Forecaster
+        from scaling_tasks.doit_plugin.forecast import forecast_tasks
 
-        rows = Forecaster(tasks, self.dep_manager).all()
+        rows = forecast_tasks(tasks, self.dep_manager)
         if not self.sel_tasks:
             return list(rows.values())
         needs = {name: row.needs for name, row in rows.items()}

@@ -52,8 +52,8 @@ class Prune(TaskCommand):
 
     def _prune(self, dry_run: bool, store_size: str) -> dict[str, Any]:
         from scaling_tasks.config.environment import knobs, parse_size
-        from scaling_tasks.pipeline import lock, pruning
-        from scaling_tasks.pipeline.storage import open_store
+        from scaling_tasks.stages import lock, pruning
+        from scaling_tasks.stages.workshop import open_store
 
         limit = parse_size(store_size, where="--store-size") if store_size else knobs().store_size
         tasks = self.tasks()
@@ -95,7 +95,7 @@ class Prune(TaskCommand):
 
 def _stale_rows(backend: Any, tasks: Mapping[str, Any]) -> list[str]:
     """Return the recorded tasks that no longer exist: of our stages, of unknown groups, and doit's own helpers."""
-    from scaling_tasks.doit_plugin.creators import STAGES
+    from scaling_tasks.stages.graph import STAGES
 
     names: list[str] = getattr(backend, "names", list)()  # Only our own backend can tell.
     groups = {name.partition(":")[0] for name in tasks}

@@ -29,7 +29,7 @@ class StoreReport(TaskCommand):
     cmd_options = (JSON_OPTION, _SINCE)
 
     def _execute(self, as_json: bool, since: int) -> int:
-        from scaling_tasks.pipeline.storage import open_store
+        from scaling_tasks.stages.workshop import open_store
 
         self.dep_manager.close()
         store = open_store()

@@ -11,7 +11,7 @@ from doit.exceptions import InvalidCommand
 from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, selected
 
 if TYPE_CHECKING:
-    from scaling_tasks.doit_plugin.forecast import Forecast
+    from scaling_tasks.stages.forecast import Forecast
 
 __all__ = ["Why"]
 
@@ -28,12 +28,12 @@ class Why(TaskCommand):
     cmd_options = (JSON_OPTION,)
 
     def _execute(self, as_json: bool, pos_args: list[str]) -> int:
-        from scaling_tasks.doit_plugin.forecaster import Forecaster
+        from scaling_tasks.doit_plugin.forecast import forecast_tasks
 
         if not pos_args:
             raise InvalidCommand("`why` needs the name of a task; `doit list --all` shows them.")
         tasks = self.tasks()
-        rows = Forecaster(tasks, self.dep_manager).all()
+        rows = forecast_tasks(tasks, self.dep_manager)
         self.dep_manager.close()
         wanted = _wanted(pos_args, tasks, rows)
         if as_json:

@@ -1,0 +1,80 @@
+"""The action: a value that names everything a result depends on; its digest is the result's key."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.documents import canonical_json
+from scaling_tasks.execution.contract import Limits, Subject
+from scaling_tasks.files import digest_bytes
+
+__all__ = ["Action", "Request"]
+
+
+@dataclass(frozen=True)
+class Action:
+    """Work, named by all that its result depends on.
+
+    Attributes:
+        stage: What kind of work.
+        version: Raised when the code makes something else from the same inputs.
+        inputs: SHA-256 of each input file by its name in the directory that the work is given.
+        parameters: Plain JSON values.
+        toolchain: Versions and digests of the tools that do the work.
+        platform: What of the machine the result depends on.
+        outputs: Names, or patterns of names, of the files it makes.
+    """
+
+    stage: str
+    version: int
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    toolchain: Mapping[str, str] = field(default_factory=dict)
+    platform: Mapping[str, str] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+
+    @cached_property
+    def components(self) -> dict[str, Any]:
+        """The action as plain JSON values, as they are after being written and read."""
+        plain: dict[str, Any] = json.loads(canonical_json(vars(self) | {"outputs": list(self.outputs)}))
+        return {name: plain[name] for name in self.__dataclass_fields__}
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the components as canonical JSON."""
+        return digest_bytes(canonical_json(self.components).encode())
+
+    def makes(self, name: str) -> bool:
+        """Return whether a file of this name is one of its outputs."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.outputs)
+
+
+@dataclass(frozen=True)
+class Request:
+    """An action with what is needed to have it done here and now, none of which changes its result.
+
+    Attributes:
+        action: The action.
+        sources: Where each input lies.
+        function: ``module:function`` that does the work, see ``execution.contract.Work``.
+        subject: How a failure is told.
+        limits: What the work may use in a process of its own; None where it is done in this one.
+        hints: Parameters that change no result, such as a directory of shared work.
+        carried: Files for the work whose content the action names in another way, by name.
+        stored: Whether the store keeps the result.
+    """
+
+    action: Action
+    sources: Mapping[str, Path]
+    function: str
+    subject: Subject
+    limits: Limits | None = None
+    hints: Mapping[str, Any] = field(default_factory=dict)
+    carried: Mapping[str, Path] = field(default_factory=dict)
+    stored: bool = True

@@ -1,0 +1,110 @@
+"""Digests of files that have not changed since they were last read, told by the file system's own record of them.
+
+A build that has nothing to do looks at dozens of files; reading them all would take a hundred times as long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.files import digest_file, publish
+
+__all__ = ["KnownDigests", "known_digests"]
+
+# Times are as coarse as the kernel's tick: a file changed twice within one looks changed once.
+_TICK = 20_000_000
+_SPARE_LINES = 2000
+
+
+class KnownDigests:
+    """A journal of digests with what ``stat`` said of their files; any number of processes may append to it.
+
+    Args:
+        path: The journal; nothing is remembered beyond this process where its directory is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._known: dict[str, list[Any]] = {}
+        self._noted: dict[str, Any] = {}
+        self._load()
+
+    def digest(self, path: Path) -> str:
+        """Return the SHA-256 of a file, read only where it may have changed.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        name, state = path.as_posix(), _state(path)
+        known = self._known.get(name)
+        if known is not None and known[:-1] == state:
+            return str(known[-1])
+        digest = digest_file(path)
+        if _state(path) == state and time.time_ns() - max(state[1], state[2]) > _TICK:
+            self._remember(name, [*state, digest])
+        return digest
+
+    def made(self, path: Path, digest: str) -> None:
+        """Note the digest of a file that this process has just put in place."""
+        with contextlib.suppress(OSError):
+            self._remember(path.as_posix(), [*_state(path), digest])
+
+    def fact(self, name: str) -> Any:
+        """Return what was noted under a name that holds a digest, None where nothing was."""
+        return self._noted.get(name)
+
+    def note(self, name: str, value: Any) -> None:
+        """Note a plain JSON value that follows from content alone, under a name that holds the content's digest."""
+        self._noted[name] = value
+        self._append(["fact", name, value])
+
+    def _remember(self, name: str, entry: list[Any]) -> None:
+        if self._known.get(name) != entry:
+            self._known[name] = entry
+            self._append(["file", name, entry])
+
+    def _load(self) -> None:
+        try:
+            lines = self._path.read_bytes().splitlines()
+        except OSError:
+            return
+        for line in lines:
+            with contextlib.suppress(ValueError, TypeError):  # Cut short by a full disk.
+                kind, name, value = json.loads(line)
+                (self._known if kind == "file" else self._noted)[name] = value
+        entries = len(self._known) + len(self._noted)
+        if len(lines) > 2 * entries + _SPARE_LINES:
+            kept = [["file", *item] for item in self._known.items()] + [["fact", *item] for item in self._noted.items()]
+            with contextlib.suppress(OSError), publish(self._path) as temporary:
+                temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+    def _append(self, line: list[Any]) -> None:
+        with self._lock, contextlib.suppress(OSError):  # Not remembered costs a second look, nothing else.
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                os.write(descriptor, (json.dumps(line) + "\n").encode())
+            finally:
+                os.close(descriptor)
+
+
+def _state(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def known_digests(state: Path) -> KnownDigests:
+    """Return what is known below a state directory, the same object for every call in one working directory."""
+    return _at(Path.cwd() / state / "digests.jsonl")
+
+
+@functools.cache
+def _at(path: Path) -> KnownDigests:
+    return KnownDigests(path)

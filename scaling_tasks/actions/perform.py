@@ -1,0 +1,194 @@
+"""Having an action's result in its place: out of the store where it was made before, else by doing the work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.actions.action import Request
+from scaling_tasks.actions.known_digests import KnownDigests
+from scaling_tasks.actions.results import Result, ResultFile, write_result
+from scaling_tasks.errors import CacheError, ScalingTasksError
+from scaling_tasks.execution.contract import Done, Executor, Work
+from scaling_tasks.execution.file_locks import exclusive
+from scaling_tasks.files import copy_digest, publish
+from scaling_tasks.store.blobs import place_copy
+from scaling_tasks.store.records import Record
+from scaling_tasks.store.store import Store
+
+__all__ = ["Place", "Workshop", "materialise"]
+
+_VALUES = "values"
+Place = Callable[[str], Path]
+"""Where an output of a given name belongs."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where and with what actions are done.
+
+    Attributes:
+        state: The directory for work, locks and what is known.
+        store: Where results are looked up and kept.
+        executor: Who does what needs a process of its own.
+        known: Digests of files that did not change.
+    """
+
+    state: Path
+    store: Store
+    executor: Executor
+    known: KnownDigests
+
+    def perform(self, request: Request, place: Place, *, record: Path, log: Path, purpose: str) -> dict[str, Any]:
+        """Have the action's result in place and its record written.
+
+        Args:
+            request: What to have.
+            place: Where its files belong.
+            record: Where it is noted what it made.
+            log: Where to find what the work printed.
+            purpose: What is done, for whoever has to wait for it.
+
+        Returns:
+            What the action had to tell, with ``outcome`` (``done`` or ``restored``), the ``seconds`` that it takes or
+            took, and its ``bytes``.
+
+        Raises:
+            ScalingTasksError: An input changed meanwhile, or the work failed.
+        """
+        action = request.action
+        with exclusive(self.state / "locks" / action.key, purpose):
+            found = self._look_up(request)
+            outcome = "done" if found is None else "restored"
+            warnings: list[str] = []
+            if found is None:
+                with self._workdir(action.key) as workdir:
+                    found, warnings = self._do(request, workdir, log)
+                    files = self._placed(found, place, workdir / "outputs")
+            else:
+                files = self._placed(found, place, None)
+            values = dict(found.details.get(_VALUES, {}))
+            write_result(record, Result(action.components, files, values))
+        told = [*values.pop("warnings", ()), *warnings]
+        facts = {"outcome": outcome, "seconds": found.details.get("seconds", 0.0), "bytes": found.size}
+        return {**values, **facts, **({"warnings": told} if told else {})}
+
+    def _look_up(self, request: Request) -> Record | None:
+        """Return what the store has, unless it names what is none of the action's outputs."""
+        found = self.store.get(request.action.components) if request.stored else None
+        return found if found and all(request.action.makes(file.name) for file in found.files) else None
+
+    @contextlib.contextmanager
+    def _workdir(self, key: str) -> Iterator[Path]:
+        """Give a directory that the holder of the key's lock owns; where the work fails it stays for a look at it."""
+        workdir = self.state / "work" / key
+        shutil.rmtree(workdir, ignore_errors=True)
+        workdir.mkdir(parents=True)
+        yield workdir
+        shutil.rmtree(workdir, ignore_errors=True)
+
+    def _do(self, request: Request, workdir: Path, log: Path) -> tuple[Record, list[str]]:
+        inputs, outputs = workdir / "inputs", workdir / "outputs"
+        materialise(request, inputs)
+        outputs.mkdir()
+        work = Work(request.function, inputs, outputs, {**request.action.parameters, **request.hints})
+        done = self._run(request, work, workdir, log)
+        values = dict(done.values)
+        names = values.pop("files", None) or _names(outputs)
+        if wrong := [name for name in names if not request.action.makes(name)]:
+            raise request.subject.error(
+                f"it made {wrong[0]!r}, which is none of its outputs", where=request.subject.name
+            )
+        details = {"seconds": round(done.seconds, 3), "peak_memory_bytes": done.peak_memory_bytes, _VALUES: values}
+        components, files = request.action.components, {name: outputs / name for name in names}
+        if not request.stored:
+            return Record.of(components, files, details), []
+        try:
+            return self.store.put(components, files, details), []
+        except CacheError as error:
+            # What was made is good, whether it can be kept or not.
+            return Record.of(components, files, details), [f"not stored: {error}"]
+
+    def _run(self, request: Request, work: Work, workdir: Path, log: Path) -> Done:
+        if request.limits is None:
+            module, _, function = work.function.partition(":")
+            started = time.monotonic()
+            try:
+                values = getattr(import_module(module), function)(work.inputs, work.outputs, work.parameters)
+            except ScalingTasksError as error:
+                raise _at_home(error, request, work.inputs) from error
+            return Done(values, time.monotonic() - started, 0)
+        own_log = workdir / "log"
+        own_log.touch()
+        _show(own_log, log)
+        try:
+            return self.executor.submit(
+                work, request.limits, request.subject, job_file=workdir / "job.json", log=own_log
+            )
+        except ScalingTasksError as error:
+            raise _at_home(error, request, work.inputs, {own_log: log}) from error
+
+    def _placed(self, record: Record, place: Place, made: Path | None) -> tuple[ResultFile, ...]:
+        """Put a record's files where they belong: from the directory they were made in, else from the store."""
+        placed = []
+        for file in record.files:
+            target = place(file.name)
+            with contextlib.suppress(OSError):
+                if self.known.digest(target) == file.digest:
+                    placed.append(ResultFile(file.name, file.digest, file.size, target))
+                    continue
+            if made is None:
+                self.store.place(file, target)
+            else:
+                place_copy(made / file.name, target, file.digest)
+            self.known.made(target, file.digest)
+            placed.append(ResultFile(file.name, file.digest, file.size, target))
+        return tuple(placed)
+
+
+def materialise(request: Request, inputs: Path) -> None:
+    """Fill a new directory with exactly the action's inputs, and make sure that they are those it names.
+
+    Raises:
+        ScalingTasksError: One is not there, or not what it was when the action was made.
+    """
+    inputs.mkdir()
+    for name, source in {**request.sources, **request.carried}.items():
+        target = inputs / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            digest = copy_digest(source, target)
+        except OSError as cause:
+            raise request.subject.error(f"cannot be read ({cause.strerror})", where=str(source)) from cause
+        if name in request.sources and digest != request.action.inputs[name]:
+            raise request.subject.error(
+                "it changed while it was being built from", where=str(source), fix="Build again."
+            )
+
+
+def _names(directory: Path) -> list[str]:
+    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
+
+
+def _show(own: Path, log: Path) -> None:
+    """Let the log be found under its usual name from now on, though it lies in the action's own directory."""
+    with contextlib.suppress(OSError), publish(log) as temporary:
+        os.link(own, temporary)
+
+
+def _at_home(
+    error: ScalingTasksError, request: Request, inputs: Path, others: Mapping[Path, Path] | None = None
+) -> ScalingTasksError:
+    """Return the error with the names that its files have at home instead of those where the work was done."""
+    names = {inputs / name: path for name, path in {**request.sources, **request.carried}.items()} | dict(others or {})
+    texts = [error.what, error.where, error.fix]
+    for place, home in names.items():
+        texts = [text.replace(str(place.resolve()), str(home)).replace(str(place), str(home)) for text in texts]
+    return type(error)(texts[0], where=texts[1], fix=texts[2])

@@ -1,0 +1,125 @@
+"""Publishing a directory by one rename: whoever opens it finds all of the new generation or all of the old one.
+
+The new generation is made beside the directory and the two exchange their names. A process that has the old one open
+keeps it, under the lock that ``held`` takes, for as long as it likes; it is removed by the next publication after that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from scaling_tasks.files import link_or_copy, publish, reflink
+
+__all__ = ["publish_generation"]
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+def publish_generation(directory: Path, files: Mapping[str, Path], former: Collection[str], last: str) -> None:
+    """Have ``directory`` hold these files in place of the former ones; everything else in it stays.
+
+    Where its file system cannot exchange two names, as for a mounted directory, file after file is replaced instead.
+
+    Args:
+        directory: What to publish; made where it is not there.
+        files: Where each file lies now, by its name in the directory.
+        former: Names of the files that the last publication put there.
+        last: The file that makes the others a whole.
+
+    Raises:
+        OSError: The directory or its parent cannot be written.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    gone = {name for name in former if name not in files}
+    fresh = directory.with_name(f".{directory.name}.{secrets.token_hex(6)}")
+    try:
+        fresh.mkdir()
+        _fill(fresh, files)
+        _carry_files(directory, fresh, {*files, *gone})
+        if not directory.exists():
+            fresh.rename(directory)
+        elif _exchange(fresh, directory):
+            _carry_directories(fresh, directory)
+        else:
+            _replace(directory, files, gone, last)
+    finally:
+        _sweep(directory)
+
+
+def _fill(fresh: Path, files: Mapping[str, Path]) -> None:
+    for name, source in files.items():
+        if not reflink(source, fresh / name):
+            link_or_copy(source, fresh / name)
+        _flush(fresh / name)
+    _flush(fresh)
+
+
+def _flush(path: Path) -> None:
+    """Have a file or directory on the disk before its generation gets its name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _carry_files(directory: Path, fresh: Path, ours: Collection[str]) -> None:
+    for path in directory.iterdir() if directory.is_dir() else ():
+        if path.name not in ours and not path.name.startswith(".") and (path.is_file() or path.is_symlink()):
+            if path.is_symlink():
+                (fresh / path.name).symlink_to(path.readlink())
+            else:
+                link_or_copy(path, fresh / path.name)
+
+
+def _carry_directories(old: Path, directory: Path) -> None:
+    for path in old.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            path.rename(directory / path.name)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Have two paths exchange what they name, in one step; return whether that is possible here."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    done = rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    return bool(done == 0)
+
+
+def _replace(directory: Path, files: Mapping[str, Path], gone: Collection[str], last: str) -> None:
+    for name in sorted(files, key=lambda name: name == last):
+        with publish(directory / name, durable=True) as temporary:
+            link_or_copy(files[name], temporary)
+    for name in gone:
+        (directory / name).unlink(missing_ok=True)
+
+
+def _sweep(directory: Path) -> None:
+    """Remove the generations that nobody holds any more."""
+    for path in directory.parent.glob(f".{directory.name}.{'[0-9a-f]' * 12}"):
+        with contextlib.suppress(OSError), _alone(path):
+            shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a directory that nobody else holds.
+
+    Raises:
+        OSError: Somebody does.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,112 @@
+"""What an action made for a target: which files lie where, and whether they still are what was made."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.actions.known_digests import KnownDigests
+from scaling_tasks.documents import canonical_json, document_text, read_document
+from scaling_tasks.errors import CacheError, ScalingTasksError
+from scaling_tasks.files import digest_bytes, write_if_changed
+
+__all__ = ["Result", "ResultFile", "read_result", "read_result_if_there", "write_result"]
+
+_KIND, _VERSION = "result", 1
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """One file of a result.
+
+    Attributes:
+        name: The name that the action gave it.
+        digest: SHA-256 of its content.
+        size: Bytes.
+        path: Where it lies, from the repository's root.
+    """
+
+    name: str
+    digest: str
+    size: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an action made.
+
+    Attributes:
+        components: The action's, see ``Action.components``.
+        files: What it made, in its own order.
+        values: What it had to tell.
+    """
+
+    components: Mapping[str, Any]
+    files: tuple[ResultFile, ...]
+    values: Mapping[str, Any]
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The action's key."""
+        return digest_bytes(canonical_json(self.components).encode())
+
+    def file(self, name: str) -> ResultFile:
+        """Return the file that the action called ``name``.
+
+        Raises:
+            CacheError: It made no such file.
+        """
+        for file in self.files:
+            if file.name == name:
+                return file
+        raise CacheError(f"the {self.components.get('stage')} stage made no {name!r}", fix="Build again.")
+
+    def intact(self, known: KnownDigests) -> bool:
+        """Return whether every file is there and holds what was made; files that did not change are not read."""
+        try:
+            return all(known.digest(file.path) == file.digest for file in self.files)
+        except OSError:
+            return False
+
+
+def write_result(path: Path, result: Result) -> None:
+    """Publish a result's record; equal results give equal bytes."""
+    files = [[file.name, file.digest, file.size, file.path.as_posix()] for file in result.files]
+    payload = {"components": result.components, "files": files, "values": dict(result.values)}
+    write_if_changed(path, document_text(_KIND, _VERSION, payload).encode())
+
+
+def read_result(path: Path) -> Result:
+    """Read a result's record.
+
+    Raises:
+        CacheError: There is none, or it is damaged.
+    """
+    try:
+        status = path.stat()
+    except OSError as cause:
+        raise CacheError(f"cannot be read ({cause.strerror})", where=str(path), fix="Build it first.") from cause
+    # Every write is a new file.
+    return _read(path, status.st_ino, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(path: Path, inode: int, written: int) -> Result:
+    payload = read_document(path, _KIND, _VERSION, error=CacheError)
+    try:
+        files = tuple(ResultFile(name, digest, size, Path(place)) for name, digest, size, place in payload["files"])
+        return Result(payload["components"], files, payload["values"])
+    except (LookupError, TypeError, ValueError) as cause:
+        raise CacheError(f"incomplete ({cause!r})", where=str(path), fix="Delete it and build again.") from cause
+
+
+def read_result_if_there(path: Path) -> Result | None:
+    """Read a result's record, None where there is none that can be used."""
+    try:
+        return read_result(path)
+    except ScalingTasksError:
+        return None

@@ -1,0 +1,64 @@
+"""Finding an engine by its name: the built-in ones and those that other packages register."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.engines.contract import Engine, EngineKind
+from scaling_tasks.errors import EngineError
+
+__all__ = ["ENTRY_POINT_GROUP", "get_engine", "load_engine"]
+
+ENTRY_POINT_GROUP = "scaling_tasks.engines"
+
+_BUILT_IN = ("lite", "nncase", "om", "onnxruntime", "openvino")
+
+
+@functools.cache
+def get_engine(name: str) -> EngineKind:
+    """Return the engine called ``name``; a built-in name cannot be taken over.
+
+    Raises:
+        EngineError: There is none, or its module cannot be imported.
+    """
+    place = f"scaling_tasks.engines.{name}" if name in _BUILT_IN else _registered(name)
+    module_name, _, attribute = place.partition(":")
+    try:
+        module: Any = importlib.import_module(module_name)
+        kind: EngineKind = getattr(module, attribute) if attribute else module
+    except (ImportError, AttributeError) as cause:
+        raise EngineError(
+            f"the engine cannot be imported ({cause})",
+            where=name,
+            fix=f"Mend or remove the package that registers {place!r}.",
+        ) from cause
+    return kind
+
+
+def load_engine(name: str, path: Path, options: Mapping[str, Any]) -> Engine:
+    """Load an artefact by its first file.
+
+    Args:
+        name: Of the engine.
+        path: The artefact's first file.
+        options: Those that it was compiled with.
+
+    Raises:
+        EngineError: The engine is not installed, or the artefact does not load.
+    """
+    kind = get_engine(name)
+    kind.check(options)
+    return kind.load(path, options)
+
+
+def _registered(name: str) -> str:
+    points = {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+    if name not in points:
+        known = ", ".join(sorted({*points, *_BUILT_IN}))
+        raise EngineError(f"{name!r} is no engine", fix=f"Install the package that registers it. Known: {known}.")
+    return points[name]

@@ -1,0 +1,178 @@
+"""The one request that every strategy takes whole, or refuses in one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.errors import PlanError
+from scaling_tasks.planning.costs import CostModel, cost_of, prices_of
+from scaling_tasks.planning.request.closing import closing_sizes
+from scaling_tasks.planning.request.lattice import Lattice, make_lattice
+from scaling_tasks.planning.request.options import PlanOptions
+from scaling_tasks.planning.solver.effort import EFFORTS, Effort
+from scaling_tasks.planning.solver.problem import Problem
+from scaling_tasks.shapes.histogram import ShapeHistogram
+from scaling_tasks.shapes.statistics import Column, Requests
+
+__all__ = ["Choice", "Request", "largest_shape", "make_request", "problem_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What a strategy chose.
+
+    Attributes:
+        buckets: int64 [k, d].
+        bound: Proven lower bound of Σ w·cost(bucket chosen) over the samples that must be covered, for as many buckets
+            or fewer; None where none is known.
+        relaxed: No bound by the relaxation used can be above it; None where not computed.
+        thinned: Whether candidates were left out, so that the optimum may not have been looked at.
+    """
+
+    buckets: NDArray[np.int64]
+    bound: float | None = None
+    relaxed: float | None = None
+    thinned: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What a strategy chooses from.
+
+    Attributes:
+        original: The samples as they were counted.
+        kept: Which of them must be covered, bool [n].
+        rounded: Those, rounded up to the lattice, distinct.
+        lattice: The shapes that buckets may have.
+        model: The cost model.
+        options: Everything else.
+        top: A shape that the largest bucket must have.
+        effort: How much work may be done for several variables.
+        columns: What MindOCR's statistics look at, per variable, in place of ``original``'s columns.
+        requests: Requests of many items that may be cut into batches; None where samples are what they are.
+        axes: Sizes beside the samples' own that may be worth having.
+        certain: Whether bounds may be claimed.
+    """
+
+    original: ShapeHistogram
+    kept: NDArray[np.bool_]
+    rounded: ShapeHistogram
+    lattice: Lattice
+    model: CostModel
+    options: PlanOptions
+    top: tuple[int, ...] | None = None
+    effort: Effort = EFFORTS["normal"]
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    requests: Requests | None = None
+    axes: tuple[NDArray[np.int64], ...] | None = None
+    certain: bool = True
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The names of a bucket's columns."""
+        return self.original.variables
+
+    def quick(self, **options: object) -> Request:
+        """Return the same request with little effort and some options changed."""
+        return replace(self, effort=EFFORTS["quick"], options=replace(self.options, **options))  # type: ignore[arg-type]
+
+
+def make_request(
+    histogram: ShapeHistogram,
+    model: CostModel,
+    options: PlanOptions,
+    effort: Effort | None = None,
+    columns: Mapping[str, Column] | None = None,
+    requests: Requests | None = None,
+) -> tuple[Request, tuple[str, ...]]:
+    """Return the request, and what the user should know about the samples.
+
+    Raises:
+        PlanError: No sample can be covered, or options do not fit the samples.
+    """
+    lattice = make_lattice(histogram.variables, options.interval, options.choices, options.ranges)
+    rounded, servable = lattice.round(histogram.samples)
+    if not servable.any():
+        raise PlanError("every sample is above the allowed sizes", where="ranges", fix="Widen the range.")
+    kept = servable & ~_dropped(histogram, model, options.drop_quantile)
+    if not kept.any():
+        kept = servable
+    covered = ShapeHistogram.from_samples(rounded[kept], histogram.weights[kept], histogram.variables)
+    top = largest_shape(histogram.samples[kept].max(axis=0), histogram.variables, lattice, options)
+    axes, certain = closing_sizes(model, options.bucket_price, lattice, covered.samples)
+    request = Request(
+        histogram, kept, covered, lattice, model, options, top, effort or EFFORTS[options.effort], dict(columns or {}),
+        requests, axes, certain,
+    )  # fmt: skip
+    return request, _notes(histogram, servable)
+
+
+def problem_of(request: Request, most: int, *, priced: bool = True) -> Problem:
+    """Return the mathematics of a request: at most ``most`` buckets for its samples.
+
+    Args:
+        request: The request.
+        most: Largest number of buckets.
+        priced: Whether buckets have their price.
+    """
+    price = request.options.bucket_price
+    return Problem(
+        request.rounded.samples,
+        request.rounded.weights,
+        lambda shapes: cost_of(request.model, shapes),
+        most,
+        (lambda shapes: prices_of(price, shapes)) if priced and (callable(price) or price > 0) else None,
+        None if request.top is None else np.asarray([request.top], dtype=np.int64),
+        request.axes,
+    )
+
+
+def _dropped(histogram: ShapeHistogram, model: CostModel, share: float) -> NDArray[np.bool_]:
+    """Return which samples need not be covered: the costliest ones whose weight is at most ``share`` of the whole."""
+    dropped = np.zeros(len(histogram.weights), dtype=bool)
+    if share > 0:
+        order = np.argsort(-cost_of(model, histogram.samples), kind="stable")
+        mass = histogram.weights[order].cumsum()
+        dropped[order[mass <= share * histogram.total * (1 + 1e-12)]] = True
+    return dropped
+
+
+def _notes(histogram: ShapeHistogram, servable: NDArray[np.bool_]) -> tuple[str, ...]:
+    if servable.all():
+        return ()
+    share = float(histogram.weights[~servable].sum()) / histogram.total
+    return (f"{share:.2%} of the samples are above the allowed sizes and are left to the oversize policy.",)
+
+
+def largest_shape(
+    largest: NDArray[np.int64], variables: tuple[str, ...], lattice: Lattice, options: PlanOptions
+) -> tuple[int, ...] | None:
+    """Return the shape that the headroom asks for, None where it asks for nothing.
+
+    Args:
+        largest: The largest observed sizes, not rounded, int64 [d].
+        variables: Their names.
+        lattice: What sizes are allowed.
+        options: ``headroom`` among them.
+    """
+    headroom = options.headroom
+    if headroom is None:
+        return None
+    if isinstance(headroom, Mapping):
+        unknown = [name for name in headroom if name not in variables]
+        if unknown:
+            fix = f"There are {list(variables)}."
+            raise PlanError(f"{unknown[0]!r} is no variable", where="headroom", fix=fix)
+        wanted = [int(headroom.get(name, 1)) for name in variables]
+    else:
+        wanted = [math.ceil(size * headroom - 1e-9) for size in largest.tolist()]
+    sizes = []
+    for size, least, allowed in zip(wanted, largest.tolist(), lattice.allowed, strict=True):
+        rounded = int(allowed.round(np.asarray([max(size, least)]))[0])
+        sizes.append(rounded or allowed.largest or least)
+    return tuple(sizes)

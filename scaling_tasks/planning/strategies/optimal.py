@@ -1,0 +1,53 @@
+"""The strategy ``optimal``: exact in one variable, certified in several, a product of lists where needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_tasks.planning.request.request import Choice, Request, problem_of
+from scaling_tasks.planning.solver.problem import Solution
+from scaling_tasks.planning.solver.product import choose_product
+from scaling_tasks.planning.solver.solve import solve
+from scaling_tasks.planning.strategies.grids import rule_buckets
+from scaling_tasks.planning.strategies.joint import choose_for_requests
+from scaling_tasks.planning.strategies.thumb import RULES
+
+__all__ = ["choose"]
+
+
+def choose(request: Request, most: int) -> Choice:
+    """Return the buckets of least Σ w·cost (plus prices) that were found, and what no plan can be below."""
+    if request.requests is not None:
+        return choose_for_requests(request, most)
+    problem = problem_of(request, most)
+    if request.options.product and problem.dimensions > 1:
+        # Free buckets cost no more than those of a product.
+        return _choice(request, replace(_free(request, most), chosen=choose_product(problem), thinned=False))
+    found = solve(problem, request.effort, _rules(request, most))
+    price = request.options.bucket_price
+    if callable(price):
+        # What is left for serving when prices differ is bounded without them.
+        return _choice(request, replace(_free(request, most), chosen=found.chosen, thinned=found.thinned))
+    paid = price * len(found.chosen)
+    bound, relaxed = (None if value is None else value - paid for value in (found.bound, found.relaxed))
+    return _choice(request, replace(found, bound=bound, relaxed=relaxed))
+
+
+def _rules(request: Request, most: int) -> list[NDArray[np.int64]]:
+    samples, weights = request.rounded.samples, request.rounded.weights
+    if samples.shape[1] == 1:
+        return []
+    return [rule_buckets(rule, samples, weights, request.model, most, request.lattice) for rule in RULES]
+
+
+def _free(request: Request, most: int) -> Solution:
+    effort = replace(request.effort, shakes=0, repairs=0, rounds=0)
+    return solve(problem_of(request, most, priced=False), effort)
+
+
+def _choice(request: Request, found: Solution) -> Choice:
+    bound = found.bound if request.certain else None
+    return Choice(found.chosen, bound, found.relaxed if bound is not None else None, found.thinned)

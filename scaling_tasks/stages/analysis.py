@@ -1,0 +1,210 @@
+"""Stage ``analysis``: the model to what padding does to its answers, and to the model that is compiled."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.documents import document_text, read_document
+from scaling_tasks.errors import ModelError, PlanError
+from scaling_tasks.execution.contract import Subject
+from scaling_tasks.files import digest_file
+from scaling_tasks.shapes.behaviour import Behaviour, Verdict, plain_layouts
+from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
+from scaling_tasks.stages.machine import versions
+from scaling_tasks.stages.signature import target_signature
+from scaling_tasks.stages.stage import Built, Made, Stage
+from scaling_tasks.stages.target import Target
+
+if TYPE_CHECKING:
+    from scaling_tasks.onnx_model.reading import ModelSignature
+
+__all__ = ["DOCUMENT", "STAGE", "Analysed", "analysed_now", "check_buckets", "prepared_name", "read_analysis", "work"]
+
+DOCUMENT = "analysis.json"
+_KIND, _VERSION = "analysis", 1
+_PROBED = 64
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """What the stage found.
+
+    Attributes:
+        behaviour: How answers relate to sizes and padding.
+        places: How many tensors are cleaned.
+        original: SHA-256 of the original model with its external data.
+    """
+
+    behaviour: Behaviour
+    places: int
+    original: str
+
+
+def prepared_name(target: Target) -> str:
+    """Return what the model is called that is compiled: fixed inputs folded, and cleaned unless padding is accepted."""
+    return f"prepared{target.model.suffix}"
+
+
+def _request(target: Target, made: Made, unit: str | None) -> Request:
+    files = model_files(target.model)
+    parameters = spec_parameters(target, "input_shape", "inputs", "shape_bucket")
+    parameters["exact"] = target.spec.runtime.exact
+    return Request(
+        Action(
+            "analysis",
+            1,
+            digests(files),
+            parameters,
+            versions("onnx", "onnxruntime", "numpy"),
+            outputs=(DOCUMENT, prepared_name(target)),
+        ),
+        files,
+        f"{__name__}:work",
+        Subject(target.name, "the analysis", ModelError),
+        hints={"where": target.config},
+    )
+
+
+def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Analyse the target's model; write what was found, and the model to compile.
+
+    Returns:
+        ``verdict``: of the whole model, and at how many ``places`` it is cleaned.
+
+    Raises:
+        ModelError: The model cannot be read or contradicts the configuration.
+    """
+    from scaling_tasks.onnx_model.digest import digest_model
+
+    target = inside(inputs, parameters)
+    signature = target_signature(target)
+    if target.model.suffix == ".tflite":
+        behaviour, places, model = _probed(target, signature), 0, target.model.read_bytes()
+    else:
+        behaviour, places, model = _followed(target, signature, exact=parameters["exact"])
+    if not parameters["exact"]:
+        behaviour = behaviour.accepted()
+    (outputs / prepared_name(target)).write_bytes(model)
+    payload = {"behaviour": behaviour.to_payload(), "places": places, "original": digest_model(target.model)}
+    (outputs / DOCUMENT).write_text(document_text(_KIND, _VERSION, payload), encoding="utf-8")
+    return {"verdict": behaviour.kind, "places": places}
+
+
+def read_analysis(path: Path) -> Analysed:
+    """Return what the stage found.
+
+    Raises:
+        PlanError: Its document is missing or damaged.
+    """
+    payload = read_document(path, _KIND, _VERSION, error=PlanError)
+    try:
+        behaviour = Behaviour.from_payload(payload["behaviour"])
+        return Analysed(behaviour, int(payload["places"]), str(payload["original"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as cause:
+        raise PlanError(f"incomplete ({cause!r})", where=str(path), fix="Delete it and build again.") from cause
+
+
+def analysed_now(target: Target) -> tuple[Analysed, str]:
+    """Return what the stage would find, and the digest of the model that it would prepare; nothing is kept.
+
+    Raises:
+        ModelError: The model cannot be read or contradicts the configuration.
+    """
+    from scaling_tasks.actions.perform import materialise
+
+    request = _request(target, Built(target), None)
+    with tempfile.TemporaryDirectory() as directory:
+        inputs, outputs = Path(directory, "inputs"), Path(directory, "outputs")
+        materialise(request, inputs)
+        outputs.mkdir()
+        work(inputs, outputs, {**request.action.parameters, **request.hints})
+        return read_analysis(outputs / DOCUMENT), digest_file(outputs / prepared_name(target))
+
+
+def check_buckets(
+    target: Target, behaviour: Behaviour, variables: Sequence[str], buckets: Sequence[Sequence[int]]
+) -> None:
+    """Refuse buckets that could not answer as the original does.
+
+    Raises:
+        ModelError: Padding of a variable that is padded reaches an answer, or the model does not run at a bucket.
+    """
+    where = target.config or target.name
+    for bucket in buckets:
+        sizes = dict(zip(variables, (int(size) for size in bucket), strict=True))
+        if not behaviour.runs_at(sizes):
+            near = behaviour.next_running(sizes)
+            raise ModelError(
+                f"the model does not run at the planned bucket {sizes}",
+                where=where,
+                fix=f"It does at {near}: set auto_scaling.interval accordingly." if near != sizes else "",
+            )
+    largest = {name: max(int(bucket[at]) for bucket in buckets) for at, name in enumerate(variables)} if buckets else {}
+    # Below a bucket of 1 there is nothing that could be padded.
+    blocking = [verdict for verdict in behaviour.refusals if largest.get(verdict.variable, 0) > 1]
+    if blocking:
+        raise _refusal(blocking, where)
+
+
+def _refusal(blocking: Sequence[Verdict], where: str) -> ModelError:
+    first = blocking[0]
+    outputs = sorted({verdict.output for verdict in blocking})
+    variables = sorted({verdict.variable for verdict in blocking})
+    fix = f"{first.fix} " if first.fix else ""
+    return ModelError(
+        f"padding {' and '.join(variables)} would change the answer {', '.join(map(repr, outputs))}: {first}",
+        where=where,
+        fix=f"{fix}Fix {variables[0]} with input_shape, or accept it with `runtime: {{padding: accept}}`.",
+    )
+
+
+def _followed(target: Target, signature: ModelSignature, *, exact: bool) -> tuple[Behaviour, int, bytes]:
+    from scaling_tasks.analysis.analyse import analyse_model
+    from scaling_tasks.analysis.preparation import prepare
+
+    dims = {tensor.name: [_written(dim) for dim in tensor.dims] for tensor in signature.inputs.inputs}
+    fixed = target.spec.inputs
+    found = analyse_model(target.model, input_shape=dims, fixed_inputs=fixed)
+    if exact:
+        return found.behaviour, found.places, bytes(found.cleaned.SerializeToString(deterministic=True))
+    # What is accepted is the model as it is.
+    model = prepare(target.model, dims, fixed).model
+    return found.behaviour, 0, bytes(model.SerializeToString(deterministic=True))
+
+
+def _written(dim: Any) -> int | str:
+    """Return a dimension as ``input_shape`` takes it."""
+    from scaling_tasks.shapes.expressions import as_text
+
+    return dim if isinstance(dim, int) else as_text(dim)
+
+
+def _probed(target: Target, signature: ModelSignature) -> Behaviour:
+    """Return the behaviour of a model whose graph cannot be followed: its lengths by running it, all else refused."""
+    from scaling_tasks.onnx_model.relations import derive_relations
+
+    buckets = [[_PROBED] * len(signature.inputs.variables)]
+    relations = derive_relations(target.model, signature, buckets)
+    reason = "the graph of a TFLite model is not followed"
+    verdicts = tuple(
+        Verdict(output, variable, "refused", reason=reason)
+        for output in relations.axes
+        for variable in signature.inputs.variables
+    )
+    return Behaviour(plain_layouts(relations.axes), verdicts)
+
+
+STAGE = Stage(
+    name="analysis",
+    doc="tell what padding does to answers, and clean it",
+    after=(),
+    applies=lambda target: target.compiles,
+    request=_request,
+    place=lambda target, unit, name: target.state / "analysis" / name,
+    after_plan=False,
+)

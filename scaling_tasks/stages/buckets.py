@@ -1,0 +1,189 @@
+"""Stage ``buckets``: ``statistics.json`` to ``buckets.json`` and the units to compile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.errors import CompileError, PlanError
+from scaling_tasks.execution.contract import Subject
+from scaling_tasks.files import is_plain_name
+from scaling_tasks.stages.analysis import DOCUMENT, Analysed, check_buckets, read_analysis
+from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
+from scaling_tasks.stages.machine import versions
+from scaling_tasks.stages.signature import target_signature
+from scaling_tasks.stages.stage import Made, Stage
+from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.units import UnitsDocument, write_units
+
+if TYPE_CHECKING:
+    from scaling_tasks.compilers.contract import Limits
+    from scaling_tasks.config.specs import AutoScalingSpec, ShapeBucketSpec
+    from scaling_tasks.onnx_model.reading import ModelSignature
+    from scaling_tasks.planning.costs import CostModel
+    from scaling_tasks.planning.plan import BucketPlan
+    from scaling_tasks.shapes.statistics import DatasetStatistics
+
+__all__ = ["STAGE", "make_plan", "make_units", "work"]
+
+
+_LATENCY, _TABLE = "latency.json", "latency_table.json"
+
+
+def _request(target: Target, made: Made, unit: str | None) -> Request:
+    scaling = target.spec.auto_scaling
+    files = model_files(target.model) if target.spec.model else {}
+    parameters = spec_parameters(target, "input_shape", "inputs", "auto_scaling", "shape_bucket", "compile", "dataset")
+    known = {}
+    if target.needs_data:
+        statistics = made.result("statistics").file("statistics.json")
+        known[statistics.name], files[statistics.name] = statistics.digest, statistics.path
+    if scaling.cost == "measured" and scaling.latency_table is not None:
+        parameters["target"]["auto_scaling"]["latency_table"] = _TABLE
+        files[_TABLE] = Path(scaling.latency_table)
+    elif scaling.cost == "measured" and target.latency.exists():
+        files[_LATENCY] = target.latency
+    if target.compiles:
+        analysed = made.result("analysis").file(DOCUMENT)
+        known[DOCUMENT], files[DOCUMENT] = analysed.digest, analysed.path
+    read = digests({name: path for name, path in files.items() if name not in known})
+    return Request(
+        Action(
+            "buckets",
+            3,
+            {**read, **known},
+            parameters,
+            toolchain={**versions("numpy", "highspy"), **_backend_version(target)},
+            outputs=("buckets.json", "units.json"),
+        ),
+        files,
+        f"{__name__}:work",
+        Subject(target.name, "the planner", PlanError),
+        hints={"where": target.config},
+    )
+
+
+def _backend_version(target: Target) -> dict[str, str]:
+    """Return the version of an outside backend, which says what its platform takes."""
+    from scaling_tasks.compilers.registry import outside_version
+
+    return outside_version(target.options["backend"]) if target.compiles else {}
+
+
+def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose the target's buckets and group them into compiler invocations.
+
+    Raises:
+        PlanError: No plan can be made.
+        CompileError: The backend is unknown or refuses its options.
+    """
+    from scaling_tasks.shapes.statistics import DatasetStatistics
+
+    target = _with_table(inside(inputs, parameters), inputs)
+    document = inputs / "statistics.json"
+    statistics = DatasetStatistics.from_json(document.read_bytes()) if document.exists() else None
+    signature = target_signature(target)
+    plan = make_plan(target, signature, statistics)
+    if target.compiles:
+        write_units(outputs / "units.json", make_units(target, signature, plan, read_analysis(inputs / DOCUMENT)))
+    (outputs / "buckets.json").write_text(plan.to_json(), encoding="utf-8")
+    return {"buckets": len(plan.buckets), "padding_ratio": plan.padding_ratio, "warnings": list(plan.warnings)}
+
+
+def _with_table(target: Target, inputs: Path) -> Target:
+    """Return the target with its latency table found in the action's directory."""
+    scaling = target.spec.auto_scaling
+    if scaling.latency_table is None:
+        return target
+    found = msgspec.structs.replace(scaling, latency_table=str(inputs / scaling.latency_table))
+    return replace(target, spec=msgspec.structs.replace(target.spec, auto_scaling=found))
+
+
+def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStatistics | None) -> BucketPlan:
+    """Return the plan of a target within what its backend's platform takes."""
+    from scaling_tasks.planning.api import plan_statistics
+
+    limits = _limits(target)
+    scaling, cost, notes = _cost(target, signature)
+    plan = plan_statistics(
+        statistics,
+        signature.inputs,
+        scaling,
+        _without_fixed(target.spec.shape_bucket),
+        fewest_buckets=limits.fewest_buckets,
+        # A backend that compiles one bucket per unit has no limit on how many units it compiles.
+        most_buckets=limits.most_buckets if limits.most_buckets > 1 else None,
+        product_only=limits.product_only,
+        model=target.model if target.spec.model else None,
+        cost=cost,
+    )
+    return replace(plan, warnings=(*plan.warnings, *notes))
+
+
+def _cost(target: Target, signature: ModelSignature) -> tuple[AutoScalingSpec, CostModel | None, tuple[str, ...]]:
+    """Return the section to plan by, the measured cost where there is one, and what to tell the user.
+
+    Latencies can only be measured of what was built, so that the first plan of a target is made without them.
+    """
+    from scaling_tasks.planning.measured import MeasuredCost
+
+    scaling = target.spec.auto_scaling
+    if scaling.cost != "measured" or scaling.latency_table is not None:
+        return scaling, None, ()
+    if target.latency.exists():
+        return scaling, MeasuredCost.read(target.latency, signature.inputs.variables), ()
+    note = f"nothing is measured yet: planned by elements; the next run plans by {_LATENCY}."
+    return msgspec.structs.replace(scaling, cost="elements"), None, (note,)
+
+
+def _without_fixed(spec: ShapeBucketSpec | None) -> ShapeBucketSpec | None:
+    """Return the section without its fix map, which the signature has taken up already."""
+    return None if spec is None else msgspec.structs.replace(spec, shape_bucket_fix_var_map={})
+
+
+def _limits(target: Target) -> Limits:
+    from scaling_tasks.compilers.contract import Limits
+    from scaling_tasks.compilers.registry import get_backend
+
+    return get_backend(target.options["backend"]).limits(target.options) if target.compiles else Limits()
+
+
+def make_units(target: Target, signature: ModelSignature, plan: BucketPlan, analysed: Analysed) -> UnitsDocument:
+    """Return the plan's buckets grouped into the backend's compiler invocations.
+
+    Raises:
+        CompileError: The backend is unknown or refuses its options.
+        ModelError: Padding would change an answer, or the model does not run at a bucket.
+    """
+    from scaling_tasks.compilers.registry import get_backend
+    from scaling_tasks.onnx_model.digest import digest_model
+
+    if digest_model(target.model) != analysed.original:
+        raise PlanError("the model was replaced meanwhile", where=str(target.model), fix="Build again.")
+    backend = get_backend(target.options["backend"])
+    backend.check(signature.inputs, target.options)
+    order = [plan.variables.index(variable) for variable in signature.inputs.variables]
+    buckets = [tuple(int(bucket[column]) for column in order) for bucket in plan.buckets]
+    check_buckets(target, analysed.behaviour, signature.inputs.variables, buckets)
+    units = backend.units(target.model.stem, signature.inputs, buckets, target.options)
+    for name in (name for unit in units for name in (unit.name, unit.stem)):
+        if not is_plain_name(name):
+            raise CompileError(f"{name!r} cannot name a unit's files", where=f"compile.backend {backend.name}")
+    return UnitsDocument(analysed.original, signature.inputs, signature.outputs, analysed.behaviour, units)
+
+
+STAGE = Stage(
+    name="buckets",
+    doc="choose the cheapest buckets",
+    after=("statistics", "analysis"),
+    applies=lambda target: True,
+    request=_request,
+    place=lambda target, unit, name: (target.state if name == target.units.name else target.directory) / name,
+    products=lambda target: (target.directory / "buckets.json", *([target.units] if target.compiles else [])),
+    after_plan=False,
+)

@@ -1,0 +1,86 @@
+"""Stage ``bundle``: what was compiled, described and checked becomes the target's product, by one rename."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.actions.publication import publish_generation
+from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there, write_result
+from scaling_tasks.errors import BundleError
+from scaling_tasks.execution.contract import Subject
+from scaling_tasks.execution.file_locks import exclusive
+from scaling_tasks.stages.leftovers import leftovers
+from scaling_tasks.stages.manifest import bundle_files
+from scaling_tasks.stages.stage import Built, Made, Stage
+from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.units import planned_units
+from scaling_tasks.stages.workshop import known
+
+__all__ = ["STAGE"]
+
+_MANIFEST = "manifest.json"
+
+
+def _request(target: Target, made: Made, unit: str | None) -> Request:
+    files = bundle_files(made)
+    action = Action("bundle", 2, {name: file.digest for name, file in files.items()}, outputs=tuple(files))
+    places = {name: file.path for name, file in files.items()}
+    return Request(action, places, "", Subject(target.name, "the bundle", BundleError), stored=False)
+
+
+def _publish(target: Target) -> dict[str, Any]:
+    """Publish the bundle whole, and remove what earlier plans left in its place; the store keeps it.
+
+    Raises:
+        BundleError: A file is not what was made, or the directory cannot be written.
+    """
+    made = Built(target)
+    files = bundle_files(made)
+    record = target.result("bundle")
+    with exclusive(target.state / "publishing.lock", moment=True):
+        former = read_result_if_there(record)
+        for file in files.values():
+            if known().digest(file.path) != file.digest:
+                raise BundleError("it is not what was made", where=str(file.path), fix="Build again.")
+        try:
+            publish_generation(
+                target.directory,
+                {name: file.path for name, file in files.items()},
+                [file.name for file in former.files] if former else [],
+                last=_MANIFEST,
+            )
+        except OSError as cause:
+            raise BundleError(
+                f"cannot be published ({cause.strerror})", where=str(cause.filename or target.directory)
+            ) from cause
+        placed = tuple(
+            ResultFile(name, file.digest, file.size, target.directory / name) for name, file in files.items()
+        )
+        for file in (*placed, *files.values()):
+            known().made(file.path, file.digest)
+        write_result(record, Result(_request(target, made, None).action.components, placed, {}))
+        removed = leftovers(target, [unit.name for unit in planned_units(made).units])
+        for path in removed:
+            _remove(path)
+    return {"path": target.directory.as_posix(), "removed": len(removed)}
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+STAGE = Stage(
+    name="bundle",
+    doc="publish what the runtime loads",
+    after=("verify", "manifest", "padding", "metric"),
+    applies=lambda target: target.compiles,
+    request=_request,
+    do=_publish,
+    products=lambda target: (target.manifest,),
+)

@@ -1,0 +1,120 @@
+"""Stage ``compile``: one unit to its artefact."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.compilers.environment import thread_environment
+from scaling_tasks.compilers.isolation import compile_parameters, compile_subject, renamed_files
+from scaling_tasks.compilers.registry import get_backend, outside_version
+from scaling_tasks.compilers.shared import SHARED
+from scaling_tasks.config.environment import knobs
+from scaling_tasks.documents import canonical_json
+from scaling_tasks.execution.contract import Limits
+from scaling_tasks.files import digest_bytes
+from scaling_tasks.stages.analysis import prepared_name
+from scaling_tasks.stages.inputs import digests, home_name
+from scaling_tasks.stages.machine import kind
+from scaling_tasks.stages.stage import Made, Stage
+from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.units import planned_units
+
+__all__ = ["STAGE", "options_with_files", "shared_name", "toolchain", "unit_action", "worker_limits"]
+
+
+def _request(target: Target, made: Made, unit: str | None) -> Request:
+    document = planned_units(made)
+    one = document.unit(str(unit))
+    prepared = made.result("analysis").file(prepared_name(target))
+    model, sources = {f"model/{target.model.name}": prepared.digest}, {f"model/{target.model.name}": prepared.path}
+    parameters = compile_parameters(document.compiled_inputs, one, target.result_options)
+    action, more = unit_action(target, model, parameters)
+    return Request(
+        action,
+        {**sources, **more},
+        "scaling_tasks.compilers.isolation:work",
+        compile_subject(one, target.options),
+        worker_limits(target),
+        hints={"shared": str((target.state / "shared" / shared_name(action.components)).absolute())},
+    )
+
+
+def unit_action(target: Target, model: Mapping[str, str], parameters: dict[str, Any]) -> tuple[Action, dict[str, Path]]:
+    """Return the action that compiles a unit, and where the files lie that its options name.
+
+    It holds no path and no target name, so that equal work is shared by targets, branches and checkouts.
+
+    Args:
+        target: Whose options and toolchain.
+        model: Digests of the model's files.
+        parameters: What ``compile_parameters`` gives.
+
+    Raises:
+        CompileError: The toolchain is missing, or a file that an option names.
+    """
+    tools = toolchain(target)
+    options, files = options_with_files(target)
+    whole = {**parameters, "options": options, "model": f"model/{target.model.name}"}
+    stem = parameters["unit"][1]
+    outputs = (f"{stem}*", f"{SHARED}-*")
+    return Action("compile", 2, {**model, **digests(files)}, whole, tools, kind(), outputs), files
+
+
+def toolchain(target: Target) -> dict[str, str]:
+    """Return what of the target's toolchain determines its artefacts.
+
+    Raises:
+        CompileError: It is missing.
+    """
+    options = target.options
+    backend = get_backend(options["backend"])
+    if backend.input_files(options):  # They may change while this process lives.
+        return {**backend.identity(options), **outside_version(options["backend"])}
+    return _toolchain(canonical_json(options))
+
+
+@functools.cache
+def _toolchain(text: str) -> dict[str, str]:
+    options = json.loads(text)
+    return {**get_backend(options["backend"]).identity(options), **outside_version(options["backend"])}
+
+
+def worker_limits(target: Target, *, all_cores: bool = False) -> Limits:
+    """Return what a compiler or an engine of the target may use: its share of the machine."""
+    options = target.options
+    threads = None if all_cores else options["threads"] or knobs().threads
+    return Limits(options["timeout"], options["memory"], thread_environment(threads))
+
+
+def options_with_files(target: Target) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Return the options with the names that the files they name have in an action's directory, and those files.
+
+    Raises:
+        CompileError: A file that an option names is missing.
+    """
+    files = get_backend(target.options["backend"]).input_files(target.options)
+    options = renamed_files(target.result_options, home_name, Path())
+    return options, {home_name(path.as_posix()): path for path in files}
+
+
+def shared_name(components: Mapping[str, Any]) -> str:
+    """Return what the directory is called of work that is the same for all units with these components but the unit."""
+    parameters = {name: value for name, value in components["parameters"].items() if name != "unit"}
+    return digest_bytes(canonical_json({**components, "parameters": parameters, "outputs": []}).encode())
+
+
+STAGE = Stage(
+    name="compile",
+    doc="compile",
+    after=("analysis", "buckets"),
+    applies=lambda target: target.compiles,
+    request=_request,
+    place=lambda target, unit, name: target.state / "artefacts" / name,
+    per_unit=True,
+    verb="compiled",
+)

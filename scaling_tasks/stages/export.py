@@ -1,0 +1,35 @@
+"""Writing a target's compiler commands as a script, for a machine that has the toolchain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.errors import CompileError
+from scaling_tasks.stages.analysis import prepared_name
+from scaling_tasks.stages.stage import Built
+from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.units import read_units
+
+__all__ = ["export_target"]
+
+
+def export_target(target: Target) -> Path:
+    """Write ``<target>/compile.sh`` and return its path; what it makes is taken over with ``options: {adopt: …}``.
+
+    Raises:
+        PlanError: The target is not planned yet.
+        CompileError: Its backend has no commands to export.
+    """
+    from scaling_tasks.compilers.atc_export import export_commands
+
+    if target.options.get("backend") != "atc":
+        raise CompileError(
+            "only targets of the backend 'atc' have commands to export", where=target.config or target.name
+        )
+    document = read_units(target.units)
+    model, inputs = Built(target).result("analysis").file(prepared_name(target)).path, document.compiled_inputs
+    jobs = [CompileJob(model, inputs, unit, target.options) for unit in document.units]
+    script = target.directory / "compile.sh"
+    export_commands(jobs, script)
+    return script

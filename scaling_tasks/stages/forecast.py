@@ -1,0 +1,252 @@
+"""What a build would do with a target: its graph walked without doing anything, or writing anything here."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.actions.action import Request
+from scaling_tasks.actions.perform import materialise
+from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there
+from scaling_tasks.errors import ScalingTasksError
+from scaling_tasks.files import digest_file
+from scaling_tasks.stages.graph import stages_of
+from scaling_tasks.stages.history import CompileHistory
+from scaling_tasks.stages.lock import built_section, read_lock
+from scaling_tasks.stages.stage import Built, Stage
+from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.units import planned_units
+from scaling_tasks.stages.workshop import known, open_store
+
+__all__ = ["FAIL", "KEPT", "LEFT_OUT", "MAY_RUN", "RESTORE", "RUN", "Change", "Forecast", "forecast_target"]
+
+RUN, RESTORE, MAY_RUN, KEPT, LEFT_OUT, FAIL = "run", "restore", "may run", "up to date", "left out", "fail"
+
+_WITHOUT_TOOLCHAIN = ("scan", "statistics", "buckets", "lock")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One component of a key that is not what it was.
+
+    Attributes:
+        component: Where it stands in the key, such as ``parameters.options.device``.
+        old: What it was, None where it was not there.
+        new: What it is now, None where it is no longer there.
+    """
+
+    component: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a build would do with one task.
+
+    Attributes:
+        name: The task's name.
+        action: ``run``; ``restore`` (its result comes from the store); ``may run`` (if what it waits for changes);
+            ``up to date``; ``left out`` (optional and without toolchain); ``fail`` (an input is missing).
+        reasons: Why, one sentence each.
+        changes: The components of its key that changed.
+        seconds: How long it will take, where it is a compile and there is a history to go by.
+        needs: Names of the tasks that come before it.
+    """
+
+    name: str
+    action: str
+    reasons: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    seconds: float | None = None
+    needs: tuple[str, ...] = ()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing will be done."""
+        return self.action in (KEPT, LEFT_OUT)
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return the forecast as plain JSON values."""
+        return {
+            "name": self.name,
+            "action": self.action,
+            "reasons": list(self.reasons),
+            "changes": [vars(each) for each in self.changes],
+            "seconds": self.seconds,
+        }
+
+
+def forecast_target(target: Target, left_out: str | None) -> list[Forecast]:
+    """Return the forecast of every task of a target, in order.
+
+    Args:
+        target: Whose tasks.
+        left_out: Why nothing of it is compiled here, None where it is.
+    """
+    with tempfile.TemporaryDirectory(prefix="scaling-tasks-") as directory:
+        return list(_Walk(target, left_out, Path(directory)).rows())
+
+
+class _UnknownError(ScalingTasksError):
+    """What a stage will make is known only when it has run; ``what`` is the name of its task."""
+
+
+class _Walk:
+    """Walks a target's graph; for the stages to come it is what has been made."""
+
+    def __init__(self, target: Target, left_out: str | None, scratch: Path) -> None:
+        self._target, self._left_out, self._scratch = target, left_out, scratch
+        self._results: dict[tuple[str, str | None], Result] = {}
+        self._rows: dict[tuple[str, str | None], Forecast] = {}
+        self._store = open_store()
+        self._history: CompileHistory | None = None
+
+    def rows(self) -> Iterator[Forecast]:
+        """Yield the forecast of each task."""
+        for stage in stages_of(self._target):
+            if self._left_out is None or stage.name in _WITHOUT_TOOLCHAIN:
+                yield from self._stage(stage)
+            elif stage.name == "compile":
+                yield Forecast(self._name("compile", "toolchain"), LEFT_OUT, (self._left_out,))
+
+    def result(self, stage: str, unit: str | None = None) -> Result:
+        """Return what a stage has made or would make.
+
+        Raises:
+            ScalingTasksError: That is known only when it has run.
+        """
+        if (stage, unit) not in self._results:
+            raise _UnknownError(self._name(stage, unit))
+        return self._results[stage, unit]
+
+    def _stage(self, stage: Stage) -> Iterator[Forecast]:
+        units: list[str | None] = [None]
+        if stage.per_unit:
+            try:
+                units = [unit.name for unit in planned_units(self).units]
+            except ScalingTasksError:
+                said = f"its units are known only when buckets:{self._target.name} has run"
+                row = Forecast(self._name(stage.name, None), RUN, (said,), needs=self._needs(stage, None))
+                self._rows[stage.name, None] = row
+                yield row
+                return
+        for unit in units:
+            row = self._look(stage, unit)
+            self._rows[stage.name, unit] = row
+            yield row
+
+    def _look(self, stage: Stage, unit: str | None) -> Forecast:
+        name, needs = self._name(stage.name, unit), self._needs(stage, unit)
+        if stage.request is None:
+            return self._look_at_deed(stage, name, needs)
+        try:
+            request = stage.request(self._target, self, unit)
+        except _UnknownError as error:
+            return Forecast(name, RUN, (f"{error.what} changes what it is made from",), needs=needs)
+        except ScalingTasksError as error:
+            return Forecast(name, FAIL, (str(error),), needs=needs)
+        components = request.action.components
+        recorded = read_result_if_there(self._target.result(stage.name, unit))
+        if recorded is not None and recorded.key == request.action.key and recorded.intact(known()):
+            self._results[stage.name, unit] = recorded
+            return Forecast(name, KEPT, needs=needs)
+        reasons, changes = _why(recorded, components)
+        if request.stored and (record := self._store.peek(components)) is not None:
+            files = (ResultFile(each.name, each.digest, each.size, self._store.path(each)) for each in record.files)
+            self._results[stage.name, unit] = Result(components, tuple(files), {})
+            return Forecast(name, RESTORE, reasons, changes, needs=needs)
+        try:
+            self._foresee(stage, unit, request)
+        except ScalingTasksError as error:
+            reasons = (*reasons, f"it will fail: {error}")
+        seconds = self._expected_seconds(components) if stage.name == "compile" else None
+        return Forecast(name, RUN, reasons, changes, seconds, needs)
+
+    def _look_at_deed(self, stage: Stage, name: str, needs: tuple[str, ...]) -> Forecast:
+        """Tell of a stage that is no action: the scan, and the lock."""
+        current = stage.current is not None and stage.current(self._target)
+        if stage.name == "scan":
+            with contextlib.suppress(ScalingTasksError, OSError):
+                self._results["scan", None] = Built(self._target).result("scan") if current else self._rescanned()
+            return Forecast(name, KEPT) if current else Forecast(name, RUN, ("the data set is not what was scanned",))
+        if self._left_out is not None:
+            return Forecast(name, KEPT, needs=needs)
+        try:
+            said = read_lock().get(self._target.name) == built_section(self._target, self)
+        except _UnknownError as error:
+            return Forecast(name, RUN, (f"{error.what} changes what it says",), needs=needs)
+        except ScalingTasksError as error:
+            return Forecast(name, FAIL, (str(error),), needs=needs)
+        return Forecast(name, KEPT if said else RUN, () if said else ("it says something else",), needs=needs)
+
+    def _foresee(self, stage: Stage, unit: str | None, request: Request) -> None:
+        """Find out what a stage would make, where that takes no compiler and no engine."""
+        if stage.do is not None:
+            files = tuple(
+                ResultFile(name, digest, 0, request.sources[name]) for name, digest in request.action.inputs.items()
+            )
+            self._results[stage.name, unit] = Result(request.action.components, files, {})
+        elif request.limits is None:
+            place = self._scratch / f"{stage.name}-{unit}"
+            place.mkdir()
+            materialise(request, place / "inputs")
+            (place / "outputs").mkdir()
+            module, _, function = request.function.partition(":")
+            parameters = {**request.action.parameters, **request.hints}
+            getattr(import_module(module), function)(place / "inputs", place / "outputs", parameters)
+            made = sorted(path for path in (place / "outputs").iterdir())
+            files = tuple(ResultFile(path.name, digest_file(path), path.stat().st_size, path) for path in made)
+            self._results[stage.name, unit] = Result(request.action.components, files, {})
+
+    def _rescanned(self) -> Result:
+        from scaling_tasks.samples.scan import scan, summary_path
+
+        cache = self._scratch / "cache"
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(self._target.scan_cache, cache)
+        scan(self._target.dataset, cache)
+        summary = summary_path(cache)
+        file = ResultFile(summary.name, digest_file(summary), summary.stat().st_size, summary)
+        return Result({}, (file,), {})
+
+    def _expected_seconds(self, components: Mapping[str, Any]) -> float | None:
+        if self._history is None:
+            self._history = CompileHistory(self._store.records())
+        return self._history.expected_seconds(components)
+
+    def _needs(self, stage: Stage, unit: str | None) -> tuple[str, ...]:
+        before = [(name, other) for name, other in self._rows if name in stage.after]
+        own = [each for each in before if unit is None or each[1] in (None, unit)]
+        return tuple(self._rows[each].name for each in own)
+
+    def _name(self, stage: str, unit: str | None) -> str:
+        return f"{stage}:{self._target.name}" + (f":{unit}" if unit else "")
+
+
+def _why(recorded: Result | None, components: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Change, ...]]:
+    """Return in words and as changes how a key differs from the one recorded."""
+    if recorded is None:
+        return ("it has not run here",), ()
+    changes = tuple(_differences(recorded.components, components))
+    if not changes:
+        return ("its files are not what it made",), ()
+    return (f"{', '.join(change.component for change in changes)} changed",), changes
+
+
+def _differences(old: Any, new: Any, where: str = "") -> Iterator[Change]:
+    """Yield the innermost differences between two JSON values."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (before, after) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(before, after, f"{where}[{index}]")
+    elif old != new:
+        yield Change(where, old, new)

@@ -1,0 +1,96 @@
+"""The stages of a target, in the order of their work: the one list that everything else walks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scaling_tasks.stages import (
+    analysis,
+    buckets,
+    bundle,
+    lock,
+    manifest,
+    measure,
+    metric,
+    padding,
+    report,
+    scan,
+    statistics,
+    verify,
+)
+from scaling_tasks.stages import (
+    compile as compiling,
+)
+from scaling_tasks.stages.pruning import note_target
+from scaling_tasks.stages.stage import Built, Stage
+from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.workshop import known, open_workshop
+
+__all__ = ["STAGES", "is_current", "run_stage", "stages_of"]
+
+STAGES: dict[str, Stage] = {
+    each.name: each
+    for each in (
+        scan.STAGE,
+        statistics.STAGE,
+        analysis.STAGE,
+        buckets.STAGE,
+        compiling.STAGE,
+        verify.STAGE,
+        manifest.STAGE,
+        padding.STAGE,
+        metric.STAGE,
+        bundle.STAGE,
+        measure.STAGE,
+        report.STAGE,
+        lock.STAGE,
+    )
+}
+
+
+def stages_of(target: Target) -> list[Stage]:
+    """Return the stages that a target goes through, each after those that it follows."""
+    return [stage for stage in STAGES.values() if stage.applies(target)]
+
+
+def run_stage(name: str, target: Target, unit: str | None = None) -> dict[str, Any]:
+    """Have a stage's result in its place.
+
+    Returns:
+        What it had to tell.
+
+    Raises:
+        ScalingTasksError: It failed.
+    """
+    stage = STAGES[name]
+    if stage.do is not None or stage.request is None:
+        return stage.do(target) if stage.do is not None else {}
+    note_target(target)
+    told = open_workshop().perform(
+        stage.request(target, Built(target), unit),
+        lambda file: stage.place(target, unit, file),
+        record=target.result(name, unit),
+        log=target.log(name, unit),
+        purpose=f"{name} of {target.name}{f' {unit}' if unit else ''}",
+    )
+    product = next(iter(stage.products(target)), None)
+    verb = {"outcome": stage.verb} if told["outcome"] == "done" else {}
+    return {**told, **verb, **({"path": product.as_posix()} if product else {})}
+
+
+def is_current(name: str, target: Target, unit: str | None = None) -> str | None:
+    """Return the key of a stage's result where it is the one to have and its files are intact; None where it is not.
+
+    Raises:
+        ScalingTasksError: What the key is made of is not there.
+    """
+    from scaling_tasks.actions.results import read_result_if_there
+
+    stage = STAGES[name]
+    if stage.request is None:
+        return "current" if stage.current is not None and stage.current(target) else None
+    recorded = read_result_if_there(target.result(name, unit))
+    if recorded is None:
+        return None
+    action = stage.request(target, Built(target), unit).action
+    return action.key if recorded.key == action.key and recorded.intact(known()) else None

@@ -1,0 +1,99 @@
+"""The files that actions are made from: how they are found, named and digested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.config.load import parse_target, section
+from scaling_tasks.errors import ConfigError, ModelError
+from scaling_tasks.files import is_inner_name
+from scaling_tasks.stages.stage import Made
+from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.workshop import known
+
+__all__ = ["digests", "home_name", "inside", "model_files", "planned_model", "spec_parameters", "tree"]
+
+
+def model_files(model: Path) -> dict[str, Path]:
+    """Return a model and its external data by the names that actions give them.
+
+    Raises:
+        ModelError: It cannot be read, or names data outside its directory.
+    """
+    try:
+        noted = f"external {known().digest(model)}"
+    except OSError as cause:
+        raise ModelError(f"cannot be read ({cause.strerror})", where=str(model), fix="Check `model`.") from cause
+    names = known().fact(noted)
+    if names is None:
+        from scaling_tasks.onnx_model.digest import external_files
+
+        names = [file.relative_to(model.parent).as_posix() for file in external_files(model)]
+        known().note(noted, names)
+    return {f"model/{name}": model.parent / name for name in (model.name, *names)}
+
+
+def planned_model(target: Target, made: Made) -> tuple[dict[str, str], dict[str, Path]]:
+    """Return digests and places of the model that the target was planned for, which everything after is made from."""
+    planned: Mapping[str, str] = made.result("buckets").components["inputs"]
+    found = {name: digest for name, digest in planned.items() if name.startswith("model/")}
+    return found, {name: target.model.parent / name.removeprefix("model/") for name in found}
+
+
+def tree(path: str, *, where: str) -> dict[str, Path]:
+    """Return a file, or all files below a directory but hidden ones, by the names that actions give them.
+
+    Raises:
+        ConfigError: There is nothing.
+    """
+    root = Path(path)
+    if root.is_file():
+        return {home_name(path): root}
+    if not root.is_dir():
+        raise ConfigError(f"{path!r} is not there", where=where, fix="Correct the path.")
+    files = (file for file in sorted(root.rglob("*")) if file.is_file())
+    inner = ((file, file.relative_to(root).as_posix()) for file in files)
+    return {f"{home_name(path)}/{name}": file for file, name in inner if not f"/{name}".count("/.")}
+
+
+def home_name(path: str) -> str:
+    """Return what a file or directory is called in an action's directory: files that lie together there do so here."""
+    plain = Path(path).as_posix()
+    if plain == ".":
+        return "home"
+    return f"home/{plain}" if is_inner_name(plain) else f"elsewhere{Path(path).resolve().as_posix()}"
+
+
+def digests(files: Mapping[str, Path]) -> dict[str, str]:
+    """Return the digest of each file.
+
+    Raises:
+        ModelError: One cannot be read.
+    """
+    found = {}
+    for name, path in files.items():
+        try:
+            found[name] = known().digest(path)
+        except OSError as cause:
+            raise ModelError(f"cannot be read ({cause.strerror})", where=str(path), fix="Check the path.") from cause
+    return found
+
+
+def spec_parameters(target: Target, *sections: str) -> dict[str, Any]:
+    """Return sections of a target's configuration as an action's parameters."""
+    found = {name: section(getattr(target.spec, name)) for name in sections}
+    if "compile" in found:
+        found["compile"] = target.result_options or None
+    if target.spec.model is not None:
+        found["model"] = f"model/{target.model.name}"
+    return {"target": found}
+
+
+def inside(inputs: Path, parameters: Mapping[str, Any]) -> Target:
+    """Return the target that an action is about, as it is in the action's directory."""
+    values = dict(parameters["target"])
+    if "model" in values:
+        values["model"] = str(inputs / values["model"])
+    return Target(parse_target({**values, "output": str(inputs)}), parameters.get("where"))

@@ -1,0 +1,119 @@
+"""Stage ``manifest``: what was compiled to the manifest that makes artefacts a bundle, which is not published yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.config.load import section
+from scaling_tasks.config.specs import RuntimeSpec
+from scaling_tasks.errors import BundleError
+from scaling_tasks.execution.contract import Subject
+from scaling_tasks.files import digest_file
+from scaling_tasks.stages.inputs import planned_model
+from scaling_tasks.stages.policies import given_policies
+from scaling_tasks.stages.stage import Made, Stage
+from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.units import planned_units, read_units
+
+if TYPE_CHECKING:
+    from scaling_tasks.actions.results import ResultFile
+    from scaling_tasks.runtime.manifest import Fallback
+
+__all__ = ["STAGE", "bundle_files", "work"]
+
+_OPEN_ONNX = ("openvino", "onnxruntime")
+
+
+def _request(target: Target, made: Made, unit: str | None) -> Request:
+    model, sources = planned_model(target, made)
+    plan = {file.name: file for file in made.result("buckets").files}
+    artefacts = {
+        one.name: [[file.name, file.digest] for file in made.result("compile", one.name).files]
+        for one in planned_units(made).units
+    }
+    parameters = {
+        "model": f"model/{target.model.name}",
+        "artefacts": artefacts,
+        "options": target.result_options,
+        "engine": get_backend(target.options["backend"]).engine,
+        "runtime": section(target.spec.runtime),
+    }
+    inputs = {**model, **{name: file.digest for name, file in plan.items()}}
+    return Request(
+        Action("manifest", 3, inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")),
+        {**sources, **{name: file.path for name, file in plan.items()}},
+        f"{__name__}:work",
+        Subject(target.name, "the bundle", BundleError),
+    )
+
+
+def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Write ``manifest.json`` and, where it is the fallback, the original model as one file.
+
+    Raises:
+        BundleError: The configuration pads an input that there is not.
+    """
+    import msgspec
+
+    from scaling_tasks.onnx_model.reading import ModelSignature
+    from scaling_tasks.planning.plan import BucketPlan
+    from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
+
+    document = read_units(inputs / "units.json")
+    model = inputs / parameters["model"]
+    runtime = msgspec.convert(parameters["runtime"], RuntimeSpec)
+    plan = BucketPlan.from_json((inputs / "buckets.json").read_bytes())
+    order = [plan.variables.index(variable) for variable in document.inputs.variables]
+    costs = {
+        tuple(int(bucket[column]) for column in order): float(cost)
+        for bucket, cost in zip(plan.buckets, plan.bucket_costs, strict=True)
+    }
+    signature = ModelSignature(document.inputs, document.outputs)
+    manifest = make_manifest(
+        model.stem,
+        parameters["options"]["backend"],
+        parameters["options"],
+        signature,
+        document.behaviour,
+        [(unit, [ArtefactFile(*file) for file in parameters["artefacts"][unit.name]]) for unit in document.units],
+        costs,
+        padding=given_policies(section(runtime)["padding"]),
+        oversize=runtime.oversize,
+        round_up=runtime.round_up,
+        fallback=_fallback(model, outputs, parameters) if runtime.oversize == "fallback" else None,
+        engine=parameters["engine"],
+    )
+    (outputs / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
+    return {}
+
+
+def _fallback(model: Path, outputs: Path, parameters: Mapping[str, Any]) -> Fallback:
+    """Write the original model with its external data inside, for what no bucket contains."""
+    from scaling_tasks.onnx_model.reading import load_model
+    from scaling_tasks.runtime.manifest import ArtefactFile, Fallback
+
+    # OpenVINO opens ONNX by itself; what other engines load is of another kind, and onnxruntime always can.
+    own = parameters["engine"]
+    copy = outputs / f"{model.stem}_original.onnx"
+    copy.write_bytes(load_model(model).SerializeToString(deterministic=True))
+    return Fallback(own if own in _OPEN_ONNX else "onnxruntime", ArtefactFile(copy.name, digest_file(copy)))
+
+
+def bundle_files(made: Made) -> dict[str, ResultFile]:
+    """Return the files of the bundle by name: the manifest and all that it names."""
+    units = [made.result("compile", unit.name) for unit in planned_units(made).units]
+    return {file.name: file for result in (*units, made.result("manifest")) for file in result.files}
+
+
+STAGE = Stage(
+    name="manifest",
+    doc="describe the bundle",
+    after=("compile",),
+    applies=lambda target: target.compiles,
+    request=_request,
+    place=lambda target, unit, name: target.state / "artefacts" / name,
+)

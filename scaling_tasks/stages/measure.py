@@ -1,0 +1,64 @@
+"""Stage ``measure``: the latency of each bucket on this machine, which the next run's plan may be made from."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.errors import BundleError, VerificationFailed
+from scaling_tasks.execution.contract import Subject
+from scaling_tasks.stages.compile import toolchain, worker_limits
+from scaling_tasks.stages.machine import host
+from scaling_tasks.stages.manifest import bundle_files
+from scaling_tasks.stages.stage import Made, Stage
+from scaling_tasks.stages.target import Target
+
+__all__ = ["STAGE", "work"]
+
+_LATENCY, _KNOWN = "latency.json", "known/latency.json"
+
+
+def _request(target: Target, made: Made, unit: str | None) -> Request:
+    bundle = {f"bundle/{name}": file for name, file in bundle_files(made).items()}
+    inputs = {name: file.digest for name, file in bundle.items()}
+    return Request(
+        Action("measure", 2, inputs, {}, toolchain(target), host(), (_LATENCY,)),
+        {name: file.path for name, file in bundle.items()},
+        f"{__name__}:work",
+        Subject(target.name, "the engine", VerificationFailed),
+        # What is timed gets the machine that it will have.
+        worker_limits(target, all_cores=True),
+        # What was measured before is kept, and so is no part of the key.
+        carried={_KNOWN: target.latency} if target.latency.exists() else {},
+        stored=False,
+    )
+
+
+def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure the buckets that the table does not have yet, in a process of its own; return how many it has."""
+    from scaling_tasks.runtime.bundle import read_manifest
+    from scaling_tasks.verification.latency import LatencyTable, measure_bundle
+
+    known = None
+    with contextlib.suppress(BundleError):
+        known = LatencyTable.load(inputs / _KNOWN)
+    bundle = inputs / "bundle"
+    table = measure_bundle(bundle, read_manifest(bundle), known)
+    (outputs / _LATENCY).write_text(table.to_json(), encoding="utf-8")
+    return {"measured": len(table.seconds)}
+
+
+STAGE = Stage(
+    name="measure",
+    doc="measure each bucket's latency for the next plan",
+    after=("bundle",),
+    applies=lambda target: target.spec.auto_scaling.cost == "measured" and not target.cannot_run,
+    request=_request,
+    place=lambda target, unit, name: target.directory / name,
+    products=lambda target: (target.latency,),
+    # What was measured outlives a `clean`: measuring anew would change the next plan.
+    lasting=True,
+)

@@ -1,0 +1,113 @@
+"""Stage ``metric``: the user's task metric through the bundle and through the original at exact shapes.
+
+The metric is given a copy of what it is known to need, laid out as in the repository: its module with all modules that
+are imported from the repository, the labelled data, the model, and what ``verify.files`` lists. It finds nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.errors import VerificationFailed
+from scaling_tasks.execution.contract import Subject
+from scaling_tasks.stages.compile import toolchain, worker_limits
+from scaling_tasks.stages.imports import imported_files
+from scaling_tasks.stages.inputs import digests, home_name, planned_model, tree
+from scaling_tasks.stages.machine import installed, processor
+from scaling_tasks.stages.manifest import bundle_files
+from scaling_tasks.stages.stage import Made, Stage
+from scaling_tasks.stages.target import Target
+
+__all__ = ["STAGE", "work"]
+
+
+def _request(target: Target, made: Made, unit: str | None) -> Request:
+    spec = target.spec.verify
+    model, sources = planned_model(target, made)
+    at_home = {home_name(path.as_posix()): (model[name], path) for name, path in sources.items()}
+    bundle = {f"bundle/{name}": file for name, file in bundle_files(made).items()}
+    files = {home_name(path.as_posix()): path for path in imported_files(str(spec.metric).partition(":")[0])}
+    for path in (str(spec.dataset), *spec.files):
+        files |= tree(path, where="verify.dataset" if path == spec.dataset else "verify.files")
+    files = {name: path for name, path in files.items() if name not in at_home}
+    parameters = {
+        "model": home_name(target.model.as_posix()),
+        "metric": spec.metric,
+        "dataset": home_name(str(spec.dataset)),
+        "drop": spec.drop,
+        "fixed_inputs": target.spec.inputs,
+    }
+    inputs = {name: file.digest for name, file in bundle.items()} | {name: each[0] for name, each in at_home.items()}
+    places = {name: file.path for name, file in bundle.items()} | {name: each[1] for name, each in at_home.items()}
+    return Request(
+        Action(
+            "metric",
+            2,
+            {**inputs, **digests(files)},
+            parameters,
+            {**toolchain(target), **installed()},
+            processor(),
+            ("metric.json",),
+        ),
+        {**places, **files},
+        f"{__name__}:work",
+        Subject(target.name, "the engine", VerificationFailed),
+        worker_limits(target),
+    )
+
+
+def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Score labelled data both ways; in a process of its own.
+
+    Raises:
+        VerificationFailed: The bundle loses more than ``verify.drop``, or the metric failed.
+        ConfigError: The metric cannot be imported.
+    """
+    from scaling_tasks.onnx_model.original import open_original
+    from scaling_tasks.runtime.bundle import load_bundle
+    from scaling_tasks.verification.metric import load_metric, score_task
+
+    home = inputs / "home"
+    home.mkdir(exist_ok=True)
+    os.chdir(home)  # This process is the metric's alone, and metrics name files as from the repository's root.
+    name = parameters["metric"]
+    metric = load_metric(name, search=home)
+    original = open_original(inputs / parameters["model"], fixed=parameters["fixed_inputs"])
+
+    def exact(requests: Any) -> list[Any]:
+        return [original.run(request) for request in requests]
+
+    dataset = parameters["dataset"].removeprefix("home/") if parameters["dataset"].startswith("home/") else None
+    path = Path(dataset) if dataset is not None else inputs / parameters["dataset"]
+    with load_bundle(inputs / "bundle") as model:
+        try:
+            result = score_task(name, metric, path, model.run_many, exact, parameters["drop"])
+        except VerificationFailed as error:
+            raise _with_hint(error) from error.__cause__
+    if failure := result.failure():
+        raise failure
+    (outputs / "metric.json").write_text(result.to_json(), encoding="utf-8")
+    return {"buckets": result.buckets, "exact": result.exact}
+
+
+def _with_hint(error: VerificationFailed) -> VerificationFailed:
+    """Say what to do where the metric missed a file."""
+    missed = error.__cause__
+    if not isinstance(missed, FileNotFoundError):
+        return error
+    what = f"the metric found no {str(missed.filename or missed)!r}"
+    return VerificationFailed(what, where=error.where, fix="List what it reads under verify.files.")
+
+
+STAGE = Stage(
+    name="metric",
+    doc="score labelled data through the buckets and at exact shapes",
+    after=("verify", "manifest"),
+    applies=lambda target: target.spec.verify.metric is not None and not target.cannot_run,
+    request=_request,
+    place=lambda target, unit, name: target.state / name,
+)

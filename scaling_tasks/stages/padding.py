@@ -1,0 +1,108 @@
+"""Stage ``padding``: what padding does to the bundle's answers at sizes between its buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.errors import VerificationFailed
+from scaling_tasks.execution.contract import Subject
+from scaling_tasks.stages.compile import toolchain, worker_limits
+from scaling_tasks.stages.inputs import digests, planned_model
+from scaling_tasks.stages.machine import processor, versions
+from scaling_tasks.stages.manifest import bundle_files
+from scaling_tasks.stages.stage import Made, Stage
+from scaling_tasks.stages.target import Target
+
+__all__ = ["STAGE", "work"]
+
+# What the report calls a change where the configuration does not say: far above rounding, far below a decision.
+_NOTICEABLE = 1e-3
+
+
+def _request(target: Target, made: Made, unit: str | None) -> Request:
+    spec = target.spec.verify
+    model, sources = planned_model(target, made)
+    bundle = {f"bundle/{name}": file for name, file in bundle_files(made).items()}
+    samples = {f"samples/{index:06}.npz": file for index, file in enumerate(_sample_files(spec.samples))}
+    parameters = {
+        "model": f"model/{target.model.name}",
+        "tolerance": spec.padding_tolerance,
+        "compare": spec.compare_padding,
+        "samples": spec.samples,
+        "fixed_inputs": target.spec.inputs,
+    }
+    inputs = {**model, **{name: file.digest for name, file in bundle.items()}, **digests(samples)}
+    tools = {**toolchain(target), **versions("onnxruntime", "numpy")}
+    return Request(
+        Action("padding", 3, inputs, parameters, tools, processor(), ("padding.json",)),
+        {**sources, **{name: file.path for name, file in bundle.items()}, **samples},
+        f"{__name__}:work",
+        Subject(target.name, "the engine", VerificationFailed),
+        worker_limits(target),
+    )
+
+
+def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure the padding error; in a process of its own.
+
+    Returns:
+        ``changed``: names of the outputs that padding changes.
+
+    Raises:
+        VerificationFailed: ``verify.padding_tolerance`` is set and not met.
+    """
+    from scaling_tasks.compilers.contract import Tolerance
+    from scaling_tasks.onnx_model.original import open_original
+    from scaling_tasks.runtime.bundle import read_manifest
+    from scaling_tasks.verification.padding import compare_policies, measure_padding
+
+    limit = parameters["tolerance"]
+    tolerance = Tolerance(_NOTICEABLE if limit is None else limit, 0.0)
+    bundle = inputs / "bundle"
+    manifest = read_manifest(bundle)
+    original = open_original(inputs / parameters["model"], fixed=parameters["fixed_inputs"])
+    samples = sorted((inputs / "samples").glob("*.npz"))
+    result = measure_padding(bundle, manifest, original, tolerance, samples=samples)
+    if samples and not any(probe.inputs == "samples" for probe in result.probes):
+        raise VerificationFailed(
+            f"no bucket pads any of the {len(samples)} samples in {parameters['samples']!r}",
+            where="verify.samples",
+            fix="Add samples of sizes between the buckets'.",
+        )
+    if limit is not None and (failure := result.failure()):
+        raise failure
+    more = {}
+    if parameters["compare"]:
+        best, tried = compare_policies(bundle, manifest, original, tolerance, samples=samples)
+        ranking = [
+            {"policy": name, "agreement": each.agreement, "mean": each.mean, "absolute": each.absolute}
+            for name, each in tried.items()
+        ]
+        more = {"policies": ranking, "recommended": best}
+    text = result.to_json(more)
+    (outputs / "padding.json").write_text(text, encoding="utf-8")
+    return {"changed": sorted(result.changed)}
+
+
+def _sample_files(directory: str | None) -> list[Path]:
+    if directory is None:
+        return []
+    files = sorted(path for path in Path(directory).rglob("*.npz") if path.is_file())
+    if not files:
+        raise VerificationFailed(
+            f"{directory!r} holds no .npz files", where="verify.samples", fix="Save one array per input in each."
+        )
+    return files
+
+
+STAGE = Stage(
+    name="padding",
+    doc="tell what padding does to the answers",
+    after=("verify", "manifest"),
+    applies=lambda target: not target.cannot_run and not target.spec.runtime.exact,
+    request=_request,
+    place=lambda target, unit, name: target.state / name,
+)

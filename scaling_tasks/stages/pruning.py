@@ -1,0 +1,137 @@
+"""Finding what earlier builds left behind that no configured target has any more.
+
+Only files that our own records name are ever found, never a directory's other content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from scaling_tasks.actions.results import read_result_if_there
+from scaling_tasks.documents import document_text, read_document
+from scaling_tasks.errors import CacheError
+from scaling_tasks.execution.file_locks import exclusive, is_free
+from scaling_tasks.files import write_if_changed
+from scaling_tasks.stages.leftovers import leftovers
+from scaling_tasks.stages.target import STATE, Target
+from scaling_tasks.stages.units import read_units_if_there
+
+__all__ = ["note_target", "remove", "stale_files"]
+
+_KIND, _VERSION = "target", 1
+
+
+def note_target(target: Target) -> None:
+    """Note beside what is made for a target whether a configuration says so, so that its leavings can be told."""
+    text = document_text(_KIND, _VERSION, {"config": target.config, "directory": target.directory.as_posix()})
+    write_if_changed(target.state / "target.json", text.encode())
+
+
+def stale_files(targets: Sequence[Target]) -> list[Path]:
+    """Return files and directories below the repository that exist only because of what is no longer configured."""
+    found: dict[Path, None] = {}
+    for target in targets:
+        found |= dict.fromkeys(_of_configured(target))
+    for paths in (_of_gone_targets(targets), _logs(targets), _scans(targets), _work(), _locks()):
+        found |= dict.fromkeys(paths)
+    return list(found)
+
+
+def remove(paths: Sequence[Path]) -> int:
+    """Remove them, then the directories that this left empty; return the bytes freed."""
+    freed = 0
+    for path in paths:
+        if path.parent == STATE / "locks":
+            freed += _remove_lock(path)
+        else:
+            freed += _remove(path)
+    for parent in sorted({path.parent for path in paths}, key=lambda path: -len(path.parts)):
+        _remove_empty(parent)
+    return freed
+
+
+def _of_configured(target: Target) -> Iterator[Path]:
+    document = read_units_if_there(target.units)
+    if document is not None or not target.compiles:
+        yield from leftovers(target, [unit.name for unit in document.units] if document else [])
+
+
+def _of_gone_targets(targets: Sequence[Target]) -> Iterator[Path]:
+    """Yield what the states of targets name that are configured no longer, and those states."""
+    kept = {target.state for target in targets}
+    directories = {target.directory for target in targets}
+    for state in sorted((STATE / "targets").glob("*")):
+        if state in kept or not state.is_dir():
+            continue
+        try:
+            noted = read_document(state / "target.json", _KIND, _VERSION, error=CacheError)
+        except CacheError:
+            noted = {"config": "", "directory": ""}
+        if noted["config"] is None:
+            continue  # Made from a command line: no configuration has gone, and the files are the user's.
+        results = (read_result_if_there(path) for path in sorted((state / "results").rglob("*.json")))
+        files = (file.path for result in results if result for file in result.files)
+        # Only what lies in the target's own directory: another may have taken the directory over.
+        places = {Path(noted["directory"])} - directories
+        yield from (path for path in files if path.parent in places and path.is_file())
+        yield from sorted(path for path in state.rglob("*") if path.is_file())
+
+
+def _logs(targets: Sequence[Target]) -> Iterator[Path]:
+    units: dict[str, set[str] | None] = {}
+    for target in targets:
+        document = read_units_if_there(target.units) if target.compiles else None
+        units[target.log("compile", "x").parent.name] = {unit.name for unit in document.units} if document else None
+    for directory in sorted((STATE / "logs").glob("*")):
+        known = units.get(directory.name, set())
+        for path in sorted(directory.rglob("*.log")):
+            of_unit = path.parent == directory or path.stem != path.parent.name
+            if directory.name not in units or (of_unit and known is not None and path.stem not in known):
+                yield path
+
+
+def _scans(targets: Sequence[Target]) -> Iterator[Path]:
+    kept = {target.scan_cache.parent for target in targets if target.needs_data}
+    for directory in sorted((STATE / "scan").glob("*")):
+        if directory not in kept:
+            yield from sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def _work() -> Iterator[Path]:
+    """Yield work directories whose run is no more."""
+    directories = sorted((STATE / "work").glob("*"))
+    yield from (directory for directory in directories if is_free(STATE / "locks" / directory.name))
+
+
+def _locks() -> Iterator[Path]:
+    yield from (path for path in sorted((STATE / "locks").glob("*")) if is_free(path))
+
+
+def _remove_lock(path: Path) -> int:
+    """Remove a lock's file while holding it: who waits for it notices and locks the next one."""
+    if not is_free(path):
+        return 0
+    with exclusive(path):
+        path.unlink(missing_ok=True)
+    return 0
+
+
+def _remove(path: Path) -> int:
+    if path.is_dir() and not path.is_symlink():
+        freed = sum(_remove(each) for each in sorted(path.iterdir()))
+        path.rmdir()
+        return freed
+    size = path.lstat().st_size if path.exists() or path.is_symlink() else 0
+    path.unlink(missing_ok=True)
+    return size
+
+
+def _remove_empty(directory: Path) -> None:
+    """Remove a directory and its parents as far as they are empty; never the state's or the build's own root."""
+    while directory not in (STATE, Path("build"), Path()) and directory.is_dir():
+        try:
+            directory.rmdir()
+        except OSError:
+            return
+        directory = directory.parent

@@ -1,0 +1,235 @@
+"""Stage ``report``: everything known of a target to ``report.html``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.documents import canonical_json, read_document
+from scaling_tasks.errors import CompileError
+from scaling_tasks.execution.contract import Subject
+from scaling_tasks.stages import measure, metric, padding
+from scaling_tasks.stages.stage import Made, Stage
+from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.units import planned_units
+
+if TYPE_CHECKING:
+    from scaling_tasks.actions.results import ResultFile
+    from scaling_tasks.planning.plan import BucketPlan
+    from scaling_tasks.shapes.statistics import DatasetStatistics
+
+__all__ = ["STAGE", "work"]
+
+Table = tuple[list[str], list[list[str]]]
+
+
+def _request(target: Target, made: Made, unit: str | None) -> Request:
+    files = {"buckets.json": made.result("buckets").file("buckets.json")}
+    if target.needs_data:
+        files["statistics.json"] = made.result("statistics").file("statistics.json")
+    for stage in (padding.STAGE, metric.STAGE, measure.STAGE):
+        if stage.applies(target):
+            files |= {file.name: file for file in made.result(stage.name).files}
+    units = planned_units(made).units if target.compiles else ()
+    for each in units:
+        (document,) = made.result("verify", each.name).files
+        files[f"verification/{each.name}.json"] = document
+    spec = target.spec
+    parameters = {
+        "name": target.name,
+        "model": spec.model,
+        "data": spec.dataset.path if target.needs_data and spec.dataset else None,
+        "compile": target.result_options or None,
+        "artefacts": [
+            [each.name, each.stem, len(each.buckets), _bytes(made.result("compile", each.name).files)] for each in units
+        ],
+    }
+    action = Action("report", 2, {name: f.digest for name, f in files.items()}, parameters, outputs=("report.html",))
+    places = {name: file.path for name, file in files.items()}
+    return Request(action, places, f"{__name__}:work", Subject(target.name, "the report", CompileError))
+
+
+def _bytes(files: Iterable[ResultFile]) -> int:
+    return sum(file.size for file in files)
+
+
+def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the report."""
+    from scaling_tasks.planning.plan import BucketPlan
+    from scaling_tasks.reporting.page import report_page
+    from scaling_tasks.shapes.statistics import DatasetStatistics
+
+    plan = BucketPlan.from_json((inputs / "buckets.json").read_bytes())
+    document = inputs / "statistics.json"
+    statistics = DatasetStatistics.from_json(document.read_bytes()) if document.exists() else None
+    verified = {
+        path.stem: read_document(path, "verification", 1, error=CompileError)
+        for path in sorted((inputs / "verification").glob("*.json"))
+    }
+    facts: dict[str, Any] = {
+        "title": f"{parameters['name']}: {len(plan.buckets)} buckets",
+        "subtitle": _subtitle(parameters),
+        "headline": _headline(plan, statistics, verified),
+        "warnings": plan.warnings,
+        "variables": plan.variables,
+        "buckets": plan.buckets.tolist(),
+        **_samples(statistics),
+        "curves": _curves(plan),
+        "tables": {
+            "Buckets": _bucket_table(plan, _latencies(inputs)),
+            **_artefact_table(parameters["artefacts"], verified),
+            **_padding_table(inputs),
+            **_metric_table(inputs),
+        },
+        "settings": _settings(parameters, plan),
+    }
+    (outputs / "report.html").write_text(report_page(facts), encoding="utf-8")
+    return {}
+
+
+def _subtitle(parameters: Mapping[str, Any]) -> str:
+    parts = [f"model {parameters['model']}" if parameters["model"] else ""]
+    parts.append((parameters["compile"] or {}).get("backend", ""))
+    parts.append(f"data {parameters['data']}" if parameters["data"] else "no data set")
+    return " · ".join(part for part in parts if part)
+
+
+def _headline(
+    plan: BucketPlan, statistics: DatasetStatistics | None, verified: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    values = {}
+    if statistics is not None:
+        values["samples"] = f"{statistics.histogram.total:.0f}"
+        values["distinct shapes"] = str(len(statistics.histogram.samples))
+        values["padding ratio"] = f"{plan.padding_ratio:.3f}"
+        values["coverage"] = f"{plan.coverage:.2%}"
+    if unseen := plan.details.get("unseen"):
+        values["padding on unseen data"] = f"{unseen['padding_ratio']:.3f}"
+        values["coverage of unseen data"] = f"{unseen['coverage']:.1%}"
+    if plan.lower_bound is not None:
+        values["proven lower bound"] = f"{plan.lower_bound:.3f}"
+    values["buckets"] = str(len(plan.buckets))
+    if verified:
+        worst = max((each["absolute"] for one in verified.values() for each in one["buckets"]), default=0.0)
+        values["largest difference"] = f"{worst:.1e}"
+    return values
+
+
+def _samples(statistics: DatasetStatistics | None) -> dict[str, Any]:
+    if statistics is None:
+        return {}
+    return {"samples": statistics.histogram.samples.tolist(), "weights": statistics.histogram.weights.tolist()}
+
+
+def _curves(plan: BucketPlan) -> dict[str, list[tuple[float, float]]]:
+    """Return the plan's own curve first, then those of the common rules."""
+    curves: dict[str, Any] = {plan.strategy: plan.details.get("curve") or (), **(plan.details.get("rules") or {})}
+    named = {name: [(float(k), float(ratio)) for k, ratio in points] for name, points in curves.items()}
+    return {name: points for name, points in named.items() if len(points) > 1}
+
+
+def _bucket_table(plan: BucketPlan, latencies: Mapping[tuple[int, ...], float]) -> Table:
+    total = float(plan.hits.sum()) or 1.0
+    rows = []
+    for bucket, hits, cost in zip(plan.buckets.tolist(), plan.hits, plan.bucket_costs, strict=True):
+        row = [_sizes(bucket) or "static", f"{hits:.0f}", f"{hits / total:.1%}", f"{cost:.4g}"]
+        if latencies:
+            seconds = latencies.get(tuple(bucket))
+            row.append("-" if seconds is None else f"{seconds * 1e3:.2f} ms")
+        rows.append(row)
+    header = [" × ".join(plan.variables) or "shape", "samples served", "share", "cost"]
+    return [*header, "latency"] if latencies else header, rows
+
+
+def _sizes(sizes: Iterable[int]) -> str:
+    return " × ".join(str(size) for size in sizes)
+
+
+def _latencies(inputs: Path) -> dict[tuple[int, ...], float]:
+    """Return the measured seconds per shape, where anything was measured."""
+    document = inputs / "latency.json"
+    if not document.exists():
+        return {}
+    found = read_document(document, "latencies", 1, error=CompileError)
+    return {tuple(shape): seconds for shape, seconds in zip(found["shapes"], found["seconds"], strict=True)}
+
+
+def _padding_table(inputs: Path) -> dict[str, Table]:
+    """Return, per bucket, the largest change of each output by padding, at the sizes where it was looked for."""
+    document = inputs / "padding.json"
+    if not document.exists():
+        return {}
+    found = read_document(document, "padding", 2, error=CompileError)
+    worst: dict[tuple[str, str], tuple[float, str, float | None]] = {}
+    for probe in found["probes"]:
+        for output in probe["outputs"]:
+            place = (_sizes(probe["bucket"].values()), output["output"])
+            if place not in worst or output["absolute"] > worst[place][0]:
+                worst[place] = (output["absolute"], _sizes(probe["sizes"].values()), output["agreement"])
+    rows = [
+        [bucket, output, f"{absolute:.1e}", sizes, "-" if agreement is None else f"{agreement:.1%}"]
+        for (bucket, output), (absolute, sizes, agreement) in worst.items()
+    ]
+    tables = {"What padding does to answers": (["bucket", "output", "largest change", "at size", "same class"], rows)}
+    if "policies" in found:
+        ranking = [
+            [
+                f"{each['policy']}, recommended" if each["policy"] == found["recommended"] else each["policy"],
+                "-" if each["agreement"] is None else f"{each['agreement']:.2%}",
+                f"{each['mean']:.1e}",
+                f"{each['absolute']:.1e}",
+            ]
+            for each in found["policies"]
+        ]
+        head = ["policy, nearest to the original first", "same class", "mean change", "largest change"]
+        tables["Padding policies"] = (head, ranking)
+    return tables
+
+
+def _metric_table(inputs: Path) -> dict[str, Table]:
+    document = inputs / "metric.json"
+    if not document.exists():
+        return {}
+    found = read_document(document, "metric", 1, error=CompileError)
+    row = [found["metric"], f"{found['buckets']:.4f}", f"{found['exact']:.4f}", f"{found['drop']:g}"]
+    return {"Task metric": (["metric", "through the buckets", "original at exact shapes", "accepted loss"], [row])}
+
+
+def _artefact_table(
+    artefacts: Sequence[tuple[str, str, int, int]], verified: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Table]:
+    rows = []
+    for name, stem, buckets, size in artefacts:
+        checks = verified.get(name, {}).get("buckets", [])
+        rows.append(
+            [stem, str(buckets), f"{size / 1e6:.2f} MB", _worst(checks, "absolute"), _worst(checks, "relative")]
+        )
+    return {"Artefacts": (["artefact", "buckets", "size", "largest difference", "relative"], rows)} if rows else {}
+
+
+def _worst(checks: Sequence[Mapping[str, Any]], key: str) -> str:
+    return f"{max(check[key] for check in checks):.1e}" if checks else "-"
+
+
+def _settings(parameters: Mapping[str, Any], plan: BucketPlan) -> str:
+    parts = {
+        "strategy": plan.strategy,
+        "parameters": dict(plan.parameters),
+        "cost": dict(plan.cost),
+        "compile": parameters["compile"],
+        "statistics": plan.statistics_digest,
+    }
+    return "\n".join(f"{name}: {canonical_json(value)}" for name, value in parts.items())
+
+
+STAGE = Stage(
+    name="report",
+    doc="write the report",
+    after=("buckets", "verify", "padding", "metric", "bundle", "measure"),
+    applies=lambda target: True,
+    request=_request,
+    place=lambda target, unit, name: target.directory / name,
+    products=lambda target: (target.directory / "report.html",),
+)

@@ -1,0 +1,48 @@
+"""Stage ``scan``: the data set's files to the scan cache and its summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.execution.file_locks import exclusive
+from scaling_tasks.samples.scan import scan, summary_path, watch
+from scaling_tasks.stages.stage import Stage
+from scaling_tasks.stages.target import STATE, Target
+
+__all__ = ["STAGE", "summary"]
+
+
+def _run(target: Target) -> dict[str, Any]:
+    """Measure what is new or changed in the target's data set.
+
+    Raises:
+        DatasetError: The data set is missing, empty or unreadable.
+    """
+    cache = target.scan_cache
+    with exclusive(STATE / "locks" / f"scan-{cache.parent.name}", f"scanning {target.dataset.path}"):
+        measurements = scan(target.dataset, cache)
+    return {"digest": measurements.digest}
+
+
+def _current(target: Target) -> bool:
+    """Return whether the cache still is what the data set is, found out by one listing of its files."""
+    return watch(target.dataset, target.scan_cache)
+
+
+def summary(target: Target) -> Path:
+    """Return the document that changes exactly when the measurements do."""
+    return summary_path(target.scan_cache)
+
+
+STAGE = Stage(
+    name="scan",
+    doc="measure the data set's samples",
+    after=(),
+    applies=lambda target: target.needs_data,
+    do=_run,
+    current=_current,
+    products=lambda target: (summary(target),),
+    lasting=True,
+    after_plan=False,
+)

@@ -1,0 +1,138 @@
+"""One target and the paths of everything made for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.config.load import section
+from scaling_tasks.config.specs import DatasetSpec, TargetSpec
+from scaling_tasks.documents import canonical_json
+from scaling_tasks.errors import CompileError
+from scaling_tasks.files import digest_bytes
+
+__all__ = ["STATE", "Target"]
+
+STATE = Path(".scaling")
+"""Everything that is ours and not for git: scan cache, store, state, logs."""
+
+# What bounds a compile but does not change its result.
+_NOT_IN_RESULT = ("timeout", "memory", "threads", "optional")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target's configuration and its paths, all relative to the repository's root.
+
+    Attributes:
+        spec: What the configuration says.
+        config: The configuration file, None for a target given in code.
+    """
+
+    spec: TargetSpec
+    config: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The target's name."""
+        return self.spec.name
+
+    @property
+    def directory(self) -> Path:
+        """Where the bundle, its documents and the report go."""
+        return Path(self.spec.output) if self.spec.output else Path("build") / self.name
+
+    @property
+    def model(self) -> Path:
+        """The original model; only targets that have one may ask."""
+        if self.spec.model is None:
+            raise ValueError(f"target {self.name} has no model")
+        return Path(self.spec.model)
+
+    @property
+    def dataset(self) -> DatasetSpec:
+        """The data set; only targets that have one may ask."""
+        if self.spec.dataset is None:
+            raise ValueError(f"target {self.name} has no data set")
+        return self.spec.dataset
+
+    @property
+    def compiles(self) -> bool:
+        """Whether anything is to be compiled; otherwise the target ends with its plan."""
+        return self.spec.compile is not None
+
+    @property
+    def cannot_run(self) -> str:
+        """Why the artefacts cannot be run on this or any machine by this package; empty where they can."""
+        from scaling_tasks.compilers.registry import get_backend
+
+        if not self.compiles:
+            return "nothing is compiled"
+        try:
+            return get_backend(self.options["backend"]).cannot_run(self.options)
+        except CompileError:
+            return ""  # An unknown backend is reported by the stage that needs it first.
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether the plan is made from a data set."""
+        bucketed = self.spec.shape_bucket is not None and self.spec.shape_bucket.shape_bucket_enable
+        return self.spec.dataset is not None and not bucketed
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The ``compile`` section as plain values, as backends take it."""
+        return dict(section(self.spec.compile) or {})
+
+    @property
+    def result_options(self) -> dict[str, Any]:
+        """The ``compile`` section without what bounds a compile but does not change its result."""
+        return {key: value for key, value in self.options.items() if key not in _NOT_IN_RESULT}
+
+    @property
+    def latency(self) -> Path:
+        """The ``latency.json`` document."""
+        return self.directory / "latency.json"
+
+    @property
+    def manifest(self) -> Path:
+        """The bundle's ``manifest.json``."""
+        return self.directory / "manifest.json"
+
+    @property
+    def scan_cache(self) -> Path:
+        """The data set's scan cache; targets with the same data set share it."""
+        # What is read from the files depends on nothing but where they are and what kind they are.
+        dataset = self.spec.dataset
+        identity = None if dataset is None else [Path(dataset.path).as_posix(), dataset.format]
+        return STATE / "scan" / digest_bytes(canonical_json(identity).encode())[:16] / "cache"
+
+    @property
+    def state(self) -> Path:
+        """Where the target's intermediate documents live."""
+        return STATE / "targets" / self._place
+
+    @property
+    def _place(self) -> str:
+        """The target's name, and where its output is where that is not told by the name."""
+        if self.spec.output is None:
+            return self.name
+        return f"{self.name}-{digest_bytes(self.directory.as_posix().encode())[:8]}"
+
+    @property
+    def units(self) -> Path:
+        """The document that says what is to be compiled."""
+        return self.state / "units.json"
+
+    def result(self, stage: str, unit: str | None = None) -> Path:
+        """The record of what a stage made."""
+        directory = self.state / "results"
+        return directory / f"{stage}.json" if unit is None else directory / stage / f"{unit}.json"
+
+    def log(self, stage: str, unit: str | None = None) -> Path:
+        """Everything that a stage's compiler or engine printed."""
+        directory = STATE / "logs" / self._place
+        if stage == "compile":
+            return directory / f"{unit}.log"
+        return directory / stage / f"{unit or stage}.log"

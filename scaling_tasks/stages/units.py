@@ -1,0 +1,148 @@
+"""The units document: what the compile stage has to do, readable without numpy or a compiler."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.compilers.contract import Unit
+from scaling_tasks.documents import document_text, read_document
+from scaling_tasks.errors import PlanError
+from scaling_tasks.onnx_model.reading import ModelSignature
+from scaling_tasks.shapes.behaviour import Behaviour
+from scaling_tasks.shapes.signature import Signature, TensorSpec, parse_dims
+from scaling_tasks.stages.stage import Made
+
+__all__ = [
+    "UnitsDocument",
+    "planned_units",
+    "read_units",
+    "read_units_if_there",
+    "signature_of",
+    "signature_parameters",
+    "write_units",
+]
+
+_KIND, _VERSION = "units", 2
+
+
+@dataclass(frozen=True)
+class UnitsDocument:
+    """What was planned for the compiler.
+
+    Attributes:
+        model_digest: SHA-256 of the original model with its external data.
+        inputs: The model's inputs with the variables that remain.
+        outputs: The model's outputs; their dimensions as the model declares them.
+        behaviour: How answers relate to sizes and padding.
+        units: One compiler invocation each.
+    """
+
+    model_digest: str
+    inputs: Signature
+    outputs: tuple[TensorSpec, ...]
+    behaviour: Behaviour
+    units: tuple[Unit, ...]
+
+    @property
+    def compiled_inputs(self) -> Signature:
+        """The inputs of the model that is compiled: the original's, and those that tell exact sizes."""
+        return Signature((*self.inputs.inputs, *self.behaviour.tensors()))
+
+    def unit(self, name: str) -> Unit:
+        """Return the unit called ``name``.
+
+        Raises:
+            PlanError: The plan has no such unit.
+        """
+        for unit in self.units:
+            if unit.name == name:
+                return unit
+        raise PlanError(f"the plan has no unit {name!r}", fix="Run `doit list --all` to see the units it has.")
+
+
+def planned_units(made: Made) -> UnitsDocument:
+    """Return what the buckets stage has planned.
+
+    Raises:
+        PlanError: It is damaged.
+    """
+    file = made.result("buckets").file("units.json")
+    return _read(file.path, file.digest)
+
+
+@functools.lru_cache(maxsize=64)
+def _read(path: Path, digest: str) -> UnitsDocument:
+    return read_units(path)
+
+
+def write_units(path: Path, document: UnitsDocument) -> None:
+    """Write the document."""
+    payload = {
+        "model": document.model_digest,
+        "inputs": [_tensor_payload(tensor) for tensor in document.inputs.inputs],
+        "outputs": [_tensor_payload(tensor) for tensor in document.outputs],
+        "behaviour": document.behaviour.to_payload(),
+        "units": [
+            {"name": unit.name, "stem": unit.stem, "variables": unit.variables, "buckets": unit.buckets}
+            for unit in document.units
+        ],
+    }
+    path.write_text(document_text(_KIND, _VERSION, payload), encoding="utf-8")
+
+
+def signature_parameters(document: UnitsDocument) -> dict[str, Any]:
+    """Return the model's inputs, outputs and behaviour as an action's parameters."""
+    return {
+        "inputs": [_tensor_payload(tensor) for tensor in document.inputs.inputs],
+        "outputs": [_tensor_payload(tensor) for tensor in document.outputs],
+        "behaviour": document.behaviour.to_payload(),
+    }
+
+
+def signature_of(parameters: Mapping[str, Any]) -> ModelSignature:
+    """Return the inputs and outputs that ``signature_parameters`` was given."""
+    return ModelSignature(Signature(_tensors(parameters["inputs"])), _tensors(parameters["outputs"]))
+
+
+def read_units(path: Path) -> UnitsDocument:
+    """Read the document.
+
+    Raises:
+        PlanError: It is missing or damaged.
+    """
+    payload = read_document(path, _KIND, _VERSION, error=PlanError)
+    try:
+        return UnitsDocument(
+            payload["model"],
+            Signature(_tensors(payload["inputs"])),
+            _tensors(payload["outputs"]),
+            Behaviour.from_payload(payload["behaviour"]),
+            tuple(_unit(each) for each in payload["units"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as cause:
+        raise PlanError(f"incomplete ({cause!r})", where=str(path), fix="Delete it and build again.") from cause
+
+
+def read_units_if_there(path: Path) -> UnitsDocument | None:
+    """Read the document, None where there is none that can be used: task creation must not fail."""
+    try:
+        return read_units(path)
+    except PlanError:
+        return None
+
+
+def _unit(payload: Mapping[str, Any]) -> Unit:
+    buckets = tuple(tuple(bucket) for bucket in payload["buckets"])
+    return Unit(payload["name"], payload["stem"], tuple(payload["variables"]), buckets)
+
+
+def _tensor_payload(tensor: TensorSpec) -> dict[str, Any]:
+    return {"name": tensor.name, "dims": tensor.dims, "dtype": tensor.dtype}
+
+
+def _tensors(payload: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(each["name"], parse_dims(each["dims"]), each["dtype"]) for each in payload)

@@ -1,0 +1,121 @@
+"""Stage ``verify``: one artefact against the original model at each of its buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.compilers.contract import Unit
+from scaling_tasks.compilers.isolation import located_options
+from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.config.load import section
+from scaling_tasks.documents import document_text
+from scaling_tasks.errors import VerificationFailed
+from scaling_tasks.execution.contract import Subject
+from scaling_tasks.stages.compile import options_with_files, toolchain, worker_limits
+from scaling_tasks.stages.inputs import digests, planned_model
+from scaling_tasks.stages.machine import processor, versions
+from scaling_tasks.stages.policies import given_policies
+from scaling_tasks.stages.stage import Made, Stage
+from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.units import planned_units, signature_of, signature_parameters
+
+__all__ = ["STAGE", "leave_unverified", "work"]
+
+_DOCUMENT = "verification.json"
+
+
+def _request(target: Target, made: Made, unit: str | None) -> Request:
+    document = planned_units(made)
+    one = document.unit(str(unit))
+    subject = Subject(f"{target.name}:{unit}", "the engine", VerificationFailed)
+    artefact = made.result("compile", unit).files
+    names = {f"artefact/{file.name}": file for file in artefact}
+    artefact_digests = {name: file.digest for name, file in names.items()}
+    if reason := target.cannot_run:
+        action = Action("verify", 2, artefact_digests, {"artefact": unit, "reason": reason}, outputs=(_DOCUMENT,))
+        places = {name: file.path for name, file in names.items()}
+        return Request(action, places, f"{__name__}:leave_unverified", subject)
+    spec, default = target.spec.verify, get_backend(target.options["backend"]).tolerance_for(target.options)
+    model, sources = planned_model(target, made)
+    options, files = options_with_files(target)
+    parameters = {
+        **signature_parameters(document),
+        "model": f"model/{target.model.name}",
+        "files": [[file.name, file.digest] for file in artefact],
+        "unit": [one.name, one.stem, list(one.variables), [list(bucket) for bucket in one.buckets]],
+        "fixed_inputs": target.spec.inputs,
+        "padding": section(target.spec.runtime)["padding"],
+        "options": options,
+        "tolerance": [
+            default.absolute if spec.absolute is None else spec.absolute,
+            default.relative if spec.relative is None else spec.relative,
+        ],
+    }
+    tools = {**toolchain(target), **versions("onnxruntime", "numpy")}
+    return Request(
+        Action(
+            "verify", 3, {**model, **artefact_digests, **digests(files)}, parameters, tools, processor(), (_DOCUMENT,)
+        ),
+        {**sources, **{name: file.path for name, file in names.items()}, **files},
+        f"{__name__}:work",
+        subject,
+        worker_limits(target),
+    )
+
+
+def leave_unverified(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Note that the artefact can be run nowhere, so that nothing is known of its answers."""
+    found = {"artefact": parameters["artefact"], "buckets": [], "unverified": parameters["reason"]}
+    (outputs / _DOCUMENT).write_text(document_text("verification", 1, found), encoding="utf-8")
+    return {"warnings": [f"not compared with the original model: {parameters['reason']}"]}
+
+
+def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare the artefact with the original at each of its buckets; in a process of its own.
+
+    Returns:
+        ``absolute``: the largest absolute difference.
+
+    Raises:
+        ScalingTasksError: The artefact does not load, or differs by more than the tolerance.
+    """
+    from scaling_tasks.compilers.contract import Tolerance
+    from scaling_tasks.onnx_model.original import open_original
+    from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
+    from scaling_tasks.shapes.behaviour import Behaviour
+    from scaling_tasks.verification.numerics import verify_artefact
+
+    options = located_options(parameters["options"], inputs)
+    name, stem, variables, buckets = parameters["unit"]
+    unit = Unit(name, stem, tuple(variables), tuple(map(tuple, buckets)))
+    manifest = make_manifest(
+        Path(parameters["model"]).stem,
+        options["backend"],
+        options,
+        signature_of(parameters),
+        Behaviour.from_payload(parameters["behaviour"]),
+        [(unit, [ArtefactFile(*file) for file in parameters["files"]])],
+        {},
+        padding=given_policies(parameters["padding"]),
+        engine=get_backend(options["backend"]).engine,
+    )
+    original = open_original(inputs / parameters["model"], fixed=parameters["fixed_inputs"])
+    result = verify_artefact(original, manifest, inputs / "artefact", Tolerance(*parameters["tolerance"]))
+    if failure := result.failure():
+        raise failure
+    (outputs / _DOCUMENT).write_text(result.to_json(), encoding="utf-8")
+    return {"absolute": result.absolute}
+
+
+STAGE = Stage(
+    name="verify",
+    doc="compare with the original model",
+    after=("compile",),
+    applies=lambda target: target.compiles,
+    request=_request,
+    place=lambda target, unit, name: target.state / "verification" / f"{unit}.json",
+    per_unit=True,
+)

@@ -1,0 +1,183 @@
+"""Recurrent layers, gathering and writing by number, selections, and running sums."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.analysis.drafts import Draft, assert_exact
+from tests.analysis.drawing import Draw, requests, thorough
+
+_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
+@given(st.data())
+@thorough
+def test_recurrent(data: Draw) -> None:
+    draft = Draft(data.draw(st.sampled_from([11, 14, 22]), label="opset"))
+    kind = data.draw(st.sampled_from(sorted(_GATES)), label="kind")
+    direction = data.draw(st.sampled_from(["forward", "reverse", "bidirectional"]), label="direction")
+    shape = data.draw(st.sampled_from([["T", "N", 3], ["T", 1, 3], ["T", "B", 3], ["N", 3, "T"]]), label="shape")
+    x = draft.shifted(draft.input("x", shape))
+    if shape[0] == "N":
+        x = draft.add("Transpose", [x], perm=[2, 0, 1])
+    count, gates = 2 if direction == "bidirectional" else 1, _GATES[kind]
+    parts = [x, draft.weights(count, gates * 4, 3), draft.weights(count, gates * 4, 4)]
+    if data.draw(st.booleans(), label="bias"):
+        parts.append(draft.weights(count, 2 * gates * 4))
+    extra = {"linear_before_reset": data.draw(st.integers(0, 1))} if kind == "GRU" else {}
+    states = 3 if kind == "LSTM" else 2
+    names = draft.add(kind, parts, outputs=states, hidden_size=4, direction=direction, **extra)
+    used = data.draw(st.sampled_from(["all", "sequence", "states"]), label="used")
+    outputs = {"all": names, "sequence": names[:1], "states": names[1:]}[used]
+    if used == "sequence":
+        for name in names[1:]:
+            draft.nodes[-1].output[names.index(name)] = ""
+        if data.draw(st.booleans(), label="second"):
+            turned = draft.add("Transpose", [names[0]], perm=[2, 1, 0, 3])
+            axes = draft.constant([2])
+            outputs = [
+                draft.add("ReduceSum", [turned, axes])
+                if draft.opset >= 13
+                else draft.add("ReduceSum", [turned], axes=[2])
+            ]
+    bucket, rows = requests(data, 1, 6, T=1, B=1)
+    kept = {dim for dim in shape if isinstance(dim, str)}
+    assert_exact(
+        draft.model(*outputs),
+        {name: value for name, value in bucket.items() if name in kept},
+        [{name: value for name, value in row.items() if name in kept} for row in rows],
+    )
+
+
+@given(st.data())
+@thorough
+def test_gather(data: Draw) -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", 2, "W"]))
+    kind = data.draw(st.sampled_from(["one", "several", "computed", "largest", "elements", "nd", "size"]), label="kind")
+    number = st.integers(-3, 2)
+    if kind == "one":
+        y = draft.add("Gather", [x, draft.constant(data.draw(number))], axis=2)
+    elif kind == "several":
+        numbers = data.draw(st.lists(number, min_size=2, max_size=3), label="numbers")
+        y = draft.add("Gather", [x, draft.constant(numbers)], axis=-1)
+    elif kind == "computed":
+        scores = draft.add("ArgMax", [x], axis=2, keepdims=0)
+        low = draft.add("Sub", [scores, draft.constant(1)])
+        table = draft.weights(20, 3)
+        y = draft.add("Gather", [table, draft.add("Max", [low, draft.constant(0)])], axis=0)
+    elif kind == "largest":
+        y = draft.add("TopK", [x, draft.constant([2])], outputs=2, axis=2)[1]
+    elif kind == "elements":
+        best = draft.add("TopK", [draft.add("Neg", [x]), draft.constant([2])], outputs=2, axis=2)[1]
+        shift = draft.constant(data.draw(st.sampled_from([0, -3])))
+        y = draft.add(
+            "GatherElements", [x, draft.add("Max", [draft.add("Add", [best, shift]), draft.constant(-3)])], axis=2
+        )
+    elif kind == "nd":
+        where = draft.constant([[0, 1], [1, 2]])
+        y = draft.add("GatherND", [draft.add("Transpose", [x], perm=[1, 2, 0]), where])
+        y = draft.add("Transpose", [y], perm=[1, 0])
+    else:
+        size = draft.add("Gather", [draft.add("Shape", [x]), draft.constant(2)])
+        y = draft.add("Gather", [x, draft.add("Sub", [size, draft.constant(2)])], axis=2)
+    bucket, rows = requests(data, 3, 8, W=1)
+    assert_exact(draft.model(y), bucket, rows)
+
+
+@given(st.data())
+@thorough
+def test_write(data: Draw) -> None:
+    draft = Draft(18)
+    x = draft.shifted(draft.input("x", ["N", "W", 3]))
+    kind = data.draw(st.sampled_from(["nd", "elements", "flat"]), label="kind")
+    at = data.draw(st.integers(-2, 2), label="at")
+    if kind == "nd":
+        turned = draft.add("Transpose", [x], perm=[1, 0, 2])
+        new = draft.add("ReduceMax", [turned, draft.constant([0])])
+        y = draft.add("ScatterND", [turned, draft.constant([[at]]), new])
+        y = draft.add("ReduceSum", [y, draft.constant([0])])
+    elif kind == "flat":
+        flat = draft.add("Reshape", [x, draft.constant([0, -1])])
+        one = draft.add("ReduceMax", [flat, draft.constant([1])])
+        y = draft.add("ScatterElements", [flat, draft.constant([[4]]), one], axis=1)
+    else:
+        one = draft.constant([[[at, 0, 1]]])
+        y = draft.add("ScatterElements", [x, one, draft.weights(1, 1, 3)], axis=1)
+    bucket, rows = requests(data, 3, 8, W=1)
+    # An index that is the same for all rows names a row of the batch.
+    assert_exact(draft.model(y), bucket, rows, refusable=kind == "flat" or (kind == "nd" and at < 0))
+
+
+@given(st.data())
+@thorough
+def test_selection(data: Draw) -> None:
+    draft = Draft(data.draw(st.sampled_from([11, 13, 17]), label="opset"))
+    x = draft.shifted(draft.input("x", ["N", 2, "W"]))
+    kind = data.draw(st.sampled_from(["ArgMax", "ArgMin", "TopK", "CumSum"]), label="kind")
+    axis = data.draw(st.sampled_from([1, 2, -1, -2]), label="axis")
+    if kind == "TopK":
+        largest = data.draw(st.integers(0, 1), label="largest")
+        size = draft.constant([2])
+        if axis in (2, -1) and data.draw(st.booleans(), label="by size"):
+            size = draft.add("Gather", [draft.add("Shape", [x]), draft.constant([2])])
+            size = draft.add("Min", [size, draft.constant([4])]) if draft.opset >= 12 else size
+        outputs = draft.add("TopK", [x, size], outputs=2, axis=axis, largest=largest)
+    elif kind == "CumSum":
+        flags = {name: data.draw(st.integers(0, 1), label=name) for name in ("exclusive", "reverse")}
+        outputs = [draft.add("CumSum", [x, draft.constant(axis)], **flags)]
+    else:
+        keep = data.draw(st.integers(0, 1), label="keepdims")
+        last = {"select_last_index": data.draw(st.integers(0, 1), label="last")} if draft.opset >= 12 else {}
+        if data.draw(st.booleans(), label="ties"):
+            x = draft.add("Where", [draft.constant(True), draft.constant(-np.inf, np.float32), x])
+        outputs = [draft.add(kind, [x], axis=axis, keepdims=keep, **last)]
+    bucket, rows = requests(data, 2, 8, W=1)
+    assert_exact(draft.model(*outputs), bucket, rows)
+
+
+def test_numbers_of_what_is_not_zero_are_those_of_the_exact_size() -> None:
+    draft = Draft(17)
+    x = draft.add("Relu", [draft.shifted(draft.input("x", ["H", "W"]))])
+    assert_exact(draft.model(draft.add("NonZero", [x])), {"H": 8, "W": 9}, [{"H": 5, "W": 6}])
+
+
+@pytest.mark.parametrize("threshold", [None, 0.1])
+def test_suppression(threshold: float | None) -> None:
+    draft = Draft(17)
+    boxes = draft.add("Abs", [draft.shifted(draft.input("boxes", [1, "P", 4]))])
+    scores = draft.add("Sigmoid", [draft.shifted(draft.input("scores", [1, 2, "P"]))])
+    limits = [draft.constant([3]), draft.constant([0.5], np.float32)]
+    if threshold is not None:
+        limits.append(draft.constant([threshold], np.float32))
+    y = draft.add("NonMaxSuppression", [boxes, scores, *limits])
+    chosen = draft.add("Gather", [y, draft.constant(2)], axis=1)
+    kept = draft.add("Gather", [boxes, chosen], axis=1)
+    assert_exact(draft.model(y, kept), {"P": 20}, [{"P": 11}], refusable=threshold is None)
+
+
+@given(st.data())
+@thorough
+def test_ranges(data: Draw) -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", 2, "W"]))
+    size = draft.add("Gather", [draft.add("Shape", [x]), draft.constant(2)])
+    half = draft.add("Div", [size, draft.constant(2)])
+    kind = data.draw(st.sampled_from(["up", "down", "from half", "steps", "float"]), label="kind")
+    bounds = {
+        "up": (draft.constant(0), size, draft.constant(1)),
+        "down": (draft.add("Sub", [size, draft.constant(1)]), draft.constant(-1), draft.constant(-1)),
+        "from half": (half, size, draft.constant(1)),
+        "steps": (draft.constant(1), size, draft.constant(2)),
+    }
+    if kind == "float":
+        end = draft.add("Cast", [size], to=1)
+        y = draft.add("Range", [draft.constant(0.0, np.float32), end, draft.constant(0.5, np.float32)])
+    else:
+        y = draft.add("Cast", [draft.add("Range", bounds[kind])], to=1)
+    z = draft.add("Softmax", [draft.add("Add", [y, draft.add("ReduceMax", [x], axes=[1, 2])])], axis=2)
+    bucket, rows = requests(data, 2, 8, W=1)
+    assert_exact(draft.model(z), bucket, rows)

@@ -1,0 +1,99 @@
+"""Resize in all modes, by steady factors and by sizes whose factor differs from size to size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaling_tasks.shapes.interpolation import Interpolation
+from scaling_tasks.shapes.size_inputs import SizeInput
+from tests.analysis.drafts import Draft, assert_exact
+from tests.analysis.drawing import Draw, requests, thorough
+
+_COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
+_ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+
+
+@given(st.data())
+@thorough
+def test_resize(data: Draw) -> None:
+    draft = Draft(data.draw(st.sampled_from([11, 13, 18, 19]), label="opset"))
+    x = draft.shifted(draft.input("x", ["N", 2, "H", "W"]))
+    if data.draw(st.booleans(), label="conv first"):
+        x = draft.add("Conv", [x, draft.weights(2, 2, 3, 3)], pads=[1, 1, 1, 1])
+    coordinates = list(_COORDINATES)
+    mode = data.draw(st.sampled_from(["nearest", "linear", "cubic"]), label="mode")
+    if draft.opset >= 19:
+        coordinates.append("half_pixel_symmetric")
+    if mode == "nearest" and draft.opset < 13:
+        coordinates.append("tf_half_pixel_for_nn")
+    attributes = {
+        "mode": mode,
+        "coordinate_transformation_mode": data.draw(st.sampled_from(coordinates), label="coordinates"),
+    }
+    if mode == "nearest":
+        attributes["nearest_mode"] = data.draw(st.sampled_from(_ROUNDINGS), label="rounding")
+    if mode == "cubic":
+        attributes["exclude_outside"] = data.draw(st.integers(0, 1), label="exclude")
+    empty = draft.constant(np.zeros(0), np.float32)
+    if data.draw(st.booleans(), label="by scales"):
+        scale = st.sampled_from([1.0, 2.0, 3.0, 1.5, 0.5, 0.75])
+        scales = [1.0, 1.0, data.draw(scale, label="scale of H"), data.draw(scale, label="scale of W")]
+        y = draft.add("Resize", [x, empty, draft.constant(scales, np.float32)], **attributes)
+    else:
+        size = draft.add("Shape", [x])
+        parts = [draft.add("Gather", [size, draft.constant([0, 1])])]
+        for at in (2, 3):
+            own = draft.add("Gather", [size, draft.constant([at])])
+            kind = data.draw(st.sampled_from(["double", "half", "one less", "fixed", "same"]), label=f"size {at}")
+            if kind == "double":
+                own = draft.add("Mul", [own, draft.constant([2])])
+            elif kind == "half":
+                own = draft.add("Div", [draft.add("Add", [own, draft.constant([1])]), draft.constant([2])])
+            elif kind == "one less":
+                own = draft.add("Sub", [draft.add("Mul", [own, draft.constant([2])]), draft.constant([1])])
+            elif kind == "fixed":
+                own = draft.constant([5])
+            parts.append(own)
+        y = draft.add("Resize", [x, "", "", draft.add("Concat", parts, axis=0)], **attributes)
+    y = draft.add("Conv", [y, draft.weights(2, 2, 3, 3)], pads=[1, 1, 1, 1])
+    bucket, rows = requests(data, 1, 7, H=1, W=1)
+    assert_exact(draft.model(y), bucket, rows, tolerance=1e-3)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0, 1.5])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize("opset", [9, 10])
+def test_older_forms(opset: int, mode: str, factor: float) -> None:
+    draft = Draft(opset)
+    x = draft.shifted(draft.input("x", ["N", 2, "H", "W"]))
+    scales = draft.constant([1.0, 1.0, factor, factor], np.float32)
+    if opset == 9 and factor < 1:
+        return  # Upsample only makes larger.
+    y = draft.add("Upsample" if opset == 9 else "Resize", [x, scales], mode=mode)
+    y = draft.add("Conv", [y, draft.weights(2, 2, 3, 3)], pads=[1, 1, 1, 1])
+    assert_exact(draft.model(y), {"N": 2, "H": 8, "W": 9}, [{"N": 1, "H": 4, "W": 5}, {"N": 1, "H": 7, "W": 2}])
+
+
+def test_positions_that_repeat_the_edge_are_no_zeros() -> None:
+    draft = Draft(13)
+    x = draft.add("Relu", [draft.input("x", ["N", 3, "L"])])
+    scales = draft.constant([1.0, 1.0, 2.0], np.float32)
+    y = draft.add("Resize", [x, "", scales], mode="nearest", nearest_mode="floor")
+    assert_exact(draft.model(draft.add("GlobalAveragePool", [y])), {"N": 1, "L": 9}, [{"N": 1, "L": 5}])
+
+
+def test_scale_that_single_precision_rounds_otherwise_is_refused() -> None:
+    draft = Draft(13)
+    x = draft.input("x", ["N", 3, "L"])
+    y = draft.add("Resize", [x, "", draft.constant([1.0, 1.0, 1.3], np.float32)], mode="nearest")
+    analysis = assert_exact(draft.model(y), {"N": 1, "L": 9}, [{"N": 1, "L": 5}], refusable=True)
+    assert analysis.behaviour.refusals[0].operator == "Resize"
+
+
+def test_a_matrix_survives_its_document() -> None:
+    how = Interpolation("linear", "align_corners")
+    spec = SizeInput("m", "matrix", "float32", ((("H",),), (("W",),)), ("H", "W"), resize=how, turned=True)
+    assert SizeInput.from_payload(spec.to_payload()) == spec

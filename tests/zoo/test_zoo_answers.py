@@ -1,0 +1,94 @@
+"""Buckets of the zoo's models answer as the original does, alone and in mixed batches, or the analysis refuses them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+
+from benchmarks.zoo.bucketed import analyse, answer_of, compile_bucket, serve, without_outputs
+from benchmarks.zoo.judging import Differences, differences, open_session, rounding
+from benchmarks.zoo.model import ZooModel
+from benchmarks.zoo.registry import ZOO, zoo_model
+from benchmarks.zoo.verdict import mixed_batches, tolerance
+from scaling_tasks.analysis.analyse import Analysis
+
+SEEDS = range(6)
+
+REFUSED = {
+    # Every scale follows from all values of a tensor, other rows and padding included.
+    "ddddocr_old",
+    "quantised",
+    # How many turns, or which places, depends on values.
+    "greedy_loop",
+    "looped_layers",
+    "looped_steps",
+    "scanned_cells",
+    "branch_by_size",
+    # Sums over places that lie differently in a bucket.
+    "conformer",
+    "vision_transformer",
+    "unet_align_corners",
+    "unet_half_pixel",
+    "unet_nearest",
+    "pyramid_pooling",
+    "grid_sampled",
+    "regions",
+    "gathered_spans",
+    "efficientnet",
+    # Operators of newer versions.
+    "attention_op",
+    "attention_op_cache",
+    "attention_op_causal",
+    "quantised_convolutions",
+    "pools",
+    "global_pools",
+    "stacked_frames",
+}
+"""Models of which at least one output may be refused; what is not here must be exact."""
+
+COMPILED = [model.name for model in ZOO if model.name not in REFUSED][::3]
+"""A third of those that are not refused is compiled and run by each backend."""
+
+
+@pytest.mark.parametrize("model", ZOO, ids=lambda model: model.name)
+def test_cleaned_model_answers_as_the_original_at_the_exact_size(model: ZooModel, tmp_path: Path) -> None:
+    proto = model.build()
+    analysis = analyse(model, proto)
+    refused = {verdict.output for verdict in analysis.behaviour.refusals}
+    assert not refused or model.name in REFUSED, [str(each) for each in analysis.behaviour.refusals]
+    if refused == set(analysis.behaviour.layouts):
+        return
+    if refused:
+        proto = without_outputs(proto, refused)
+        analysis = analyse(model, proto)
+    file = tmp_path / "cleaned.onnx"
+    file.write_bytes(analysis.cleaned.SerializeToString())
+    _check(model, proto, analysis, "onnxruntime", (file,))
+
+
+@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_compiled_bucket_answers_as_the_original_at_the_exact_size(name: str, backend: str, tmp_path: Path) -> None:
+    model = zoo_model(name)
+    proto = model.build()
+    analysis = analyse(model, proto)
+    tensors = (*analysis.inputs.inputs, *analysis.behaviour.tensors())
+    files = compile_bucket(backend, analysis.cleaned, tensors, model.bucket, tmp_path)
+    _check(model, proto, analysis, backend, files)
+
+
+def _check(model: ZooModel, proto: onnx.ModelProto, analysis: Analysis, backend: str, files: tuple[Path, ...]) -> None:
+    original = open_session(proto, threads=1)
+    own = rounding(model, proto, original, SEEDS, analysis.behaviour.rows)
+    with serve(analysis, proto, backend, model.bucket, files) as served:
+        alone = differences(model, proto, answer_of(served), original, SEEDS)
+        together = mixed_batches(model, proto, served, original, SEEDS)
+    assert alone.keys() == analysis.behaviour.layouts.keys()
+    assert _beyond(alone, own) == {}
+    assert _beyond(together, own) == {}
+
+
+def _beyond(found: Differences, own: Differences) -> Differences:
+    return {name: gap for name, gap in found.items() if gap > tolerance(own[name])}
