@@ -27,7 +27,11 @@ from scaling_tasks.shapes.signature import Signature
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["Analysis", "analyse_model"]
+__all__ = ["LARGEST_SIZE", "Analysis", "analyse_model"]
+
+
+LARGEST_SIZE = 1 << 15
+"""Up to which sizes claims are tested where no limit is given."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def analyse_model(
         model: A path or a loaded model with its weights.
         input_shape: Dimensions that override the model's, per input: -1 is dynamic, a number fixes, a text names.
         fixed_inputs: Values of inputs that are always the same.
-        bucket_limits: The largest size per variable; 4,096 where absent.
+        bucket_limits: The largest size per variable; ``LARGEST_SIZE`` where absent.
         least_sizes: The least size per variable; 1 where absent. A cache may start with 0.
         multiples: Per variable the number that all its sizes are multiples of, such as 32 for a detector behind
             preprocessing that rounds. Less needs cleaning then, and other sizes become some at which the model does
@@ -74,6 +78,10 @@ def analyse_model(
     """
     load_rules()
     prepared = prepare(model, input_shape or {}, fixed_inputs or {})
+    for name in multiples or {}:
+        if name not in prepared.inputs.variables:
+            known = ", ".join(prepared.inputs.variables)
+            raise ModelError(f"multiples are given for {name!r}, which is no variable", fix=f"Variables are {known}.")
     walk, rows = _walked(prepared.model, prepared.inputs, bucket_limits or {}, least_sizes or {}, multiples or {})
     names = [value.name for value in prepared.model.graph.output]
     found = {name: walk.tensors[name] for name in names}
@@ -126,7 +134,7 @@ def _cheapest(
     given = [(as_length(name), as_length(name) // step * step) for name, step in multiples.items()]
 
     def follow(known: Sequence[Requirement], early: frozenset[str] = frozenset()) -> Walk:
-        domain = Domain({name: limits.get(name, 4096) for name in inputs.variables}, lows)
+        domain = Domain({name: limits.get(name, LARGEST_SIZE) for name in inputs.variables}, lows)
         for left, right in known:
             if left.variables | right.variables <= set(domain.limits):
                 domain.require(left, right)

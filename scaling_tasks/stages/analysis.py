@@ -134,6 +134,8 @@ def check_buckets(
     Raises:
         ModelError: Padding of a variable that is padded reaches an answer, or the model does not run at a bucket.
     """
+    from scaling_tasks.analysis.analyse import LARGEST_SIZE
+
     where = target.config or target.name
     for bucket in buckets:
         sizes = dict(zip(variables, (int(size) for size in bucket), strict=True))
@@ -144,6 +146,13 @@ def check_buckets(
                 where=where,
                 fix=f"It does at {near}: set auto_scaling.interval accordingly." if near != sizes else "",
             )
+    beyond = [int(size) for bucket in buckets for size in bucket if int(size) > LARGEST_SIZE]
+    if beyond and behaviour.kind in ("exact", "cleaned") and behaviour.verdicts:
+        raise ModelError(
+            f"a bucket of {max(beyond)} is larger than the {LARGEST_SIZE} up to which padding is proven harmless",
+            where=where,
+            fix="Plan smaller buckets, or accept it with `runtime: {padding: accept}`.",
+        )
     largest = {name: max(int(bucket[at]) for bucket in buckets) for at, name in enumerate(variables)} if buckets else {}
     # Below a bucket of 1 there is nothing that could be padded.
     blocking = [verdict for verdict in behaviour.refusals if largest.get(verdict.variable, 0) > 1]
