@@ -15,7 +15,7 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ from scaling_tasks.planning.request.serving import score_requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.statistics import Requests
 
-__all__ = ["main"]
+__all__ = ["main", "print_all"]
 
 _CHOICES = (1, 4, 8, 16, 32, 64)
 _INTERVAL = 8
@@ -45,16 +45,22 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--counts", type=int, nargs="+", default=[4, 8, 16, 32])
     options = parser.parse_args()
+    print_all(options.data, options.model, options.counts)
+
+
+def print_all(data: Path, recogniser: Path | None, counts: Sequence[int]) -> None:
+    """Print one table per machine; the measured one only with a recogniser's model."""
     with tempfile.TemporaryDirectory() as directory:
-        requests = receipt_statistics(options.data, Path(directory) / "cache", _INTERVAL).requests
+        requests = receipt_statistics(data, Path(directory) / "cache", _INTERVAL).requests
     if requests is None:
         raise SystemExit("the annotation holds no requests")
     machines: dict[str, CostModel] = {"accelerator: 0.3 ms + 10 ns per column": CallableCost(_accelerator)}
-    if options.model is not None:
-        machines["CPU, measured by onnxruntime"] = measure_cpu(options.model)
+    if recogniser is not None:
+        machines["CPU, measured by onnxruntime"] = measure_cpu(recogniser)
     for name, model in machines.items():
-        print(f"\n### {name}\n\n| k | together | apart | apart costs more by | planned in |\n|---|---|---|---|---|")
-        for count in options.counts:
+        print(f"\n### {name}\n\n| k | together | above its bound | apart | apart costs more by | planned in |")
+        print("|---" * 6 + "|")
+        for count in counts:
             print(_line(requests, model, count), flush=True)
 
 
@@ -71,7 +77,8 @@ def _line(requests: Requests, model: CostModel, count: int) -> str:
     together = score_requests(requests, _VARIABLES, plan.buckets, model, _CHOICES)
     apart = min(_apart(requests, model, count))
     more = apart / together.padding_ratio - 1
-    return f"| {count} | {together.padding_ratio:.3f} | {apart:.3f} | {more:.1%} | {seconds:.1f} s |"
+    gap = "-" if plan.lower_bound is None else f"{plan.padding_ratio / plan.lower_bound - 1:.1%}"
+    return f"| {count} | {together.padding_ratio:.3f} | {gap} | {apart:.3f} | {more:.1%} | {seconds:.1f} s |"
 
 
 def _apart(requests: Requests, model: CostModel, count: int) -> list[float]:

@@ -21,7 +21,7 @@ from scaling_tasks.shapes.size_inputs import SizeInput, fill_size_input
 
 __all__ = ["Cleaner", "RowsMixed"]
 
-_FLOAT, _BOOL = 1, 9
+_FLOAT, _INT32, _BOOL = 1, 6, 9
 
 
 class RowsMixed(Exception):  # noqa: N818  # Ends a walk that took a variable for independent rows.
@@ -39,12 +39,16 @@ class Cleaner:
         rows: As given.
         uniform: Variables in which all rows of one batch must agree, because something cannot be told per row.
         places: How many times a tensor was cleaned.
+        cleaned: The tensors that were set to a number where they hold padding, as they were before.
+        zeroed: Those of them that were set to zero.
     """
 
     def __init__(self, emitter: Emitter, rows: str | None) -> None:
         self._emitter, self.rows = emitter, rows
         self.uniform: set[str] = set()
         self.places = 0
+        self.cleaned: list[Tensor] = []
+        self.zeroed: list[Tensor] = []
         self._done: dict[Any, Tensor] = {}
 
     def no_rows(self, axis: Axis, operator: str, node: str) -> None:
@@ -59,6 +63,8 @@ class Cleaner:
         if key not in self._done:
             self.places += 1
             name = self._cleaned(tensor, axes, fill)
+            self.cleaned.append(tensor)
+            self.zeroed += [tensor] if fill == 0 else []
             # What lies beyond the end of two axes holds the new number too.
             kept = {at: other for at, other in tensor.fills.items() if other == fill}
             fills = {**kept, **dict.fromkeys(axes, fill)}
@@ -235,6 +241,10 @@ class Cleaner:
             if fill > 0:
                 return emitter.node("Or", [tensor.name, emitter.once("Not", [mask])], kind="clean")
             return emitter.node("And", [tensor.name, mask], kind="clean")
+        if dtype.kind in "iu" and dtype.itemsize < 4:
+            # Few operators know these types; the numbers are no others in a wider one.
+            wide = replace(tensor, name=emitter.cast(tensor.name, _INT32), dtype=_INT32)
+            return emitter.cast(self._cleaned(wide, axes, fill), tensor.dtype)
         if fill == 0 and tensor.finite:
             return emitter.node("Mul", [tensor.name, self.valid(tensor, axes)], kind="clean")
         if math.isinf(fill) and tensor.finite and dtype.kind == "f":

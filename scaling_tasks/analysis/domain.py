@@ -14,6 +14,7 @@ __all__ = ["Domain", "Requirement"]
 
 _EVERY = 2048
 _JOINT = 512
+_MULTIPLE = 64
 _STEPS = (1, 2, 3, 4, 5, 7, 8, 16, 32, 64)
 _SEED = 20230607
 
@@ -24,9 +25,10 @@ Requirement = tuple[Length, Length]
 class Domain:
     """The admissible sizes: every variable from 1 to its largest, where all requirements hold.
 
-    What is claimed is tested at every value of each variable up to 2,048 (evenly thinned above) beside several values
-    of the others, and at some thousand joint values on grids of common steps; so a claim about one variable is proven
-    within those limits, and one about several is a test that a false claim passes only if it is true nearly everywhere.
+    What is claimed is tested at every value of each variable up to 2,048 (above at evenly spread ones and multiples of
+    64) beside several values of the others, and at some thousand joint values on grids of common steps; so a claim
+    about one variable is proven within those limits, and one about several is a test that a false claim passes only if
+    it is true nearly everywhere.
 
     Args:
         limits: The largest size per variable.
@@ -57,7 +59,9 @@ class Domain:
         """Return the length at all sizes that are looked at."""
         found = self._cache.get(length.key)
         if found is None:
-            raw = length.evaluate(self._points)
+            # Where a divisor is 0 the model does not run, whatever comes of it here.
+            with np.errstate(divide="ignore"):
+                raw = length.evaluate(self._points)
             found = self._cache[length.key] = np.broadcast_to(np.asarray(raw, np.int64), (self.count,))
         return found
 
@@ -120,12 +124,13 @@ class Domain:
         ):
             return length.terms == () or length.terms[0][1] >= 0
         if length.key not in self._grows:
-            self._grows[length.key] = all(
-                bool((np.diff(length.evaluate(line)[self._admitted(line)]) >= 0).all())
-                for variable, lines in self._lines.items()
-                if variable in length.variables
-                for line in lines
-            )
+            with np.errstate(divide="ignore"):
+                self._grows[length.key] = all(
+                    bool((np.diff(length.evaluate(line)[self._admitted(line)]) >= 0).all())
+                    for variable, lines in self._lines.items()
+                    if variable in length.variables
+                    for line in lines
+                )
         return self._grows[length.key]
 
     def _admitted(self, line: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
@@ -176,6 +181,14 @@ class Domain:
         if high >= step > 1:
             found = np.maximum(step, found // step * step)
         return found.astype(np.int64)
+
+
+def _span(low: int, high: int) -> NDArray[np.int64]:
+    """Return every size up to 2,048, and above it some that are evenly spread and some that are whole multiples."""
+    dense = np.arange(low, min(high, _EVERY) + 1)
+    spread = np.linspace(low, high, min(_JOINT, high - low + 1)).astype(np.int64)
+    multiples = np.arange(_MULTIPLE, high + 1, _MULTIPLE)
+    return np.unique(np.concatenate([dense, spread, multiples]))
 
 
 def describe(requirement: Requirement) -> str:

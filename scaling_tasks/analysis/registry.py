@@ -9,7 +9,7 @@ from typing import TypeAlias
 from scaling_tasks.analysis.operation import Operation
 from scaling_tasks.analysis.tensors import Tensor
 
-__all__ = ["Rule", "known_operators", "operator", "rule_for"]
+__all__ = ["Refusal", "Rule", "known_operators", "operator", "refusal_for", "refuse", "rule_for"]
 
 Outcome: TypeAlias = "Tensor | Sequence[Tensor]"
 Function: TypeAlias = Callable[[Operation], Outcome]
@@ -45,6 +45,34 @@ def operator(
         return function
 
     return register
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why an operator is not followed.
+
+    Attributes:
+        text: The reason.
+        always: Whether it is refused also where no size reaches it.
+    """
+
+    text: str
+    always: bool
+
+
+_REFUSALS: dict[tuple[str, str], Refusal] = {}
+
+
+def refuse(text: str, *names: str, always: bool = False, domain: str = "") -> None:
+    """Say why the named operators are not followed."""
+    for name in names:
+        _REFUSALS[domain, name] = Refusal(text, always)
+
+
+def refusal_for(domain: str, name: str) -> Refusal:
+    """Return why an operator without a rule is not followed."""
+    found = _REFUSALS.get(("" if domain in _DEFAULT_DOMAINS else domain, name))
+    return found or Refusal("it is not among the operators whose use of padding is known", always=False)
 
 
 def rule_for(domain: str, name: str) -> Rule | None:

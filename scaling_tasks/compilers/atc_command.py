@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scaling_tasks.compilers.base import backend_options, check_choice
 from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.gears import open_axes, open_sizes
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import BATCH, HEIGHT, WIDTH, Signature, TensorSpec
 
@@ -74,9 +75,10 @@ def _check_flag(flag: str, signature: Signature, has_aipp: bool) -> None:
     }
     if variables and not possible[flag]:
         reason = "`insert_op_conf` excludes dynamic_dims" if has_aipp else f"{flag} cannot vary {sorted(variables)}"
-        raise CompileError(
-            reason, where="compile.options.gears", fix="dynamic_batch_size varies N alone, dynamic_image_size H and W."
-        )
+        fix = "dynamic_batch_size varies N alone, dynamic_image_size H and W."
+        if len(signature.inputs) > 1:
+            fix += " Inputs that tell exact sizes need dynamic_dims; `runtime: {padding: accept}` does without them."
+        raise CompileError(reason, where="compile.options.gears", fix=fix)
 
 
 def atc_arguments(job: CompileJob, model: str, output: str) -> list[str]:
@@ -93,10 +95,11 @@ def atc_arguments(job: CompileJob, model: str, output: str) -> list[str]:
     own = backend_options(job.options)
     varying = _varying(job)
     flag = _flag(job, varying) if varying else None
+    axes = open_axes(job)
+    shapes = job.signature.shapes(job.unit.values()[0])
     if flag == "dynamic_image_size":
-        varying = {HEIGHT, WIDTH}
-    values = job.unit.values()
-    inputs = ";".join(f"{tensor.name}:{_dims(tensor, varying, values[0])}" for tensor in job.signature.inputs)
+        axes = {tensor.name: _sides(tensor) for tensor in job.signature.inputs}
+    inputs = ";".join(f"{name}:{_dims(shape, axes[name])}" for name, shape in shapes.items())
     arguments = {
         "framework": "3" if job.model.suffix == ".tflite" else "5",
         "model": model,
@@ -106,7 +109,7 @@ def atc_arguments(job: CompileJob, model: str, output: str) -> list[str]:
         "input_shape": inputs,
     }
     if flag is not None:
-        arguments[flag] = _gears(job, flag, varying)
+        arguments[flag] = _gears(job, flag)
     for key in ("precision_mode", "precision_mode_v2", "insert_op_conf"):
         if key in own:
             arguments[key] = str(own[key])
@@ -132,22 +135,18 @@ def _varying(job: CompileJob) -> set[str]:
     return {name for name, column in zip(job.unit.variables, columns, strict=True) if len(set(column)) > 1}
 
 
-def _dims(tensor: TensorSpec, varying: set[str], values: Mapping[str, int]) -> str:
-    sizes = tensor.shape(values)
-    sides = _sides(tensor) if varying == {HEIGHT, WIDTH} else ()
-    open_axes = {axis for axis, dim in enumerate(tensor.dims) if dim in varying} | set(sides)
-    return ",".join("-1" if axis in open_axes else str(size) for axis, size in enumerate(sizes))
+def _dims(shape: Sequence[int], open_axes: Sequence[int]) -> str:
+    return ",".join("-1" if axis in open_axes else str(size) for axis, size in enumerate(shape))
 
 
-def _gears(job: CompileJob, flag: str, varying: set[str]) -> str:
+def _gears(job: CompileJob, flag: str) -> str:
     values = job.unit.values()
     if flag == "dynamic_batch_size":
         return ",".join(str(bucket[BATCH]) for bucket in values)
     if flag == "dynamic_image_size":
         (tensor, *_) = job.signature.inputs
         return ";".join(",".join(str(tensor.shape(bucket)[axis]) for axis in _sides(tensor)) for bucket in values)
-    dims = [dim for tensor in job.signature.inputs for dim in tensor.dims if isinstance(dim, str) and dim in varying]
-    return ";".join(",".join(str(bucket[dim]) for dim in dims) for bucket in values)
+    return ";".join(",".join(map(str, sizes)) for sizes in open_sizes(job))
 
 
 def _sides(tensor: TensorSpec) -> tuple[int, int]:

@@ -14,12 +14,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pytest
+
 from scaling_tasks.compilers.conformance_models import (
+    CleanedCase,
     ConformanceCase,
+    cleaned_case,
+    corner_case,
     image_case,
     shared_variable_case,
     side_file_case,
@@ -30,6 +35,7 @@ from scaling_tasks.compilers.contract import Backend, CompileJob, Unit
 from scaling_tasks.compilers.isolation import CompileResult, run_job
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.compilers.shared import SHARED
+from scaling_tasks.engines.contract import Engine
 from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.files import digest_file
@@ -92,6 +98,16 @@ class CompilerConformance:
     def test_model_without_weights(self, tmp_path: Path) -> None:
         """A model needs no weights."""
         self.check_case(weightless_case(tmp_path), tmp_path)
+
+    @pytest.mark.parametrize("make", [image_case, transformer_case, corner_case])
+    def test_cleaned_model_is_exact_at_smaller_sizes(
+        self, make: Callable[[Path], ConformanceCase], tmp_path: Path
+    ) -> None:
+        """A model that is told exact sizes gives the original's results at sizes that its buckets contain."""
+        case = cleaned_case(make(tmp_path), tmp_path)
+        assert case.behaviour.size_inputs
+        if self.backend.limits(self.compile_options).size_inputs:
+            self.check_cleaned(case, tmp_path)
 
     def test_units_hold_every_bucket(self, tmp_path: Path) -> None:
         """Each bucket is in a unit, no unit is beyond the limits, and stems are file names that differ."""
@@ -180,6 +196,36 @@ class CompilerConformance:
             finally:
                 engine.close()
         return results
+
+    def check_cleaned(self, case: CleanedCase, directory: Path) -> None:
+        """Compile every unit of a cleaned case and compare it with the original at sizes that its buckets contain."""
+        self.backend.check(case.compiled.signature, self.compile_options)
+        for unit in self.units(case.compiled):
+            path = self.compile(case.compiled, unit, directory / unit.name).artefact.files[0]
+            engine = load_engine(self.backend.engine, path, self.compile_options)
+            try:
+                for values in unit.values():
+                    for lost in range(3):
+                        self._compare_cleaned(case, engine, values, lost)
+            finally:
+                engine.close()
+
+    def _compare_cleaned(self, case: CleanedCase, engine: Engine, bucket: Mapping[str, int], lost: int) -> None:
+        """Compare at the bucket less some positions of each variable but the one that counts rows."""
+        import numpy as np
+
+        rows = case.behaviour.rows
+        sizes = {name: size if name == rows else size - lost * size // 4 for name, size in bucket.items()}
+        inputs = _inputs(case.original, sizes)
+        padded = {
+            name: np.pad(inputs[name], [(0, room - have) for room, have in zip(shape, inputs[name].shape, strict=True)])
+            for name, shape in case.original.signature.shapes(bucket).items()
+        }
+        count = bucket.get(rows, 1) if rows is not None else 1
+        told = case.behaviour.feeds(bucket, {name: np.full(count, size) for name, size in sizes.items()})
+        expected = _reference(case.original.model, inputs)
+        found = engine.run({**padded, **told})
+        self.compare({name: found[name][tuple(map(slice, array.shape))] for name, array in expected.items()}, expected)
 
     def check_same_bytes(self, results: Sequence[CompileResult]) -> None:
         """Assert that compiles of one unit gave the same files, or that the backend says why not."""

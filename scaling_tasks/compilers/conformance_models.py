@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from scaling_tasks.shapes.behaviour import Behaviour
+from scaling_tasks.shapes.expressions import as_text
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 if TYPE_CHECKING:
     import onnx
 
 __all__ = [
+    "CleanedCase",
     "ConformanceCase",
+    "cleaned_case",
+    "corner_case",
     "image_case",
     "shared_variable_case",
     "side_file_case",
@@ -37,6 +43,53 @@ class ConformanceCase:
     model: Path
     signature: Signature
     buckets: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class CleanedCase:
+    """A model that was cleaned, so that its buckets answer for smaller sizes too.
+
+    Attributes:
+        original: The model as it was.
+        compiled: The cleaned model, whose signature holds the inputs that tell exact sizes.
+        behaviour: How these inputs are filled.
+    """
+
+    original: ConformanceCase
+    compiled: ConformanceCase
+    behaviour: Behaviour
+
+
+def cleaned_case(original: ConformanceCase, directory: Path) -> CleanedCase:
+    """Return a case and its model cleaned, as the pipeline hands it to a backend."""
+    from scaling_tasks.analysis.analyse import analyse_model
+
+    dims = {
+        tensor.name: [dim if isinstance(dim, int) else as_text(dim) for dim in tensor.dims]
+        for tensor in original.signature.inputs
+    }
+    found = analyse_model(original.model, input_shape=dims)
+    path = directory / f"{original.model.stem}_cleaned.onnx"
+    path.write_bytes(found.cleaned.SerializeToString(deterministic=True))
+    signature = Signature((*original.signature.inputs, *found.behaviour.tensors()))
+    return CleanedCase(original, ConformanceCase(path, signature, original.buckets), found.behaviour)
+
+
+def corner_case(directory: Path) -> ConformanceCase:
+    """Return what takes the rarer forms of cleaning: content that may be infinite, an order read backwards, an edge."""
+    nodes: list[tuple[Any, ...]] = [
+        ("Exp", ["x"], ["large"]),
+        ("ReduceSum", ["large"], ["sum"], {"axes": [2], "keepdims": 1}),
+        ("Div", ["large", "sum"], ["share"]),
+        ("Slice", ["x", "last", "first", "axis", "back"], ["backwards"]),
+        ("Add", ["share", "backwards"], ["both"]),
+        ("ReduceMax", ["both"], ["top"], {"axes": [2], "keepdims": 1}),
+        ("Sub", ["both", "top"], ["y"]),
+    ]
+    signature = Signature((TensorSpec("x", (1, 3, "length")),))
+    numbers = {"last": [-1], "first": [-(2**31)], "axis": [2], "back": [-1]}
+    model = _write(directory / "corner.onnx", nodes, {}, signature, {"y": (1, 3, "length")}, numbers)
+    return ConformanceCase(model, signature, ((8,), (24,)))
 
 
 def image_case(directory: Path) -> ConformanceCase:
@@ -128,8 +181,9 @@ def _write(
     weights: Mapping[str, tuple[int, ...]],
     signature: Signature,
     outputs: Mapping[str, tuple[int | str, ...]],
+    numbers: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> Path:
-    """Write a model; a node is (operator, inputs, outputs, attributes)."""
+    """Write a model; a node is (operator, inputs, outputs, attributes), ``numbers`` are constants."""
     import onnx
     from onnx import helper
 
@@ -138,7 +192,8 @@ def _write(
         path.stem,
         [_value(tensor.name, tensor.dims) for tensor in signature.inputs],
         [_value(name, dims) for name, dims in outputs.items()],
-        [_weight(name, shape) for name, shape in weights.items()],
+        [_weight(name, shape) for name, shape in weights.items()]
+        + [helper.make_tensor(name, onnx.TensorProto.INT64, [len(each)], each) for name, each in numbers.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=7)
     onnx.checker.check_model(model)

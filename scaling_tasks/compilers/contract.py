@@ -26,11 +26,14 @@ class Limits:
         fewest_buckets: Fewest buckets in one unit.
         most_buckets: Most buckets in one unit.
         product_only: Whether buckets must be the product of a list per variable.
+        size_inputs: Whether the compiled model may have inputs beside the original's, which tell a request's exact
+            size. A model that is exact only with them is refused where not.
     """
 
     fewest_buckets: int = 1
     most_buckets: int = 1
     product_only: bool = False
+    size_inputs: bool = True
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,9 @@ class CompileJob:
     """All that a compiler needs to know.
 
     Attributes:
-        model: The original model, an existing file.
-        signature: Its inputs with dynamic dimensions named.
+        model: The model to compile, an existing file: the original as it is, or cleaned.
+        signature: Its inputs with dynamic dimensions named: the original's, then those of ``behaviour.size_inputs``,
+            whose dimensions may be expressions of the variables.
         unit: What to compile.
         options: The target's ``compile`` section as plain values: ``backend``, ``device``, ``soc_version``,
             ``options``.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scaling_tasks.compilers.contract import Unit
+from scaling_tasks.compilers.contract import CompileJob, Unit
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import BATCH, HEIGHT, WIDTH, Signature
 
-__all__ = ["FEWEST_GEARS", "MOST_GEARS", "gear_units"]
+__all__ = ["FEWEST_GEARS", "MOST_GEARS", "gear_units", "open_axes", "open_sizes"]
 
 # Ascend's graph engine refuses fewer (E10035), more (E10036) and equal gears (E10039).
 FEWEST_GEARS, MOST_GEARS = 2, 100
@@ -73,3 +73,21 @@ def _companion(gear: _Bucket, column: int) -> _Bucket:
     alignment = value & -value
     other = value - alignment if value > alignment else 2 * value
     return (*gear[:column], other, *gear[column + 1 :])
+
+
+def open_axes(job: CompileJob) -> dict[str, tuple[int, ...]]:
+    """Return per input the axes whose length differs between the unit's gears."""
+    shapes = [job.signature.shapes(values) for values in job.unit.values()]
+    return {
+        tensor.name: tuple(
+            axis for axis in range(len(tensor.dims)) if len({shape[tensor.name][axis] for shape in shapes}) > 1
+        )
+        for tensor in job.signature.inputs
+    }
+
+
+def open_sizes(job: CompileJob) -> list[list[int]]:
+    """Return per gear one number for every open axis, in the order of the inputs and their axes."""
+    axes = open_axes(job)
+    shapes = [job.signature.shapes(values) for values in job.unit.values()]
+    return [[shape[name][axis] for name, found in axes.items() for axis in found] for shape in shapes]

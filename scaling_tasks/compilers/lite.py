@@ -76,6 +76,12 @@ class LiteBackend(BackendBase):
         if "precision_mode" in own:
             where = "compile.options.precision_mode"
             check_choice(own["precision_mode"], PRECISION_MODES, where=where, kind="precision mode")
+        if "insert_op_conf" in own and len(signature.inputs) > 1 and signature.variables:
+            raise CompileError(
+                "excludes gears of several inputs, which a model needs that is told exact sizes",
+                where="compile.options.insert_op_conf",
+                fix="Leave it out, or accept padding with `runtime: {padding: accept}`.",
+            )
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
         """Return the version of the package, or the digest of the converter, and the digest of the AIPP file."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scaling_tasks.compilers.base import backend_options
 from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.gears import open_axes, open_sizes
 from scaling_tasks.shapes.signature import BATCH, HEIGHT, WIDTH, TensorSpec
 
 __all__ = ["PRECISION_MODES", "ascend_config"]
@@ -46,21 +47,20 @@ def _context_lines(job: CompileJob) -> list[str]:
     height, width = _side_axes(tensor)
     varying = set(_varying(job))
     if not varying:
-        open_axes: tuple[int, ...] = ()
+        axes: tuple[int, ...] = ()
     elif varying == {BATCH}:
-        open_axes = (0,)
+        axes = (0,)
     else:
-        open_axes = (height, width)
+        axes = (height, width)
     shapes = [tensor.shape(values) for values in job.unit.values()]
-    written = [-1 if axis in open_axes else size for axis, size in enumerate(shapes[0])]
     lines = [
         "[ascend_context]",
         f"input_format = {'NCHW' if width == 3 else 'NHWC'}",
-        f"input_shape = {tensor.name}:[{_join(written)}]",
+        f"input_shape = {tensor.name}:[{_join(_written(shapes[0], axes))}]",
     ]
-    if open_axes:
+    if axes:
         # The parser splits gears at the very text "],[", so no space may follow the comma.
-        gears = ",".join(f"[{_join([shape[axis] for axis in open_axes])}]" for shape in shapes)
+        gears = ",".join(f"[{_join([shape[axis] for axis in axes])}]" for shape in shapes)
         lines.append(f"dynamic_dims = {gears}")
     return lines + _common(job.options, separator=" = ")
 
@@ -73,26 +73,19 @@ def _side_axes(tensor: TensorSpec) -> tuple[int, int]:
 
 
 def _build_lines(job: CompileJob) -> list[str]:
-    varying = set(_varying(job))
-    values = job.unit.values()
-    inputs = ";".join(f"{tensor.name}:{_join(_open(tensor, varying, values[0]))}" for tensor in job.signature.inputs)
+    axes = open_axes(job)
+    shapes = job.signature.shapes(job.unit.values()[0])
+    inputs = ";".join(f"{name}:{_join(_written(shape, axes[name]))}" for name, shape in shapes.items())
     lines = ["[acl_build_options]", 'input_format="ND"', f'input_shape="{inputs}"']
-    if varying:
-        gears = ";".join(_join(_open_values(job, varying, bucket)) for bucket in values)
+    if any(axes.values()):
+        gears = ";".join(_join(sizes) for sizes in open_sizes(job))
         lines.append(f'ge.dynamicDims="{gears}"')
     context = _common(job.options, separator=" = ")
     return lines + (["[ascend_context]", *context] if context else [])
 
 
-def _open(tensor: TensorSpec, varying: set[str], values: Mapping[str, int]) -> list[int]:
-    sizes = tensor.shape(values)
-    return [-1 if dim in varying else size for dim, size in zip(tensor.dims, sizes, strict=True)]
-
-
-def _open_values(job: CompileJob, varying: set[str], values: Mapping[str, int]) -> list[int]:
-    """Return one number for every -1 in the inputs, in their order."""
-    dims = (dim for tensor in job.signature.inputs for dim in tensor.dims)
-    return [values[dim] for dim in dims if isinstance(dim, str) and dim in varying]
+def _written(shape: Sequence[int], open_axes: Sequence[int]) -> list[int]:
+    return [-1 if axis in open_axes else size for axis, size in enumerate(shape)]
 
 
 def _common(options: Mapping[str, Any], *, separator: str) -> list[str]:

@@ -3,6 +3,7 @@
 * Its HardSigmoid is always ``clip(x / 6 + 1/2, 0, 1)``, whatever ``alpha`` and ``beta`` say (2.0.0: an error of 0.05
   to 0.2 in the probabilities of PP-OCR's direction classifier, without any warning).
 * It refuses a convolution that leaves out ``kernel_shape``, ``strides`` or ``dilations``, which ONNX allows.
+* Some operands it takes in one form only, see ``lite_operands``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.lite_operands import expand_where, lead_with_inputs, name_apart
 from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.errors import ModelError
 from scaling_tasks.files import link_or_copy
@@ -60,6 +62,7 @@ def rewrite_for_lite(source: Path, directory: Path) -> Path:
 
     Raises:
         ModelError: The model names external data outside its directory.
+        CompileError: An operator has no form that it takes.
     """
     if source.suffix != ".onnx":
         return source
@@ -69,16 +72,23 @@ def rewrite_for_lite(source: Path, directory: Path) -> Path:
         model = onnx.load(str(source), load_external_data=False)
     except Exception:  # The converter says better what is wrong with it.
         return source
-    completed = [_complete_convolution(model, node) for node in model.graph.node]
-    nodes = [new for node in model.graph.node for new in _replace_hard_sigmoid(model, node)]
-    if not any(completed) and len(nodes) == len(model.graph.node):
+    if not _spell_out(model):
         return source
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
     link_external_data(source, directory)
     target = directory / f"{source.stem}.rewritten.onnx"
     target.write_bytes(model.SerializeToString(deterministic=True))
     return target
+
+
+def _spell_out(model: onnx.ModelProto) -> bool:
+    """Change the model where it must be; return whether it was."""
+    changes = [_complete_convolution(model, node) for node in model.graph.node]
+    changes += [lead_with_inputs(model), name_apart(model), expand_where(model)]
+    nodes = [new for node in model.graph.node for new in _replace_hard_sigmoid(model, node)]
+    changes.append(len(nodes) != len(model.graph.node))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return any(changes)
 
 
 def _complete_convolution(model: onnx.ModelProto, node: onnx.NodeProto) -> bool:

@@ -65,7 +65,8 @@ class NncaseBackend(BackendBase):
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
         """Return one bucket per unit, any number with nncase's own ShapeBucket."""
-        return Limits(most_buckets=_MOST_NATIVE) if is_native(options) else Limits()
+        # Its own ShapeBucket pads where nobody can tell the model how much.
+        return Limits(most_buckets=_MOST_NATIVE, size_inputs=False) if is_native(options) else Limits()
 
     def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
         """Refuse unknown options and those that would make the compiler abort."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from scaling_tasks.planning.plan import BucketPlan, make_plan, score_buckets
+from scaling_tasks.planning.request.folds import split_folds
 from scaling_tasks.planning.request.request import Request, make_request
 from scaling_tasks.planning.solver.effort import EFFORTS
 from scaling_tasks.planning.strategies.registry import choose
 from scaling_tasks.planning.strategies.thumb import RULES
-from scaling_tasks.shapes.histogram import ShapeHistogram
 
-__all__ = ["split_folds", "with_insight"]
+__all__ = ["with_insight"]
 
 _LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1000)
 
@@ -70,24 +68,3 @@ def _unseen(request: Request, strategy: str, most: int) -> dict[str, float | int
         covered, total = covered + float(score.hits.sum()), total + unseen.total
     ratio = paid / needed if needed > 0 else 1.0
     return {"folds": request.options.folds, "padding_ratio": ratio, "coverage": covered / total if total else 1.0}
-
-
-def split_folds(histogram: ShapeHistogram, folds: int) -> list[tuple[ShapeHistogram, ShapeHistogram]]:
-    """Return (all other folds, this fold) for each fold that is not empty; the same split for the same histogram.
-
-    Whole weights are counts of samples and are dealt one by one; a sample of broken weight goes to one fold.
-    """
-    dealer = np.random.default_rng(20240229)
-    weights = histogram.weights
-    counted = (weights == np.floor(weights)) & (weights < 2**31)
-    shares = np.full(folds, 1 / folds)
-    dealt = dealer.multinomial(np.where(counted, weights, 1).astype(np.int64), shares).astype(np.float64)
-    dealt[~counted] *= weights[~counted, None]
-    pairs = []
-    for fold in dealt.T:
-        rest = weights - fold
-        rest[rest < 1e-12 * weights] = 0
-        if fold.any() and rest.any():
-            parts = (ShapeHistogram.from_samples(histogram.samples, mass, histogram.variables) for mass in (rest, fold))
-            pairs.append((next(parts), next(parts)))
-    return pairs

@@ -195,7 +195,7 @@ def make_plan(
     *,
     strategy: str,
     parameters: Mapping[str, Any],
-    bound: tuple[float, float] | None = None,
+    bound: tuple[float, float | None] | None = None,
     digest: str | None = None,
     warnings: tuple[str, ...] = (),
     details: Mapping[str, Any] | None = None,
@@ -209,8 +209,8 @@ def make_plan(
         model: The cost model.
         strategy: Name of the strategy.
         parameters: Its parameters, plain values.
-        bound: Proven lower bound of the padding ratio, and a value that no bound by the same relaxation can exceed:
-            what lies between it and the ratio is not the search's to close.
+        bound: Proven lower bound of the padding ratio, and where known a value that no bound by the same relaxation can
+            exceed: what lies between it and the ratio is not the search's to close.
         digest: Digest of the statistics, the histogram's own by default.
         warnings: For the user.
         details: Further keys of the document.
@@ -224,8 +224,9 @@ def make_plan(
         score = score_buckets(rows, costs, samples, histogram.weights, model)
         if bound is not None:
             # Rounding in the last digits must not put the bound above what was reached.
-            bound_ratio, relaxed = (min(max(1.0, value), score.padding_ratio) for value in bound)
-            found["relaxation"] = relaxed
+            bound_ratio = min(max(1.0, bound[0]), score.padding_ratio)
+            if bound[1] is not None:
+                found["relaxation"] = min(max(1.0, bound[1]), score.padding_ratio)
     own_digest = "" if histogram is None else histogram_digest(histogram)
     return BucketPlan(
         variables=variables,

@@ -45,12 +45,13 @@ def evaluated(
         bound=None if request.requests is not None else _bounds(request, choice),
         digest=digest,
         warnings=warnings,
+        details=choice.details,
     )
     return plan if request.requests is None else _cut(plan, request, choice)
 
 
-def _bounds(request: Request, choice: Choice) -> tuple[float, float] | None:
-    """Return lower bounds of the padding ratio of any plan, and of what this relaxation can prove at best.
+def _bounds(request: Request, choice: Choice) -> tuple[float, float | None] | None:
+    """Return a lower bound of the padding ratio of any plan, and of what this relaxation can prove at best if known.
 
     Samples that need not be covered, but may be, cost at least what they need: covering all of them at that is the
     lowest that the ratio can come to.
@@ -62,9 +63,9 @@ def _bounds(request: Request, choice: Choice) -> tuple[float, float] | None:
     spare = float(needed[servable & ~request.kept].sum())
     whole = float(needed[request.kept].sum()) + spare
     if whole <= 0:
-        return 1.0, 1.0
-    relaxed = choice.bound if choice.relaxed is None else max(choice.relaxed, choice.bound)
-    return (choice.bound + spare) / whole, (relaxed + spare) / whole
+        return 1.0, None
+    relaxed = None if choice.relaxed is None else (max(choice.relaxed, choice.bound) + spare) / whole
+    return (choice.bound + spare) / whole, relaxed
 
 
 def _cut(plan: BucketPlan, request: Request, choice: Choice) -> BucketPlan:

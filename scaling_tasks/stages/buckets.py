@@ -13,6 +13,7 @@ from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.errors import CompileError, PlanError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import is_plain_name
+from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import DOCUMENT, Analysed, check_buckets, read_analysis
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
 from scaling_tasks.stages.machine import versions
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from scaling_tasks.onnx_model.reading import ModelSignature
     from scaling_tasks.planning.costs import CostModel
     from scaling_tasks.planning.plan import BucketPlan
+    from scaling_tasks.shapes.behaviour import Behaviour
     from scaling_tasks.shapes.statistics import DatasetStatistics
 
 __all__ = ["STAGE", "make_plan", "make_units", "work"]
@@ -55,7 +57,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     return Request(
         Action(
             "buckets",
-            3,
+            4,
             {**read, **known},
             parameters,
             toolchain={**versions("numpy", "highspy"), **_backend_version(target)},
@@ -89,10 +91,14 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     statistics = DatasetStatistics.from_json(document.read_bytes()) if document.exists() else None
     signature = target_signature(target)
     plan = make_plan(target, signature, statistics)
+    told = {}
     if target.compiles:
-        write_units(outputs / "units.json", make_units(target, signature, plan, read_analysis(inputs / DOCUMENT)))
+        units = make_units(target, signature, plan, read_analysis(inputs / DOCUMENT))
+        write_units(outputs / "units.json", units)
+        told["verdict"] = units.behaviour.kind
     (outputs / "buckets.json").write_text(plan.to_json(), encoding="utf-8")
-    return {"buckets": len(plan.buckets), "padding_ratio": plan.padding_ratio, "warnings": list(plan.warnings)}
+    found = {"buckets": len(plan.buckets), "padding_ratio": plan.padding_ratio, "warnings": list(plan.warnings)}
+    return {**found, **told}
 
 
 def _with_table(target: Target, inputs: Path) -> Target:
@@ -166,15 +172,27 @@ def make_units(target: Target, signature: ModelSignature, plan: BucketPlan, anal
     if digest_model(target.model) != analysed.original:
         raise PlanError("the model was replaced meanwhile", where=str(target.model), fix="Build again.")
     backend = get_backend(target.options["backend"])
-    backend.check(signature.inputs, target.options)
+    _check_size_inputs(target, analysed.behaviour)
+    backend.check(Signature((*signature.inputs.inputs, *analysed.behaviour.tensors())), target.options)
     order = [plan.variables.index(variable) for variable in signature.inputs.variables]
     buckets = [tuple(int(bucket[column]) for column in order) for bucket in plan.buckets]
-    check_buckets(target, analysed.behaviour, signature.inputs.variables, buckets)
+    behaviour = check_buckets(target, analysed.behaviour, signature.inputs.variables, buckets)
     units = backend.units(target.model.stem, signature.inputs, buckets, target.options)
     for name in (name for unit in units for name in (unit.name, unit.stem)):
         if not is_plain_name(name):
             raise CompileError(f"{name!r} cannot name a unit's files", where=f"compile.backend {backend.name}")
-    return UnitsDocument(analysed.original, signature.inputs, signature.outputs, analysed.behaviour, units)
+    return UnitsDocument(analysed.original, signature.inputs, signature.outputs, behaviour, units)
+
+
+def _check_size_inputs(target: Target, behaviour: Behaviour) -> None:
+    """Refuse a model that must be told exact sizes where the backend cannot pass them on."""
+    if behaviour.size_inputs and not _limits(target).size_inputs:
+        raise CompileError(
+            f"{target.options['backend']} cannot tell a compiled model a request's exact size, without which padding "
+            "would change its answers",
+            where=target.config or target.name,
+            fix="Choose another backend or other options of it, or accept it with `runtime: {padding: accept}`.",
+        )
 
 
 STAGE = Stage(

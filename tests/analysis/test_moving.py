@@ -109,6 +109,7 @@ def test_slice(data: Draw) -> None:
     bound = st.sampled_from([0, 1, 2, 5, -1, -2, -5, 1 << 40, -(1 << 40)])
     start, end = data.draw(bound, label="start"), data.draw(bound, label="end")
     axis = data.draw(st.sampled_from([2, -1]) if draft.opset >= 10 else st.just(2), label="axis")
+    step, follow = 1, "constant"
     if draft.opset < 10:
         y = draft.add("Slice", [x], starts=[start], ends=[end], axes=[axis])
     else:
@@ -123,7 +124,9 @@ def test_slice(data: Draw) -> None:
     if draft.opset >= 13:
         y = consumed(data, draft, y, 3)
     bucket, rows = requests(data, 1, 9, W=1)
-    assert_exact(draft.model(y), bucket, rows, refusable=draft.opset < 10 and start < 0)
+    # Of what lies between a place counted from the start and one counted from the end, larger sizes may have less.
+    mixed = (start < 0) != (end < 0) or follow != "constant" or step < 0
+    assert_exact(draft.model(y), bucket, rows, refusable=(start < 0 and (draft.opset < 10 or mixed)) or step < 0)
 
 
 @given(st.data())
@@ -185,7 +188,7 @@ def test_concat(data: Draw) -> None:
         elif kind == "half":
             parts.append(draft.add("Slice", [x, draft.constant([0]), draft.constant([2]), draft.constant([2])]))
         elif kind == "tail":
-            parts.append(draft.add("Slice", [x, draft.constant([-2]), draft.constant([99]), draft.constant([2])]))
+            parts.append(draft.add("Slice", [x, draft.constant([-2]), draft.constant([1 << 40]), draft.constant([2])]))
         elif kind == "pooled":
             parts.append(draft.add("MaxPool", [x], kernel_shape=[2], strides=[2]))
         else:

@@ -8,6 +8,8 @@ __all__ = ["load_rules"]
 def load_rules() -> None:
     """Fill the table of known operators."""
     from scaling_tasks.analysis.operators import (  # noqa: F401  # Each registers its rules.
+        attention,
+        contributed,
         convolution,
         creation,
         elementwise,
@@ -16,10 +18,13 @@ def load_rules() -> None:
         normalisation,
         pooling,
         products,
+        quantised,
         recurrent,
         reduction,
+        refused,
         reshaping,
         resizing,
+        sampling,
         scanning,
         slicing,
         softmax,

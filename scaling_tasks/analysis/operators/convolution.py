@@ -110,7 +110,7 @@ def _added(op: Operation, window: Window, length: Length, *, upper: bool) -> tup
     """Return how many positions SAME pads add before and after an axis."""
     out = (length + (window.stride - 1)) // window.stride
     needed = (out - 1) * window.stride + window.span - length
-    if not op.kind.startswith("Conv") and not op.domain.at_most(as_length(0), needed):
+    if "Conv" not in op.kind and not op.domain.at_most(as_length(0), needed):
         raise Refused("auto_pad with a kernel below its stride adds a negative number of positions at some sizes")
     total = larger(needed, as_length(0))
     before = total // 2 if upper else total - total // 2
@@ -146,17 +146,18 @@ def reaches_padding(op: Operation, window: Window, length: Length, outputs: Leng
     return bool((last > op.domain.values(length) - 1).any())
 
 
-@operator("Conv", "ConvInteger")
+@operator("Conv", "ConvInteger", "QLinearConv")
 def follow_conv(op: Operation) -> Tensor:
     """Follow Conv: ``[N, C, d1, …]``."""
-    tensor, weights = op.input(0), op.input(1)
+    quantised = op.kind in ("ConvInteger", "QLinearConv")
+    tensor, weights = op.input(0), op.input(3 if op.kind == "QLinearConv" else 1)
     _no_variables(op, weights)
     kernel = [int(axis.constant or 0) for axis in weights.known_axes[2:]]
     if tensor.known_axes[1].variables:
         op.mixes(tensor.known_axes[1])
         raise Refused(f"it has {tensor.known_axes[1].length} channels, a number that follows the sizes")
     spatial = range(2, tensor.rank)
-    if op.kind == "Conv":
+    if not quantised:
         even_out(op, kernel, 0.0)
         tensor = op.input(0)
     found = windows(op, kernel, [tensor.known_axes[axis].length for axis in spatial])
@@ -164,7 +165,7 @@ def follow_conv(op: Operation) -> Tensor:
     zero: list[int] = []
     for axis, window in zip(spatial, found, strict=True):
         axes.append(_slide(op, axis, window, zero))
-    nothing = zero_point(op, 2) if op.kind == "ConvInteger" and zero else 0.0
+    nothing = zero_point(op, 2) if quantised and zero else 0.0
     tensor = op.clean(0, zero, nothing)
     keeps_zero = op.kind == "Conv" and (not op.has(2) or _all_zero(op.inputs[2]))
     fills = {
@@ -172,7 +173,7 @@ def follow_conv(op: Operation) -> Tensor:
         for axis, window in zip(spatial, found, strict=True)
         if keeps_zero and window.is_point and tensor.fills.get(axis) == 0 and weights.finite
     }
-    dtype = 6 if op.kind == "ConvInteger" else tensor.dtype
+    dtype = {"ConvInteger": 6, "QLinearConv": op.input(7).dtype if op.has(7) else 2}.get(op.kind, tensor.dtype)
     return op.result(axes, dtype, fills=fills, finite=tensor.finite and weights.finite)
 
 

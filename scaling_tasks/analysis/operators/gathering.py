@@ -14,6 +14,8 @@ from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
 
+__all__ = ["safe_numbers"]
+
 
 @operator("Gather")
 def follow_gather(op: Operation) -> Tensor:
@@ -32,7 +34,7 @@ def follow_gather(op: Operation) -> Tensor:
                 return _from_end(op, place)
             _from_start(op, 1, op.input(0).known_axes[place].length)
     else:
-        _safe_numbers(op, 1, [op.input(0).known_axes[place].length])
+        safe_numbers(op, 1, [op.input(0).known_axes[place].length])
         indices = op.input(1)
     data = op.input(0)
     axes = [*data.known_axes[:place], *indices.known_axes, *data.known_axes[place + 1 :]]
@@ -70,7 +72,7 @@ def _from_end(op: Operation, place: int) -> Tensor:
     return op.result(axes, data.dtype, fills=fills, finite=data.finite, low=data.low, high=data.high)
 
 
-def _safe_numbers(op: Operation, index: int, lengths: Sequence[Length]) -> None:
+def safe_numbers(op: Operation, index: int, lengths: Sequence[Length]) -> None:
     """Make computed numbers count from the start of axes of the given lengths, and those of padding point somewhere."""
     indices = op.input(index)
     padded = [at for at, axis in enumerate(indices.known_axes) if op.padded(axis)]
@@ -109,7 +111,7 @@ def follow_gather_elements(op: Operation) -> Tensor:
         op.mixes(data.known_axes[place])
         op.compact(0, place)
     _alike(op, 0, 1, place)
-    _safe_numbers(op, 1, [op.input(0).known_axes[place].length])
+    safe_numbers(op, 1, [op.input(0).known_axes[place].length])
     data, indices = op.input(0), op.input(1)
     return op.result(indices.known_axes, data.dtype, finite=data.finite, low=data.low, high=data.high)
 
@@ -142,7 +144,7 @@ def follow_gather_nd(op: Operation) -> Tensor:
         if data.known_axes[at].variables:
             op.mixes(data.known_axes[at])
             op.compact(0, at)
-    _safe_numbers(op, 1, [op.input(0).known_axes[at].length for at in range(batch, batch + depth)])
+    safe_numbers(op, 1, [op.input(0).known_axes[at].length for at in range(batch, batch + depth)])
     data, indices = op.input(0), op.input(1)
     axes = [*indices.known_axes[:-1], *data.known_axes[batch + depth :]]
     return op.result(axes, data.dtype, finite=data.finite, low=data.low, high=data.high)
@@ -174,7 +176,7 @@ def follow_scatter(op: Operation) -> Tensor:
             raise Refused("positions to write to are counted from the end, which lies elsewhere in a bucket")
         _from_start(op, 1, op.input(0).known_axes[written[0]].length)
     elif not indices.is_constant:
-        _safe_numbers(op, 1, [op.input(0).known_axes[at].length for at in written])
+        safe_numbers(op, 1, [op.input(0).known_axes[at].length for at in written])
     data, updates = op.input(0), op.input(2)
     return op.result(
         data.known_axes,

@@ -11,36 +11,43 @@ from scaling_tasks.analysis.tensors import Tensor
 __all__ = ["contract"]
 
 
-@operator("MatMul", "MatMulInteger")
+@operator("MatMul", "MatMulInteger", "QLinearMatMul")
 def follow_matmul(op: Operation) -> Tensor:
     """Follow MatMul: ``[…, m, k] × […, k, n]``, either side possibly a vector."""
-    left, right = op.input(0), op.input(1)
-    neutral = (zero_point(op, 2), zero_point(op, 3)) if op.kind == "MatMulInteger" else (0.0, 0.0)
-    contract(op, left.rank - 1, max(0, right.rank - 2), neutral)
-    lead = broadcast(op, skip=2) if min(left.rank, right.rank) > 2 else []
-    left, right = op.input(0), op.input(1)
+    second, points = {"MatMulInteger": (1, (2, 3)), "QLinearMatMul": (3, (2, 5))}.get(op.kind, (1, None))
+    left, right = op.input(0), op.input(second)
+    contract(op, left.rank - 1, max(0, right.rank - 2), points=points, second=second)
+    lead = broadcast(op, [0, second], skip=2) if min(left.rank, right.rank) > 2 else []
+    left, right = op.input(0), op.input(second)
     if not lead:
         longer = max(left, right, key=lambda tensor: tensor.rank)
         lead = list(longer.known_axes[:-2]) if longer.rank > 2 else []
     axes = [*lead]
-    fills: dict[int, float] = {}
-    both = left.finite and right.finite
     if left.rank > 1:
-        if both and left.fills.get(left.rank - 2) == neutral[0]:
-            fills[len(axes)] = 0.0
         axes.append(left.known_axes[-2])
     if right.rank > 1:
-        if both and right.fills.get(right.rank - 1) == neutral[1]:
-            fills[len(axes)] = 0.0
         axes.append(right.known_axes[-1])
-    for place in range(len(lead)):
-        from_end = place - len(lead) - 2
-        for tensor, zero in zip((left, right), neutral, strict=True):
-            if tensor.rank >= -from_end and tensor.fills.get(tensor.rank + from_end) == zero and both:
+    if points is not None:
+        return op.result(axes, 6 if op.kind == "MatMulInteger" else op.input(7).dtype)
+    both = left.finite and right.finite
+    fills = _product_fills(left, right, len(lead)) if both else {}
+    positive = left.low >= 0 and right.low >= 0
+    return op.result(axes, left.dtype, fills=fills, finite=both, low=0.0 if positive else float("-inf"))
+
+
+def _product_fills(left: Tensor, right: Tensor, lead: int) -> dict[int, float]:
+    """Return where a product of finite numbers is 0 because one side is."""
+    fills: dict[int, float] = {}
+    if left.rank > 1 and left.fills.get(left.rank - 2) == 0:
+        fills[lead] = 0.0
+    if right.rank > 1 and right.fills.get(right.rank - 1) == 0:
+        fills[lead + int(left.rank > 1)] = 0.0
+    for place in range(lead):
+        from_end = place - lead - 2
+        for tensor in (left, right):
+            if tensor.rank >= -from_end and tensor.fills.get(tensor.rank + from_end) == 0:
                 fills[place] = 0.0
-    dtype = 6 if op.kind == "MatMulInteger" else left.dtype
-    positive = left.low >= 0 and right.low >= 0 and neutral == (0.0, 0.0)
-    return op.result(axes, dtype, fills=fills, finite=both, low=0.0 if positive else float("-inf"))
+    return fills
 
 
 def zero_point(op: Operation, index: int) -> float:
@@ -59,7 +66,7 @@ def zero_point(op: Operation, index: int) -> float:
 
 
 def contract(
-    op: Operation, left_axis: int, right_axis: int, neutral: tuple[float, float] = (0.0, 0.0), second: int = 1
+    op: Operation, left_axis: int, right_axis: int, *, points: tuple[int, int] | None = None, second: int = 1
 ) -> None:
     """Make the products along two axes that are summed over add nothing beyond the valid positions.
 
@@ -67,7 +74,7 @@ def contract(
         op: The operator.
         left_axis: Of input 0.
         right_axis: Of input ``second``.
-        neutral: What either input takes for zero.
+        points: Inputs that say what either input takes for zero.
         second: Index of the right input.
     """
     axis = op.same_axis(0, left_axis, second, right_axis)
@@ -76,7 +83,8 @@ def contract(
     op.mixes(axis)
     if not op.padded(axis):
         return
-    sides = [(0, left_axis, neutral[0]), (second, right_axis, neutral[1])]
+    zeros = [zero_point(op, index) for index in points] if points is not None else [0.0, 0.0]
+    sides = [(0, left_axis, zeros[0]), (second, right_axis, zeros[1])]
     clean = next((side for side in sides if op.input(side[0]).fills.get(side[1]) == side[2]), None)
     # The one that has fewer axes is the smaller, as a rule.
     chosen = clean or (sides[0] if op.input(0).rank < op.input(second).rank else sides[1])

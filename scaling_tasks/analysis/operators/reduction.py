@@ -125,4 +125,5 @@ def _interval(op: Operation, tensor: Tensor, how: How) -> tuple[float, float]:
         return min(tensor.low, 0.0) if tensor.low < 0 else 0.0, math.inf if tensor.high > 0 else 0.0
     if op.kind in ("ReduceL1", "ReduceL2", "ReduceSumSquare"):
         return 0.0, math.inf
-    return (0.0 if tensor.low >= 0 and how == "sum" else -math.inf), math.inf
+    positive = tensor.low >= 0 and how == "sum" and op.kind != "ReduceLogSum"
+    return (0.0 if positive else -math.inf), math.inf

@@ -41,8 +41,9 @@ class PlanOptions:
         pad_percent: For ``padding_limited``: most padding of a bucket in per cent.
         pad_max: For ``padding_limited``: most padding of a bucket in elements.
         effort: How much work may go into several variables: ``quick``, ``normal`` or ``thorough``.
-        robust: Whether to plan for samples that were not seen: see ``strategies.robust``.
-        limits: What all buckets together may take: see ``strategies.limits``.
+        robust: Whether to plan for samples that were not seen; see ``strategies.robust``.
+        limits: What all buckets together may take, by name: what one takes, a number or a function of shapes, and the
+            most of all: ``{"bytes": (lambda shapes: 4 * shapes.prod(axis=1), 2**30)}``; see ``strategies.limits``.
         curve: Whether to compute the padding ratio for every number of buckets, for this strategy and for the rules.
         folds: Number of parts for the estimate on unseen samples; 0 for none.
     """
@@ -67,7 +68,7 @@ class PlanOptions:
     pad_max: int | None = None
     effort: str = "normal"
     robust: bool = False
-    limits: Mapping[str, float] | None = None
+    limits: Mapping[str, tuple[Price, float]] | None = None
     curve: bool = False
     folds: int = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +33,14 @@ class Choice:
             or fewer; None where none is known.
         relaxed: No bound by the relaxation used can be above it; None where not computed.
         thinned: Whether candidates were left out, so that the optimum may not have been looked at.
+        details: What the plan document says further, plain values.
     """
 
     buckets: NDArray[np.int64]
     bound: float | None = None
     relaxed: float | None = None
     thinned: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,8 @@ _LEVELS = (1_600, 8_000, 40_000)
 _ROUGH, _CARRIED, _FINE = 0.1, 0.005, 0.001
 # Length of a step in units of μ, the points' own costs having mean 1.
 _STEP = 10.0
+# By how much the largest points' weight times limit may move, in the same unit.
+_LARGEST = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +129,12 @@ class _Climb:
         own = candidates.costs[tuple(candidates.position.T)]
         mean = float((candidates.weights * own).sum())
         self._scale = np.maximum(own, 1e-9 * own.max()) / mean if mean > 0 else np.ones(len(own))
+        # The largest point along each axis must be served however little it weighs: only a limit of about
+        # (what a candidate earns) ÷ weight pays for that, so its steps are as long as that takes.
+        self._largest = np.unique(candidates.position.argmax(axis=0))
+        self._scale[self._largest] = np.maximum(
+            self._scale[self._largest], _LARGEST / candidates.weights[self._largest]
+        )
         self._work: int | None = None
 
     def work(self, limits: NDArray[np.float64]) -> int:
@@ -134,9 +142,25 @@ class _Climb:
             self._work = max(1, self.passes.work(limits) + self._candidates.size // 2)
         return self._work
 
+    def _lifted(self, limits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the limits with those of the largest points raised until a candidate that contains them is taken.
+
+        Until then every raise is all gain.
+        """
+        limits = limits.copy()
+        shape = self._candidates.costs.shape
+        for point in self._largest.tolist():
+            limits[point] = max(limits[point], float(self._candidates.costs.ravel()[-1]))
+            found = relax(self._candidates, limits, self.passes)
+            beyond = tuple(slice(int(place), None) for place in self._candidates.position[point])
+            missing = found.threshold - float(found.earned.reshape(shape)[beyond].max())
+            if np.isfinite(missing) and missing > 0:
+                limits[point] += missing / self._candidates.weights[point]
+        return limits
+
     def run(self, limits: NDArray[np.float64], steps: int) -> Relaxation:
         """Return the best relaxation on the way, with the shares averaged over the last half of the steps."""
-        weights = self._candidates.weights
+        weights, limits = self._candidates.weights, self._lifted(limits)
         best = relax(self._candidates, limits, self.passes)
         rough = _CARRIED if self._carried else _ROUGH
         here, before, pace = limits, limits, 1.0

@@ -30,12 +30,12 @@ class Effort:
     pool: int = 1_000_000
     many: int = 1_500
     shakes: int = 30
-    ascent: int = 120_000_000
+    ascent: int = 300_000_000
     steps: int = 400
     pairs: int = 8_000
     nodes: int = 2_000
     rounds: int = 6
-    repairs: int = 12
+    repairs: int = 40
 
 
 QUICK = Effort(candidates=40_000, pool=600_000, ascent=0, steps=0, shakes=0, pairs=0, rounds=0, repairs=0)
@@ -48,7 +48,7 @@ THOROUGH = Effort(
     shakes=300,
     pairs=60_000,
     rounds=20,
-    repairs=60,
+    repairs=200,
 )
 
 EFFORTS = {"quick": QUICK, "normal": NORMAL, "thorough": THOROUGH}

@@ -8,7 +8,7 @@ from coarse to fine in ``refinement``). What the relaxation takes in part is put
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,14 +51,15 @@ class Search:
         for start in starts:
             chosen = self._better(chosen, self._from_shapes(start))
         relaxation = raise_bound(candidates, chosen, total(chosen), self.effort)
-        for _ in range(2):
+        for turn in range(4):
             if total(chosen) - relaxation.bound <= 1e-9 * total(chosen):
                 break
             before = total(chosen)
             chosen = self._better(chosen, self._improve(self._promising(relaxation, before), chosen))
             chosen = self._better(chosen, self._improve(self._promising(relaxation, before), []))
-            chosen = self._shake(chosen, self._promising(relaxation, total(chosen)))
-            if total(chosen) >= before * (1 - 1e-9):
+            chosen = self._shake(chosen, self._promising(relaxation, total(chosen)), turn)
+            chosen = self.repaired(chosen, relaxation, turn)
+            if turn > 1 and total(chosen) >= before * (1 - 1e-9):
                 break
         exact = None
         if not candidates.thinned:
@@ -78,7 +79,7 @@ class Search:
         chosen = shrunk(self.candidates, refined_choice(cells, self.candidates.most, shakes, best))
         return self._better(chosen, best) if best else chosen
 
-    def repaired(self, chosen: list[int], relaxation: Relaxation) -> list[int]:
+    def repaired(self, chosen: list[int], relaxation: Relaxation, turn: int = 0) -> list[int]:
         """Return the choice improved on the coordinates of what the relaxation takes in part."""
         if relaxation.shares is None or not self.effort.repairs or len(chosen) < 2:
             return chosen
@@ -91,7 +92,7 @@ class Search:
         found = _local(candidates, cells, kept, chosen)
         pool = [index for index in taken.tolist() if _within(index, kept, shape)]
         masses = relaxation.shares[pool]
-        dealer, best = np.random.default_rng(len(chosen)), exchange_on_cells(cells, found, candidates.most, 10)
+        dealer, best = np.random.default_rng([len(chosen), turn]), exchange_on_cells(cells, found, candidates.most, 10)
         least = cells.total(best)
         for _ in range(self.effort.repairs if pool else 0):
             gone = int(dealer.integers(1, max(2, len(best) // 3 + 1)))
@@ -133,9 +134,9 @@ class Search:
         work = self._room() * len(self.candidates.weights) * (20 + self.candidates.most // 8)
         return min(self.effort.shakes, 60 * self.effort.pool * 20 // work)
 
-    def _shake(self, chosen: list[int], flat: NDArray[np.int64]) -> list[int]:
+    def _shake(self, chosen: list[int], flat: NDArray[np.int64], turn: int) -> list[int]:
         """Take away some at random, fill up and exchange, over ``flat`` and what lies near the choice."""
-        dealer = np.random.default_rng(len(chosen))
+        dealer = np.random.default_rng([len(chosen), turn])
         room = self._room()
         for _ in range(self._shakes() if len(chosen) > 1 else 0):
             near = self._near(chosen, room // 2)
@@ -150,9 +151,13 @@ class Search:
         """Return candidates around each chosen one: the same but for one coordinate or two, moved by growing steps."""
         shape = self.candidates.costs.shape
         where = np.stack(np.unravel_index(np.asarray(chosen, dtype=np.int64), shape), axis=1)
-        moves = [0, *(sign * step for step in (1, 2, 3, 5, 8, 13, 21, 34, 55) for sign in (-1, 1))]
-        shifts = [
-            shift for shift in itertools.product(moves, repeat=len(shape)) if sum(step != 0 for step in shift) in (1, 2)
+        moves = [sign * step for step in (1, 2, 3, 5, 8, 13, 21, 34, 55) for sign in (-1, 1)]
+        pairs = itertools.combinations(range(len(shape)), 2)
+        shifts = [_shift(len(shape), {axis: step}) for axis in range(len(shape)) for step in moves]
+        shifts += [
+            _shift(len(shape), {first: one, second: other})
+            for first, second in pairs
+            for one, other in itertools.product(moves, repeat=2)
         ]
         shifts.sort(key=lambda shift: (sum(map(abs, shift)), shift))
         steps = np.asarray(shifts[: max(2, room // len(chosen))], dtype=np.int64).reshape(-1, len(shape))
@@ -194,6 +199,10 @@ class Search:
         if not second or len(second) > self.candidates.most:
             return first
         return second if self.candidates.total(second) < self.candidates.total(first) * (1 - 1e-12) else first
+
+
+def _shift(dimensions: int, steps: Mapping[int, int]) -> tuple[int, ...]:
+    return tuple(steps.get(axis, 0) for axis in range(dimensions))
 
 
 def shrunk(candidates: Candidates, chosen: list[int]) -> list[int]:

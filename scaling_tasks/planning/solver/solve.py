@@ -66,9 +66,7 @@ def _solution(
     # A bound over some coordinates rests on costs that do not fall between them.
     falls = bool((candidates.own_costs > candidates.costs).any())
     known = None if falls and candidates.thinned else min(bound, total)
-    return Solution(
-        shapes, total, known, relaxed if relaxed is not None and np.isfinite(relaxed) else None, candidates.thinned
-    )
+    return Solution(shapes, total, known, relaxed, candidates.thinned)
 
 
 def _tighter(best: Solution, *others: Solution) -> Solution:

@@ -7,12 +7,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.request.request import Choice, Request, problem_of
 from scaling_tasks.planning.solver.problem import Solution
 from scaling_tasks.planning.solver.product import choose_product
 from scaling_tasks.planning.solver.solve import solve
 from scaling_tasks.planning.strategies.grids import rule_buckets
 from scaling_tasks.planning.strategies.joint import choose_for_requests
+from scaling_tasks.planning.strategies.limits import limited_choice
+from scaling_tasks.planning.strategies.robust import robust_choice
 from scaling_tasks.planning.strategies.thumb import RULES
 
 __all__ = ["choose"]
@@ -21,7 +24,24 @@ __all__ = ["choose"]
 def choose(request: Request, most: int) -> Choice:
     """Return the buckets of least Σ w·cost (plus prices) that were found, and what no plan can be below."""
     if request.requests is not None:
+        _refuse(request, "requests that are cut into batches", "limits", "robust")
         return choose_for_requests(request, most)
+    if request.options.product:
+        _refuse(request, "a product of lists", "limits", "robust")
+    if request.options.limits:
+        _refuse(request, "a plan within limits", "robust")
+        return limited_choice(request, most)
+    plain = _plain(request, most)
+    return robust_choice(request, most, plain) if request.options.robust else plain
+
+
+def _refuse(request: Request, what: str, *names: str) -> None:
+    for name in names:
+        if getattr(request.options, name):
+            raise PlanError(f"it is not minded by {what}", where=name, fix="Leave one of them out.")
+
+
+def _plain(request: Request, most: int) -> Choice:
     problem = problem_of(request, most)
     if request.options.product and problem.dimensions > 1:
         # Free buckets cost no more than those of a product.
@@ -31,7 +51,8 @@ def choose(request: Request, most: int) -> Choice:
     if callable(price):
         # What is left for serving when prices differ is bounded without them.
         return _choice(request, replace(_free(request, most), chosen=found.chosen, thinned=found.thinned))
-    paid = price * len(found.chosen)
+    # The platform may take no fewer than some number, which are then paid for as well.
+    paid = price * max(len(found.chosen), request.options.min_buckets)
     bound, relaxed = (None if value is None else value - paid for value in (found.bound, found.relaxed))
     return _choice(request, replace(found, bound=bound, relaxed=relaxed))
 

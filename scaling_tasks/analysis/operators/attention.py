@@ -1,0 +1,126 @@
+"""Attention as one operator: keys that are padding must weigh nothing, by the operator's own mask."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling_tasks.analysis.axes import Axis, grid, join
+from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.registry import operator
+from scaling_tasks.analysis.tensors import Tensor
+
+_BOOL = 9
+_MASK, _PAST_KEY, _PAST_VALUE, _TOLD_LENGTHS = 3, 4, 5, 6
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Where the axes lie: ``[batch, heads, positions, width]``, or heads and width together in the last one."""
+
+    positions: int
+    query_heads: int
+    key_heads: int
+    value_width: Axis
+
+
+@operator("Attention")
+def follow_attention(op: Operation) -> Sequence[Tensor]:
+    """Follow the Attention of version 23: queries, keys, values, a mask that is added or selects, and a past."""
+    query, key = op.input(0), op.input(1)
+    form = _form(op)
+    for index in (1, 2):
+        axis = op.input(index).known_axes[form.positions]
+        if axis.variables:
+            op.mixes(axis)
+            op.compact(index, form.positions)
+    op.same_axis(1, form.positions, 2, form.positions)
+    key = op.input(1)
+    keys = key.known_axes[form.positions]
+    if op.has(_TOLD_LENGTHS):
+        raise Refused("it is told how many keys count")
+    if op.has(_PAST_KEY):
+        op.same_axis(_PAST_KEY, 2, _PAST_VALUE, 2)
+        keys = join([op.input(_PAST_KEY).known_axes[2], keys])
+    if len(op.node.output) > 3 and op.node.output[3]:
+        raise Refused("its scores are an output")
+    if op.padded(keys):
+        for index in (1, 2, _PAST_KEY, _PAST_VALUE):
+            if op.has(index) and not op.input(index).finite:
+                op.clean(index, [2 if index >= _PAST_KEY else form.positions], 0.0)
+        # A causal query sees nothing after its own position; what comes before it is padding only with a past.
+        if not op.attribute("is_causal", 0) or op.has(_PAST_KEY) or op.has(_MASK):
+            _mask(op, query, keys, form)
+    return _outputs(op, query, keys, form)
+
+
+def _form(op: Operation) -> _Form:
+    query, value = op.input(0), op.input(2)
+    if query.rank == 4:
+        heads = [int(op.input(at).known_axes[1].constant or 0) for at in (0, 1)]
+        return _Form(2, heads[0], heads[1], value.known_axes[3])
+    heads = [int(op.attribute(name)) for name in ("q_num_heads", "kv_num_heads")]
+    return _Form(1, heads[0], heads[1], grid(int(value.known_axes[2].constant or 0) // heads[1]))
+
+
+def _mask(op: Operation, query: Tensor, keys: Axis, form: _Form) -> None:
+    """Give the operator a mask, or clean the one that it has."""
+    if op.has(_MASK):
+        mask = op.input(_MASK)
+        last = mask.rank - 1
+        if mask.known_axes[last].normal != keys.normal:
+            if mask.known_axes[last].constant is not None or not op.domain.equal(
+                mask.known_axes[last].length, keys.length
+            ):
+                raise Refused(f"its mask has {mask.known_axes[last]} positions, its keys {keys}")
+            op.realign(_MASK, last, keys)
+        op.clean(_MASK, [last], 0.0 if mask.dtype == _BOOL else -math.inf)
+        return
+    shape = Tensor("", query.dtype, (query.known_axes[0], grid(1), grid(1), keys))
+    name = op.around.cleaner.valid(shape, [3], on=0.0, off=-math.inf)
+    queries = query.known_axes[form.positions]
+    if queries.constant != 1:
+        # Some runtimes want as many lines as there are queries.
+        name = _lines(op, name, query, form)
+    op.newly_cleaned |= op.padded(keys)
+    while len(op.node.input) <= _MASK:
+        op.node.input.append("")
+        op.inputs.append(None)
+    op.node.input[_MASK] = name
+    op.inputs[_MASK] = shape.named(name)
+
+
+def _lines(op: Operation, mask: str, query: Tensor, form: _Form) -> str:
+    """Repeat a mask's one line for every query."""
+    emitter = op.emitter
+    size = emitter.once("Shape", [query.name], start=form.positions, end=form.positions + 1)
+    one = emitter.constant(np.array([1], np.int64))
+    return emitter.once("Expand", [mask, emitter.once("Concat", [one, one, size, one], axis=0)])
+
+
+def _outputs(op: Operation, query: Tensor, keys: Axis, form: _Form) -> list[Tensor]:
+    batch, queries = query.known_axes[0], query.known_axes[form.positions]
+    if query.rank == 4:
+        axes = [batch, query.known_axes[1], queries, form.value_width]
+    else:
+        axes = [batch, queries, grid(int(form.value_width.constant or 0) * form.query_heads)]
+    finite = all(op.input(at).finite for at in (0, 1, 2)) and not op.has(_MASK)
+    found = [op.result(axes, query.dtype, finite=finite)]
+    widths = {
+        1: op.input(1).known_axes[-1] if query.rank == 4 else _width(op, form),
+        2: form.value_width,
+    }
+    for at, past in ((1, _PAST_KEY), (2, _PAST_VALUE)):
+        if at < len(op.node.output):
+            source = op.input(at)
+            known = source.finite and (not op.has(past) or op.input(past).finite)
+            heads = grid(form.key_heads)
+            found.append(op.result([batch, heads, keys, widths[at]], source.dtype, output=at, finite=known))
+    return found
+
+
+def _width(op: Operation, form: _Form) -> Axis:
+    return grid(int(op.input(1).known_axes[2].constant or 0) // form.key_heads)

@@ -1,0 +1,219 @@
+"""Operators of onnxruntime's own domain, rotations, quantised operators, and reading at computed places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from scaling_tasks.analysis.analyse import analyse_model
+from tests.analysis.drafts import Draft, assert_exact
+from tests.analysis.drawing import Draw, requests, thorough
+
+OWN: dict[str, Any] = {"domain": "com.microsoft"}
+ROWS = [{"N": 1, "T": 4}, {"N": 1, "T": 7}]
+BUCKET = {"N": 2, "T": 9}
+
+
+def wide(draft: Draft, channels: int = 8) -> str:
+    return draft.shifted(draft.input("x", ["N", "T", channels]))
+
+
+def summed(draft: Draft, y: str) -> str:
+    return str(draft.add("ReduceSum", [draft.add("Softmax", [y], axis=1), draft.constant([-1])]))
+
+
+@pytest.mark.parametrize("kind", ["Gelu", "FastGelu", "BiasGelu", "QuickGelu"])
+def test_activations(kind: str) -> None:
+    draft = Draft(17)
+    x = wide(draft)
+    y = draft.add(kind, [x, draft.weights(8)] if kind == "BiasGelu" else [x], **OWN)
+    assert_exact(draft.model(summed(draft, y)), BUCKET, ROWS)
+
+
+@pytest.mark.parametrize("kind", ["SkipLayerNormalization", "SkipSimplifiedLayerNormalization"])
+def test_skip_normalisation(kind: str) -> None:
+    draft = Draft(17)
+    x = wide(draft)
+    factors = [draft.weights(8)] + ([draft.weights(8, seed=1)] if kind == "SkipLayerNormalization" else [])
+    y = draft.add(kind, [x, draft.add("Tanh", [x]), *factors], **OWN)
+    assert_exact(draft.model(summed(draft, y)), BUCKET, ROWS)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+@pytest.mark.parametrize("right", [0, 1])
+def test_fused_product(left: int, right: int) -> None:
+    draft = Draft(17)
+    x = wide(draft)
+    other = draft.add("Tanh", [x])
+    if left == right:
+        other = draft.add("Transpose", [other], perm=[0, 2, 1])
+    y = draft.add("FusedMatMul", [x, other], transA=left, transB=right, alpha=0.5, **OWN)
+    assert_exact(draft.model(summed(draft, y)), BUCKET, ROWS)
+
+
+def test_fused_convolution() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", 3, "T", 5]))
+    y = draft.add("FusedConv", [x, draft.weights(4, 3, 3, 3), draft.weights(4)], pads=[1] * 4, activation="Relu", **OWN)
+    y = draft.add("Conv", [y, draft.weights(2, 4, 3, 3)], pads=[1] * 4)
+    assert_exact(draft.model(y), BUCKET, ROWS)
+
+
+@pytest.mark.parametrize("mask", ["none", "own", "unidirectional"])
+def test_packed_attention(mask: str) -> None:
+    draft = Draft(17)
+    parts = [wide(draft), draft.weights(8, 24), draft.weights(24)]
+    if mask == "own":
+        parts.append(draft.input("mask", ["N", "T"], np.int32))
+    y = draft.add("Attention", parts, num_heads=2, unidirectional=int(mask == "unidirectional"), **OWN)
+    some = {"mask": lambda shape, generator: (np.arange(int(np.prod(shape))).reshape(shape) % 3 < 2).astype(np.int32)}
+    assert_exact(draft.model(y), BUCKET, ROWS, data=some)
+
+
+@pytest.mark.parametrize("cross", [False, True])
+@pytest.mark.parametrize("mask", [False, True])
+def test_multi_head_attention(cross: bool, mask: bool) -> None:
+    draft = Draft(17)
+    x = wide(draft)
+    source = draft.shifted(draft.input("z", ["N", "S", 8])) if cross else x
+    parts = [draft.add("MatMul", [of, draft.weights(8, 8, seed=at)]) for at, of in enumerate((x, source, source))]
+    if mask:
+        parts += ["", draft.input("mask", ["N", "S" if cross else "T"], np.int32)]
+    y = draft.add("MultiHeadAttention", parts, num_heads=2, **OWN)
+    some = {"mask": lambda shape, generator: (np.arange(int(np.prod(shape))).reshape(shape) % 3 < 2).astype(np.int32)}
+    extra = {"S": 6} if cross else {}
+    assert_exact(
+        draft.model(y), {**BUCKET, **extra}, [{**row, **({"S": 5} if cross else {})} for row in ROWS], data=some
+    )
+
+
+@pytest.mark.parametrize("form", ["positions", "angles", "contributed", "offset"])
+def test_rotation(form: str) -> None:
+    draft = Draft(23)
+    x = draft.shifted(draft.input("x", ["N", 2, "T", 8]))
+    places = draft.add(
+        "Range",
+        [
+            draft.constant(0),
+            draft.add("Gather", [draft.add("Shape", [x]), draft.constant(2)]),
+            draft.constant(1),
+        ],
+    )
+    tables = [draft.weights(20, 4), draft.weights(20, 4, seed=1)]
+    batch = draft.add("Concat", [draft.add("Shape", [x], end=1), draft.constant([1])], axis=0)
+    rows = draft.add("Expand", [draft.add("Unsqueeze", [places, draft.constant([0])]), batch])
+    if form == "positions":
+        y = draft.add("RotaryEmbedding", [x, *tables, rows])
+    elif form == "angles":
+        y = draft.add("RotaryEmbedding", [x, *(draft.add("Gather", [table, rows]) for table in tables)])
+    else:
+        where = rows if form == "contributed" else draft.constant([0])
+        y = draft.add("RotaryEmbedding", [x, where, *tables], **OWN)
+    y = draft.add("ReduceSum", [y, draft.constant([2])])
+    assert_exact(draft.model(y), BUCKET, ROWS, refusable=False)
+
+
+@pytest.mark.parametrize("zero", [0, 7])
+@pytest.mark.parametrize("kind", ["QLinearConv", "QLinearMatMul", "dequantised", "dynamic"])
+def test_quantised(kind: str, zero: int) -> None:
+    draft = Draft(13)
+    x = draft.shifted(draft.input("x", ["N", 3, "T"]))
+    scale, point = draft.constant(0.05, np.float32), draft.constant(zero, np.uint8)
+    y = draft.add("QuantizeLinear", [x, scale, point])
+    weights = draft.constant(np.arange(36).reshape(4, 3, 3) % 11 - 5, np.int8)
+    if kind == "QLinearConv":
+        w_point, big = draft.constant(0, np.int8), draft.constant(0.5, np.float32)
+        y = draft.add("QLinearConv", [y, scale, point, weights, scale, w_point, big, point], pads=[1, 1])
+        y = draft.add("DequantizeLinear", [y, big, point])
+    elif kind == "QLinearMatMul":
+        turned = draft.add("Transpose", [y], perm=[0, 2, 1])
+        big = draft.constant(0.5, np.float32)
+        y = draft.add("QLinearMatMul", [y, scale, point, turned, scale, point, big, point])
+        y = draft.add("DequantizeLinear", [y, big, point])
+    elif kind == "dequantised":
+        y = draft.add("DequantizeLinear", [y, scale, point])
+        y = draft.add("Conv", [y, draft.weights(4, 3, 3)], pads=[1, 1])
+    else:
+        y, factor, own = draft.add("DynamicQuantizeLinear", [x], outputs=3)
+        y = draft.add("Transpose", [y], perm=[0, 2, 1])
+        y = draft.add("MatMulInteger", [y, draft.constant(np.arange(12).reshape(3, 4), np.uint8), own])
+        y = draft.add("Mul", [draft.add("Cast", [y], to=1), factor])
+    assert_exact(draft.model(y), BUCKET, ROWS)
+
+
+@given(st.data())
+@thorough
+def test_grid_sample(data: Draw) -> None:
+    draft = Draft(20)
+    x = draft.shifted(draft.input("x", ["N", 2, "H", "W"]))
+    places = draft.add("Tanh", [draft.shifted(draft.input("grid", ["N", "P", 3, 2]))])
+    places = draft.add("Mul", [places, draft.constant(data.draw(st.sampled_from([1.0, 1.4])), np.float32)])
+    attributes = {
+        "mode": data.draw(st.sampled_from(["linear", "cubic", "nearest"]), label="mode"),
+        "padding_mode": data.draw(st.sampled_from(["zeros", "border", "reflection"]), label="beyond"),
+        "align_corners": data.draw(st.integers(0, 1), label="corners"),
+    }
+    y = draft.add("GridSample", [x, places], **attributes)
+    bucket, rows = requests(data, 1, 7, H=1, W=1, P=1)
+    hard = attributes["mode"] == "nearest" or attributes["padding_mode"] == "reflection"
+    assert_exact(draft.model(y), bucket, rows, refusable=hard, tolerance=1e-3)
+
+
+def test_compress() -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["T", 3])
+    chosen = draft.add("Greater", [draft.add("ReduceMax", [x], axes=[1], keepdims=0), draft.constant(-9.0, np.float32)])
+    assert_exact(draft.model(draft.add("Compress", [x, chosen], axis=0)), {"T": 9}, [{"T": 5}])
+
+
+@pytest.mark.parametrize(
+    "kind", ["Unique", "Bernoulli", "RandomNormalLike", "CenterCropPad", "DFT", "SequenceConstruct"]
+)
+def test_what_is_refused_says_why(kind: str) -> None:
+    draft = Draft(18)
+    x = draft.input("x", ["N", "T", 1])
+    parts = [x, draft.constant([2, 2, 1])] if kind == "CenterCropPad" else [x]
+    y = draft.add(kind, parts)
+    refusals = analyse_model(draft.model(y)).behaviour.refusals
+    assert refusals
+    assert all(each.operator == kind and "not among" not in each.reason for each in refusals)
+
+
+def test_loop_is_refused() -> None:
+    draft = Draft(18)
+    x = draft.input("x", ["N", "T"])
+    step, going, value = (
+        helper.make_tensor_value_info("step", TensorProto.INT64, []),
+        helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+        helper.make_tensor_value_info("value", TensorProto.FLOAT, None),
+    )
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["going"], ["on"]), helper.make_node("Softmax", ["value"], ["next"])],
+        "body",
+        [step, going, value],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
+        ],
+    )
+    y = draft.add("Loop", [draft.constant(3), draft.constant(True), x], body=body)
+    assert {each.operator for each in analyse_model(draft.model(y)).behaviour.refusals} == {"Loop"}
+
+
+def test_random_numbers_are_refused_even_where_no_size_reaches() -> None:
+    draft = Draft(18)
+    x = draft.input("x", ["N", "T"])
+    noise = draft.add("RandomNormal", [], shape=[1, 1])
+    assert analyse_model(draft.model(draft.add("Add", [x, noise]))).behaviour.refusals
+
+
+def test_operators_that_nobody_knows_are_refused() -> None:
+    draft = Draft(18)
+    y = draft.add("Mystery", [draft.input("x", ["N", "T"])], domain="example")
+    (refusal, *_) = analyse_model(draft.model(y)).behaviour.refusals
+    assert refusal.operator == "Mystery"

@@ -1,0 +1,225 @@
+"""Arithmetic on sizes, sizes told as data, requirements, branches, and graphs of unusual form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from scaling_tasks.analysis.analyse import analyse_model
+from scaling_tasks.analysis.domain import Domain
+from scaling_tasks.analysis.lengths import as_length, larger, smaller
+from tests.analysis.drafts import Draft, assert_exact, session
+from tests.analysis.drawing import Draw, requests, thorough
+
+
+def length_of(draft: Draft, x: str, axis: int) -> str:
+    return str(draft.add("Gather", [draft.add("Shape", [x]), draft.constant(axis)]))
+
+
+def computed(data: Draw, draft: Draft, size: str) -> str:
+    """Compute a whole number from a size in one to four steps."""
+    number = size
+    for _ in range(data.draw(st.integers(1, 4), label="steps")):
+        kind = data.draw(
+            st.sampled_from(["add", "sub", "mul", "div", "mod", "min", "max", "neg div", "float", "scaled", "where"]),
+            label="step",
+        )
+        by = draft.constant(data.draw(st.integers(1, 4), label="by"))
+        if kind in ("add", "sub", "mul", "div", "mod", "min", "max"):
+            name = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "mod": "Mod", "min": "Min", "max": "Max"}
+            number = draft.add(name[kind], [number, by])
+        elif kind == "neg div":
+            number = draft.add("Neg", [draft.add("Div", [draft.add("Neg", [number]), by])])
+        elif kind == "float":
+            half = draft.add("Div", [draft.add("Cast", [number], to=1), draft.constant(2.0, np.float32)])
+            rounding = data.draw(st.sampled_from(["Floor", "Ceil"]), label="rounding")
+            number = draft.add("Cast", [draft.add(rounding, [half])], to=7)
+        elif kind == "scaled":
+            factor = data.draw(st.sampled_from([0.5, 1.5, 0.1, 1.3, 1.7, 0.7]), label="factor")
+            number = draft.add("Mul", [draft.add("Cast", [number], to=1), draft.constant(factor, np.float32)])
+            number = draft.add("Cast", [draft.add("Floor", [number])], to=7)
+        else:
+            number = draft.add("Where", [draft.add("Greater", [number, by]), number, by])
+    return str(number)
+
+
+@given(st.data())
+@thorough
+def test_arithmetic_on_sizes(data: Draw) -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", 2, "W"]))
+    number = computed(data, draft, length_of(draft, x, 2))
+    count = draft.add("Max", [number, draft.constant(1)])
+    shape = draft.add("Concat", [draft.constant([1]), draft.add("Unsqueeze", [count, draft.constant([0])])], axis=0)
+    ones = draft.add("Expand", [draft.constant(1.0, np.float32), shape])
+    total = draft.add("ReduceSum", [ones, draft.constant([1])])
+    y = draft.add("Add", [draft.add("ReduceMax", [x], axes=[2]), total])
+    told = draft.add("Div", [y, draft.add("Add", [draft.add("Cast", [count], to=1), draft.constant(0.5, np.float32)])])
+    bucket, rows = requests(data, 1, 40, W=1)
+    assert_exact(draft.model(told, ones), bucket, rows, refusable=True, bucket_limits={"W": 300})
+
+
+@given(st.data())
+@thorough
+def test_normal_forms_are_the_numbers_they_stand_for(data: Draw) -> None:
+    sizes = {"H": data.draw(st.integers(1, 99), label="H"), "W": data.draw(st.integers(1, 99), label="W")}
+    length, number = as_length("W"), sizes["W"]
+    for _ in range(data.draw(st.integers(1, 6))):
+        kind = data.draw(st.sampled_from(["+", "-", "*", "//", "%", "min", "max", "H"]))
+        by = data.draw(st.integers(1, 7))
+        if kind == "+":
+            length, number = length + by, number + by
+        elif kind == "-":
+            length, number = length - by, number - by
+        elif kind == "*":
+            length, number = length * by, number * by
+        elif kind == "//":
+            length, number = length // by, number // by
+        elif kind == "%":
+            length, number = length % by, number % by
+        elif kind == "min":
+            length, number = smaller(length, as_length(3 * by)), min(number, 3 * by)
+        elif kind == "max":
+            length, number = larger(length, as_length("H")), max(number, sizes["H"])
+        else:
+            length, number = length * as_length("H") + by, number * sizes["H"] + by
+    assert length.evaluate(sizes) == number
+    assert as_length(length.expression()).evaluate(sizes) == number
+
+
+def test_domain_claims() -> None:
+    domain = Domain({"W": 500, "H": 500})
+    assert domain.equal((as_length("W") * 2) // 2, as_length("W"))
+    assert not domain.grows(as_length("W") % 3)
+    assert domain.grows((as_length("W") + 31) // 32 * 32)
+    assert domain.require(as_length("W") % 32, as_length(0))
+    assert domain.constant(as_length("W") % 16) == 0
+    assert not domain.require(as_length("W") % 2, as_length(1))
+
+
+def test_requirements_are_those_of_the_original() -> None:
+    """What the analysis requires, the original needs: at other sizes it does not run."""
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", [1, 2, "H", "W"]))
+    deep = draft.add("MaxPool", [x], kernel_shape=[2, 2], strides=[2, 2])
+    up = draft.add("Resize", [deep, "", draft.constant([1.0, 1.0, 2.0, 2.0], np.float32)], mode="nearest")
+    model = draft.model(draft.add("Add", [x, up]))
+    behaviour = analyse_model(model).behaviour
+    runner = session(model)
+    for height in range(2, 9):
+        for width in range(2, 9):
+            content = np.ones((1, 2, height, width), np.float32)
+            try:
+                runner.run(None, {"x": content})
+                runs = True
+            except Exception:
+                runs = False
+            assert behaviour.runs_at({"H": height, "W": width}) == runs
+
+
+@pytest.mark.parametrize("fixed", [8000, 16000])
+def test_branch_of_a_fixed_input(fixed: int) -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", "W"]))
+    rate = draft.input("rate", [], np.int64)
+    asked = draft.add("Equal", [rate, draft.constant(16000)])
+    branches = []
+    for name, kind in (("then", "ReduceSum"), ("else", "ReduceMax")):
+        parts = [x, "axes"] if kind == "ReduceSum" else [x]
+        node = helper.make_node(kind, parts, [name], **({} if kind == "ReduceSum" else {"axes": [1]}))
+        value = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        constant = onnx.numpy_helper.from_array(np.array([1]), "axes")
+        branches.append(helper.make_graph([node], name, [], [value], [constant] if kind == "ReduceSum" else []))
+    y = draft.add("If", [asked], then_branch=branches[0], else_branch=branches[1])
+    model = draft.model(y)
+    analysis = analyse_model(model, fixed_inputs={"rate": fixed})
+    assert not analysis.behaviour.refusals
+    assert analysis.behaviour.rows == "N"
+
+
+def test_branch_that_the_size_decides_is_refused() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", "W"]))
+    asked = draft.add("Greater", [length_of(draft, x, 1), draft.constant(16)])
+    branches = [
+        helper.make_graph(
+            [helper.make_node(kind, [x], [kind])],
+            kind,
+            [],
+            [helper.make_tensor_value_info(kind, TensorProto.FLOAT, None)],
+        )
+        for kind in ("Relu", "Tanh")
+    ]
+    y = draft.add("If", [asked], then_branch=branches[0], else_branch=branches[1])
+    assert {each.kind for each in analyse_model(draft.model(y)).behaviour.verdicts} == {"refused"}
+
+
+def test_outputs_that_are_inputs_constants_and_sizes() -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", "W"])
+    constant = draft.constant([1.0, 2.0], np.float32)
+    same = draft.add("Identity", [x])
+    size = draft.add("Shape", [x])
+    fixed = draft.add("Identity", [constant])
+    assert_exact(draft.model(same, size, fixed), {"N": 3, "W": 6}, [{"N": 2, "W": 4}])
+
+
+def test_output_that_others_use_is_the_one_before_cleaning() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", 2, "W"]))
+    y = draft.add("Conv", [x, draft.weights(2, 2, 3)], pads=[1, 1])
+    assert_exact(draft.model(x, y), {"N": 2, "W": 8}, [{"N": 1, "W": 4}, {"N": 1, "W": 7}])
+
+
+def test_initialisers_listed_as_inputs_and_scalars() -> None:
+    draft = Draft(17)
+    x, scale = draft.input("x", ["N", "W"]), draft.input("scale", [])
+    y = draft.add("Softmax", [draft.add("Mul", [draft.shifted(x), scale])], axis=1)
+    model = draft.model(y)
+    for constant in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(constant.name, constant.data_type, list(constant.dims)))
+    analysis = assert_exact(model, {"N": 2, "W": 8}, [{"N": 2, "W": 5}])
+    assert analysis.behaviour.rows is None
+
+
+def test_one_variable_twice_in_an_input() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", "W", "W"]))
+    y = draft.add("MatMul", [x, draft.add("Softmax", [x], axis=1)])
+    assert_exact(draft.model(y), {"N": 2, "W": 8}, [{"N": 1, "W": 5}, {"N": 1, "W": 3}])
+
+
+def test_inputs_of_two_sizes_that_must_agree() -> None:
+    draft = Draft(17)
+    x, z = draft.input("x", ["N", "A"]), draft.input("z", ["N", "B"])
+    y = draft.add("Softmax", [draft.add("Add", [draft.shifted(x), z])], axis=1)
+    analysis = assert_exact(draft.model(y), {"N": 2, "A": 8, "B": 8}, [{"N": 1, "A": 5, "B": 5}])
+    assert analysis.behaviour.requirements
+
+
+def decoder(draft: Draft) -> Any:
+    """One attention layer with a key-value cache; keys of the past come first."""
+    x = draft.shifted(draft.input("x", ["N", "new", 4]))
+    past = draft.input("past", ["N", "past", 4])
+    keys = draft.add("Concat", [past, draft.add("MatMul", [x, draft.weights(4, 4)])], axis=1)
+    scores = draft.add("MatMul", [x, draft.add("Transpose", [keys], perm=[0, 2, 1])])
+    first, count = length_of(draft, past, 1), length_of(draft, keys, 1)
+    places = draft.add("Range", [draft.constant(0), count, draft.constant(1)])
+    own = draft.add("Range", [first, count, draft.constant(1)])
+    seen = draft.add("LessOrEqual", [places, draft.add("Unsqueeze", [own, draft.constant([1])])])
+    scores = draft.add("Where", [seen, scores, draft.constant(-np.inf, np.float32)])
+    return draft.add("MatMul", [draft.add("Softmax", [scores], axis=-1), keys]), keys
+
+
+@pytest.mark.parametrize("past", [0, 1, 5])
+def test_decoder_with_a_cache(past: int) -> None:
+    draft = Draft(17)
+    model = draft.model(*decoder(draft))
+    rows = [{"N": 1, "new": 3, "past": past}] * 2
+    assert_exact(model, {"N": 2, "new": 4, "past": 9}, rows, least_sizes={"past": 0})
