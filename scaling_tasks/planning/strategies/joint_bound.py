@@ -26,7 +26,7 @@ from scaling_tasks.shapes.partition import RunTable
 __all__ = ["bound_requests"]
 
 # Candidates that are looked at between passes over all, steps between such passes, and requests at a time.
-_ACTIVE, _STEPS, _BLOCK = 48, 12, 512
+_ACTIVE, _STEPS, _BLOCK = 160, 10, 512
 # By how much the largest item's weight times limit may move, in units of the others' steps.
 _LARGEST = 0.1
 # Entries (items times candidates) that a step may look at; beyond, limits are learnt on a part of the requests.
@@ -138,7 +138,7 @@ class _Game:
             for _ in range(_STEPS):
                 served = self.served(here, active, most, smoothing)
                 slope = 1.0 - served
-                after = np.maximum(here + 4.0 * smoothing / mean * scale * slope, 0)
+                after = np.maximum(here + 10.0 * smoothing / mean * scale * slope, 0)
                 faster = (1 + np.sqrt(1 + 4 * pace * pace)) / 2
                 here = np.maximum(after + (pace - 1) / faster * (after - before), 0)
                 before, pace = after, faster
