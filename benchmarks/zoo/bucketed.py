@@ -16,10 +16,12 @@ from benchmarks.zoo.judging import Answer
 from benchmarks.zoo.model import Arrays, Sizes, ZooModel
 from scaling_tasks.analysis.analyse import Analysis, analyse_model
 from scaling_tasks.analysis.preparation import prepare
-from scaling_tasks.compilers.contract import CompileJob, Engine, Unit
-from scaling_tasks.compilers.environment import limited_threads
+from scaling_tasks.compilers.contract import CompileJob, Unit
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.engines.contract import Engine
+from scaling_tasks.engines.registry import load_engine
+from scaling_tasks.engines.threads import limited_threads
 from scaling_tasks.files import digest_file
 from scaling_tasks.onnx_model.reading import ModelSignature, signature_of
 from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
@@ -82,7 +84,7 @@ def compile_bucket(
 def load(backend: str, path: Path) -> Engine:
     """Load an artefact that is to use one thread."""
     with limited_threads(1):
-        return get_backend(backend).load(path, backend_options(backend))
+        return load_engine(get_backend(backend).engine, path, backend_options(backend))
 
 
 @contextlib.contextmanager
@@ -100,6 +102,7 @@ def serve(
         analysis.behaviour,
         [(unit, [ArtefactFile(file.name, digest_file(file)) for file in files])],
         {},
+        engine=get_backend(backend).engine,
     )
     with BucketedModel(files[0].parent, manifest, lambda path, options: load(backend, path)) as model:
         yield model
@@ -131,7 +134,7 @@ def run_once(backend: str, file: Path, inputs: Arrays) -> Arrays:
     """Load an artefact, run it, and let go of it.
 
     Raises:
-        CompileError: It does not load or does not take the inputs.
+        EngineError: It does not load or does not take the inputs.
     """
     with contextlib.closing(load(backend, file)) as engine:
         return {name: np.array(array) for name, array in engine.run(inputs).items()}

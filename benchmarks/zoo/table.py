@@ -27,7 +27,7 @@ onnxruntime.
 - **per backend**: the largest difference of the cleaned bucket, and how many times as long it takes as the plain one at
   the same bucket (one thread, median over pairs measured in turns). *itself* is what the plain bucket is off where
   nothing is padded, where that is more than rounding: the backend's own doing. *not compiled* is what the backend
-  refuses without cleaning as well.
+  refuses without cleaning as well, *plain not compiled* what it takes cleaned only (branches are folded there).
 
 All differences are relative to the largest value of the output; ∞ is a wrong shape, type, or number that is not finite.
 A difference counts as rounding up to {least:g} (a hundred units in the last place of a float32: sums of some thousand
@@ -115,7 +115,8 @@ def _cell(cell: Cell) -> str:
         return "not compiled" if cell.plain_too else "**fails**"
     number = _number(cell.worst)
     itself = f" (itself {_number(cell.itself)})" if cell.itself > LEAST_TOLERANCE else ""
-    return f"{number if cell.passed else f'**{number}**'}{itself} · × {cell.cost:.2f}"
+    cost = f"× {cell.cost:.2f}" if cell.cost else "plain not compiled"
+    return f"{number if cell.passed else f'**{number}**'}{itself} · {cost}"
 
 
 def _number(value: float) -> str:

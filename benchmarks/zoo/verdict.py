@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from benchmarks.zoo.bucketed import (
@@ -24,7 +25,7 @@ from benchmarks.zoo.bucketed import (
 from benchmarks.zoo.judging import Differences, apart, differences, open_session, plain_answer, rounding
 from benchmarks.zoo.model import Arrays, ZooModel
 from scaling_tasks.analysis.analyse import Analysis
-from scaling_tasks.errors import CompileError, ScalingTasksError
+from scaling_tasks.errors import CompileError, EngineError, ScalingTasksError
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.shapes.behaviour import Verdict
 
@@ -47,7 +48,7 @@ class Cell:
         passed: Whether each output is within the tolerance.
         itself: How far the plain model is at the bucket, where nothing is padded: what the backend does on its own.
         seconds: What the plain model takes at the bucket, one thread.
-        cost: How many times as long the cleaned one takes.
+        cost: How many times as long the cleaned one takes; 0 where the plain one does not run.
         problem: Why there is no answer.
         plain_too: Whether the backend refuses the plain model as well.
     """
@@ -109,8 +110,8 @@ def judge(model: ZooModel, backends: Sequence[str], sizes: int) -> Row:
             analysis = analyse(model, proto)
     except ScalingTasksError as error:
         return Row(model, zeros=zeros, rounding=own, problem=str(error))
-    complete = len(refused) == len(analysis.behaviour.layouts)
-    cells = () if complete else tuple(_cell(model, proto, analysis, each, own, seeds) for each in backends)
+    nothing_left = bool(analysis.behaviour.refusals)
+    cells = () if nothing_left else tuple(_cell(model, proto, analysis, each, own, seeds) for each in backends)
     return Row(model, verdicts, analysis.behaviour.rows, analysis.places, zeros, own, cells)
 
 
@@ -120,25 +121,28 @@ def _cell(
     original = open_session(proto, threads=1)
     given, told = at_bucket(model, proto, analysis)
     with tempfile.TemporaryDirectory() as folder:
+        plain: Path | None = None
+        problem, answer = "", {}
         try:
-            plain = compile_plain(backend, model, proto, analysis, Path(folder, "plain"))
-            answer = run_once(backend, plain[0], given)
-        except CompileError as error:
-            return Cell(backend, problem=str(error), plain_too=True)
+            plain = compile_plain(backend, model, proto, analysis, Path(folder, "plain"))[0]
+            answer = run_once(backend, plain, given)
+        except (CompileError, EngineError) as error:
+            problem = str(error)
         try:
-            bucket = {name: model.bucket[name] for name in analysis.inputs.variables}
             tensors = (*analysis.inputs.inputs, *analysis.behaviour.tensors())
-            files = compile_bucket(backend, analysis.cleaned, tensors, bucket, Path(folder, "cleaned"))
-            with serve(analysis, proto, backend, bucket, files) as served:
+            files = compile_bucket(backend, analysis.cleaned, tensors, model.bucket, Path(folder, "cleaned"))
+            with serve(analysis, proto, backend, model.bucket, files) as served:
                 found = differences(model, proto, answer_of(served), original, seeds)
                 for name, gap in mixed_batches(model, proto, served, original, seeds).items():
                     found[name] = max(found[name], gap)
-            seconds, cost = time_both(backend, plain[0], files[0], given, told)
+            seconds, cost = time_both(backend, plain, files[0], given, told) if plain and not problem else (0.0, 0.0)
         except Exception as error:  # A mistake of the runtime is a finding of its own and must not end the run.
-            return Cell(backend, problem=f"{type(error).__name__}: {error}")
+            return Cell(backend, problem=problem or f"{type(error).__name__}: {error}", plain_too=bool(problem))
     exact = original(model.draw(model.bucket, 0, proto))
-    itself = {name: apart(answer.get(name), array) for name, array in exact.items()}
-    passed = all(gap <= max(tolerance(own[name]), 2 * itself[name]) for name, gap in found.items())
+    itself = {name: 0.0 if problem else apart(answer.get(name), array) for name, array in exact.items()}
+    # A plain bucket that cannot even be compared excuses nothing.
+    excused = {name: 2 * gap if np.isfinite(gap) else 0.0 for name, gap in itself.items()}
+    passed = all(gap <= max(tolerance(own[name]), excused[name]) for name, gap in found.items())
     return Cell(backend, max(found.values()), passed, max(itself.values()), seconds, cost)
 
 

@@ -13,7 +13,8 @@ from scaling_tasks.analysis.cleaning import RowsMixed
 from scaling_tasks.analysis.domain import Domain, Requirement
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operators import load_rules
-from scaling_tasks.analysis.preparation import prepare
+from scaling_tasks.analysis.placement import cleaned_elements, early_tensors
+from scaling_tasks.analysis.preparation import PreparedModel, prepare
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.analysis.verdicts import verdicts_of
 from scaling_tasks.analysis.walk import Walk
@@ -25,7 +26,11 @@ from scaling_tasks.shapes.signature import Signature
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["Analysis", "analyse_model"]
+__all__ = ["LARGEST_SIZE", "Analysis", "analyse_model"]
+
+
+LARGEST_SIZE = 1 << 15
+"""Up to which sizes claims are tested where no limit is given."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +65,26 @@ def analyse_model(
         model: A path or a loaded model with its weights.
         input_shape: Dimensions that override the model's, per input: -1 is dynamic, a number fixes, a text names.
         fixed_inputs: Values of inputs that are always the same.
-        bucket_limits: The largest size per variable; 4,096 where absent.
-        least_sizes: The least size per variable; 1 where absent. A cache may start with 0.
+        bucket_limits: The largest size per variable; ``LARGEST_SIZE`` where absent.
+        least_sizes: The least size per variable; where absent 1, or 0 where the signature says that it may be empty.
 
     Raises:
         ModelError: The model cannot be read, or does not fit the arguments.
     """
     load_rules()
     prepared = prepare(model, input_shape or {}, fixed_inputs or {})
-    walk, rows = _walked(prepared.model, prepared.inputs, bucket_limits or {}, least_sizes or {})
+    lows = dict(least_sizes or {})
+    empty = dict.fromkeys(prepared.inputs.may_be_empty, 0)
+    found = _analysed(prepared, bucket_limits or {}, {**empty, **lows})
+    if empty and found.behaviour.refusals:
+        # What is refused may be so for the sake of sizes of 0 alone.
+        other = _analysed(prepared, bucket_limits or {}, lows)
+        found = found if len(other.behaviour.refusals) >= len(found.behaviour.refusals) else other
+    return found
+
+
+def _analysed(prepared: PreparedModel, limits: Mapping[str, int], lows: Mapping[str, int]) -> Analysis:
+    walk, rows = _walked(prepared.model, prepared.inputs, limits, lows)
     names = [value.name for value in prepared.model.graph.output]
     found = {name: walk.tensors[name] for name in names}
     outputs = {
@@ -83,6 +99,7 @@ def analyse_model(
         tuple(sorted(name for name in walk.cleaner.uniform if not name.startswith(DATA))),
         tuple(_expressions(requirement) for requirement in walk.domain.requirements),
         size_inputs,
+        tuple(name for name in prepared.inputs.variables if lows.get(name, 1) == 0),
     )
     return Analysis(prepared.inputs, behaviour, walk.cleaner.places, cleaned)
 
@@ -92,11 +109,8 @@ def _walked(
 ) -> tuple[Walk, str | None]:
     """Walk with each variable that may count rows until one does, else with none."""
     for rows in [*_candidates(inputs), None]:
-        domain = Domain({name: limits.get(name, 4096) for name in inputs.variables}, lows)
-        walk = Walk(model, _tensors(inputs, model), domain, rows, taken=_names(model))
         try:
-            walk.run(model.graph)
-            walk.finish(value.name for value in model.graph.output)
+            walk = _cheapest(model, inputs, limits, lows, rows)
         except RowsMixed:
             continue
         outputs = [walk.tensors.get(value.name) for value in model.graph.output]
@@ -105,6 +119,32 @@ def _walked(
         if rows is None or all(_carries(tensor, rows) for tensor in outputs if tensor is not None):
             return walk, rows
     raise AssertionError("the walk without rows does not end early")
+
+
+def _cheapest(
+    model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int], lows: Mapping[str, int], rows: str | None
+) -> Walk:
+    """Walk again with what a walk found: at which sizes the model runs, then where cleaning costs least."""
+
+    def follow(known: Sequence[Requirement] = (), early: frozenset[str] = frozenset()) -> Walk:
+        domain = Domain({name: limits.get(name, LARGEST_SIZE) for name in inputs.variables}, lows)
+        for left, right in known:
+            if left.variables | right.variables <= set(domain.limits):
+                domain.require(left, right)
+        walk = Walk(model, _tensors(inputs, model), domain, rows, taken=_names(model), early=early)
+        walk.run(model.graph)
+        walk.finish(value.name for value in model.graph.output)
+        return walk
+
+    walk = follow()
+    if walk.domain.requirements:
+        walk = follow(walk.domain.requirements)
+    early = early_tensors(walk.steps, walk.cleaner, walk.domain, walk.emitter.opset)
+    if not early:
+        return walk
+    return min(
+        walk, follow(walk.domain.requirements, early), key=lambda each: cleaned_elements(each.cleaner, each.domain)
+    )
 
 
 def _carries(tensor: Tensor, rows: str) -> bool:

@@ -39,12 +39,16 @@ class Cleaner:
         rows: As given.
         uniform: Variables in which all rows of one batch must agree, because something cannot be told per row.
         places: How many times a tensor was cleaned.
+        cleaned: The tensors that were set to a number where they hold padding, as they were before.
+        zeroed: Those of them that were set to zero.
     """
 
     def __init__(self, emitter: Emitter, rows: str | None) -> None:
         self._emitter, self.rows = emitter, rows
         self.uniform: set[str] = set()
         self.places = 0
+        self.cleaned: list[Tensor] = []
+        self.zeroed: list[Tensor] = []
         self._done: dict[Any, Tensor] = {}
 
     def no_rows(self, axis: Axis, operator: str, node: str) -> None:
@@ -59,6 +63,8 @@ class Cleaner:
         if key not in self._done:
             self.places += 1
             name = self._cleaned(tensor, axes, fill)
+            self.cleaned.append(tensor)
+            self.zeroed += [tensor] if fill == 0 else []
             # What lies beyond the end of two axes holds the new number too.
             kept = {at: other for at, other in tensor.fills.items() if other == fill}
             fills = {**kept, **dict.fromkeys(axes, fill)}

@@ -14,6 +14,7 @@ __all__ = ["Domain", "Requirement"]
 
 _EVERY = 2048
 _JOINT = 512
+_MULTIPLE = 64
 _STEPS = (1, 2, 3, 4, 5, 7, 8, 16, 32, 64)
 _SEED = 20230607
 
@@ -24,9 +25,10 @@ Requirement = tuple[Length, Length]
 class Domain:
     """The admissible sizes: every variable from 1 to its largest, where all requirements hold.
 
-    What is claimed is tested at every value of each variable up to 2,048 (evenly thinned above) beside several values
-    of the others, and at some thousand joint values on grids of common steps; so a claim about one variable is proven
-    within those limits, and one about several is a test that a false claim passes only if it is true nearly everywhere.
+    What is claimed is tested at every value of each variable up to 2,048 (above at evenly spread ones and multiples of
+    64) beside several values of the others, and at some thousand joint values on grids of common steps; so a claim
+    about one variable is proven within those limits, and one about several is a test that a false claim passes only if
+    it is true nearly everywhere.
 
     Args:
         limits: The largest size per variable.
@@ -179,6 +181,14 @@ class Domain:
         if high >= step > 1:
             found = np.maximum(step, found // step * step)
         return found.astype(np.int64)
+
+
+def _span(low: int, high: int) -> NDArray[np.int64]:
+    """Return every size up to 2,048, and above it some that are evenly spread and some that are whole multiples."""
+    dense = np.arange(low, min(high, _EVERY) + 1)
+    spread = np.linspace(low, high, min(_JOINT, high - low + 1)).astype(np.int64)
+    multiples = np.arange(_MULTIPLE, high + 1, _MULTIPLE)
+    return np.unique(np.concatenate([dense, spread, multiples]))
 
 
 def describe(requirement: Requirement) -> str:

@@ -17,6 +17,7 @@ from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Surroundings
+from scaling_tasks.analysis.placement import Step, unfilled_axes
 from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.registry import Rule, refusal_for, rule_for
 from scaling_tasks.analysis.symbolic import follow_sizes
@@ -43,13 +44,23 @@ class Walk:
         inputs: What is known of its inputs.
         domain: The admissible sizes; narrowed by what the model requires.
         rows: The variable taken for independent rows.
+        taken: Names that the original graph uses.
+        early: Tensors to clean where they are computed, by name in the original graph.
 
     Attributes:
         tensors: What is known, by name in the original graph.
+        steps: Every operator as it was met.
     """
 
     def __init__(
-        self, model: onnx.ModelProto, inputs: Iterable[Tensor], domain: Domain, rows: str | None, *, taken: set[str]
+        self,
+        model: onnx.ModelProto,
+        inputs: Iterable[Tensor],
+        domain: Domain,
+        rows: str | None,
+        *,
+        taken: set[str],
+        early: frozenset[str] = frozenset(),
     ) -> None:
         opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 1)
         self.emitter = Emitter(opset, taken)
@@ -57,6 +68,8 @@ class Walk:
         self.domain = domain
         self._around = Surroundings(domain, self.emitter, self.cleaner, opset)
         self.tensors: dict[str, Tensor] = {tensor.name: tensor for tensor in inputs}
+        self.steps: list[Step] = []
+        self._early = early
 
     def run(self, graph: onnx.GraphProto) -> None:
         """Follow all nodes of ``graph``.
@@ -111,7 +124,7 @@ class Walk:
         for at, tensor in enumerate(inputs):
             if tensor is not None:
                 node.input[at] = tensor.name
-        op = Operation(node, inputs, self._around)
+        op = Operation(node, list(inputs), self._around)
         if node.op_type == "If" and self._branch(op, original):
             return
         outputs = self._outputs(op)
@@ -119,8 +132,17 @@ class Walk:
             self.emitter.nodes.append(op.node)
         for name, output in zip(original.output, outputs, strict=False):
             if name:
-                self.tensors[name] = output
+                self.tensors[name] = self._cleaned_early(output) if name in self._early else output
+        self.steps.append(Step(original, tuple(inputs), tuple(outputs)))
         self._remember(original, op)
+
+    def _cleaned_early(self, tensor: Tensor) -> Tensor:
+        axes = unfilled_axes(tensor, self.cleaner.rows)
+        if not axes or any(name.startswith(DATA) for name in tensor.variables):
+            return tensor
+        variables = frozenset().union(*(tensor.known_axes[at].variables for at in axes)) - {self.cleaner.rows}
+        cleaned = self.cleaner.clean(tensor, axes, 0.0)
+        return replace(cleaned, cleaned=cleaned.cleaned | variables)
 
     def _input(self, name: str) -> Tensor | None:
         return self.tensors.get(name) or (Tensor(name, 1, None) if name else None)

@@ -112,16 +112,8 @@ def _precision(options: Mapping[str, Any]) -> str:
 
 
 def _name_tensors(model: Any) -> None:
-    """Keep only the names of inputs and outputs, one each.
-
-    A port may carry several, and the plug-in gives an output also the names of what it turns out to be the same as.
-    The runtime would report an arbitrary one of them.
-    """
-    outputs = [port.node.friendly_name.split("/sink_port_")[0] for port in model.outputs]
-    for node in model.get_ops():
-        for port in node.outputs():
-            port.get_tensor().set_names(set())
+    """Keep only the ONNX names: a port may carry several, of which the runtime would report an arbitrary one."""
     for port in model.inputs:
         port.get_tensor().set_names({port.node.friendly_name})
-    for port, name in zip(model.outputs, outputs, strict=True):
-        port.get_tensor().set_names({name})
+    for port in model.outputs:
+        port.get_tensor().set_names({port.node.friendly_name.split("/sink_port_")[0]})

@@ -51,11 +51,12 @@ class OpenVinoEngine:
 
         core = openvino.Core()
         try:
+            # The plug-in gives an output also the names of what it turns out to be the same as; these are its own.
+            self._outputs = tuple(port.get_any_name() for port in _read(core, path).outputs)
             compiled = _import(core, path, options) or compiled_model(core, path, options)
         except RuntimeError as cause:
             raise EngineError(f"does not load ({last_line(cause)})", where=str(path)) from cause
         self._request = compiled.create_infer_request()
-        self._outputs = tuple(port.get_any_name() for port in compiled.outputs)
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
         """Run at the bucket's shape."""
@@ -69,9 +70,12 @@ class OpenVinoEngine:
 
 def compiled_model(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
     """Return what an OpenVINO core makes of a file for the options' device."""
+    return core.compile_model(_read(core, path), _device(options), _properties(options))
+
+
+def _read(core: Any, path: Path) -> Any:
     weights = _weights(path)
-    model = core.read_model(path, weights) if weights else core.read_model(path)
-    return core.compile_model(model, _device(options), _properties(options))
+    return core.read_model(path, weights) if weights else core.read_model(path)
 
 
 def _weights(xml: Path) -> Path | None:

@@ -25,19 +25,21 @@ from scaling_tasks.verification.comparison import Difference, compare_outputs, w
 
 __all__ = ["BucketCheck", "VerificationResult", "classes_of", "row_sizes", "smaller_sizes", "verify_artefact"]
 
-_KIND, _VERSION = "verification", 1
+_KIND, _VERSION = "verification", 2
 _SEED = 20230607
 
 
 @dataclass(frozen=True)
 class BucketCheck:
-    """The differences at one bucket.
+    """The differences at one size.
 
     Attributes:
-        sizes: The bucket.
+        bucket: The bucket that served it.
+        sizes: The exact size, the bucket's own or a smaller one.
         outputs: One difference per output, over all random inputs the worst.
     """
 
+    bucket: Mapping[str, int]
     sizes: Mapping[str, int]
     outputs: tuple[Difference, ...]
 
@@ -51,6 +53,7 @@ class BucketCheck:
         head = self.worst.to_payload()
         keys = ("absolute", "relative", "agreement", "passed", "problem")
         return {
+            "bucket": dict(self.bucket),
             "sizes": dict(self.sizes),
             **{key: head[key] for key in keys},
             "outputs": [difference.to_payload() for difference in self.outputs],
@@ -65,7 +68,7 @@ class VerificationResult:
         artefact: File name of the artefact.
         backend: Who made it.
         tolerance: What was accepted.
-        buckets: One check per bucket.
+        buckets: One check per bucket, and one per smaller size.
     """
 
     artefact: str
@@ -158,7 +161,7 @@ def verify_artefact(
                 # The reference runs first: an engine may write into what it was given.
                 reference = original.run(arrays)
                 found.append(compare_outputs(engine.run({**arrays, **told}), reference, tolerance, classes=classes))
-            checks.append(BucketCheck(sizes, _worst_of(found)))
+            checks.append(BucketCheck(sizes, sizes, _worst_of(found)))
     finally:
         engine.close()
     if behaviour.kind in ("exact", "cleaned") and smaller:
@@ -201,7 +204,7 @@ def _smaller(
     for at, (sizes, arrays, reference) in enumerate(drawn):
         answers = [model.run(arrays), *together[at : at + 1]]
         found = [compare_outputs(answer, reference, tolerance, classes=classes) for answer in answers]
-        checks.append(BucketCheck(sizes, _worst_of(found)))
+        checks.append(BucketCheck(model.select(sizes), sizes, _worst_of(found)))
     return checks
 
 
@@ -215,6 +218,8 @@ def smaller_sizes(
         if turn % 2 and behaviour.rows in sizes:
             # Rows of a batch: requests of one row each, which are run together.
             sizes[str(behaviour.rows)] = 1
+        if turn % 4 < 2:
+            sizes |= dict.fromkeys(behaviour.empty, 0)
         found = sizes if behaviour.runs_at(sizes) else behaviour.next_running(sizes)
         fits = behaviour.runs_at(found) and all(found[name] <= size for name, size in bucket.items())
         if fits and tuple(found.values()) not in seen:
