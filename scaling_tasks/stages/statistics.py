@@ -17,6 +17,8 @@ from scaling_tasks.stages.target import Target
 __all__ = ["STAGE", "work"]
 
 _CACHE, _SUMMARY = "scan/cache", "scan/cache.json"
+# Keys of `auto_scaling` that say what the network sees.
+_COUNTED = ("limit_side_len", "interval")
 
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
@@ -25,8 +27,12 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     model = model_files(target.model) if target.spec.model else {}
     sections = ("input_shape", "inputs", "auto_scaling", "dataset", "shape_bucket")
     inputs = {_SUMMARY: summary.digest, **digests(model)}
+    parameters = spec_parameters(target, *sections)
+    # Of how buckets are chosen only this matters to what is counted: another strategy counts nothing anew.
+    chosen = parameters["target"]["auto_scaling"]
+    parameters["target"]["auto_scaling"] = {name: chosen[name] for name in _COUNTED if name in chosen}
     return Request(
-        Action("statistics", 2, inputs, spec_parameters(target, *sections), outputs=("statistics.json",)),
+        Action("statistics", 3, inputs, parameters, outputs=("statistics.json",)),
         {_SUMMARY: summary.path, **model},
         f"{__name__}:work",
         Subject(target.name, "the statistics", DatasetError),

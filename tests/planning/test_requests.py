@@ -134,3 +134,36 @@ def test_only_the_number_of_items_may_vary():
     # 3 -> 4, 9 -> 8 + 4 (or 4 + 4 + 4), 20 -> 16 + 4: one small and one large batch size.
     assert 4 in plan.buckets[:, 0]
     assert len(plan.buckets) == 2
+
+
+def test_no_buckets_beat_the_bound_of_requests_that_are_cut_into_batches():
+    choices = (1, 2, 4)
+    tight = 0
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        counts = random.integers(0, 5, 4)
+        counts[0] = 1
+        items = random.integers(1, 6, (counts.sum(), 1))
+        weights = random.integers(1, 4, 4).astype(float)
+        requests = Requests(("W",), items, np.concatenate([[0], counts.cumsum()]), weights)
+        launch = float(random.choice([0.0, 2.0, 6.0]))
+
+        def cost(shapes, launch=launch):
+            return launch + np.asarray(shapes, dtype=float).prod(axis=1)
+
+        most = int(random.integers(1, 4))
+        options = make_options("optimal", most, {"choices": {"N": choices}})
+        plan = plan_requests(requests, ("N", "W"), most, CallableCost(cost), options)
+        grid = np.asarray(list(itertools.product(choices, np.unique(items))))
+        runs = RunTable(items, requests.offsets, choices, weights)
+        table = runs.run_costs(grid[:, 0], grid[:, 1:], cost(grid))
+        least = min(
+            runs.serve(table[:, list(chosen)].min(axis=1)).total
+            for size in range(1, most + 1)
+            for chosen in itertools.combinations(range(len(grid)), size)
+        )
+        ideal = plan.details["request_cost"] / plan.padding_ratio
+        assert plan.lower_bound is not None
+        assert plan.lower_bound * ideal <= least * (1 + 1e-9) <= plan.details["request_cost"] * (1 + 2e-9), seed
+        tight += plan.lower_bound >= 0.98 * plan.padding_ratio
+    assert tight >= 20

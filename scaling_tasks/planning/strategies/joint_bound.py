@@ -26,7 +26,9 @@ from scaling_tasks.shapes.partition import RunTable
 __all__ = ["bound_requests"]
 
 # Candidates that are looked at between passes over all, steps between such passes, and requests at a time.
-_ACTIVE, _STEPS, _BLOCK = 48, 12, 512
+_ACTIVE, _STEPS, _BLOCK = 160, 10, 512
+# By how much the largest item's weight times limit may move, in units of the others' steps.
+_LARGEST = 0.1
 # Entries (items times candidates) that a step may look at; beyond, limits are learnt on a part of the requests.
 _WORK = 30_000_000
 
@@ -119,9 +121,15 @@ class _Game:
 
     def climbed(self, limits: NDArray[np.float64], most: int, upper: float, rounds: int) -> NDArray[np.float64]:
         """Return better limits: smoothed, accelerated steps that look only at what earned most when all were seen."""
+        weights = np.repeat(self.runs.weights, self.runs.lengths)
+        mean = max(1e-300, float(weights.sum()))
+        limits = self._lifted(limits, most)
         best, earned = self.bound(limits, most)
         here, found = limits, limits
-        scale = limits / max(1e-300, float(limits.mean()))
+        scale = limits / max(1e-300, float((limits * weights).sum() / mean))
+        largest = int(self.runs.items[:, 0].argmax())
+        # The largest item must be run however little it weighs: its steps are as long as that takes.
+        scale[largest] = max(1.0, _LARGEST * mean / max(1e-300, float(weights[largest])))
         unit = upper / max(1, most)
         for turn in range(rounds):
             active = np.argsort(-earned, kind="stable")[: max(_ACTIVE, 3 * most)]
@@ -130,8 +138,7 @@ class _Game:
             for _ in range(_STEPS):
                 served = self.served(here, active, most, smoothing)
                 slope = 1.0 - served
-                mean = max(1e-300, float(np.repeat(self.runs.weights, self.runs.lengths).sum()))
-                after = np.maximum(here + 4.0 * smoothing / mean * scale * slope, 0)
+                after = np.maximum(here + 10.0 * smoothing / mean * scale * slope, 0)
                 faster = (1 + np.sqrt(1 + 4 * pace * pace)) / 2
                 here = np.maximum(after + (pace - 1) / faster * (after - before), 0)
                 before, pace = after, faster
@@ -141,6 +148,20 @@ class _Game:
             if upper - best <= 1e-6 * upper:
                 break
         return found
+
+    def _lifted(self, limits: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+        """Return the limits with the largest item's raised until a bucket that contains it is taken."""
+        earned = self.bound(limits, most)[1]
+        count = min(most, len(earned))
+        threshold = max(0.0, float(np.partition(earned, len(earned) - count)[len(earned) - count]))
+        largest = int(self.runs.items[:, 0].argmax())
+        weight = float(np.repeat(self.runs.weights, self.runs.lengths)[largest])
+        missing = threshold - float(earned[self.sizes >= self.runs.items[largest, 0]].max())
+        if missing <= 0 or weight <= 0:
+            return limits
+        lifted: NDArray[np.float64] = limits.copy()
+        lifted[largest] += missing / weight
+        return lifted
 
     def earned(self, limits: NDArray[np.float64], which: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return what each of the candidates ``which`` earns, float64."""
