@@ -29,6 +29,21 @@ compile:
 """
 
 
+FUSSY = """
+from scaling_tasks.compilers.openvino import OpenVinoBackend
+from scaling_tasks.errors import CompileError
+
+
+class Fussy(OpenVinoBackend):
+    name = "fussy"
+
+    def compile(self, job, workdir):
+        if job.unit.name == "N1_H2_W2":
+            raise CompileError("too small")
+        return super().compile(job, workdir)
+"""
+
+
 @dataclass
 class Run:
     """What one ``doit`` did."""
@@ -46,6 +61,8 @@ class Run:
 
 class Repository:
     """A directory with a dodo file, a network with dynamic N, H and W, images and targets."""
+
+    environment: Mapping[str, str] = {}
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -90,13 +107,23 @@ class Repository:
         buckets = ", ".join(f"{{N: 1, H: {height}, W: {width}}}" for height, width in sizes)
         (self.root / f"configs/{name}.yaml").write_text(EXPLICIT.format(buckets=buckets, backend=backend) + more)
 
+    def install_fussy_backend(self) -> None:
+        """Install a backend ``fussy`` that compiles everything but the unit N1_H2_W2, for all runs from now on."""
+        site = self.root / "site"
+        info = site / "fussy-1.0.dist-info"
+        info.mkdir(parents=True)
+        (site / "fussy.py").write_text(FUSSY)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fussy\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[scaling_tasks.compilers]\nfussy = fussy:Fussy\n")
+        self.environment = {"PYTHONPATH": str(site)}
+
     def doit(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Run:
         """Run ``doit`` and count, from what is on disk, the compilers that it started."""
         before = self._logs()
         done = subprocess.run(
             [sys.executable, "-m", "doit", *arguments],
             cwd=self.root,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **self.environment, **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -11,7 +11,6 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-import onnx
 import pytest
 
 from tests.doit_plugin.repository import Repository
@@ -44,12 +43,9 @@ def on_a_terminal(repository: Repository, *arguments: str, **environment: str) -
     return written.decode()
 
 
-def break_model(repository: Repository) -> None:
-    path = repository.root / "models/net.onnx"
-    model = onnx.load(path)
-    model.graph.node[0].attribute[0].ints[:] = [0, 0, 0, 0]
-    onnx.save(model, path)
-    repository.write_target(sizes=[(2, 2), (32, 64)], backend="openvino")
+def break_unit(repository: Repository) -> None:
+    repository.install_fussy_backend()
+    repository.write_target(sizes=[(2, 2), (32, 64)], backend="fussy")
 
 
 def shown(written: str) -> list[str]:
@@ -102,7 +98,7 @@ def test_the_store_line_counts_hits_and_misses(built: Repository) -> None:
 
 
 def test_a_failure_is_told_at_once_and_at_the_end(repository: Repository) -> None:
-    break_model(repository)
+    break_unit(repository)
     run = repository.doit("--continue")
     assert run.status != 0
     said = [line for line in run.output.splitlines() if "compile:net:N1_H2_W2" in line]
@@ -113,7 +109,7 @@ def test_a_failure_is_told_at_once_and_at_the_end(repository: Repository) -> Non
 
 
 def test_junit_has_a_case_per_unit(repository: Repository, tmp_path: Path) -> None:
-    break_model(repository)
+    break_unit(repository)
     report = tmp_path / "reports/junit.xml"
     run = repository.doit("--continue", environment={"SCALING_TASKS_JUNIT": str(report)})
     assert run.status != 0
