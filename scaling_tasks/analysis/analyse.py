@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.analysis.assembly import assemble
@@ -15,7 +14,7 @@ from scaling_tasks.analysis.domain import Domain, Requirement
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operators import load_rules
 from scaling_tasks.analysis.placement import cleaned_elements, early_tensors
-from scaling_tasks.analysis.preparation import prepare
+from scaling_tasks.analysis.preparation import PreparedModel, prepare
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.analysis.verdicts import verdicts_of
 from scaling_tasks.analysis.walk import Walk
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST_SIZE", "Analysis", "analyse_model"]
 
 
-LARGEST_SIZE = 1 << 15
+LARGEST_SIZE = 1 << 20
 """Up to which sizes claims are tested where no limit is given."""
 
 
@@ -68,7 +67,7 @@ def analyse_model(
         input_shape: Dimensions that override the model's, per input: -1 is dynamic, a number fixes, a text names.
         fixed_inputs: Values of inputs that are always the same.
         bucket_limits: The largest size per variable; ``LARGEST_SIZE`` where absent.
-        least_sizes: The least size per variable; 1 where absent. A cache may start with 0.
+        least_sizes: The least size per variable; where absent 1, or 0 where the signature says that it may be empty.
         multiples: Per variable the number that all its sizes are multiples of, such as 32 for a detector behind
             preprocessing that rounds. Less needs cleaning then, and other sizes become some at which the model does
             not run.
@@ -82,7 +81,20 @@ def analyse_model(
         if name not in prepared.inputs.variables:
             known = ", ".join(prepared.inputs.variables)
             raise ModelError(f"multiples are given for {name!r}, which is no variable", fix=f"Variables are {known}.")
-    walk, rows = _walked(prepared.model, prepared.inputs, bucket_limits or {}, least_sizes or {}, multiples or {})
+    limits, lows, steps = bucket_limits or {}, dict(least_sizes or {}), multiples or {}
+    empty = dict.fromkeys(prepared.inputs.may_be_empty, 0)
+    found = _analysed(prepared, limits, {**empty, **lows}, steps)
+    if empty and found.behaviour.refusals:
+        # What is refused may be so for the sake of sizes of 0 alone.
+        other = _analysed(prepared, limits, lows, steps)
+        found = found if len(other.behaviour.refusals) >= len(found.behaviour.refusals) else other
+    return found
+
+
+def _analysed(
+    prepared: PreparedModel, limits: Mapping[str, int], lows: Mapping[str, int], multiples: Mapping[str, int]
+) -> Analysis:
+    walk, rows = _walked(prepared.model, prepared.inputs, limits, lows, multiples)
     names = [value.name for value in prepared.model.graph.output]
     found = {name: walk.tensors[name] for name in names}
     outputs = {
@@ -97,6 +109,7 @@ def analyse_model(
         tuple(sorted(name for name in walk.cleaner.uniform if not name.startswith(DATA))),
         tuple(_expressions(requirement) for requirement in walk.domain.requirements),
         size_inputs,
+        tuple(name for name in prepared.inputs.variables if lows.get(name, 1) == 0),
     )
     return Analysis(prepared.inputs, behaviour, walk.cleaner.places, cleaned)
 
@@ -106,7 +119,7 @@ def _walked(
     inputs: Signature,
     limits: Mapping[str, int],
     lows: Mapping[str, int],
-    multiples: Mapping[str, int] = MappingProxyType({}),
+    multiples: Mapping[str, int],
 ) -> tuple[Walk, str | None]:
     """Walk with each variable that may count rows until one does, else with none."""
     for rows in [*_candidates(inputs), None]:

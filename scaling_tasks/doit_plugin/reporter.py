@@ -172,8 +172,13 @@ def _result(task: Any) -> str:
         return f"  from the store (compiling took {values['seconds']:.1f} s)"
     if "padding_ratio" in values:
         return f"  {values['buckets']} buckets, padding ratio {values['padding_ratio']:.3f}"
+    if "line" in values:
+        return f"  {values['line']}"
     if "samples" in values:
         return f"  {values['weight']:.0f} samples, {values['samples']} distinct"
     if "absolute" in values:
-        return f"  largest difference {values['absolute']:.2g}"
+        from scaling_tasks.reporting.figures import difference
+
+        what = "change by padding" if task.meta["stage"] == "padding" else "difference"
+        return f"  largest {what} {difference(values['absolute'])}"
     return ""

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scaling_tasks.reporting.figures import difference, verdict
+
 __all__ = ["markdown_table", "table"]
 
 _HEADER = (
@@ -16,10 +18,12 @@ _HEADER = (
     "compiled",
     "from store",
     "kept",
+    "verdict",
     "worst diff",
     "report",
     "bundle",
 )
+_NUMERIC = frozenset(range(1, len(_HEADER) - 2)) - {_HEADER.index("verdict")}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -37,7 +41,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the same facts as `table` in Markdown."""
-    aligned = ["---:" if 0 < column < len(_HEADER) - 2 else "---" for column in range(len(_HEADER))]
+    aligned = ["---:" if column in _NUMERIC else "---" for column in range(len(_HEADER))]
     lines = [_HEADER, aligned, *(_cells(row) for row in rows)]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
@@ -54,7 +58,8 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         f"{outcomes['compiled']}" + (f" ({failed} failed)" if failed else ""),
         str(outcomes["restored"]),
         str(outcomes["up to date"]),
-        f"{row['difference']:.1e}" if "difference" in row else "-",
+        verdict(row),
+        difference(row["difference"]) if "difference" in row else "-",
         str((row.get("report") or {}).get("path", "-")),
         str((row.get("bundle") or {}).get("path", "-")),
     )
@@ -66,8 +71,7 @@ def _number(values: Mapping[str, Any] | None, key: str, form: str) -> str:
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    numeric = range(1, 8)
     return "  ".join(
-        cell.rjust(width) if column in numeric else cell.ljust(width)
+        cell.rjust(width) if column in _NUMERIC else cell.ljust(width)
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ).rstrip()

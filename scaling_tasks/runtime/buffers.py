@@ -91,6 +91,9 @@ class PaddedBuffer:
         region = list(self._region(extents))
         for axis, size in enumerate(extents, start=1):
             full = block.shape[axis]
+            if not size:  # There is nothing to repeat.
+                block.fill(self._policy.fill)
+                return
             if size < full:
                 outer = slice(size - 1, size) if at_end else slice(full - size, full - size + 1)
                 added = slice(size, full) if at_end else slice(0, full - size)

@@ -19,7 +19,7 @@ __all__ = ["MANIFEST", "ArtefactFile", "BundleArtefact", "Fallback", "Manifest",
 
 MANIFEST = "manifest.json"
 
-_KIND, _VERSION = "manifest", 2
+_KIND, _VERSION = "manifest", 3
 
 
 @dataclass(frozen=True)

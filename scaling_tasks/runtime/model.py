@@ -146,7 +146,8 @@ class BucketedModel:
         """Return the bucket that would serve the sizes; variables that are left out count as 1.
 
         Raises:
-            BundleError: An unknown variable, a size that is no whole number from 1 on, or no bucket contains the sizes.
+            BundleError: An unknown variable, a size that is no whole number from 1 on (from 0 on where the variable may
+                be empty), or no bucket contains the sizes.
         """
         for name, size in sizes.items():
             if name not in self.variables:
@@ -156,8 +157,9 @@ class BucketedModel:
                     where=self.manifest.model,
                     fix=f"Did you mean {near[0]!r}?" if near else "The model has none.",
                 )
-            if not isinstance(size, SupportsIndex) or size.__index__() < 1:
-                fix = "Sizes are whole numbers from 1 on."
+            least = 0 if name in self.manifest.behaviour.empty else 1
+            if not isinstance(size, SupportsIndex) or size.__index__() < least:
+                fix = f"Sizes are whole numbers from {least} on."
                 raise BundleError(f"{name} is {size!r}", where=self.manifest.model, fix=fix)
         shape = tuple(sizes.get(name, 1).__index__() for name in self.variables)
         found = self._table.find(shape)

@@ -97,7 +97,7 @@ class OversizeServer:
         # Too many rows are no matter: each piece is cut along the batch as any request is.
         alone = tuple(1 if name == self._batch else size for name, size in zip(names, shape, strict=True))
         longest = {column: self._longest(alone, column) for column, name in enumerate(names) if name != self._batch}
-        cuts = [(column, _lengths(shape[column], most)) for column, most in longest.items() if most]
+        cuts = [(column, _lengths(shape[column], most)) for column, most in longest.items() if most and shape[column]]
         refused: BundleError | None = None
         for column, lengths in sorted(cuts, key=lambda cut: (len(cut[1]), self._cost(alone, *cut))):
             try:

@@ -149,7 +149,7 @@ class RequestReader:
 
     def _set(self, values: list[int], name: str, axis: int, column: int, size: int) -> None:
         where = f"{self._model}: input {name!r}"
-        if size == 0:
+        if size == 0 and self._variables[column] not in self._behaviour.empty:
             raise BundleError(f"axis {axis} ({self._variables[column]}) is empty", where=where, fix="Leave it out.")
         if values[column] != _UNKNOWN:
             raise BundleError(

@@ -12,9 +12,11 @@ import numpy as np
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.samples.measurements import ColumnFault, Measurements
 
-__all__ = ["WEIGHT", "ColumnReader"]
+__all__ = ["EMPTY", "WEIGHT", "ColumnReader"]
 
 WEIGHT = "weight"
+EMPTY = "0"
+"""The fault of a column in which nothing is wrong but that sizes of 0 occur."""
 _LARGEST = 2**53  # beyond it a float is not a whole number any more
 
 
@@ -84,8 +86,14 @@ class ColumnReader:
             column.append(size if size > 0 else 0)
             if size != _NOT_A_NUMBER:
                 self._numeric.add(name)
-            if size <= 0 and weight > 0 and name not in self._faults:
-                self._faults[name] = ColumnFault(line, "" if cell is None else str(cell)[:40])
+            if size <= 0 and weight > 0:
+                self._note_fault(name, ColumnFault(line, "" if cell is None else EMPTY if not size else str(cell)[:40]))
+
+    def _note_fault(self, name: str, fault: ColumnFault) -> None:
+        """Remember a column's first fault; zeros, which some variables may be, are told where there is nothing else."""
+        known = self._faults.get(name)
+        if known is None or (known.text == EMPTY and fault.text != EMPTY):
+            self._faults[name] = fault
 
     def _note_weight(self, weight: float, given: bool) -> None:
         if given and self._weights is None:

@@ -18,7 +18,7 @@ from scaling_tasks.files import publish
 __all__ = ["read_container", "read_header", "write_container"]
 
 # To be raised when anything is measured in another way, so that old caches are not believed.
-_VERSION = 2
+_VERSION = 3
 # Arrays are stored as they lie in memory, so a cache is only good for machines of one byte order.
 _FORMAT = f"scaling-tasks/scan-cache/{_VERSION}-{sys.byteorder}"
 

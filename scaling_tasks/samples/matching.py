@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scaling_tasks.config.specs import DatasetSpec
 from scaling_tasks.errors import DatasetError
+from scaling_tasks.samples.columns import EMPTY
 from scaling_tasks.samples.measurements import Measurements
 from scaling_tasks.shapes.signature import HEIGHT, WIDTH, Signature, is_batch
 
@@ -49,8 +50,11 @@ def match_columns(found: Measurements, signature: Signature, dataset: DatasetSpe
     if missing:
         sources[missing[0]] = _only_column(missing, found, signature, dataset)
     used = {name: column for name, column in sources.items() if column is not None}
-    _check_cells(found, [column for name, column in used.items() if name in signature.variables], dataset)
+    empty = signature.may_be_empty
+    _check_cells(found, {used[name]: name in empty for name in signature.variables if name in used}, dataset)
     columns = {name: found.values[:, found.columns.index(column)] for name, column in used.items()}
+    # The least bucket holds what is empty too.
+    columns |= {name: np.maximum(columns[name], 1) for name in empty}
     for name in signature.size_variables:
         if name not in columns:
             columns[name] = np.ones(len(found.values), dtype=np.int64)
@@ -87,10 +91,11 @@ def _only_column(missing: list[str], found: Measurements, signature: Signature, 
     )
 
 
-def _check_cells(found: Measurements, columns: Sequence[str], dataset: DatasetSpec) -> None:
-    for column in columns:
+def _check_cells(found: Measurements, columns: Mapping[str, bool], dataset: DatasetSpec) -> None:
+    """Refuse what is no size; the columns say whether 0 is one."""
+    for column, may_be_empty in columns.items():
         fault = found.faults.get(column)
-        if fault is not None:
+        if fault is not None and not (may_be_empty and fault.text == EMPTY):
             holds = f"holds {fault.text!r}, which is not a positive whole number" if fault.text else "is empty"
             raise DatasetError(
                 f"column {column!r} {holds}",

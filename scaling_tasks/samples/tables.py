@@ -23,8 +23,9 @@ def read_table(path: Path, kind: str) -> tuple[Measurements, str]:
     """Measure every row; return the measurements and the SHA-256 of the file.
 
     Every column that holds a whole number somewhere is kept under its own name; which of them a model needs is decided
-    when the statistics are made. A cell that is no positive whole number is remembered as a fault of its column. In
-    .jsonl and .parquet a cell may be a list: the row is then one request, and each element one of its items.
+    when the statistics are made, and so is whether 0 is a size. A cell that is no positive whole number is remembered
+    as a fault of its column. In .jsonl and .parquet a cell may be a list: the row is then one request, and each element
+    one of its items.
 
     Args:
         path: The file.

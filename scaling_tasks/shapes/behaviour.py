@@ -61,6 +61,7 @@ class Behaviour:
         uniform: Variables in which all rows of one batch must agree.
         requirements: Pairs of expressions that are equal at every size at which the model runs.
         size_inputs: The extra inputs of the compiled model.
+        empty: Variables that may be 0; all others are 1 at least.
     """
 
     layouts: Mapping[str, tuple[Layout, ...] | None]
@@ -69,6 +70,7 @@ class Behaviour:
     uniform: tuple[str, ...] = ()
     requirements: tuple[tuple[Expression, Expression], ...] = ()
     size_inputs: tuple[SizeInput, ...] = ()
+    empty: tuple[str, ...] = ()
 
     @property
     def refusals(self) -> tuple[Verdict, ...]:
@@ -86,6 +88,20 @@ class Behaviour:
             verdict if verdict.kind == "exact" else replace(verdict, kind="approximate") for verdict in self.verdicts
         )
         return replace(self, verdicts=softened, size_inputs=(), uniform=())
+
+    def planned(self, largest: Mapping[str, int]) -> Behaviour:
+        """Return the behaviour within buckets of these largest sizes: what has one size only is never padded."""
+        reason = "never padded: its only size is 1"
+        verdicts = tuple(
+            Verdict(verdict.output, verdict.variable, "exact", reason=reason)
+            if verdict.kind in ("approximate", "refused") and self._is_fixed(verdict.variable, largest)
+            else verdict
+            for verdict in self.verdicts
+        )
+        return replace(self, verdicts=verdicts)
+
+    def _is_fixed(self, variable: str, largest: Mapping[str, int]) -> bool:
+        return variable not in self.empty and largest.get(variable) == 1
 
     def row_axis(self, output: str) -> int | None:
         """Return the axis of an output that counts rows."""
@@ -134,6 +150,7 @@ class Behaviour:
             "uniform": list(self.uniform),
             "requirements": list(self.requirements),
             "size_inputs": [spec.to_payload() for spec in self.size_inputs],
+            "empty": list(self.empty),
         }
 
     @classmethod
@@ -158,6 +175,7 @@ class Behaviour:
             tuple(payload["uniform"]),
             tuple((parse_expression(left), parse_expression(right)) for left, right in payload["requirements"]),
             tuple(SizeInput.from_payload(each) for each in payload["size_inputs"]),
+            tuple(payload["empty"]),
         )
 
 

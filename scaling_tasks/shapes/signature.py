@@ -26,6 +26,7 @@ __all__ = [
 BATCH, HEIGHT, WIDTH = "N", "H", "W"
 # What exporters call it in models other than image networks; the only list of such names.
 _BATCH_NAMES = frozenset(("n", "bs", "bsz", "batch", "batch_size", "batchsize", "batch-size", "num_batch"))
+_FLOATING = ("float16", "bfloat16", "float32", "float64")
 _IMAGE_CHANNELS = (1, 3, 4)
 _IMAGE_NAMES = {
     BATCH: ("n", "b", "batch", "batch_size", "batchsize", "batch-size"),
@@ -82,6 +83,22 @@ class Signature:
         return tuple(dict.fromkeys([*plain, *sorted(frozenset().union(*map(variables_of, dims)))]))
 
     @property
+    def may_be_empty(self) -> tuple[str, ...]:
+        """The variables that may be 0, such as the past of a key-value cache at its first call.
+
+        They are plain dimensions of floating-point inputs only, and elsewhere a term of a sum, which does not vanish.
+        """
+        plain: dict[str, set[bool]] = {}
+        summed: set[str] = set()
+        for tensor in self.inputs:
+            for dim in tensor.dims:
+                if isinstance(dim, str):
+                    plain.setdefault(dim, set()).add(tensor.dtype in _FLOATING)
+                elif isinstance(dim, tuple):
+                    summed |= _terms(dim)
+        return tuple(name for name in self.variables if plain.get(name) == {True} and name in summed)
+
+    @property
     def size_variables(self) -> tuple[str, ...]:
         """The variables other than the batch."""
         return tuple(name for name in self.variables if name != self.batch)
@@ -95,6 +112,16 @@ class Signature:
         """Return every input's shape for one value per variable."""
         return {tensor.name: tensor.shape(values) for tensor in self.inputs}
 
+    def sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+        """Return the value of every variable that is a dimension of one of the inputs with these shapes."""
+        return {
+            dim: size
+            for tensor in self.inputs
+            if tensor.name in shapes
+            for dim, size in zip(tensor.dims, shapes[tensor.name], strict=True)
+            if isinstance(dim, str)
+        }
+
     def fixed_side(self, variable: str) -> int | None:
         """Return what the image side ``variable`` (``H`` or ``W``) is fixed to, None where it is not fixed."""
         for tensor in self.inputs:
@@ -102,6 +129,14 @@ class Signature:
             if axes and isinstance(side := tensor.dims[axes[variable]], int):
                 return side
         return None
+
+
+def _terms(dim: Expression) -> frozenset[str]:
+    """Return the variables that are a term of a sum of several."""
+    if not isinstance(dim, tuple) or dim[0] != "+":
+        return frozenset()
+    sides = (dim[1], dim[2])
+    return frozenset(side for side in sides if isinstance(side, str)).union(*map(_terms, sides))
 
 
 def is_batch(variable: str) -> bool:

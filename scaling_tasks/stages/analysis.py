@@ -13,12 +13,13 @@ from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import ModelError, PlanError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
-from scaling_tasks.shapes.behaviour import Behaviour, Verdict, plain_layouts
+from scaling_tasks.shapes.behaviour import Behaviour, Verdict, VerdictKind, plain_layouts
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
 from scaling_tasks.stages.machine import versions
 from scaling_tasks.stages.signature import target_signature
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.verdict import ACCEPT, verdict_line
 
 if TYPE_CHECKING:
     from scaling_tasks.onnx_model.reading import ModelSignature
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["DOCUMENT", "STAGE", "Analysed", "analysed_now", "check_buckets", "prepared_name", "read_analysis", "work"]
 
 DOCUMENT = "analysis.json"
-_KIND, _VERSION = "analysis", 1
+_KIND, _VERSION = "analysis", 2
 _PROBED = 64
 
 
@@ -38,11 +39,18 @@ class Analysed:
         behaviour: How answers relate to sizes and padding.
         places: How many tensors are cleaned.
         original: SHA-256 of the original model with its external data.
+        possible: The verdict of the whole model where nothing is accepted.
     """
 
     behaviour: Behaviour
     places: int
     original: str
+    possible: VerdictKind
+
+    @property
+    def line(self) -> str:
+        """The verdict of the whole model in one line."""
+        return verdict_line(self.behaviour, self.places, self.possible)
 
 
 def prepared_name(target: Target) -> str:
@@ -57,7 +65,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     return Request(
         Action(
             "analysis",
-            1,
+            2,
             digests(files),
             parameters,
             versions("onnx", "onnxruntime", "numpy"),
@@ -74,7 +82,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     """Analyse the target's model; write what was found, and the model to compile.
 
     Returns:
-        ``verdict``: of the whole model, and at how many ``places`` it is cleaned.
+        ``verdict``: of the whole model, ``line``: the same in words.
 
     Raises:
         ModelError: The model cannot be read or contradicts the configuration.
@@ -87,12 +95,14 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         behaviour, places, model = _probed(target, signature), 0, target.model.read_bytes()
     else:
         behaviour, places, model = _followed(target, signature, exact=parameters["exact"])
+    possible = behaviour.kind
     if not parameters["exact"]:
         behaviour = behaviour.accepted()
     (outputs / prepared_name(target)).write_bytes(model)
-    payload = {"behaviour": behaviour.to_payload(), "places": places, "original": digest_model(target.model)}
+    found = Analysed(behaviour, places, digest_model(target.model), possible)
+    payload = {**vars(found), "behaviour": behaviour.to_payload()}
     (outputs / DOCUMENT).write_text(document_text(_KIND, _VERSION, payload), encoding="utf-8")
-    return {"verdict": behaviour.kind, "places": places}
+    return {"verdict": behaviour.kind, "line": found.line}
 
 
 def read_analysis(path: Path) -> Analysed:
@@ -104,7 +114,7 @@ def read_analysis(path: Path) -> Analysed:
     payload = read_document(path, _KIND, _VERSION, error=PlanError)
     try:
         behaviour = Behaviour.from_payload(payload["behaviour"])
-        return Analysed(behaviour, int(payload["places"]), str(payload["original"]))
+        return Analysed(behaviour, int(payload["places"]), str(payload["original"]), payload["possible"])
     except (KeyError, TypeError, ValueError, AttributeError) as cause:
         raise PlanError(f"incomplete ({cause!r})", where=str(path), fix="Delete it and build again.") from cause
 
@@ -128,8 +138,8 @@ def analysed_now(target: Target) -> tuple[Analysed, str]:
 
 def check_buckets(
     target: Target, behaviour: Behaviour, variables: Sequence[str], buckets: Sequence[Sequence[int]]
-) -> None:
-    """Refuse buckets that could not answer as the original does.
+) -> Behaviour:
+    """Return the behaviour within the buckets; refuse those that could not answer as the original does.
 
     Raises:
         ModelError: Padding of a variable that is padded reaches an answer, or the model does not run at a bucket.
@@ -154,10 +164,10 @@ def check_buckets(
             fix="Plan smaller buckets, or accept it with `runtime: {padding: accept}`.",
         )
     largest = {name: max(int(bucket[at]) for bucket in buckets) for at, name in enumerate(variables)} if buckets else {}
-    # Below a bucket of 1 there is nothing that could be padded.
-    blocking = [verdict for verdict in behaviour.refusals if largest.get(verdict.variable, 0) > 1]
-    if blocking:
-        raise _refusal(blocking, where)
+    planned = behaviour.planned(largest)
+    if planned.refusals:
+        raise _refusal(planned.refusals, where)
+    return planned
 
 
 def _refusal(blocking: Sequence[Verdict], where: str) -> ModelError:
@@ -168,7 +178,7 @@ def _refusal(blocking: Sequence[Verdict], where: str) -> ModelError:
     return ModelError(
         f"padding {' and '.join(variables)} would change the answer {', '.join(map(repr, outputs))}: {first}",
         where=where,
-        fix=f"{fix}Fix {variables[0]} with input_shape, or accept it with `runtime: {{padding: accept}}`.",
+        fix=f"{fix}{ACCEPT.format(variable=variables[0])}",
     )
 
 

@@ -57,7 +57,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     return Request(
         Action(
             "buckets",
-            3,
+            4,
             {**read, **known},
             parameters,
             toolchain={**versions("numpy", "highspy"), **_backend_version(target)},
@@ -91,10 +91,14 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     statistics = DatasetStatistics.from_json(document.read_bytes()) if document.exists() else None
     signature = target_signature(target)
     plan = make_plan(target, signature, statistics)
+    told = {}
     if target.compiles:
-        write_units(outputs / "units.json", make_units(target, signature, plan, read_analysis(inputs / DOCUMENT)))
+        units = make_units(target, signature, plan, read_analysis(inputs / DOCUMENT))
+        write_units(outputs / "units.json", units)
+        told["verdict"] = units.behaviour.kind
     (outputs / "buckets.json").write_text(plan.to_json(), encoding="utf-8")
-    return {"buckets": len(plan.buckets), "padding_ratio": plan.padding_ratio, "warnings": list(plan.warnings)}
+    found = {"buckets": len(plan.buckets), "padding_ratio": plan.padding_ratio, "warnings": list(plan.warnings)}
+    return {**found, **told}
 
 
 def _with_table(target: Target, inputs: Path) -> Target:
@@ -124,7 +128,18 @@ def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStat
         model=target.model if target.spec.model else None,
         cost=cost,
     )
-    return replace(plan, warnings=(*plan.warnings, *notes))
+    return replace(plan, warnings=(*plan.warnings, *notes, *_accepted(target)))
+
+
+def _accepted(target: Target) -> tuple[str, ...]:
+    """Return what to tell who comes from nncase's ShapeBucket."""
+    spec = target.spec
+    native = spec.compile is not None and bool(spec.compile.options.get("shape_bucket_enable", False))
+    section = spec.shape_bucket is not None and spec.shape_bucket.shape_bucket_enable
+    if spec.runtime.padding != "accept" or not (native or section):
+        return ()
+    note = "the model is compiled as it is, as with nncase's ShapeBucket, so that padding may change its answers"
+    return (note if native else f"{note}; with `runtime: {{padding: exact}}` they are those of the exact size.",)
 
 
 def _cost(target: Target, signature: ModelSignature) -> tuple[AutoScalingSpec, CostModel | None, tuple[str, ...]]:
@@ -172,12 +187,12 @@ def make_units(target: Target, signature: ModelSignature, plan: BucketPlan, anal
     backend.check(Signature((*signature.inputs.inputs, *analysed.behaviour.tensors())), target.options)
     order = [plan.variables.index(variable) for variable in signature.inputs.variables]
     buckets = [tuple(int(bucket[column]) for column in order) for bucket in plan.buckets]
-    check_buckets(target, analysed.behaviour, signature.inputs.variables, buckets)
+    behaviour = check_buckets(target, analysed.behaviour, signature.inputs.variables, buckets)
     units = backend.units(target.model.stem, signature.inputs, buckets, target.options)
     for name in (name for unit in units for name in (unit.name, unit.stem)):
         if not is_plain_name(name):
             raise CompileError(f"{name!r} cannot name a unit's files", where=f"compile.backend {backend.name}")
-    return UnitsDocument(analysed.original, signature.inputs, signature.outputs, analysed.behaviour, units)
+    return UnitsDocument(analysed.original, signature.inputs, signature.outputs, behaviour, units)
 
 
 def _check_size_inputs(target: Target, behaviour: Behaviour) -> None:

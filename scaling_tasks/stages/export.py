@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.errors import CompileError
-from scaling_tasks.stages.analysis import prepared_name
+from scaling_tasks.stages.analysis import DOCUMENT, prepared_name, read_analysis
 from scaling_tasks.stages.stage import Built
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import read_units
 
-__all__ = ["export_target"]
+__all__ = ["export_target", "verdict_of"]
 
 
 def export_target(target: Target) -> Path:
@@ -33,3 +34,13 @@ def export_target(target: Target) -> Path:
     script = target.directory / "compile.sh"
     export_commands(jobs, script)
     return script
+
+
+def verdict_of(target: Target) -> str:
+    """Return in words what the answers of a planned target are worth.
+
+    Raises:
+        ScalingTasksError: The target is not planned yet.
+    """
+    found = read_analysis(Built(target).result("analysis").file(DOCUMENT).path)
+    return replace(found, behaviour=read_units(target.units).behaviour).line

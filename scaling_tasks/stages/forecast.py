@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from scaling_tasks.actions.perform import materialise
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.files import digest_file
+from scaling_tasks.stages.analysis import DOCUMENT, STAGE, read_analysis
 from scaling_tasks.stages.graph import stages_of
 from scaling_tasks.stages.history import CompileHistory
 from scaling_tasks.stages.lock import built_section, read_lock
@@ -58,6 +59,7 @@ class Forecast:
         changes: The components of its key that changed.
         seconds: How long it will take, where it is a compile and there is a history to go by.
         needs: Names of the tasks that come before it.
+        verdict: Of the target's answers in words, at the task of its analysis.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Forecast:
     changes: tuple[Change, ...] = ()
     seconds: float | None = None
     needs: tuple[str, ...] = ()
+    verdict: str = ""
 
     @property
     def idle(self) -> bool:
@@ -91,7 +94,9 @@ def forecast_target(target: Target, left_out: str | None) -> list[Forecast]:
         left_out: Why nothing of it is compiled here, None where it is.
     """
     with tempfile.TemporaryDirectory(prefix="scaling-tasks-") as directory:
-        return list(_Walk(target, left_out, Path(directory)).rows())
+        walk = _Walk(target, left_out, Path(directory))
+        rows, analysis = list(walk.rows()), f"{STAGE.name}:{target.name}"
+        return [replace(row, verdict=walk.verdict()) if row.name == analysis else row for row in rows]
 
 
 class _UnknownError(ScalingTasksError):
@@ -115,6 +120,15 @@ class _Walk:
                 yield from self._stage(stage)
             elif stage.name == "compile":
                 yield Forecast(self._name("compile", "toolchain"), LEFT_OUT, (self._left_out,))
+
+    def verdict(self) -> str:
+        """Return the target's verdict within its planned buckets, else that of the model; empty where none is known."""
+        with contextlib.suppress(ScalingTasksError):
+            found = read_analysis(self.result(STAGE.name).file(DOCUMENT).path)
+            with contextlib.suppress(ScalingTasksError):
+                found = replace(found, behaviour=planned_units(self).behaviour)
+            return found.line
+        return ""
 
     def result(self, stage: str, unit: str | None = None) -> Result:
         """Return what a stage has made or would make.

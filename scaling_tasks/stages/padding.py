@@ -37,7 +37,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     inputs = {**model, **{name: file.digest for name, file in bundle.items()}, **digests(samples)}
     tools = {**toolchain(target), **versions("onnxruntime", "numpy")}
     return Request(
-        Action("padding", 3, inputs, parameters, tools, processor(), ("padding.json",)),
+        Action("padding", 4, inputs, parameters, tools, processor(), ("padding.json",)),
         {**sources, **{name: file.path for name, file in bundle.items()}, **samples},
         f"{__name__}:work",
         Subject(target.name, "the engine", VerificationFailed),
@@ -49,7 +49,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     """Measure the padding error; in a process of its own.
 
     Returns:
-        ``changed``: names of the outputs that padding changes.
+        ``changed``: names of the outputs that padding changes; ``absolute``: the largest change.
 
     Raises:
         VerificationFailed: ``verify.padding_tolerance`` is set and not met.
@@ -84,7 +84,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         more = {"policies": ranking, "recommended": best}
     text = result.to_json(more)
     (outputs / "padding.json").write_text(text, encoding="utf-8")
-    return {"changed": sorted(result.changed)}
+    return {"changed": sorted(result.changed), "absolute": result.absolute}
 
 
 def _sample_files(directory: str | None) -> list[Path]:

@@ -10,7 +10,9 @@ from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.documents import canonical_json, read_document
 from scaling_tasks.errors import CompileError
 from scaling_tasks.execution.contract import Subject
+from scaling_tasks.reporting.figures import difference
 from scaling_tasks.stages import measure, metric, padding
+from scaling_tasks.stages.report_exactness import Table, padding_tables, sizes_text, smaller_table, verdict_table
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["STAGE", "work"]
 
-Table = tuple[list[str], list[list[str]]]
-
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
     files = {"buckets.json": made.result("buckets").file("buckets.json")}
@@ -32,21 +32,22 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     for stage in (padding.STAGE, metric.STAGE, measure.STAGE):
         if stage.applies(target):
             files |= {file.name: file for file in made.result(stage.name).files}
-    units = planned_units(made).units if target.compiles else ()
+    document = planned_units(made) if target.compiles else None
+    units = document.units if document else ()
     for each in units:
-        (document,) = made.result("verify", each.name).files
-        files[f"verification/{each.name}.json"] = document
+        (files[f"verification/{each.name}.json"],) = made.result("verify", each.name).files
     spec = target.spec
     parameters = {
         "name": target.name,
         "model": spec.model,
         "data": spec.dataset.path if target.needs_data and spec.dataset else None,
         "compile": target.result_options or None,
+        "verdicts": [vars(verdict) for verdict in document.behaviour.verdicts] if document else [],
         "artefacts": [
             [each.name, each.stem, len(each.buckets), _bytes(made.result("compile", each.name).files)] for each in units
         ],
     }
-    action = Action("report", 2, {name: f.digest for name, f in files.items()}, parameters, outputs=("report.html",))
+    action = Action("report", 3, {name: f.digest for name, f in files.items()}, parameters, outputs=("report.html",))
     places = {name: file.path for name, file in files.items()}
     return Request(action, places, f"{__name__}:work", Subject(target.name, "the report", CompileError))
 
@@ -65,7 +66,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     document = inputs / "statistics.json"
     statistics = DatasetStatistics.from_json(document.read_bytes()) if document.exists() else None
     verified = {
-        path.stem: read_document(path, "verification", 1, error=CompileError)
+        path.stem: read_document(path, "verification", 2, error=CompileError)
         for path in sorted((inputs / "verification").glob("*.json"))
     }
     facts: dict[str, Any] = {
@@ -78,9 +79,11 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         **_samples(statistics),
         "curves": _curves(plan),
         "tables": {
+            **verdict_table(parameters["verdicts"]),
             "Buckets": _bucket_table(plan, _latencies(inputs)),
             **_artefact_table(parameters["artefacts"], verified),
-            **_padding_table(inputs),
+            **smaller_table(verified, plan.variables),
+            **padding_tables(inputs, plan.variables),
             **_metric_table(inputs),
         },
         "settings": _settings(parameters, plan),
@@ -113,7 +116,7 @@ def _headline(
     values["buckets"] = str(len(plan.buckets))
     if verified:
         worst = max((each["absolute"] for one in verified.values() for each in one["buckets"]), default=0.0)
-        values["largest difference"] = f"{worst:.1e}"
+        values["largest difference"] = difference(worst)
     return values
 
 
@@ -134,17 +137,13 @@ def _bucket_table(plan: BucketPlan, latencies: Mapping[tuple[int, ...], float]) 
     total = float(plan.hits.sum()) or 1.0
     rows = []
     for bucket, hits, cost in zip(plan.buckets.tolist(), plan.hits, plan.bucket_costs, strict=True):
-        row = [_sizes(bucket) or "static", f"{hits:.0f}", f"{hits / total:.1%}", f"{cost:.4g}"]
+        row = [sizes_text(bucket) or "static", f"{hits:.0f}", f"{hits / total:.1%}", f"{cost:.4g}"]
         if latencies:
             seconds = latencies.get(tuple(bucket))
             row.append("-" if seconds is None else f"{seconds * 1e3:.2f} ms")
         rows.append(row)
     header = [" × ".join(plan.variables) or "shape", "samples served", "share", "cost"]
     return [*header, "latency"] if latencies else header, rows
-
-
-def _sizes(sizes: Iterable[int]) -> str:
-    return " × ".join(str(size) for size in sizes)
 
 
 def _latencies(inputs: Path) -> dict[tuple[int, ...], float]:
@@ -154,38 +153,6 @@ def _latencies(inputs: Path) -> dict[tuple[int, ...], float]:
         return {}
     found = read_document(document, "latencies", 1, error=CompileError)
     return {tuple(shape): seconds for shape, seconds in zip(found["shapes"], found["seconds"], strict=True)}
-
-
-def _padding_table(inputs: Path) -> dict[str, Table]:
-    """Return, per bucket, the largest change of each output by padding, at the sizes where it was looked for."""
-    document = inputs / "padding.json"
-    if not document.exists():
-        return {}
-    found = read_document(document, "padding", 2, error=CompileError)
-    worst: dict[tuple[str, str], tuple[float, str, float | None]] = {}
-    for probe in found["probes"]:
-        for output in probe["outputs"]:
-            place = (_sizes(probe["bucket"].values()), output["output"])
-            if place not in worst or output["absolute"] > worst[place][0]:
-                worst[place] = (output["absolute"], _sizes(probe["sizes"].values()), output["agreement"])
-    rows = [
-        [bucket, output, f"{absolute:.1e}", sizes, "-" if agreement is None else f"{agreement:.1%}"]
-        for (bucket, output), (absolute, sizes, agreement) in worst.items()
-    ]
-    tables = {"What padding does to answers": (["bucket", "output", "largest change", "at size", "same class"], rows)}
-    if "policies" in found:
-        ranking = [
-            [
-                f"{each['policy']}, recommended" if each["policy"] == found["recommended"] else each["policy"],
-                "-" if each["agreement"] is None else f"{each['agreement']:.2%}",
-                f"{each['mean']:.1e}",
-                f"{each['absolute']:.1e}",
-            ]
-            for each in found["policies"]
-        ]
-        head = ["policy, nearest to the original first", "same class", "mean change", "largest change"]
-        tables["Padding policies"] = (head, ranking)
-    return tables
 
 
 def _metric_table(inputs: Path) -> dict[str, Table]:
@@ -210,7 +177,7 @@ def _artefact_table(
 
 
 def _worst(checks: Sequence[Mapping[str, Any]], key: str) -> str:
-    return f"{max(check[key] for check in checks):.1e}" if checks else "-"
+    return difference(max(check[key] for check in checks)) if checks else "-"
 
 
 def _settings(parameters: Mapping[str, Any], plan: BucketPlan) -> str:

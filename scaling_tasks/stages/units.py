@@ -26,7 +26,7 @@ __all__ = [
     "write_units",
 ]
 
-_KIND, _VERSION = "units", 2
+_KIND, _VERSION = "units", 3
 
 
 @dataclass(frozen=True)

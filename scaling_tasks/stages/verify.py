@@ -35,7 +35,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     names = {f"artefact/{file.name}": file for file in artefact}
     artefact_digests = {name: file.digest for name, file in names.items()}
     if reason := target.cannot_run:
-        action = Action("verify", 2, artefact_digests, {"artefact": unit, "reason": reason}, outputs=(_DOCUMENT,))
+        action = Action("verify", 3, artefact_digests, {"artefact": unit, "reason": reason}, outputs=(_DOCUMENT,))
         places = {name: file.path for name, file in names.items()}
         return Request(action, places, f"{__name__}:leave_unverified", subject)
     spec, default = target.spec.verify, get_backend(target.options["backend"]).tolerance_for(target.options)
@@ -57,7 +57,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     tools = {**toolchain(target), **versions("onnxruntime", "numpy")}
     return Request(
         Action(
-            "verify", 3, {**model, **artefact_digests, **digests(files)}, parameters, tools, processor(), (_DOCUMENT,)
+            "verify", 4, {**model, **artefact_digests, **digests(files)}, parameters, tools, processor(), (_DOCUMENT,)
         ),
         {**sources, **{name: file.path for name, file in names.items()}, **files},
         f"{__name__}:work",
@@ -69,7 +69,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
 def leave_unverified(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Note that the artefact can be run nowhere, so that nothing is known of its answers."""
     found = {"artefact": parameters["artefact"], "buckets": [], "unverified": parameters["reason"]}
-    (outputs / _DOCUMENT).write_text(document_text("verification", 1, found), encoding="utf-8")
+    (outputs / _DOCUMENT).write_text(document_text("verification", 2, found), encoding="utf-8")
     return {"warnings": [f"not compared with the original model: {parameters['reason']}"]}
 
 

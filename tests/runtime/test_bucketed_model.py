@@ -407,7 +407,7 @@ def test_padding_policies(opened: Any, policy: Padding, row: list[int]) -> None:
 def test_a_bundle_without_manifest_or_backend_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"manifest\.json: cannot be read"):
         load_bundle(tmp_path)
-    (tmp_path / "manifest.json").write_text('{"format": "scaling-tasks/manifest/2"}')
+    (tmp_path / "manifest.json").write_text('{"format": "scaling-tasks/manifest/3"}')
     with pytest.raises(BundleError, match="incomplete"):
         load_bundle(tmp_path)
 

@@ -45,13 +45,21 @@ def test_unusable_weights(weight: str, tmp_path: Path) -> None:
     assert caught.value.where.endswith("sizes.csv, line 3")
 
 
-@pytest.mark.parametrize("cell", ["0", "-3", "12.5", "many", "", "nan", "1e300"])
+@pytest.mark.parametrize("cell", ["-3", "12.5", "many", "", "nan", "1e300"])
 def test_the_first_unusable_cell_is_remembered(cell: str, tmp_path: Path) -> None:
     found = measure(tmp_path, f"seq,other\n5,1\n{cell},1\n-9,1\n")
     assert found.values[:, 0].tolist() == [5, 0, 0]
     fault = found.faults["seq"]
     assert (fault.line, fault.text) == (3, cell)
     assert "other" not in found.faults
+
+
+def test_zeros_are_told_only_where_nothing_else_is_wrong(tmp_path: Path) -> None:
+    found = measure(tmp_path, "past,seq\n0,1\n0,0\n5,-9\n")
+    assert {name: (fault.line, fault.text) for name, fault in found.faults.items()} == {
+        "past": (2, "0"),
+        "seq": (4, "-9"),
+    }
 
 
 def test_jsonl_with_lists_is_requests_of_items(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_faithful_artefact_passes(tmp_path: Path, backend: str) -> None:
     assert result.absolute < 1e-5
     assert result.buckets[0].worst.agreement == 1.0
     payload = json.loads(result.to_json())
-    assert payload["format"] == "scaling-tasks/verification/1"
+    assert payload["format"] == "scaling-tasks/verification/2"
     assert payload["buckets"][0]["sizes"] == {"n": 5}
     assert {check.sizes["n"] for check in result.buckets} >= {5, 1}
     again = verify_artefact(OriginalModel(path), manifest, tmp_path / "work", TIGHT, rounds=2)

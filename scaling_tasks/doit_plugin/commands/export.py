@@ -24,10 +24,11 @@ class ExportCommands(TaskCommand):
 
     def _execute(self, as_json: bool, pos_args: list[str]) -> int:
         from scaling_tasks.errors import ScalingTasksError
-        from scaling_tasks.stages.export import export_target
+        from scaling_tasks.stages.export import export_target, verdict_of
 
         self.dep_manager.close()
         written: dict[str, str] = {}
+        verdicts: dict[str, str] = {}
         known = {target.name: target for target in targets_of(self.tasks())}
         asked = pos_args or [name for name, target in known.items() if target.options.get("backend") == "atc"]
         try:
@@ -36,12 +37,16 @@ class ExportCommands(TaskCommand):
                     sys.stderr.write(f"error: there is no target {name!r}. Targets: {', '.join(known)}.\n")
                     return 2
                 written[name] = export_target(known[name]).as_posix()
+                verdicts[name] = verdict_of(known[name])
         except ScalingTasksError as error:
             sys.stderr.write(f"error: {error}\n")
             return 1
-        payload: dict[str, Any] = {"scripts": written}
+        payload: dict[str, Any] = {"scripts": written, "verdicts": verdicts}
         if as_json:
             self.write_json("export", payload)
         else:
-            self.write("\n".join(written.values()) or "no target has the backend 'atc'")
+            self.write(
+                "\n".join(f"{path}  {verdicts[name]}" for name, path in written.items())
+                or "no target has the backend 'atc'"
+            )
         return 0

@@ -34,11 +34,13 @@ class Plan(TaskCommand):
         self.dep_manager.close()
         busy = [row for row in rows if not row.idle]
         if as_json:
-            self.write_json("forecast", {"tasks": [row.to_payload() for row in rows], "totals": _totals(rows)})
+            self.write_json("forecast", _payload(rows))
         else:
             for row in rows if show_all else busy:
                 self.write(_line(row, max(len(each.name) for each in rows)))
             self.write(_summary(rows))
+            for line in _verdicts(rows):
+                self.write(line)
         return 1 if busy else 0
 
     def _forecasts(self, tasks: Mapping[str, Any]) -> list[Forecast]:
@@ -52,6 +54,18 @@ class Plan(TaskCommand):
         groups = {name: task.task_dep for name, task in tasks.items() if not task.actions}
         wanted = closure(selected(self.sel_tasks, {**rows, **groups}), {**groups, **needs})
         return [row for name, row in rows.items() if name in wanted]
+
+
+def _payload(rows: Sequence[Forecast]) -> dict[str, Any]:
+    verdicts = {row.name.partition(":")[2]: row.verdict for row in rows if row.verdict}
+    return {"tasks": [row.to_payload() for row in rows], "totals": _totals(rows), "verdicts": verdicts}
+
+
+def _verdicts(rows: Sequence[Forecast]) -> list[str]:
+    """Return a line per target: what its answers will be worth, before anything is compiled."""
+    verdicts = _payload(rows)["verdicts"]
+    width = max(map(len, verdicts), default=0)
+    return [f"verdict  {target:<{width}}  {verdict}" for target, verdict in verdicts.items()]
 
 
 def _line(row: Forecast, width: int) -> str:
