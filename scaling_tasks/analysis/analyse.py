@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.analysis.assembly import assemble
@@ -120,7 +119,7 @@ def _walked(
     inputs: Signature,
     limits: Mapping[str, int],
     lows: Mapping[str, int],
-    multiples: Mapping[str, int] = MappingProxyType({}),
+    multiples: Mapping[str, int],
 ) -> tuple[Walk, str | None]:
     """Walk with each variable that may count rows until one does, else with none."""
     for rows in [*_candidates(inputs), None]:
