@@ -19,32 +19,14 @@ SEEDS = range(6)
 REFUSED = {
     # Every scale follows from all values of a tensor, other rows and padding included.
     "ddddocr_old",
-    "quantised",
-    # How many turns, or which places, depends on values.
+    # Sub-graphs that are run as often, or if, sizes or values say so.
+    "branch_by_size",
     "greedy_loop",
     "looped_layers",
     "looped_steps",
     "scanned_cells",
-    "branch_by_size",
-    # Sums over places that lie differently in a bucket.
-    "conformer",
-    "vision_transformer",
-    "unet_align_corners",
-    "unet_half_pixel",
-    "unet_nearest",
-    "pyramid_pooling",
-    "grid_sampled",
+    # Regions of a picture, cut where an input says.
     "regions",
-    "gathered_spans",
-    "efficientnet",
-    # Operators of newer versions.
-    "attention_op",
-    "attention_op_cache",
-    "attention_op_causal",
-    "quantised_convolutions",
-    "pools",
-    "global_pools",
-    "stacked_frames",
 }
 """Models of which at least one output may be refused; what is not here must be exact."""
 
