@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.cleaning.models import Pair
-from scaling_tasks.compilers.contract import Engine
-from scaling_tasks.compilers.environment import limited_threads
+from scaling_tasks.engines.contract import Engine
+from scaling_tasks.engines.registry import load_engine
+from scaling_tasks.engines.threads import limited_threads
 
 _RUNS = 4
 """Runs per burst; the best counts."""
@@ -51,13 +52,9 @@ def compare(pair: Pair, engine: str, threads: int, *, rounds: int, bursts: int) 
 
 def open_engine(name: str, path: Path, threads: int) -> Engine:
     """Load a static model as a bundle's artefact is loaded: ``onnxruntime``, or ``openvino-`` and a precision."""
-    from scaling_tasks.compilers.onnxruntime import OnnxRuntimeBackend
-    from scaling_tasks.compilers.openvino import OpenVinoBackend
-
+    engine, _, precision = name.partition("-")
     with limited_threads(threads):
-        if name == "onnxruntime":
-            return OnnxRuntimeBackend().load(path, {})
-        return OpenVinoBackend().load(path, {"options": {"inference_precision": name.split("-")[1]}})
+        return load_engine(engine, path, {"options": {"inference_precision": precision} if precision else {}})
 
 
 def _runner(engine: Engine, inputs: Mapping[str, Any]) -> Callable[[], object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Case:
         input_shape: As in a target's configuration.
         bucket: One value per variable.
         size: The exact size of the request that is run.
+        multiples: What all sizes are multiples of, per variable.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Case:
     input_shape: Mapping[str, Sequence[int]] | None
     bucket: Mapping[str, int]
     size: Mapping[str, int]
+    multiples: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,21 @@ CASES = (
     Case("rec 1×3×48×320", _REC, {"x": [-1, 3, 48, -1]}, {"N": 1, "W": 320}, {"N": 1, "W": 288}),
     Case("rec 6×3×48×320", _REC, {"x": [-1, 3, 48, -1]}, {"N": 6, "W": 320}, {"N": 6, "W": 288}),
     Case("det 1×3×320×480", _DET, None, {"N": 1, "H": 320, "W": 480}, {"N": 1, "H": 288, "W": 448}),
+    Case(
+        "det 1×3×320×480, sizes in steps of 32",
+        _DET,
+        None,
+        {"N": 1, "H": 320, "W": 480},
+        {"N": 1, "H": 288, "W": 448},
+        {"H": 32, "W": 32},
+    ),
     Case("det 1×3×640×640", _DET, None, {"N": 1, "H": 640, "W": 640}, {"N": 1, "H": 608, "W": 576}),
 )
 
 
 def make_pair(case: Case, directory: Path, *, exact: bool) -> Pair:
     """Write both models of a case into ``directory``; with ``exact`` the request fills the bucket."""
-    analysis = analyse_model(case.model, input_shape=case.input_shape)
+    analysis = analyse_model(case.model, input_shape=case.input_shape, multiples=case.multiples)
     size = case.bucket if exact else case.size
     inputs = {tensor.name: _padded(tensor.shape(size), tensor.shape(case.bucket)) for tensor in analysis.inputs.inputs}
     rows = case.bucket.get(analysis.behaviour.rows or "", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from benchmarks.zoo.registry import ZOO
@@ -142,7 +143,8 @@ def _sizes(row: Row) -> str:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    # Without the log's place and the directories of files, which are others next time.
+    line = re.sub(r"(?:^|(?<=\s))(?:/[\w.-]+)+/", "", " ".join(text.partition(" Log: ")[0].split()))
     return line if len(line) <= 200 else f"{line[:197]}…"
 
 

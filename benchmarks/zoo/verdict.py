@@ -50,7 +50,7 @@ class Cell:
         seconds: What the plain model takes at the bucket, one thread.
         cost: How many times as long the cleaned one takes; 0 where the plain one does not run.
         problem: Why there is no answer.
-        plain_too: Whether the backend refuses the plain model as well.
+        plain_too: Whether the backend refuses the plain model as well, or gives it other shapes.
     """
 
     backend: str
@@ -128,6 +128,9 @@ def _cell(
             answer = run_once(backend, plain, given)
         except (CompileError, EngineError) as error:
             problem = str(error)
+        exact = original(model.draw(model.bucket, 0, proto))
+        itself = {name: 0.0 if problem else apart(answer.get(name), array) for name, array in exact.items()}
+        alike = not problem and np.isfinite(list(itself.values())).all()
         try:
             tensors = (*analysis.inputs.inputs, *analysis.behaviour.tensors())
             files = compile_bucket(backend, analysis.cleaned, tensors, model.bucket, Path(folder, "cleaned"))
@@ -137,9 +140,7 @@ def _cell(
                     found[name] = max(found[name], gap)
             seconds, cost = time_both(backend, plain, files[0], given, told) if plain and not problem else (0.0, 0.0)
         except Exception as error:  # A mistake of the runtime is a finding of its own and must not end the run.
-            return Cell(backend, problem=problem or f"{type(error).__name__}: {error}", plain_too=bool(problem))
-    exact = original(model.draw(model.bucket, 0, proto))
-    itself = {name: 0.0 if problem else apart(answer.get(name), array) for name, array in exact.items()}
+            return Cell(backend, problem=problem or f"{type(error).__name__}: {error}", plain_too=not alike)
     # A plain bucket that cannot even be compared excuses nothing.
     excused = {name: 2 * gap if np.isfinite(gap) else 0.0 for name, gap in itself.items()}
     passed = all(gap <= max(tolerance(own[name]), excused[name]) for name, gap in found.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.analysis.assembly import assemble
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST_SIZE", "Analysis", "analyse_model"]
 
 
-LARGEST_SIZE = 1 << 15
+LARGEST_SIZE = 1 << 20
 """Up to which sizes claims are tested where no limit is given."""
 
 
@@ -58,6 +59,7 @@ def analyse_model(
     fixed_inputs: Mapping[str, Any] | None = None,
     bucket_limits: Mapping[str, int] | None = None,
     least_sizes: Mapping[str, int] | None = None,
+    multiples: Mapping[str, int] | None = None,
 ) -> Analysis:
     """Return what padding does to a model's answers, and the model cleaned so that it does nothing.
 
@@ -67,24 +69,33 @@ def analyse_model(
         fixed_inputs: Values of inputs that are always the same.
         bucket_limits: The largest size per variable; ``LARGEST_SIZE`` where absent.
         least_sizes: The least size per variable; where absent 1, or 0 where the signature says that it may be empty.
+        multiples: Per variable the number that all its sizes are multiples of, such as 32 for a detector behind
+            preprocessing that rounds. Less needs cleaning then, and other sizes become some at which the model does
+            not run.
 
     Raises:
         ModelError: The model cannot be read, or does not fit the arguments.
     """
     load_rules()
     prepared = prepare(model, input_shape or {}, fixed_inputs or {})
-    lows = dict(least_sizes or {})
+    for name in multiples or {}:
+        if name not in prepared.inputs.variables:
+            known = ", ".join(prepared.inputs.variables)
+            raise ModelError(f"multiples are given for {name!r}, which is no variable", fix=f"Variables are {known}.")
+    limits, lows, steps = bucket_limits or {}, dict(least_sizes or {}), multiples or {}
     empty = dict.fromkeys(prepared.inputs.may_be_empty, 0)
-    found = _analysed(prepared, bucket_limits or {}, {**empty, **lows})
+    found = _analysed(prepared, limits, {**empty, **lows}, steps)
     if empty and found.behaviour.refusals:
         # What is refused may be so for the sake of sizes of 0 alone.
-        other = _analysed(prepared, bucket_limits or {}, lows)
+        other = _analysed(prepared, limits, lows, steps)
         found = found if len(other.behaviour.refusals) >= len(found.behaviour.refusals) else other
     return found
 
 
-def _analysed(prepared: PreparedModel, limits: Mapping[str, int], lows: Mapping[str, int]) -> Analysis:
-    walk, rows = _walked(prepared.model, prepared.inputs, limits, lows)
+def _analysed(
+    prepared: PreparedModel, limits: Mapping[str, int], lows: Mapping[str, int], multiples: Mapping[str, int]
+) -> Analysis:
+    walk, rows = _walked(prepared.model, prepared.inputs, limits, lows, multiples)
     names = [value.name for value in prepared.model.graph.output]
     found = {name: walk.tensors[name] for name in names}
     outputs = {
@@ -105,12 +116,16 @@ def _analysed(prepared: PreparedModel, limits: Mapping[str, int], lows: Mapping[
 
 
 def _walked(
-    model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int], lows: Mapping[str, int]
+    model: onnx.ModelProto,
+    inputs: Signature,
+    limits: Mapping[str, int],
+    lows: Mapping[str, int],
+    multiples: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[Walk, str | None]:
     """Walk with each variable that may count rows until one does, else with none."""
     for rows in [*_candidates(inputs), None]:
         try:
-            walk = _cheapest(model, inputs, limits, lows, rows)
+            walk = _cheapest(model, inputs, limits, lows, multiples, rows)
         except RowsMixed:
             continue
         outputs = [walk.tensors.get(value.name) for value in model.graph.output]
@@ -122,11 +137,17 @@ def _walked(
 
 
 def _cheapest(
-    model: onnx.ModelProto, inputs: Signature, limits: Mapping[str, int], lows: Mapping[str, int], rows: str | None
+    model: onnx.ModelProto,
+    inputs: Signature,
+    limits: Mapping[str, int],
+    lows: Mapping[str, int],
+    multiples: Mapping[str, int],
+    rows: str | None,
 ) -> Walk:
     """Walk again with what a walk found: at which sizes the model runs, then where cleaning costs least."""
+    given = [(as_length(name), as_length(name) // step * step) for name, step in multiples.items()]
 
-    def follow(known: Sequence[Requirement] = (), early: frozenset[str] = frozenset()) -> Walk:
+    def follow(known: Sequence[Requirement], early: frozenset[str] = frozenset()) -> Walk:
         domain = Domain({name: limits.get(name, LARGEST_SIZE) for name in inputs.variables}, lows)
         for left, right in known:
             if left.variables | right.variables <= set(domain.limits):
@@ -136,8 +157,8 @@ def _cheapest(
         walk.finish(value.name for value in model.graph.output)
         return walk
 
-    walk = follow()
-    if walk.domain.requirements:
+    walk = follow(given)
+    if len(walk.domain.requirements) > len(given):
         walk = follow(walk.domain.requirements)
     early = early_tensors(walk.steps, walk.cleaner, walk.domain, walk.emitter.opset)
     if not early:

@@ -27,10 +27,11 @@ def assert_claims(
     fixed_inputs: Any = None,
     bucket_limits: Any = None,
     least_sizes: Any = None,
+    multiples: Any = None,
 ) -> None:
     """Assert that fills, bounds, finiteness and lengths hold in every tensor of the cleaned graph."""
     prepared = prepare(model, input_shape or {}, fixed_inputs or {})
-    walk, rows = _walked(prepared.model, prepared.inputs, bucket_limits or {}, least_sizes or {})
+    walk, rows = _walked(prepared.model, prepared.inputs, bucket_limits or {}, least_sizes or {}, multiples or {})
     emitted = {name for node in walk.emitter.nodes for name in node.output}
     known = [*walk.tensors.values(), *walk.cleaner._done.values()]
     tensors = {t.name: t for t in known if t.name in emitted and t.axes is not None and t.value is None}
