@@ -84,9 +84,9 @@ def test_thousands_of_distinct_samples(monkeypatch, proof: int):
 def test_headroom_and_the_price_of_a_bucket_are_minded():
     random = np.random.default_rng(5)
     histogram = ShapeHistogram.from_samples(random.integers(1, 900, (5_000, 2)), variables=("H", "W"))
-    plan = plan_buckets(histogram, max_buckets=12, interval=8, headroom={"H": 1024, "W": 1200})
+    plan = plan_buckets(histogram, max_buckets=12, interval=8, effort="quick", headroom={"H": 1024, "W": 1200})
     assert plan.buckets.max(axis=0).tolist() == [1024, 1200]
     assert [1024, 1200] in plan.buckets.tolist()
     total = histogram.samples.prod(axis=1).astype(float) @ histogram.weights
-    priced = plan_buckets(histogram, max_buckets=12, interval=8, bucket_price=0.05 * total)
+    priced = plan_buckets(histogram, max_buckets=12, interval=8, effort="quick", bucket_price=0.05 * total)
     assert 1 < len(priced.buckets) < 12

@@ -16,7 +16,7 @@ _COARSE, _AROUND = 1_600, 60_000
 _ROUNDS = 40
 
 
-def refined_choice(cells: Cells, most: int, shakes: int, start: Sequence[int] = ()) -> list[int]:
+def refined_choice(cells: Cells, most: int, shakes: int) -> list[int]:
     """Return at most ``most`` buckets, flat indices.
 
     They are chosen on a grid of few coordinates, improved there by taking some away at random and filling up again,
@@ -26,7 +26,6 @@ def refined_choice(cells: Cells, most: int, shakes: int, start: Sequence[int] = 
         cells: All candidates and points.
         most: Largest number of buckets.
         shakes: Attempts to leave a solution that no exchange improves.
-        start: A known choice, where there is one: with it, many buckets need not be added one by one.
     """
     kept = coarse_coordinates(cells.costs.shape, max(_COARSE, 4 * most))
     coarse = cells.restrict(kept)

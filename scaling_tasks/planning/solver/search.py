@@ -26,6 +26,8 @@ __all__ = ["Search", "shrunk"]
 
 # Points of the grid on which what the relaxation takes in part is put together anew.
 _REPAIR = 12_000
+# More than this are not chosen one by one: that takes the square of their number. The best known choice is shrunk.
+_ONE_BY_ONE = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +78,14 @@ class Search:
         known = [self._from_shapes(start) for start in starts]
         known = [start for start in known if start and len(start) <= self.candidates.most]
         best = min(known, key=cells.total, default=[])
-        chosen = shrunk(self.candidates, refined_choice(cells, self.candidates.most, shakes, best))
+        if best and self.candidates.most > _ONE_BY_ONE:
+            return shrunk(self.candidates, best)
+        chosen = shrunk(self.candidates, refined_choice(cells, self.candidates.most, shakes))
         return self._better(chosen, best) if best else chosen
 
     def repaired(self, chosen: list[int], relaxation: Relaxation, turn: int = 0) -> list[int]:
         """Return the choice improved on the coordinates of what the relaxation takes in part."""
-        if relaxation.shares is None or not self.effort.repairs or len(chosen) < 2:
+        if relaxation.shares is None or not self.effort.repairs or not 2 <= len(chosen) <= _ONE_BY_ONE:
             return chosen
         candidates, shape = self.candidates, self.candidates.costs.shape
         taken = np.flatnonzero(relaxation.shares > 1e-3)
