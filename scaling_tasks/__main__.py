@@ -17,6 +17,11 @@ from scaling_tasks.stages.target import Target
 
 _EPILOG = "The keys of --config are those of a target's configuration; MindOCR's auto_scaling.yaml works as it is."
 
+_ACCEPTED = (
+    "note: the model is compiled as it is, as by MindOCR's converter, so that padding may change its answers; with "
+    "`runtime: {padding: exact}` in --config they are those of the exact size, and the model has inputs that tell it"
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do the whole job; return the exit status."""
@@ -59,6 +64,11 @@ def _target(options: argparse.Namespace) -> Target:
         "output": options.output_path,
     }
     static = all(dim > 0 for dim in _dims(options.input_shape))
+    runtime = dict(values.get("runtime") or {})
+    if "padding" not in runtime:
+        values["runtime"] = {**runtime, "padding": "accept"}
+        if not static:
+            print(_ACCEPTED, file=sys.stderr)
     if options.dataset_path and not static:
         values["dataset"] = {**_as_mapping(values.get("dataset")), "path": options.dataset_path}
     target = Target(parse_target(values, where=options.config or "command line"))

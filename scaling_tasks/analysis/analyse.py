@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST_SIZE", "Analysis", "analyse_model"]
 
 
-LARGEST_SIZE = 1 << 15
+LARGEST_SIZE = 1 << 20
 """Up to which sizes claims are tested where no limit is given."""
 
 

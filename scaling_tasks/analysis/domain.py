@@ -13,8 +13,12 @@ from scaling_tasks.analysis.lengths import Length, Rounding, as_length
 __all__ = ["Domain", "Requirement"]
 
 _EVERY = 2048
+_ABOVE = 512
 _JOINT = 512
 _MULTIPLE = 64
+_MOST_MULTIPLES = 512
+_MOST_JOINT = 4096
+"""Sizes beside others are no larger, so that products of all of them are numbers of 64 bits."""
 _STEPS = (1, 2, 3, 4, 5, 7, 8, 16, 32, 64)
 _SEED = 20230607
 
@@ -25,10 +29,9 @@ Requirement = tuple[Length, Length]
 class Domain:
     """The admissible sizes: every variable from 1 to its largest, where all requirements hold.
 
-    What is claimed is tested at every value of each variable up to 2,048 (above at evenly spread ones and multiples of
-    64) beside several values of the others, and at some thousand joint values on grids of common steps; so a claim
-    about one variable is proven within those limits, and one about several is a test that a false claim passes only if
-    it is true nearly everywhere.
+    What is claimed is tested at every value of each variable up to 2,048 and at some hundred above, beside several
+    values of the others, and at some thousand joint values on grids of common steps; so a claim about one variable is
+    proven where sizes are usual; any other is a test that a false claim passes only if it is true nearly everywhere.
 
     Args:
         limits: The largest size per variable.
@@ -126,7 +129,7 @@ class Domain:
         if length.key not in self._grows:
             with np.errstate(divide="ignore"):
                 self._grows[length.key] = all(
-                    bool((np.diff(length.evaluate(line)[self._admitted(line)]) >= 0).all())
+                    bool((np.diff(length.evaluate(_whole(line, length))[self._admitted(line)]) >= 0).all())
                     for variable, lines in self._lines.items()
                     if variable in length.variables
                     for line in lines
@@ -146,7 +149,7 @@ class Domain:
         for name in self.limits:
             span = np.unique(self._span(name))
             others = [other for other in self.limits if other != name]
-            values = ((self._span(other)[0], *_STEPS, 96, self._span(other)[-1]) for other in others)
+            values = ((*self._ends(other), *_STEPS, 96) for other in others)
             lines[name] = [
                 {name: span, **{other: np.full(len(span), each) for other, each in zip(others, chosen, strict=True)}}
                 for chosen in (zip(*values, strict=True) if others else [()])
@@ -155,7 +158,15 @@ class Domain:
 
     def _span(self, name: str) -> NDArray[np.int64]:
         low, high = self.lows[name], max(self.lows[name], self.limits[name])
-        return np.unique(np.linspace(low, high, min(_EVERY, high - low + 1)).astype(np.int64))
+        usual = np.arange(low, min(high, low + _EVERY) + 1)
+        exponents = np.random.default_rng(_SEED).uniform(np.log(usual[-1] + 1), np.log(high + 1), _ABOVE)
+        multiples = np.arange(1, _MOST_MULTIPLES + 1) * _MULTIPLE
+        return np.unique(
+            [*usual, *multiples.clip(low, high), *np.exp(exponents).astype(np.int64).clip(low, high), high]
+        )
+
+    def _ends(self, name: str) -> tuple[int, int]:
+        return self.lows[name], min(_MOST_JOINT, max(self.lows[name], self.limits[name]))
 
     def add(self, name: str) -> None:
         """Add something that may have any size and that nothing is known of."""
@@ -176,19 +187,16 @@ class Domain:
         return {name: np.concatenate([block[name] for block in blocks]) for name in names}
 
     def _some(self, name: str, count: int, step: int, generator: np.random.Generator) -> NDArray[np.int64]:
-        low, high = self.lows[name], max(self.lows[name], self.limits[name])
+        low, high = self._ends(name)
         found = generator.integers(low, high + 1, count)
         if high >= step > 1:
             found = np.maximum(step, found // step * step)
         return found.astype(np.int64)
 
 
-def _span(low: int, high: int) -> NDArray[np.int64]:
-    """Return every size up to 2,048, and above it some that are evenly spread and some that are whole multiples."""
-    dense = np.arange(low, min(high, _EVERY) + 1)
-    spread = np.linspace(low, high, min(_JOINT, high - low + 1)).astype(np.int64)
-    multiples = np.arange(_MULTIPLE, high + 1, _MULTIPLE)
-    return np.unique(np.concatenate([dense, spread, multiples]))
+def _whole(line: Mapping[str, NDArray[np.int64]], length: Length) -> dict[str, Any]:
+    """Return sizes with some number for what depends on data."""
+    return {**dict.fromkeys(length.variables - line.keys(), _STEPS[-1]), **line}
 
 
 def describe(requirement: Requirement) -> str:

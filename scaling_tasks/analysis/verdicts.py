@@ -18,6 +18,8 @@ def verdicts_of(outputs: Iterable[tuple[str, Tensor]], variables: Iterable[str])
 
 def _verdict(name: str, tensor: Tensor, variable: str) -> Verdict:
     blame = tensor.blames.get(variable)
+    if blame is None and tensor.axes is None:
+        blame = next(iter(tensor.blames.values()), None)
     if blame is not None:
         return Verdict(name, variable, "refused", blame.node, blame.operator, blame.text, blame.fix)
     if tensor.axes is None:

@@ -43,6 +43,8 @@ from scaling_tasks.files import digest_file
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from scaling_tasks.shapes.behaviour import Behaviour
+
     Arrays = dict[str, NDArray[Any]]
 
 __all__ = ["CompilerConformance"]
@@ -201,7 +203,7 @@ class CompilerConformance:
         """Compile every unit of a cleaned case and compare it with the original at sizes that its buckets contain."""
         self.backend.check(case.compiled.signature, self.compile_options)
         for unit in self.units(case.compiled):
-            path = self.compile(case.compiled, unit, directory / unit.name).artefact.files[0]
+            path = self.compile(case.compiled, unit, directory / unit.name, case.behaviour).artefact.files[0]
             engine = load_engine(self.backend.engine, path, self.compile_options)
             try:
                 for values in unit.values():
@@ -256,9 +258,11 @@ class CompilerConformance:
         """Return the units for a case."""
         return self.backend.units(case.model.stem, case.signature, case.buckets, self.compile_options)
 
-    def compile(self, case: ConformanceCase, unit: Unit, workdir: Path) -> CompileResult:
+    def compile(
+        self, case: ConformanceCase, unit: Unit, workdir: Path, behaviour: Behaviour | None = None
+    ) -> CompileResult:
         """Compile one unit in isolation, as the pipeline does."""
-        job = CompileJob(case.model, case.signature, unit, self.compile_options)
+        job = CompileJob(case.model, case.signature, unit, self.compile_options, behaviour=behaviour)
         return run_job(job, workdir, log=workdir.with_suffix(".log"), timeout=self.timeout)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from scaling_tasks.shapes.behaviour import Behaviour
+
 __all__ = ["Artefact", "Backend", "CompileJob", "Limits", "Tolerance", "Unit"]
 
 
@@ -57,6 +59,8 @@ class CompileJob:
             ``options``.
         shared: A directory that units of the same model, inputs, options and toolchain may fill and read, see
             ``scaling_tasks.compilers.shared``; it may not exist yet. None where there is none.
+        behaviour: How the inputs that tell exact sizes are filled (``rows`` and ``size_inputs``), for a backend that
+            runs the model to compile it; None where it is told none.
     """
 
     model: Path
@@ -64,6 +68,7 @@ class CompileJob:
     unit: Unit
     options: Mapping[str, Any]
     shared: Path | None = None
+    behaviour: Behaviour | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,9 @@ class Backend(Protocol):
     def real_inputs(
         self, options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
     ) -> list[dict[str, NDArray[np.generic]]] | None:
-        """Return inputs of one bucket on which its artefact is compared with the original; None for random ones.
+        """Return inputs on which a bucket's artefact is compared with the original; None for random ones.
+
+        They are of any sizes that the bucket's shapes contain.
 
         Raises:
             CompileError: There should be some and are none.

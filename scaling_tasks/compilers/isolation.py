@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Unit
 from scaling_tasks.compilers.environment import thread_environment
@@ -14,6 +14,9 @@ from scaling_tasks.errors import CompileError
 from scaling_tasks.execution.contract import Limits, Subject, Work
 from scaling_tasks.execution.local import LocalExecutor
 from scaling_tasks.shapes.signature import Signature, TensorSpec, parse_dims
+
+if TYPE_CHECKING:
+    from scaling_tasks.shapes.behaviour import Behaviour
 
 __all__ = [
     "CompileResult",
@@ -67,7 +70,7 @@ def run_job(
         CompileError: With the last error line, the log's path and the command that runs the job alone.
     """
     parameters = {
-        **compile_parameters(job.signature, job.unit, located_options(job.options, Path())),
+        **compile_parameters(job.signature, job.unit, located_options(job.options, Path()), job.behaviour),
         "model": str(job.model.resolve()),
         "shared": None if job.shared is None else str(job.shared.resolve()),
     }
@@ -85,12 +88,16 @@ def compile_subject(unit: Unit, options: Mapping[str, Any]) -> Subject:
     return Subject(unit.stem, "the compiler", CompileError, get_backend(str(options["backend"])).errors_in_log)
 
 
-def compile_parameters(signature: Signature, unit: Unit, options: Mapping[str, Any]) -> dict[str, Any]:
+def compile_parameters(
+    signature: Signature, unit: Unit, options: Mapping[str, Any], behaviour: Behaviour | None
+) -> dict[str, Any]:
     """Return as plain values what a compile depends on besides its input files and toolchain."""
     return {
         "inputs": [[tensor.name, list(tensor.dims), tensor.dtype] for tensor in signature.inputs],
         "unit": [unit.name, unit.stem, list(unit.variables), [list(bucket) for bucket in unit.buckets]],
         "options": dict(options),
+        "size_inputs": [spec.to_payload() for spec in behaviour.size_inputs] if behaviour else [],
+        "rows": behaviour.rows if behaviour else None,
     }
 
 
@@ -124,7 +131,18 @@ def _job(inputs: Path, parameters: Mapping[str, Any]) -> CompileJob:
         unit,
         located_options(parameters["options"], inputs),
         None if shared is None else Path(shared),
+        _behaviour(parameters),
     )
+
+
+def _behaviour(parameters: Mapping[str, Any]) -> Behaviour | None:
+    if not parameters["size_inputs"]:
+        return None
+    from scaling_tasks.shapes.behaviour import Behaviour
+    from scaling_tasks.shapes.size_inputs import SizeInput
+
+    told = tuple(SizeInput.from_payload(each) for each in parameters["size_inputs"])
+    return Behaviour({}, rows=parameters["rows"], size_inputs=told)
 
 
 def located_options(options: Mapping[str, Any], inputs: Path) -> dict[str, Any]:

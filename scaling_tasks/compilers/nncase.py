@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -36,6 +37,8 @@ from scaling_tasks.shapes.signature import Signature
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from scaling_tasks.shapes.behaviour import Behaviour
 
 __all__ = ["NncaseBackend"]
 
@@ -173,8 +176,23 @@ def _set_shape_bucket(compile_options: Any, job: CompileJob) -> None:
 def _samples(job: CompileJob) -> list[Any]:
     """Return the bucket's calibration samples; those of the largest bucket for several."""
     values = max(job.unit.values(), key=lambda bucket: sum(bucket.values()))
-    dtypes = {tensor.name: tensor.dtype for tensor in job.signature.inputs}
-    return calibration_samples(job.options, job.signature.shapes(values), dtypes)
+    behaviour = job.behaviour
+    told = {spec.name for spec in behaviour.size_inputs} if behaviour else set()
+    own = Signature(tuple(tensor for tensor in job.signature.inputs if tensor.name not in told))
+    dtypes = {tensor.name: tensor.dtype for tensor in own.inputs}
+    tell = functools.partial(_told, behaviour, own, values) if behaviour else None
+    return calibration_samples(job.options, own.shapes(values), dtypes, tell)
+
+
+def _told(
+    behaviour: Behaviour, own: Signature, bucket: Mapping[str, int], sample: Mapping[str, NDArray[np.generic]]
+) -> dict[str, NDArray[np.generic]]:
+    """Return what the runtime would tell the model of a sample's size."""
+    import numpy as np
+
+    sizes = {**bucket, **own.sizes({name: array.shape for name, array in sample.items()})}
+    rows = bucket.get(behaviour.rows, 1) if behaviour.rows is not None else 1
+    return behaviour.feeds(bucket, {name: np.full(rows, size, np.int64) for name, size in sizes.items()})
 
 
 def _quantisation(job: CompileJob, samples: list[Any], nncase: Any) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.compilers.base import backend_options
-from scaling_tasks.compilers.real_inputs import files_of_inputs, padded_inputs, read_inputs
+from scaling_tasks.compilers.real_inputs import files_of_inputs, fits, padded, read_inputs
 from scaling_tasks.errors import CompileError
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ def check_calibration(options: Mapping[str, Any]) -> None:
 
 
 def calibration_samples(
-    options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
+    options: Mapping[str, Any],
+    shapes: Mapping[str, tuple[int, ...]],
+    dtypes: Mapping[str, str],
+    tell: Callable[[Sample], Sample] | None = None,
 ) -> list[Sample]:
     """Return the samples for one bucket.
 
@@ -48,20 +51,30 @@ def calibration_samples(
     fit a short one (measured on a transformer: cosine 0.51 instead of 0.9997). ``calibration: random`` draws numbers
     evenly from ``calibration_range`` (-1 to 1), the same every time.
 
+    Args:
+        options: The target's ``compile`` section.
+        shapes: The bucket's, of the original's inputs.
+        dtypes: Of the original's inputs.
+        tell: Returns what a cleaned model is told of a sample's own size, before it is padded.
+
     Raises:
         CompileError: There is no sample that the bucket contains, or a sample lacks an input.
     """
     own = backend_options(options)
     count = int(own.get("samples_count", _DEFAULT_COUNT))
     if own.get("calibration") == _RANDOM:
-        return _generated(count, tuple(own.get("calibration_range", _DEFAULT_RANGE)), shapes, dtypes)
-    return _fitting(*_calibration(options), shapes, dtypes, options)[:count]
+        found = _generated(count, tuple(own.get("calibration_range", _DEFAULT_RANGE)), shapes, dtypes)
+    else:
+        found = _fitting(*_calibration(options), shapes, dtypes, options)
+        # What a cleaned model is told is the more extreme the smaller a sample is.
+        found = found[:: max(1, len(found) // count)][:count] if tell else found[:count]
+    return [{**padded(sample, shapes), **(tell(sample) if tell else {})} for sample in found]
 
 
 def judging_samples(
     options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
 ) -> list[Sample]:
-    """Return the real inputs on which a quantised artefact is compared with the original, at most 16.
+    """Return the real inputs on which a quantised artefact is compared with the original: at most 16, of any sizes.
 
     Raises:
         CompileError: As ``check_calibration`` and ``calibration_samples``.
@@ -95,13 +108,12 @@ def _fitting(
     dtypes: Mapping[str, str],
     options: Mapping[str, Any],
 ) -> list[Sample]:
-    """Return the samples that the shapes contain, padded, largest first."""
+    """Return the samples that the shapes contain, largest first."""
     read = read_inputs(path, shapes, backend_options(options), where=where)
-    fitting = [padded for arrays in read if (padded := padded_inputs(arrays, shapes, dtypes)) is not None]
+    fitting = [{name: arrays[name].astype(dtypes[name]) for name in shapes} for arrays in read if fits(arrays, shapes)]
     if not fitting:
         raise CompileError(f"no sample fits into {dict(shapes)}", where=where, fix="Add smaller samples.")
-    largest = sorted(range(len(fitting)), key=lambda index: (-fitting[index][0], index))
-    return [fitting[index][1] for index in largest]
+    return sorted(fitting, key=lambda sample: -sum(array.size for array in sample.values()))
 
 
 def _generated(

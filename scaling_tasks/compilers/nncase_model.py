@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.nncase_masks import choose_by_masks
+from scaling_tasks.compilers.nncase_options import quantizes
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
 from scaling_tasks.onnx_model.tflite import output_names, write_fixed_tflite
 
@@ -22,6 +24,10 @@ def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Pat
         target = workdir / f"{job.unit.stem}.fixed.tflite"
         return write_fixed_tflite(job.model, job.signature.shapes(values), target), output_names(job.model)
     fixed = write_fixed_model(job.model, job.signature.shapes(values), workdir / f"{job.unit.stem}.fixed.onnx")
+    if job.behaviour is not None and quantizes(job.options):
+        model = onnx.load(str(fixed), load_external_data=False)
+        choose_by_masks(model, job.behaviour.size_inputs)
+        fixed.write_bytes(model.SerializeToString(deterministic=True))
     outputs = [value.name for value in onnx.load(str(fixed), load_external_data=False).graph.output]
     if not simplify:
         return fixed, outputs

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Sample = dict[str, NDArray[np.generic]]
 
-__all__ = ["files_of_inputs", "padded_inputs", "read_inputs"]
+__all__ = ["files_of_inputs", "fits", "padded", "read_inputs"]
 
 _MOST = 64
 _ARRAYS = (".npz",)
@@ -56,22 +56,21 @@ def read_inputs(
     return [_read(file, points, shapes, options) for file, points in _sources(path, where)]
 
 
-def padded_inputs(
-    arrays: Sample, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]
-) -> tuple[int, Sample] | None:
-    """Return a sample's own size and the sample padded to the shapes with zeros; None where it is larger."""
+def fits(arrays: Sample, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Return whether the shapes contain a sample."""
+    return all(
+        have <= room for name, shape in shapes.items() for have, room in zip(arrays[name].shape, shape, strict=True)
+    )
+
+
+def padded(arrays: Sample, shapes: Mapping[str, tuple[int, ...]]) -> Sample:
+    """Return a sample with zeros at the end up to the shapes, which contain it."""
     import numpy as np
 
-    sample: Sample = {}
-    size = 0
-    for name, shape in shapes.items():
-        array = arrays[name]
-        if any(have > room for have, room in zip(array.shape, shape, strict=True)):
-            return None
-        size += array.size
-        widths = [(0, room - have) for have, room in zip(array.shape, shape, strict=True)]
-        sample[name] = np.pad(array, widths).astype(dtypes[name])
-    return size, sample
+    return {
+        name: np.pad(arrays[name], [(0, room - have) for room, have in zip(shape, arrays[name].shape, strict=True)])
+        for name, shape in shapes.items()
+    }
 
 
 def _sources(path: Path, where: str) -> tuple[tuple[Path, Points], ...]:

@@ -64,7 +64,7 @@ def section(spec: msgspec.Struct | None) -> Any:
 
 
 def _convert(source: Source) -> TargetSpec:
-    values = _accept_both_spellings(source)
+    values = _accept_padding_of_shape_bucket(_accept_both_spellings(source))
     try:
         spec = msgspec.convert(values, TargetSpec, strict=True)
     except msgspec.ValidationError as cause:
@@ -87,6 +87,21 @@ def _with_real_inputs(spec: TargetSpec) -> TargetSpec:
         return spec
     options = {**section.options, "real_inputs": path}
     return msgspec.structs.replace(spec, compile=msgspec.structs.replace(section, options=options))
+
+
+def _accept_padding_of_shape_bucket(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values with padding accepted where they are nncase's ShapeBucket and do not say otherwise.
+
+    That is what its users come from: the model as it is, with its own inputs.
+    """
+    runtime, section, compiling = (values.get(key) or {} for key in ("runtime", "shape_bucket", "compile"))
+    if not all(isinstance(each, dict) for each in (runtime, section, compiling)) or "padding" in runtime:
+        return values
+    own = compiling.get("options")
+    native = isinstance(own, dict) and own.get("shape_bucket_enable") is True
+    if native or (section and section.get("shape_bucket_enable", True)):
+        return {**values, "runtime": {**runtime, "padding": "accept"}}
+    return values
 
 
 def _accept_both_spellings(source: Source) -> dict[str, Any]:

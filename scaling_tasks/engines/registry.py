@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +56,8 @@ def load_engine(name: str, path: Path, options: Mapping[str, Any]) -> Engine:
 
 
 def _registered(name: str) -> str:
+    import importlib.metadata
+
     points = {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
     if name not in points:
         known = ", ".join(sorted({*points, *_BUILT_IN}))

@@ -112,6 +112,16 @@ class Signature:
         """Return every input's shape for one value per variable."""
         return {tensor.name: tensor.shape(values) for tensor in self.inputs}
 
+    def sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+        """Return the value of every variable that is a dimension of one of the inputs with these shapes."""
+        return {
+            dim: size
+            for tensor in self.inputs
+            if tensor.name in shapes
+            for dim, size in zip(tensor.dims, shapes[tensor.name], strict=True)
+            if isinstance(dim, str)
+        }
+
     def fixed_side(self, variable: str) -> int | None:
         """Return what the image side ``variable`` (``H`` or ``W``) is fixed to, None where it is not fixed."""
         for tensor in self.inputs:

@@ -128,7 +128,18 @@ def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStat
         model=target.model if target.spec.model else None,
         cost=cost,
     )
-    return replace(plan, warnings=(*plan.warnings, *notes))
+    return replace(plan, warnings=(*plan.warnings, *notes, *_accepted(target)))
+
+
+def _accepted(target: Target) -> tuple[str, ...]:
+    """Return what to tell who comes from nncase's ShapeBucket."""
+    spec = target.spec
+    native = spec.compile is not None and bool(spec.compile.options.get("shape_bucket_enable", False))
+    section = spec.shape_bucket is not None and spec.shape_bucket.shape_bucket_enable
+    if spec.runtime.padding != "accept" or not (native or section):
+        return ()
+    note = "the model is compiled as it is, as with nncase's ShapeBucket, so that padding may change its answers"
+    return (note if native else f"{note}; with `runtime: {{padding: exact}}` they are those of the exact size.",)
 
 
 def _cost(target: Target, signature: ModelSignature) -> tuple[AutoScalingSpec, CostModel | None, tuple[str, ...]]:

@@ -32,7 +32,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     one = document.unit(str(unit))
     prepared = made.result("analysis").file(prepared_name(target))
     model, sources = {f"model/{target.model.name}": prepared.digest}, {f"model/{target.model.name}": prepared.path}
-    parameters = compile_parameters(document.compiled_inputs, one, target.result_options)
+    parameters = compile_parameters(document.compiled_inputs, one, target.result_options, document.behaviour)
     action, more = unit_action(target, model, parameters)
     return Request(
         action,

@@ -104,7 +104,9 @@ def _check_units(target: Target, locked: Mapping[str, Any]) -> Iterator[Finding]
     wrong = sorted(units.keys() ^ known)
     model = {f"model/{target.model.name}": prepared}
     for name in sorted(known & units.keys()):
-        parameters = compile_parameters(document.compiled_inputs, document.unit(name), target.result_options)
+        parameters = compile_parameters(
+            document.compiled_inputs, document.unit(name), target.result_options, document.behaviour
+        )
         key = unit_action(target, model, parameters)[0].key
         if key != units[name].get("key"):
             wrong.append(name)

@@ -20,6 +20,7 @@ from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.layouts import layout_variables
+from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.shapes.size_inputs import Sizes
 from scaling_tasks.verification.comparison import Difference, compare_outputs, worst
 
@@ -158,6 +159,7 @@ def verify_artefact(
             seeds = range(_SEED, _SEED + rounds)
             told = behaviour.feeds(sizes, row_sizes(behaviour, sizes, sizes))
             for arrays in real or [random_inputs(inputs, sizes, seed=seed) for seed in seeds]:
+                arrays = _padded(arrays, inputs.shapes(sizes))
                 # The reference runs first: an engine may write into what it was given.
                 reference = original.run(arrays)
                 found.append(compare_outputs(engine.run({**arrays, **told}), reference, tolerance, classes=classes))
@@ -168,7 +170,8 @@ def verify_artefact(
         with BucketedModel(directory, manifest, partial(load_engine, manifest.engine)) as model:
             for bucket in artefact.buckets:
                 sizes = dict(zip(manifest.variables, bucket, strict=True))
-                checks += _smaller(original, model, sizes, tolerance, smaller)
+                real = backend.real_inputs(manifest.options, inputs.shapes(sizes), dtypes)
+                checks += _smaller(original, model, sizes, tolerance, smaller, real)
     return VerificationResult(artefact.stem, manifest.backend, tolerance, tuple(checks))
 
 
@@ -184,14 +187,17 @@ def row_sizes(behaviour: Behaviour, bucket: Mapping[str, int], sizes: Mapping[st
 
 
 def _smaller(
-    original: Original, model: BucketedModel, bucket: Mapping[str, int], tolerance: Tolerance, count: int
+    original: Original,
+    model: BucketedModel,
+    bucket: Mapping[str, int],
+    tolerance: Tolerance,
+    count: int,
+    real: Sequence[Arrays] | None,
 ) -> list[BucketCheck]:
     """Return what smaller sizes give: each alone, and requests of different sizes in one batch."""
     behaviour, inputs = model.manifest.behaviour, model.manifest.signature.inputs
-    generator = np.random.default_rng([_SEED, *bucket.values()])
     drawn: list[tuple[dict[str, int], Arrays, Arrays]] = []
-    for sizes in smaller_sizes(behaviour, bucket, generator, 8 * count):
-        arrays = random_inputs(inputs, sizes, seed=_SEED + len(drawn))
+    for sizes, arrays in _smaller_inputs(behaviour, inputs, bucket, 8 * count, real):
         try:
             drawn.append((sizes, arrays, original.run(arrays)))
         except ModelError:
@@ -206,6 +212,29 @@ def _smaller(
         found = [compare_outputs(answer, reference, tolerance, classes=classes) for answer in answers]
         checks.append(BucketCheck(model.select(sizes), sizes, _worst_of(found)))
     return checks
+
+
+def _smaller_inputs(
+    behaviour: Behaviour, inputs: Signature, bucket: Mapping[str, int], count: int, real: Sequence[Arrays] | None
+) -> Iterator[tuple[dict[str, int], Arrays]]:
+    """Yield real inputs that are smaller than a bucket, or where there are to be none random ones."""
+    if real is not None:
+        for arrays in real:
+            sizes = {**bucket, **inputs.sizes({name: array.shape for name, array in arrays.items()})}
+            if sizes != dict(bucket) and behaviour.runs_at(sizes):
+                yield sizes, arrays
+        return
+    generator = np.random.default_rng([_SEED, *bucket.values()])
+    for number, sizes in enumerate(smaller_sizes(behaviour, bucket, generator, count)):
+        yield sizes, random_inputs(inputs, sizes, seed=_SEED + number)
+
+
+def _padded(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
+    """Return inputs with zeros at the end up to a bucket's shapes."""
+    return {
+        name: np.pad(array, [(0, room - have) for room, have in zip(shapes[name], array.shape, strict=True)])
+        for name, array in arrays.items()
+    }
 
 
 def smaller_sizes(

@@ -119,7 +119,7 @@ def test_rotation(form: str) -> None:
 
 
 @pytest.mark.parametrize("zero", [0, 7])
-@pytest.mark.parametrize("kind", ["QLinearConv", "QLinearMatMul", "dequantised", "dynamic"])
+@pytest.mark.parametrize("kind", ["QLinearConv", "QLinearMatMul", "dequantised", "dynamic", "dynamic convolution"])
 def test_quantised(kind: str, zero: int) -> None:
     draft = Draft(13)
     x = draft.shifted(draft.input("x", ["N", 3, "T"]))
@@ -138,6 +138,10 @@ def test_quantised(kind: str, zero: int) -> None:
     elif kind == "dequantised":
         y = draft.add("DequantizeLinear", [y, scale, point])
         y = draft.add("Conv", [y, draft.weights(4, 3, 3)], pads=[1, 1])
+    elif kind == "dynamic convolution":
+        y, factor, own = draft.add("DynamicQuantizeLinear", [x], outputs=3)
+        y = draft.add("ConvInteger", [y, weights, own], pads=[1, 1])
+        y = draft.add("Mul", [draft.add("Cast", [y], to=1), factor])
     else:
         y, factor, own = draft.add("DynamicQuantizeLinear", [x], outputs=3)
         y = draft.add("Transpose", [y], perm=[0, 2, 1])

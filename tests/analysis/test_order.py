@@ -145,6 +145,15 @@ def test_numbers_of_what_is_not_zero_are_those_of_the_exact_size() -> None:
     assert_exact(draft.model(draft.add("NonZero", [x])), {"H": 8, "W": 9}, [{"H": 5, "W": 6}])
 
 
+def test_what_depends_on_data_beside_what_follows_sizes() -> None:
+    draft = Draft(17)
+    x = draft.add("Relu", [draft.shifted(draft.input("x", ["W"]))])
+    chosen = draft.add("Squeeze", [draft.add("NonZero", [x]), draft.constant([0])])
+    both = draft.add("Concat", [draft.add("Gather", [x, chosen]), x], axis=0)
+    total = draft.add("ReduceSum", [both, draft.constant([0])])
+    assert_exact(draft.model(total, chosen), {"W": 9}, [{"W": 5}])
+
+
 @pytest.mark.parametrize("threshold", [None, 0.1])
 def test_suppression(threshold: float | None) -> None:
     draft = Draft(17)

@@ -103,6 +103,15 @@ def test_domain_claims() -> None:
     assert not domain.require(as_length("W") % 2, as_length(1))
 
 
+def test_limits_of_a_model_are_found_beyond_usual_sizes() -> None:
+    """A slice up to position 5,000 is no whole axis, although it is at all sizes below."""
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", 2, "W"]))
+    y = draft.add("Slice", [x, draft.constant([0]), draft.constant([5000]), draft.constant([2])])
+    model = draft.model(draft.add("ReduceSum", [y, draft.constant([2])]))
+    assert_exact(model, {"N": 2, "W": 9000}, [{"N": 1, "W": 7000}, {"N": 1, "W": 3000}])
+
+
 def test_requirements_are_those_of_the_original() -> None:
     """What the analysis requires, the original needs: at other sizes it does not run."""
     draft = Draft(17)

@@ -158,3 +158,12 @@ def test_wrong_input_is_said_in_a_line(repository: Repository, flags: list[str],
     assert words in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert not (repository.root / "output/manifest.json").exists()
+
+
+def test_the_model_is_compiled_as_it_is_and_one_line_says_so(repository: Repository):
+    (repository.root / "few.yaml").write_text("auto_scaling:\n  max_scaling_num: 2\n")
+    done = command(repository, "--input_shape=1,3,16,-1", "--backend", "onnxruntime", "--config", "few.yaml")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("so that padding may change its answers") == 1
+    manifest = json.loads((repository.root / "output" / "manifest.json").read_text())
+    assert manifest["behaviour"]["size_inputs"] == []

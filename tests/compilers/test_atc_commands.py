@@ -11,13 +11,23 @@ import pytest
 from scaling_tasks.compilers.atc import AtcBackend
 from scaling_tasks.compilers.atc_command import atc_arguments
 from scaling_tasks.compilers.atc_export import export_commands
-from scaling_tasks.compilers.conformance_models import image_case
+from scaling_tasks.compilers.conformance_models import cleaned_case, corner_case, image_case, transformer_case
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature, TensorSpec, name_dimensions
 
 OPTIONS = {"backend": "atc", "device": "ascend", "soc_version": "Ascend310P3"}
+
+TOLD = Signature(
+    (
+        TensorSpec("x", (1, 3, 48, "W")),
+        TensorSpec("st_valid_0", (("//", ("+", "W", 3), 8),)),
+        TensorSpec("st_ratio_0", (1,)),
+        TensorSpec("st_valid_1", ("W", ("*", "W", 2))),
+    )
+)
+"""Inputs of a cleaned model: dimensions that follow from the width, and one that never changes."""
 
 
 def jobs(shape, buckets, model: Path = Path("m.onnx"), **own):
@@ -74,6 +84,13 @@ COMMANDS = [
         {},
         "--input_format=ND --input_shape=ids:1,-1;mask:1,-1 --dynamic_dims=16,16;32,32",
     ),
+    (
+        TOLD,
+        [(64,), (320,)],
+        {},
+        "--input_format=ND --input_shape=x:1,3,48,-1;st_valid_0:-1;st_ratio_0:1;st_valid_1:-1,-1 "
+        "--dynamic_dims=64,8,64,128;320,40,320,640",
+    ),
 ]
 
 
@@ -83,6 +100,30 @@ def test_the_command_is_exact(shape, buckets, own, expected: str):
     arguments = [text for text in atc_arguments(job, "m.onnx", "out/m") if "insert_op_conf" not in text]
     head = ["--framework=5", "--model=m.onnx", "--output=out/m", "--soc_version=Ascend310P3"]
     assert arguments == [*head, *expected.split(" "), "--log=error"]
+
+
+@pytest.mark.parametrize("make", [image_case, transformer_case, corner_case])
+def test_gears_of_cleaned_models_keep_the_rules_of_the_graph_engine(make, tmp_path: Path):
+    """Format ND, 1 to 4 dimensions per input, and in every gear one number for each -1."""
+    case = cleaned_case(make(tmp_path), tmp_path)
+    for job in jobs(case.compiled.signature, case.compiled.buckets):
+        arguments = dict(text.removeprefix("--").split("=", 1) for text in atc_arguments(job, "m", "o"))
+        assert arguments["input_format"] == "ND"
+        shapes = [text.partition(":")[2].split(",") for text in arguments["input_shape"].split(";")]
+        assert all(1 <= len(shape) <= 4 for shape in shapes)
+        gears = [gear.split(",") for gear in arguments["dynamic_dims"].split(";")]
+        assert {len(gear) for gear in gears} == {sum(shape.count("-1") for shape in shapes)}
+        assert len(gears) == len(set(map(tuple, gears))) >= 2
+        for gear, bucket in zip(gears, job.unit.values(), strict=True):
+            filled = [[int(gear.pop(0)) if size == "-1" else int(size) for size in shape] for shape in shapes]
+            assert filled == [list(shape) for shape in job.signature.shapes(bucket).values()]
+
+
+def test_aipp_and_image_gears_are_refused_for_a_cleaned_model():
+    with pytest.raises(CompileError, match=r"`insert_op_conf` excludes dynamic_dims.*padding: accept"):
+        jobs(TOLD, [(64,), (320,)], insert_op_conf="a.cfg")
+    with pytest.raises(CompileError, match=r"dynamic_image_size cannot vary \['W'\].*padding: accept"):
+        jobs(TOLD, [(64,), (320,)], gears="dynamic_image_size")
 
 
 def test_batch_and_size_are_one_artefact_per_batch():

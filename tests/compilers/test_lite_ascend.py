@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling_tasks.compilers.conformance_models import image_case
+from scaling_tasks.compilers.conformance_models import cleaned_case, image_case
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.lite import LiteBackend
@@ -19,6 +19,16 @@ from scaling_tasks.shapes.signature import Signature, TensorSpec, name_dimension
 
 OPTIONS = {"backend": "lite", "device": "ascend", "soc_version": "Ascend310P3", "options": {}}
 SOC = '[acl_init_options]\nge.socVersion="Ascend310P3"\n'
+
+TOLD = Signature(
+    (
+        TensorSpec("x", (1, 3, 48, "W")),
+        TensorSpec("st_valid_0", (("//", ("+", "W", 3), 8),)),
+        TensorSpec("st_ratio_0", (1,)),
+        TensorSpec("st_valid_1", ("W", ("*", "W", 2))),
+    )
+)
+"""Inputs of a cleaned model: dimensions that follow from the width, and one that never changes."""
 
 
 def jobs(shape, buckets, model: Path = Path("m.onnx"), **own):
@@ -73,6 +83,13 @@ CONFIGS = [
         {},
         '[acl_build_options]\ninput_format="ND"\ninput_shape="ids:-1,-1;mask:-1,-1"\n'
         'ge.dynamicDims="1,16,1,16;2,32,2,32"\n',
+    ),
+    (
+        TOLD,
+        [(64,), (320,)],
+        {},
+        '[acl_build_options]\ninput_format="ND"\ninput_shape="x:1,3,48,-1;st_valid_0:-1;st_ratio_0:1;st_valid_1:-1,-1"\n'
+        'ge.dynamicDims="64,8,64,128;320,40,320,640"\n',
     ),
 ]
 
@@ -133,6 +150,26 @@ BAD = [
     "[ascend_context]\ninput_shape = x:[1,3,-1,-1]\ndynamic_dims = [16,0],[16,64]\n",
     "[ascend_context]\ninput_shape = x:[1,3,-1,-1]\ndynamic_dims = [16],[32]\n",
 ]
+
+
+@pytest.mark.usefixtures("mindspore_lite")
+def test_the_real_parser_accepts_the_gears_of_a_cleaned_model(tmp_path: Path):
+    case = cleaned_case(image_case(tmp_path), tmp_path)
+    units = LiteBackend().units("m", case.original.signature, [(1, 32), (1, 64), (4, 32), (4, 64)], OPTIONS)
+    assert [unit.stem for unit in units] == ["m_dynamic_bs1_hw", "m_dynamic_bs4_hw"]
+    for unit in units:
+        job = CompileJob(case.compiled.model, case.compiled.signature, unit, OPTIONS, behaviour=case.behaviour)
+        batch = unit.buckets[0][0]
+        assert f'input_shape="x:{batch},3,16,-1;st_valid_0:{batch},-1;st_ratio_0:{batch}"' in ascend_config(job)
+        assert "this machine has no CANN" in failure(job, tmp_path)
+        log = (tmp_path / f"{unit.name}.log").read_text()
+        assert "config_file_parser" not in log
+        assert "config_infos" not in log
+
+
+def test_aipp_cannot_have_gears_of_a_cleaned_model():
+    with pytest.raises(CompileError, match=r"insert_op_conf: excludes gears of several inputs.*padding: accept"):
+        LiteBackend().check(TOLD, {**OPTIONS, "options": {"insert_op_conf": "a.cfg"}})
 
 
 @pytest.mark.usefixtures("mindspore_lite")

@@ -10,6 +10,7 @@ import pytest
 from scaling_tasks.compilers.conformance import CompilerConformance, _inputs, _reference
 from scaling_tasks.compilers.conformance_models import (
     ConformanceCase,
+    cleaned_case,
     image_case,
     shared_variable_case,
     transformer_case,
@@ -18,6 +19,7 @@ from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.nncase import NncaseBackend
 from scaling_tasks.compilers.nncase_calibration import calibration_samples, judging_samples
+from scaling_tasks.compilers.real_inputs import padded
 from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import CompileError, EngineError
 from scaling_tasks.files import digest_file
@@ -385,3 +387,40 @@ def test_a_broken_image_is_named(pictures: Path):
     (pictures / "bad.jpg").write_bytes(b"no image")
     with pytest.raises(CompileError, match=r"bad\.jpg: is no readable image"):
         calibration_samples({"options": {"calibration": str(pictures)}}, {"x": (1, 3, 8, 8)}, {"x": "float32"})
+
+
+@pytest.mark.parametrize("make", [image_case, transformer_case])
+def test_a_cleaned_model_stays_accurate_on_the_k230_at_sizes_smaller_than_its_bucket(make, tmp_path: Path):
+    case = cleaned_case(make(tmp_path), tmp_path)
+    original, behaviour = case.original, case.behaviour
+    bucket = dict(zip(original.signature.variables, (1, 20), strict=True))
+    (tmp_path / "real").mkdir()
+    generator = np.random.default_rng(0)
+    sizes = [bucket | {original.signature.variables[1]: length} for length in (20, 15, 9, 12, 17, 6)]
+    requests = [
+        {name: generator.random(shape, dtype=np.float32) for name, shape in original.signature.shapes(each).items()}
+        for each in sizes
+    ]
+    for index, request in enumerate(requests):
+        np.savez(tmp_path / f"real/{index}.npz", **request)
+    options = {"backend": "nncase", "options": {"target": "k230", "real_inputs": str(tmp_path / "real")}}
+    (unit,) = NncaseBackend().units("m", original.signature, [tuple(bucket.values())], options)
+    job = CompileJob(case.compiled.model, case.compiled.signature, unit, options, behaviour=behaviour)
+    path = run_job(job, tmp_path / "work", log=tmp_path / "m.log", timeout=200).artefact.files[0]
+    engine = load_engine(NncaseBackend.engine, path, options)
+    for each, request in zip(sizes, requests, strict=True):
+        expected = _reference(original.model, request)["y"]
+        told = behaviour.feeds(bucket, {name: np.array([size]) for name, size in each.items()})
+        answer = engine.run({**padded(request, original.signature.shapes(bucket)), **told})["y"]
+        found = answer[tuple(map(slice, expected.shape))]
+        assert cosine(found, expected) > 0.999
+        assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+    engine.close()
+
+
+def test_samples_tell_their_own_size(samples: Path):
+    own = {"options": {"calibration": str(samples), "samples_count": 2}}
+    found = calibration_samples(
+        own, {"x": (1, 10)}, {"x": "float32"}, lambda sample: {"st": np.array(sample["x"].shape)}
+    )
+    assert [sample["st"].tolist() for sample in found] == [[1, 8], [1, 5]]

@@ -127,3 +127,21 @@ def test_a_name_cannot_hold_a_path(name: str) -> None:
 
 def test_a_name_can_hold_what_file_names_do() -> None:
     assert parse_target({"name": "Modèle v1.2-b", "input_shape": {"x": [1, -1]}}).name == "Modèle v1.2-b"
+
+
+BUCKETS = {"shape_bucket_range_info": {"L": [1, 8]}}
+
+
+@pytest.mark.parametrize(
+    ("values", "padding"),
+    [
+        ({}, "exact"),
+        ({"shape_bucket": BUCKETS}, "accept"),
+        ({"shape_bucket": BUCKETS, "runtime": {"padding": "exact"}}, "exact"),
+        ({"shape_bucket": {**BUCKETS, "shape_bucket_enable": False}}, "exact"),
+        ({"compile": {"backend": "nncase", "options": {"shape_bucket_enable": True}}}, "accept"),
+    ],
+)
+def test_who_comes_from_nncases_shape_bucket_gets_the_model_as_it_is(values, padding: str):
+    values = {"name": "t", "model": "m.onnx", **values}
+    assert parse_target(values).runtime.padding == padding

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,13 +15,13 @@ import onnx
 import pytest
 
 from scaling_tasks.config.load import load_target
-from scaling_tasks.errors import CompileError
+from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.onnx_model.original import OriginalModel
 from scaling_tasks.runtime.bundle import load_bundle
 from scaling_tasks.stages.graph import STAGES, run_stage
 from scaling_tasks.stages.stage import Built
 from scaling_tasks.stages.target import Target
-from scaling_tasks.stages.workshop import open_store
+from scaling_tasks.stages.workshop import open_store, open_workshop
 from tests.doit_plugin.repository import Repository
 
 UNITS = ("N1_H16_W24", "N1_H24_W40", "N1_H32_W64")
@@ -83,16 +84,21 @@ def test_a_model_replaced_after_planning_poisons_nothing(repository: Repository)
     assert_right(repository)
 
 
-def test_a_model_replaced_during_a_build_is_noticed(built: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("stage", "unit"), [("analysis", None), ("verify", UNITS[0])])
+def test_a_model_replaced_during_a_build_is_noticed(
+    built: Repository, monkeypatch: pytest.MonkeyPatch, stage: str, unit: str | None
+) -> None:
     target = target_of(built, monkeypatch)
-    run_stage("buckets", target)
+    asked = STAGES[stage].request
+    assert asked is not None
+    request = asked(target, Built(target), unit)
     built.write_model(seed=1)
-    before = len(list(open_store().records()))
     (built.root / ".scaling/store").rename(built.root / ".scaling/put-aside")
-    with pytest.raises(CompileError, match=r"models/net\.onnx: it changed while it was being built from\. Build again"):
-        run_stage("compile", target, UNITS[0])
+    with pytest.raises(ScalingTasksError, match=r"models/net\.onnx: it changed while it was being built from"):
+        open_workshop().perform(
+            request, lambda name: built.root / name, record=Path("record"), log=Path("log"), purpose="a test"
+        )
     assert not list(open_store().records())
-    assert before
 
 
 def test_two_command_lines_at_once_do_not_mix(repository: Repository) -> None:
@@ -174,7 +180,7 @@ def test_the_latency_table_is_part_of_the_plan(repository: Repository, monkeypat
         config.read_text().replace("interval: 8", "interval: 8\n  cost: measured\n  latency_table: t.json")
     )
     target = target_of(repository, monkeypatch)
-    for stage in ("scan", "statistics"):
+    for stage in ("scan", "statistics", "analysis"):
         run_stage(stage, target)
     (repository.root / "t.json").write_text("{}")
     before = key(target, "buckets")
@@ -200,7 +206,7 @@ def test_the_file_of_an_option_is_part_of_the_compile(repository: Repository, mo
     (tools / "atc").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
     target = target_of(repository, monkeypatch)
-    for stage in ("scan", "statistics", "buckets"):
+    for stage in ("scan", "statistics", "analysis", "buckets"):
         run_stage(stage, target)
     before = key(target, "compile", "dynamic_hw")
     (repository.root / "aipp.cfg").write_text("two")
@@ -299,7 +305,7 @@ def test_another_checkout_beside_the_store_does_nothing_again(built: Repository,
     other.write_target()
     run = other.doit("-n", "2", environment={"SCALING_TASKS_STORE": str(built.root / ".scaling/store")})
     assert run.ok, run.output
-    assert "store: 11 hits, 0 misses" in run.output
+    assert re.search(r"^store: \d+ hits, 0 misses", run.output, re.MULTILINE)
     assert content(other) == content(built)
 
 

@@ -29,16 +29,19 @@ def test_shared_work_follows_the_model_and_is_pruned_with_its_target(built: Repo
 
 def test_store_statistics_are_printed_and_given_as_json(built: Repository) -> None:
     first = told(built)
-    assert (first["entries"], first["hits"], first["misses"], first["stored"]) == (11, 0, 11, 11)
+    assert first["hits"] == 0
+    assert (
+        first["entries"] == first["misses"] == first["stored"] > 3 + 3
+    )  # Three compiles, three verifications, and more.
     shutil.rmtree(built.root / "build")
     shutil.rmtree(built.root / ".scaling/targets")
     run = built.doit()
-    assert "store: 11 hits, 0 misses" in run.output
+    assert f"store: {first['entries']} hits, 0 misses" in run.output
     since = told(built, "--since", str(first["mark"]))
-    assert (since["hits"], since["misses"], since["stored"]) == (11, 0, 0)
+    assert (since["hits"], since["misses"], since["stored"]) == (first["entries"], 0, 0)
     assert since["seconds_saved"] > 0
     assert since["bytes_restored"] > 0
-    assert "11 hits, 11 misses" in built.doit("store").output
+    assert f"{first['entries']} hits, {first['entries']} misses" in built.doit("store").output
 
 
 def told(repository: Repository, *arguments: str) -> dict:

@@ -89,7 +89,7 @@ def test_an_interrupted_request_leaves_no_answer_to_the_next(
     engine: ProcessEngine, busy: Path, kind: type[BaseException]
 ) -> None:
     assert ask(engine, 0, 1) == [1, 2]
-    interrupt(engine, busy, kind, 0.5)
+    interrupt(engine, busy, kind, 30)
     assert [ask(engine, 0, number) for number in (2, 3, 4)] == [[1, 3], [1, 4], [1, 5]]
 
 
@@ -124,7 +124,7 @@ def test_a_process_that_ended_is_started_again(engine: ProcessEngine) -> None:
 def test_requests_larger_than_before_are_not_mixed_up_after_a_restart(engine: ProcessEngine, busy: Path) -> None:
     large = [0.0, *range(50_000)]
     assert ask(engine, *large) == [number + 1 for number in large]
-    interrupt(engine, busy, KeyboardInterrupt, 0.5)
+    interrupt(engine, busy, KeyboardInterrupt, 30)
     assert ask(engine, *large) == [number + 1 for number in large]
 
 

@@ -70,6 +70,9 @@ def test_a_server_has_numpy_and_the_engine_and_serves(server: Path, ocr_models: 
     listed = json.loads(run(server, "-m", "pip", "list", "--format", "json"))
     names = {package["name"].lower().replace("_", "-") for package in listed} - {"pip", "setuptools", "wheel"}
     assert names == {"numpy", "openvino", "openvino-telemetry", "scaling-tasks"}
+    run(
+        server, "-c", "import scaling_tasks.compilers.provision_lite"
+    )  # What a missing MindSpore Lite is answered with.
     model = ocr_models / "ch_ppocr_mobile_v2.0_cls_infer.onnx"
     bundle = build(model, "openvino", [-1, 3, 48, 192], [(1,), (2,)], tmp_path / "bundle")
     other = tmp_path / "other"

@@ -10,7 +10,7 @@ import numpy as np
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length, as_length, larger
 from scaling_tasks.analysis.operation import Operation, Refused
-from scaling_tasks.analysis.operators.products import zero_point
+from scaling_tasks.analysis.operators.products import clean_to_zero_point
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 
@@ -165,8 +165,11 @@ def follow_conv(op: Operation) -> Tensor:
     zero: list[int] = []
     for axis, window in zip(spatial, found, strict=True):
         axes.append(_slide(op, axis, window, zero))
-    nothing = zero_point(op, 2) if quantised and zero else 0.0
-    tensor = op.clean(0, zero, nothing)
+    if not quantised:
+        op.clean(0, zero, 0.0)
+    elif zero and not clean_to_zero_point(op, 0, zero, 2):
+        raise Refused("what it takes for zero differs by channel")
+    tensor = op.input(0)
     keeps_zero = op.kind == "Conv" and (not op.has(2) or _all_zero(op.inputs[2]))
     fills = {
         axis: 0.0

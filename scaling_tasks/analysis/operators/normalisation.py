@@ -106,6 +106,8 @@ def _group(op: Operation, tensor: Tensor) -> Tensor:
 
     ``[N, C, d1, …]`` is cleaned, its sums are taken per channel and then per group, and spread over the channels again.
     """
+    if tensor.dtype != 1:
+        raise Refused("statistics over a size of the request are followed for float32 only")
     emitter = op.emitter
     channels = int(tensor.known_axes[1].constant or 0)
     groups = int(op.attribute("num_groups"))

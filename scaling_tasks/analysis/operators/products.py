@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from scaling_tasks.analysis.axes import Axis
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.operators.elementwise import broadcast
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 
-__all__ = ["contract"]
+__all__ = ["clean_to_zero_point", "contract"]
+
+_BOOL = 9
 
 
 @operator("MatMul", "MatMulInteger", "QLinearMatMul")
@@ -50,19 +55,26 @@ def _product_fills(left: Tensor, right: Tensor, lead: int) -> dict[int, float]:
     return fills
 
 
-def zero_point(op: Operation, index: int) -> float:
-    """Return the number that an input's zero point takes for zero.
+def clean_to_zero_point(op: Operation, index: int, axes: Sequence[int], point: int) -> bool:
+    """Make an input's padding hold what counts as zero, which input ``point`` says; return whether that is one number.
 
-    Raises:
-        Refused: There is none, or one per row or channel.
+    The zero point may be a constant, or one number that is computed from data.
     """
-    if not op.has(index):
-        return 0.0
-    tensor = op.inputs[index]
-    found = tensor.uniform if tensor is not None else None
-    if found is None:
-        raise Refused("what it takes for zero differs by row or follows data")
-    return found
+    zero = op.inputs[point] if op.has(point) else None
+    if zero is None or zero.uniform is not None:
+        op.clean(index, axes, 0.0 if zero is None or zero.uniform is None else zero.uniform)
+        return True
+    if zero.axes is None or any(axis.constant != 1 for axis in zero.axes):
+        return False
+    tensor = op.input(index)
+    padded = [axis for axis in axes if op.padded(tensor.known_axes[axis])]
+    for axis in padded:
+        op.newly_cleaned |= op.padded(tensor.known_axes[axis])
+    if padded:
+        mask = op.around.cleaner.valid(tensor, padded, dtype=_BOOL)
+        name = op.emitter.node("Where", [mask, tensor.name, zero.name], kind="clean")
+        op.use(index, replace(tensor, name=name, fills={}, value=None))
+    return True
 
 
 def contract(
@@ -83,15 +95,18 @@ def contract(
     op.mixes(axis)
     if not op.padded(axis):
         return
-    zeros = [zero_point(op, index) for index in points] if points is not None else [0.0, 0.0]
-    sides = [(0, left_axis, zeros[0]), (second, right_axis, zeros[1])]
-    clean = next((side for side in sides if op.input(side[0]).fills.get(side[1]) == side[2]), None)
+    sides = [(0, left_axis), (second, right_axis)]
+    if points is not None:
+        if not any(clean_to_zero_point(op, at, [own], point) for (at, own), point in zip(sides, points, strict=True)):
+            raise Refused("what it takes for zero differs by row and by column")
+        return
+    clean = next((side for side in sides if op.input(side[0]).fills.get(side[1]) == 0), None)
     # The one that has fewer axes is the smaller, as a rule.
     chosen = clean or (sides[0] if op.input(0).rank < op.input(second).rank else sides[1])
     other = sides[1] if chosen == sides[0] else sides[0]
-    op.clean(chosen[0], [chosen[1]], chosen[2])
+    op.clean(chosen[0], [chosen[1]], 0.0)
     if not op.input(other[0]).finite:
-        op.clean(other[0], [other[1]], other[2])
+        op.clean(other[0], [other[1]], 0.0)
 
 
 @operator("Gemm")

@@ -1,8 +1,11 @@
-"""Recurrent layers: forwards, nothing valid sees padding; last states and backward directions need true lengths."""
+"""Recurrent layers: forwards, nothing valid sees padding; backwards and last states need to know where a row ends."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.operation import Operation
@@ -11,6 +14,9 @@ from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
 
 _INT32 = 6
+_LENGTHS = 4
+_SENSE = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+"""Per direction of a layer whether it goes backwards."""
 
 
 @operator("LSTM", "GRU", "RNN")
@@ -19,19 +25,21 @@ def follow_recurrent(op: Operation) -> Sequence[Tensor]:
     tensor = op.input(0)
     time_at, batch_at = (1, 0) if op.attribute("layout", 0) else (0, 1)
     time = tensor.known_axes[time_at]
-    backwards = op.attribute("direction", "forward") != "forward"
-    states = any(list(op.node.output)[1:])
-    told = False
+    sense = _SENSE[str(op.attribute("direction", "forward"))]
     if time.variables:
         op.mixes(time)
         tensor = op.compact(0, time_at)
         time = tensor.known_axes[time_at]
-    if op.padded(time) and not op.has(4) and (backwards or states):
-        _tell_lengths(op, time, tensor.known_axes[batch_at])
-        told = True
-    hidden = grid(int(op.attribute("hidden_size") or (op.input(2).known_axes[-1].constant or 0)))
-    directions = grid(2 if op.attribute("direction", "forward") == "bidirectional" else 1)
     batch = tensor.known_axes[batch_at]
+    hidden = grid(int(op.attribute("hidden_size") or (op.input(2).known_axes[-1].constant or 0)))
+    told = False
+    if op.padded(time) and not op.has(_LENGTHS) and (any(sense) or any(list(op.node.output)[1:])):
+        told = not _can_be_turned(op)
+        if told:
+            _tell_lengths(op, time, batch)
+        else:
+            _turn(op, sense, (time, grid(1), batch, hidden))
+    directions = grid(len(sense))
     if op.attribute("layout", 0):
         axes, state = [batch, time, directions, hidden], [batch, directions, hidden]
     else:
@@ -42,18 +50,100 @@ def follow_recurrent(op: Operation) -> Sequence[Tensor]:
     return outputs
 
 
+def _can_be_turned(op: Operation) -> bool:
+    """Return whether the layer can be written without telling it lengths, for which compilers lack a fast form."""
+    cells = op.kind == "LSTM" and len(op.node.output) > 2 and bool(op.node.output[2])
+    own = op.attribute("activation_alpha") or op.attribute("activation_beta")
+    return not (cells or own or op.attribute("layout", 0) or op.opset < 10)
+
+
+def _turn(op: Operation, sense: Sequence[bool], axes: tuple[Axis, ...]) -> None:
+    """Write every direction as a forward layer: a backward one reads each row's valid part from its end.
+
+    Args:
+        op: The layer.
+        sense: Per direction whether it goes backwards.
+        axes: Of one direction's output, ``[T, 1, N, H]``.
+    """
+    emitter, time, batch = op.emitter, axes[0], axes[2]
+    op.newly_cleaned |= op.padded(time)
+    if not op.input(0).finite:
+        op.clean(0, [0], 0.0)
+    lengths = _lengths(op, time, batch, "int64") if any(sense) else ""
+    sequences, states = [], []
+    for at, backwards in enumerate(sense):
+        x = op.input(0).name
+        x = _reversed(op, x, lengths) if backwards else x
+        y = emitter.node(op.kind, _parts(op, x, at, len(sense)), kind="layer", **_attributes(op, at, len(sense)))
+        if backwards:
+            y = emitter.unsqueeze(_reversed(op, emitter.squeeze(y, [1]), lengths), [1])
+        sequences.append(y)
+        if any(list(op.node.output)[1:]):
+            states.append(_state(op, y, axes, backwards=backwards))
+    for at, (parts, axis) in enumerate(((sequences, 1), (states, 0))):
+        if at < len(op.node.output) and op.node.output[at]:
+            whole = ("Identity", {}) if len(parts) == 1 else ("Concat", {"axis": axis})
+            emitter.into(op.node.output[at], whole[0], parts, **whole[1])
+    op.replaced = True
+
+
+def _reversed(op: Operation, name: str, lengths: str) -> str:
+    return op.emitter.once("ReverseSequence", [name, lengths], time_axis=0, batch_axis=1)
+
+
+def _parts(op: Operation, x: str, at: int, count: int) -> list[str]:
+    """Return the inputs of one direction."""
+    parts = [x]
+    for index in range(1, len(op.inputs)):
+        tensor = op.inputs[index]
+        if tensor is None or count == 1:
+            parts.append(op.node.input[index] if tensor is not None else "")
+        elif (value := op.value_of(index)) is not None:
+            parts.append(op.emitter.constant(np.ascontiguousarray(value[at : at + 1])))
+        else:
+            number = op.emitter.constant(np.array([at], np.int64))
+            parts.append(op.emitter.once("Gather", [tensor.name, number], axis=0))
+    while not parts[-1]:
+        parts.pop()
+    return parts
+
+
+def _attributes(op: Operation, at: int, count: int) -> dict[str, Any]:
+    """Return the attributes of one direction, which goes forwards."""
+    from onnx import helper
+
+    found = {each.name: helper.get_attribute_value(each) for each in op.node.attribute}
+    found.pop("direction", None)
+    if "activations" in found:
+        each = len(found["activations"]) // count
+        found["activations"] = found["activations"][at * each : (at + 1) * each]
+    return found
+
+
+def _state(op: Operation, sequence: str, axes: tuple[Axis, ...], *, backwards: bool) -> str:
+    """Return the last state of one direction, ``[1, N, H]``."""
+    emitter = op.emitter
+    if backwards:
+        return emitter.node("Gather", [sequence, emitter.constant(np.array(0, np.int64))], axis=0)
+    known = Tensor(sequence, op.input(0).dtype, axes)
+    last = SizeInput("", "at", "float32", expressions=((axes[0].length - 1).expression(),))
+    chosen = emitter.node("Mul", [sequence, op.around.cleaner.companion(known, [0], last)])
+    return emitter.reduce("ReduceSum", chosen, [0], keepdims=0)
+
+
+def _lengths(op: Operation, time: Axis, batch: Axis, dtype: str) -> str:
+    """Return how long each row of the batch is."""
+    if op.rows is None or not batch.has_factor(op.rows):
+        op.around.cleaner.agree(time.variables)
+    return op.emitter.size_input(SizeInput("", "value", dtype, (batch.layout(),), (time.length.expression(),)))
+
+
 def _tell_lengths(op: Operation, time: Axis, batch: Axis) -> None:
     """Give the layer its input ``sequence_lens``, one per row."""
-    emitter = op.emitter
-    expression = time.length.expression()
-    if op.rows is not None and batch.has_factor(op.rows):
-        name = emitter.size_input(SizeInput("", "value", "int32", (batch.layout(),), (expression,)))
-    else:
-        op.around.cleaner.agree(time.variables)
-        name = emitter.size_input(SizeInput("", "value", "int32", (batch.layout(),), (expression,)))
-    while len(op.node.input) < 5:
+    name = _lengths(op, time, batch, "int32")
+    while len(op.node.input) <= _LENGTHS:
         op.node.input.append("")
         op.inputs.append(None)
-    op.node.input[4] = name
-    op.inputs[4] = Tensor(name, _INT32, (grid(batch.length),), low=0.0)
+    op.node.input[_LENGTHS] = name
+    op.inputs[_LENGTHS] = Tensor(name, _INT32, (grid(batch.length),), low=0.0)
     op.newly_cleaned |= op.padded(time)

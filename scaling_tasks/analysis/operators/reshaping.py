@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length, as_length
@@ -66,7 +69,10 @@ def _wanted(op: Operation, tensor: Tensor) -> list[Length]:
         total = total * factor
     quotient = op.domain.divide(total, rest)
     if quotient is None:
-        raise Refused(f"{total} positions are not a whole number of times {rest}")
+        # The model only runs where what is left is whole.
+        quotient = total // rest
+        if not op.domain.require(total, quotient * rest):
+            raise Refused(f"{total} positions are never a whole number of times {rest}")
     return [quotient if length is None else length for length in lengths]
 
 
@@ -98,12 +104,60 @@ def regroup(op: Operation, wanted: Sequence[Length]) -> list[Axis]:
     Raises:
         Refused: The lengths do not go together, or not in a way that can be followed.
     """
+    old, new = (_product(lengths) for lengths in ([axis.length for axis in op.input(0).known_axes], wanted))
+    if not op.domain.equal(old, new) and not op.domain.require(old, new):
+        raise Refused(f"{old} positions are never {new}")
     for _ in range(8):
         try:
             return _regroup(op, op.input(0), wanted)
         except _Across as across:
             op.realign(0, across.axis, across.target)
+        except _Uneven:
+            return _in_order(op, wanted)
     raise Refused("its old and new axes do not go together")
+
+
+def _product(lengths: Sequence[Length]) -> Length:
+    total = as_length(1)
+    for length in lengths:
+        total = total * length
+    return total
+
+
+class _Uneven(Exception):  # noqa: N818
+    """New axes begin within old ones."""
+
+
+def _in_order(op: Operation, wanted: Sequence[Length]) -> list[Axis]:
+    """Take all valid positions in their order and lay them out as the new axes need them.
+
+    The axes that differ are flattened, read in the new order, and given their old lengths, so that the node does the
+    same as before.
+    """
+    tensor, emitter = op.input(0), op.emitter
+    old, domain = list(tensor.known_axes), op.domain
+    lead = 0
+    while lead < min(len(old), len(wanted)) and domain.equal(old[lead].length, wanted[lead]):
+        lead += 1
+    tail = 0
+    while tail < min(len(old), len(wanted)) - lead and domain.equal(old[-1 - tail].length, wanted[-1 - tail]):
+        tail += 1
+    middle, fresh = old[lead : len(old) - tail], wanted[lead : len(wanted) - tail]
+    if op.opset < 10 or any(len(axis.pieces) > 1 for axis in middle):
+        raise Refused("its new axes begin within its old ones")
+    source = grid(*(length for axis in middle for length in axis.pieces[0]))
+    op.mixes(source)
+    size = emitter.once("Shape", [tensor.name])
+    bounds = [emitter.constant(np.array([at], np.int64)) for at in (0, lead, len(old) - tail, len(old))]
+    parts = [emitter.once("Slice", [size, bounds[0], bounds[1]]), emitter.constant(np.array([-1], np.int64))]
+    parts.append(emitter.once("Slice", [size, bounds[2], bounds[3]]))
+    flat = emitter.node("Reshape", [tensor.name, emitter.once("Concat", parts, axis=0)])
+    axes = (*old[:lead], source, *old[len(old) - tail :])
+    known = replace(tensor, name=flat, axes=axes, fills={}, value=None)
+    op.newly_cleaned |= op.padded(source)
+    moved = op.around.cleaner.gather(known, lead, grid(*fresh), as_length(0), 1, "step")
+    op.use(0, moved.named(emitter.node("Reshape", [moved.name, size])))
+    return [*old[:lead], *(grid(length) for length in fresh), *old[len(old) - tail :]]
 
 
 class _Across(Exception):  # noqa: N818
@@ -173,11 +227,9 @@ def _split(op: Operation, tensor: Tensor, at: int, part: Length | Axis, first: L
     own = part.length if isinstance(part, Axis) else part
     inner = op.domain.divide(own, first)
     if inner is None:
-        # The model only runs where it can be cut.
-        inner = own // first
-        if not op.domain.require(own, inner * first):
-            raise Refused(f"{own} positions are never a whole number of times {first}")
+        raise _Uneven
     constant = op.domain.constant(inner)
+    inner = inner if constant is None else as_length(constant)
     varies = bool(own.variables - {op.rows})
     if isinstance(part, Axis) or (varies and constant is None):
         # Valid positions are the first ones, or pieces; they have to lie in the first rows and columns instead.

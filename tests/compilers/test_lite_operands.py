@@ -1,0 +1,108 @@
+"""Operands and names as MindSpore Lite takes them, on the converter and the engine themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.isolation import run_job
+from scaling_tasks.compilers.lite import LiteBackend
+from scaling_tasks.compilers.lite_operands import expand_where, lead_with_inputs, name_apart
+from scaling_tasks.compilers.lite_toolchain import find_toolchain
+from scaling_tasks.engines.registry import load_engine
+from scaling_tasks.errors import CompileError, EngineError
+from scaling_tasks.shapes.signature import Signature, TensorSpec
+
+
+def model(nodes, inputs, **constants) -> onnx.ModelProto:
+    """Return a model; ``inputs`` are element type and dimensions by name."""
+    graph = helper.make_graph(
+        nodes,
+        "m",
+        [helper.make_tensor_value_info(name, element, dims) for name, (element, dims) in inputs.items()],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)], ir_version=8)
+
+
+def where() -> onnx.ModelProto:
+    """Return content that is replaced by a number beyond a mask of one axis."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["content"], "content"),
+        helper.make_node("Unsqueeze", ["mask"], ["wide"], "wide", axes=[0, 1]),
+        helper.make_node("Cast", ["wide"], ["valid"], "valid", to=TensorProto.BOOL),
+        helper.make_node("Where", ["valid", "content", "low"], ["y"], "y"),
+    ]
+    inputs = {"x": (TensorProto.FLOAT, [1, 3, "L"]), "mask": (TensorProto.FLOAT, ["M"])}
+    return model(nodes, inputs, low=np.float32(-3e38))
+
+
+def test_inputs_of_where_get_the_shape_of_its_result():
+    changed = where()
+    assert expand_where(changed)
+    assert [node.op_type for node in changed.graph.node].count("Expand") == 2
+    feeds = {"x": np.ones((1, 3, 5), np.float32), "mask": np.array([1, 1, 0, 0, 0], np.float32)}
+    answers = [
+        onnxruntime.InferenceSession(each.SerializeToString()).run(None, feeds)[0] for each in (where(), changed)
+    ]
+    np.testing.assert_array_equal(*answers)
+    assert not expand_where(model([helper.make_node("Relu", ["x"], ["y"])], {"x": (TensorProto.FLOAT, [1])}))
+
+
+def test_a_where_that_broadcasts_both_ways_is_refused():
+    nodes = [helper.make_node("Where", ["c", "a", "b"], ["y"], "choice")]
+    inputs = {"a": (TensorProto.FLOAT, [4, 1]), "b": (TensorProto.FLOAT, [1, 5]), "c": (TensorProto.BOOL, [1, 1])}
+    with pytest.raises(CompileError, match="fails at the Where 'choice', none of whose inputs has the shape"):
+        expand_where(model(nodes, inputs))
+
+
+def test_operands_that_are_inputs_come_first_and_names_are_kept_apart():
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"], "b"),
+        helper.make_node("Unsqueeze", ["m"], ["u"], "u", axes=[0]),
+        helper.make_node("Min", ["a", "u"], ["b"], "c"),
+        helper.make_node("Sub", ["b", "u"], ["y"], "y"),
+    ]
+    changed = model(nodes, {"x": (TensorProto.FLOAT, [1, 4]), "m": (TensorProto.FLOAT, [4])})
+    assert lead_with_inputs(changed)
+    assert name_apart(changed)
+    assert [list(node.input) for node in changed.graph.node] == [["x"], ["m"], ["u", "a"], ["b", "u"]]
+    assert [node.name for node in changed.graph.node] == ["a", "u", "c", "y"]
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_a_where_and_whole_numbers_run_at_several_sizes(tmp_path: Path, dynamic: bool):
+    try:
+        find_toolchain("cpu")
+    except (CompileError, EngineError) as error:
+        pytest.skip(str(error))
+    source = where()
+    source.graph.node[-1].output[0] = "chosen"
+    source.graph.node.append(helper.make_node("Gather", ["chosen", "order"], ["y"], "ordered", axis=2))
+    source.graph.input.append(helper.make_tensor_value_info("order", TensorProto.INT64, ["O"]))
+    path = tmp_path / "m.onnx"
+    onnx.save(source, str(path))
+    signature = Signature(
+        (TensorSpec("x", (1, 3, "L")), TensorSpec("mask", ("L",)), TensorSpec("order", ("L",), "int64"))
+    )
+    options = {"backend": "lite", "device": "cpu", "options": {"dynamic": dynamic}}
+    for unit in LiteBackend().units("m", signature, [(6,), (16,)], options):
+        job = CompileJob(path, signature, unit, options)
+        files = run_job(job, tmp_path / unit.name, log=tmp_path / "m.log", timeout=100).artefact.files
+        engine = load_engine(LiteBackend.engine, files[0], options)
+        for length in [bucket["L"] for bucket in unit.values()] * 2:
+            x = np.random.default_rng(length).normal(size=(1, 3, length)).astype(np.float32)
+            mask = (np.arange(length) < length - 2).astype(np.float32)
+            feeds = {"x": x, "mask": mask, "order": np.arange(length)[::-1].copy()}
+            expected = onnxruntime.InferenceSession(str(path)).run(None, feeds)[0]
+            np.testing.assert_allclose(engine.run(feeds)["y"], expected, rtol=1e-6)
+        with pytest.raises(EngineError, match="beyond 32 bits"):
+            engine.run({**feeds, "order": np.full(length, 1 << 40)})
+        engine.close()
