@@ -79,6 +79,7 @@ def test_what_is_built_by_cleaning_says_so(repository: Repository) -> None:
     write_cleaned_model(repository)
     assert verdict_cells(repository.doit("-n", "2").output) == {"net": "exact (cleaned)"}
     assert verdict_cells(repository.doit().output) == {"net": "exact (cleaned)"}, "kept, not lost"
+    assert planned(repository) == {"net": "exact by cleaning (1 place)"}
     report = (repository.root / "build/net/report.html").read_text()
     assert "<h2>Verdicts</h2>" in report
     assert "<td>y</td><td>W</td><td>exact (cleaned)</td>" in report
