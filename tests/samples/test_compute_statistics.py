@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from scaling_tasks.config.specs import AutoScalingSpec, DatasetSpec
 from scaling_tasks.errors import ConfigError, DatasetError
@@ -215,54 +212,3 @@ def test_trace_of_lengths(data_dir: Path, tmp_path: Path) -> None:
     histogram = scan_dataset(path, {"ids": ["batch", "seq"]}, cache_path=tmp_path / "trace.cache")
     assert histogram.variables == ("batch", "seq")
     assert histogram.total == 9683
-
-
-# --- The 40 parameter sets computed by MindOCR's own analyzer: its formulas on our samples must give its values. ---
-
-
-def test_mindocr_golden_values(data_dir: Path, tmp_path: Path) -> None:
-    golden = json.loads((data_dir / "goldens" / "mindocr_candidates.json").read_text())
-    assert len(golden) == 40
-    for case in golden:
-        shape = {"x": [int(dim) for dim in case["input_shape"].split(",")]}
-        path = data_dir / "sroie" / case["source"]
-        found = statistics(path, shape, tmp_path / case["source"], case["auto_scaling"])
-        assert mindocr_values(found, case) == case["expected"]
-
-
-def mindocr_values(found: DatasetStatistics, case: dict[str, Any]) -> dict[str, list[int]]:
-    scaling = case["auto_scaling"]
-    columns = {
-        name: np.repeat(found.histogram.samples[:, place], found.histogram.weights.astype(int))
-        for place, name in enumerate(found.variables)
-    }
-    if "N" in columns:
-        low, high = bounds(columns["N"], scaling)
-        return {"batch_size": [choice for choice in scaling["batch_choices"] if low <= choice <= high]}
-    ranges, interval, most = {}, scaling["interval"], scaling["max_scaling_num"]
-    for name, key in (("H", "height"), ("W", "width")):
-        if name in columns:
-            low, high = bounds(columns[name], scaling)
-            ends = max(scaling[f"{key}_range"][0], low), min(scaling[f"{key}_range"][1], high)
-            first, last = (math.ceil(end / interval) * interval for end in ends)
-            ranges[key] = (first, last, (last - first) // interval + 1)
-    counts = {key: min(count, most) for key, (_, _, count) in ranges.items()}
-    if len(ranges) == 2 and ranges["height"][2] * ranges["width"][2] > most:
-        product = ranges["height"][2] * ranges["width"][2]
-        counts["height"] = math.floor(ranges["height"][2] * math.sqrt(most / product))
-        counts["width"] = math.floor(most / counts["height"])
-    return {key: steps(first, last, counts[key], interval) for key, (first, last, _) in ranges.items()}
-
-
-def bounds(values: NDArray[np.int64], scaling: dict[str, Any]) -> tuple[float, float]:
-    if scaling["strategy"] == "mean_std":
-        spread = scaling["n_std"] * values.std()
-        return values.mean() - spread, values.mean() + spread
-    spread = (values.max() - values.min()) * scaling["expand_ratio"] / 2
-    return values.min() - spread, values.max() + spread
-
-
-def steps(first: int, last: int, count: int, interval: int) -> list[int]:
-    step = (last - first) / (count - 1)
-    inner = (math.ceil((first + place * step) / interval) * interval for place in range(count - 1))
-    return list(dict.fromkeys([*inner, last]))
