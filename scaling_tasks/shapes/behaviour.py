@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal
 
 from scaling_tasks.shapes.expressions import Expression, evaluate, parse_expression, variables_of
 from scaling_tasks.shapes.layouts import Layout, layout_variables, parse_layout
 from scaling_tasks.shapes.signature import TensorSpec
 from scaling_tasks.shapes.size_inputs import SizeInput, Sizes, fill_size_input
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["DATA", "Behaviour", "Verdict", "VerdictKind", "depends_on_data", "plain_layouts"]
 
@@ -82,10 +83,18 @@ class Behaviour:
         """The verdict of the whole: the worst of all."""
         return max((verdict.kind for verdict in self.verdicts), key=_KINDS.index, default="exact")
 
-    def accepted(self) -> Behaviour:
-        """Return the behaviour of the model as it is, with whatever padding does to it accepted."""
+    def accepted(self, *, zeros: bool = True) -> Behaviour:
+        """Return the behaviour of the model as it is, with whatever padding does to it accepted.
+
+        Args:
+            zeros: Whether inputs are padded with zeros at their end, for which verdicts were found; padded otherwise,
+                only rows are known to be left alone.
+        """
         softened = tuple(
-            verdict if verdict.kind == "exact" else replace(verdict, kind="approximate") for verdict in self.verdicts
+            verdict
+            if verdict.kind == "exact" and (zeros or verdict.variable == self.rows)
+            else replace(verdict, kind="approximate")
+            for verdict in self.verdicts
         )
         return replace(self, verdicts=softened, size_inputs=(), uniform=())
 
@@ -183,6 +192,8 @@ def _move(
     sizes: dict[str, int], variable: str, pairs: Sequence[tuple[Expression, Expression]], most: int, step: int
 ) -> None:
     """Move one size to the nearest at which all pairs are equal; leave it where there is none."""
+    import numpy as np
+
     tried = np.arange(most) * step + sizes[variable]
     tried = tried[tried > 0]
     holds = np.ones(len(tried), bool)

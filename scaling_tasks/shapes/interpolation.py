@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Interpolation", "interpolation_matrix", "nearest_positions", "source_coordinates"]
 
@@ -60,6 +61,8 @@ class Interpolation:
 
 def source_coordinates(how: Interpolation, positions: NDArray[Any], old: int, new: int) -> NDArray[np.float32]:
     """Return where in the old axis the new positions lie, in single precision as runtimes compute it."""
+    import numpy as np
+
     place: NDArray[np.float32] = positions.astype(np.float32)
     half, scale = np.float32(0.5), np.float32(how.scale or new / max(old, 1))
     if how.coordinates == "align_corners":
@@ -81,6 +84,8 @@ def source_coordinates(how: Interpolation, positions: NDArray[Any], old: int, ne
 
 def nearest_positions(how: Interpolation, coordinates: NDArray[np.float32], old: int) -> NDArray[np.int64]:
     """Return which old positions are nearest, within the axis."""
+    import numpy as np
+
     down, up = np.floor(coordinates), np.ceil(coordinates)
     # onnxruntime takes for half-way what is within 1e-6 of it (found by comparing all pairs of lengths).
     middle = np.abs(coordinates - (down + np.float32(0.5))) <= 1e-6
@@ -96,6 +101,8 @@ def nearest_positions(how: Interpolation, coordinates: NDArray[np.float32], old:
 
 def interpolation_matrix(how: Interpolation, old: int, new: int) -> NDArray[np.float64]:
     """Return what each new position takes of each old one, [new, old]."""
+    import numpy as np
+
     matrix = np.zeros((new, old))
     lines = np.arange(new)
     places = source_coordinates(how, lines, old, new)
@@ -119,6 +126,9 @@ def interpolation_matrix(how: Interpolation, old: int, new: int) -> NDArray[np.f
 
 
 def _cubic(distance: NDArray[np.float64], a: float) -> NDArray[np.float64]:
+
+    import numpy as np
+
     near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
     far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scaling_tasks.shapes.expressions import Expression, evaluate, variables_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["Layout", "is_plain", "layout_length", "layout_variables", "parse_layout", "valid_positions", "validity"]
 
@@ -52,6 +53,8 @@ def validity(
     Returns:
         [R, L], or [1, L] where the rows lie in the axis.
     """
+    import numpy as np
+
     pieces = [_piece_validity(piece, bucket, sizes, rows) for piece in layout]
     lines = max(piece.shape[0] for piece in pieces)
     return np.concatenate([np.broadcast_to(piece, (lines, piece.shape[1])) for piece in pieces], axis=1)
@@ -63,6 +66,9 @@ def _piece_validity(
     sizes: Mapping[str, NDArray[np.int64]],
     rows: str | None,
 ) -> NDArray[np.bool_]:
+
+    import numpy as np
+
     row_axis = next((axis for axis, length in enumerate(piece) if rows is not None and length == rows), None)
     count = len(next(iter(sizes.values()))) if sizes else 1
     whole = np.ones((1 if row_axis is not None else count, *([1] * len(piece))), bool)
@@ -82,6 +88,8 @@ def _piece_validity(
 
 def valid_positions(layout: Layout, bucket: Mapping[str, int], sizes: Mapping[str, int]) -> NDArray[np.int64]:
     """Return where in the bucket's axis the exact size's positions lie, in their order, [length at the exact size]."""
+    import numpy as np
+
     found, start = [], 0
     for piece in layout:
         full = [int(evaluate(length, bucket)) for length in piece]

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from scaling_tasks.shapes.expressions import Expression, evaluate, parse_expression
 from scaling_tasks.shapes.interpolation import (
@@ -18,13 +15,18 @@ from scaling_tasks.shapes.interpolation import (
 )
 from scaling_tasks.shapes.layouts import Layout, is_plain, layout_length, parse_layout, valid_positions, validity
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 __all__ = ["SizeInput", "Sizes", "fill_size_input", "row_of_position"]
 
 Kind = Literal["valid", "at", "ratio", "value", "index", "count", "matrix"]
+_DTYPES = ("float32", "float64", "float16", "int32", "int64", "bool")
 _KINDS = ("valid", "at", "ratio", "value", "index", "count", "matrix")
 _MODES = ("step", "reflect", "edge", "wrap", "nearest")
 
-Sizes = Mapping[str, NDArray[np.int64]]
+Sizes: TypeAlias = "Mapping[str, NDArray[np.int64]]"
 """Exact sizes: per variable one value per row of the bucket, [R]."""
 
 
@@ -88,12 +90,14 @@ class SizeInput:
             ValueError: The payload holds something else.
             KeyError: Something is missing.
         """
+        if payload["dtype"] not in _DTYPES:
+            raise ValueError(f"{payload['dtype']!r} is no element type of an input of a cleaned model")
         if payload["kind"] not in _KINDS or payload["mode"] not in _MODES:
             raise ValueError(f"{payload['kind']!r} with mode {payload['mode']!r} is no input of a cleaned model")
         return cls(
             str(payload["name"]),
             payload["kind"],
-            np.dtype(payload["dtype"]).name,
+            payload["dtype"],
             tuple(parse_layout(layout) for layout in payload["layouts"]),
             tuple(parse_expression(expression) for expression in payload["expressions"]),
             parse_layout(payload["source"]) if payload["source"] else (),
@@ -117,6 +121,8 @@ def fill_size_input(
         sizes: Exact sizes per row; where the input does not tell rows apart, those of the first are taken.
         rows: The variable that counts rows, None where none does.
     """
+    import numpy as np
+
     carrier = next((at for at, layout in enumerate(spec.layouts) if _counts(layout, rows)), None)
     if carrier is None:
         sizes = {name: values[:1] for name, values in sizes.items()}
@@ -133,6 +139,9 @@ def fill_size_input(
 
 
 def _finished(spec: SizeInput, content: NDArray[Any]) -> NDArray[np.generic]:
+
+    import numpy as np
+
     if spec.kind == "valid" and (spec.on, spec.off) != (1.0, 0.0):
         content = np.where(content, spec.on, spec.off)
     return np.asarray(content, dtype=spec.dtype, order="C")
@@ -140,6 +149,8 @@ def _finished(spec: SizeInput, content: NDArray[Any]) -> NDArray[np.generic]:
 
 def row_of_position(layout: Layout, bucket: Mapping[str, int], rows: str) -> NDArray[np.int64]:
     """Return the row that each position of an axis belongs to, [L]."""
+    import numpy as np
+
     found = []
     for piece in layout:
         full = [int(evaluate(length, bucket)) for length in piece]
@@ -162,6 +173,8 @@ def _lines(
     spec: SizeInput, layouts: list[Layout], bucket: Mapping[str, int], sizes: Sizes, rows: str | None
 ) -> NDArray[Any]:
     """Return one line per row, [R, …]."""
+    import numpy as np
+
     if spec.kind == "valid":
         return _valid(layouts, bucket, sizes, rows)
     if spec.kind == "index":
@@ -183,6 +196,9 @@ def _lines(
 
 
 def _valid(layouts: list[Layout], bucket: Mapping[str, int], sizes: Sizes, rows: str | None) -> NDArray[np.bool_]:
+
+    import numpy as np
+
     count = len(next(iter(sizes.values()))) if sizes else 1
     whole = np.ones((count, *[1] * len(layouts)), bool)
     for axis, layout in enumerate(layouts):
@@ -195,6 +211,8 @@ def _valid(layouts: list[Layout], bucket: Mapping[str, int], sizes: Sizes, rows:
 
 def _index(spec: SizeInput, bucket: Mapping[str, int], sizes: Mapping[str, int]) -> NDArray[np.int64]:
     """Return for every position of the bucket which one to read; a plain axis goes on as it would beyond its end."""
+    import numpy as np
+
     whole = np.zeros(spec.shape(bucket), np.int64)
     plain = is_plain(spec.layouts[0])
     place = np.arange(len(whole)) if plain else valid_positions(spec.layouts[0], bucket, sizes)
@@ -217,6 +235,8 @@ def _index(spec: SizeInput, bucket: Mapping[str, int], sizes: Mapping[str, int])
 
 def _matrices(spec: SizeInput, bucket: Mapping[str, int], sizes: Sizes) -> NDArray[np.float64]:
     """Return one matrix per row, zero beyond its exact lengths."""
+    import numpy as np
+
     assert spec.resize is not None
     full = [int(evaluate(expression, bucket)) for expression in spec.expressions]
     count = len(next(iter(sizes.values()))) if sizes else 1
@@ -229,6 +249,8 @@ def _matrices(spec: SizeInput, bucket: Mapping[str, int], sizes: Sizes) -> NDArr
 
 def _window_counts(window: tuple[int, ...], positions: NDArray[np.int64], length: Any) -> NDArray[np.int64]:
     """Return how many elements each pooling window averages over."""
+    import numpy as np
+
     kernel, stride, dilation, before, after, counted = window
     start = positions * stride - before
     low = -before if counted else 0

@@ -62,10 +62,12 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     files = model_files(target.model)
     parameters = spec_parameters(target, "input_shape", "inputs", "shape_bucket")
     parameters["exact"] = target.spec.runtime.exact
+    policies = target.spec.runtime.policies.values()
+    parameters["zeros"] = all(policy.mode == "zero" and policy.side == "end" for policy in policies)
     return Request(
         Action(
             "analysis",
-            2,
+            3,
             digests(files),
             parameters,
             versions("onnx", "onnxruntime", "numpy"),
@@ -97,7 +99,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         behaviour, places, model = _followed(target, signature, exact=parameters["exact"])
     possible = behaviour.kind
     if not parameters["exact"]:
-        behaviour = behaviour.accepted()
+        behaviour = behaviour.accepted(zeros=parameters["zeros"])
     (outputs / prepared_name(target)).write_bytes(model)
     found = Analysed(behaviour, places, digest_model(target.model), possible)
     payload = {**vars(found), "behaviour": behaviour.to_payload()}

@@ -120,7 +120,7 @@ def test_a_size_that_depends_on_the_data_is_refused(tmp_path: Path) -> None:
 def test_a_model_that_never_runs_is_refused(tmp_path: Path) -> None:
     nodes = [constant("shape", [5, 7]), helper.make_node("Reshape", ["x", "shape"], ["y"])]
     path = save(tmp_path / "m.onnx", nodes, {"x": ["n", 3]}, "y")
-    with pytest.raises(ModelError, match=r"cannot run at \{'x': \[8, 3\]\}"):
+    with pytest.raises(ModelError, match=r"cannot run at \{'x': \[\d, 3\]\}"):
         relations_of(path, [(8,), (16,)])
 
 

@@ -60,7 +60,7 @@ def test_larger_inputs_are_an_error_by_default(repository: Repository) -> None:
 
 
 def test_padding_is_reported_and_gates_where_asked(repository: Repository) -> None:
-    configure(repository, "verify: {compare_padding: true}\n")
+    configure(repository, "verify: {compare_padding: true}\nruntime: {padding: accept}\n")
     assert repository.doit().ok
     # A convolution that keeps the size sees the padding beyond the edge as it sees its own: zeros change nothing.
     found = document(next((repository.root / ".scaling/targets").glob("*/padding.json")))
@@ -76,7 +76,7 @@ def test_padding_is_reported_and_gates_where_asked(repository: Repository) -> No
 
 
 def test_padding_is_judged_on_samples_where_there_are_any(repository: Repository) -> None:
-    configure(repository, "verify: {compare_padding: true, samples: samples}\n")
+    configure(repository, "verify: {compare_padding: true, samples: samples}\nruntime: {padding: accept}\n")
     missing = repository.doit()
     assert not missing.ok
     assert "'samples' holds no .npz files" in missing.output
@@ -107,14 +107,14 @@ def test_padding_is_judged_on_samples_where_there_are_any(repository: Repository
 def test_samples_that_are_not_there_are_missed_after_a_build_without(repository: Repository) -> None:
     configure(repository, "")
     assert repository.doit().ok
-    configure(repository, "verify: {samples: nowhere}\n")
+    configure(repository, "verify: {samples: nowhere}\nruntime: {padding: accept}\n")
     run = repository.doit()
     assert not run.ok
     assert "'nowhere' holds no .npz files" in run.output
 
 
 def test_a_report_shows_nothing_of_stages_that_the_target_has_no_longer(repository: Repository) -> None:
-    configure(repository, "verify: {compare_padding: true}\n")
+    configure(repository, "verify: {compare_padding: true}\nruntime: {padding: accept}\n")
     assert repository.doit().ok
     report = repository.root / "build/net/report.html"
     assert "Padding policies" in report.read_text()
