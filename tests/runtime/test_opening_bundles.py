@@ -1,0 +1,82 @@
+"""What is told when a bundle is opened: files, engines and threads that are not there or not right."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scaling_tasks.engines import lite_python
+from scaling_tasks.engines.threads import THREADS_VARIABLE, thread_count
+from scaling_tasks.errors import BundleError
+from scaling_tasks.runtime import bundle
+from scaling_tasks.runtime.bundle import load_bundle
+
+
+def test_a_bundle_without_manifest_or_backend_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"manifest\.json: cannot be read"):
+        load_bundle(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"format": "scaling-tasks/manifest/3"}')
+    with pytest.raises(BundleError, match="incomplete"):
+        load_bundle(tmp_path)
+
+
+def test_an_unknown_engine_is_a_bundle_error(opened: Any, tmp_path: Path) -> None:
+    opened()
+    with pytest.raises(BundleError, match="'fake' is no engine"):
+        load_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime", "nncase"])
+def test_an_engine_that_is_not_installed_is_told_when_the_bundle_is_opened(
+    name: str, opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(engine=name)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda wanted, *more: None if wanted == name else find(wanted, *more)
+    )
+    with pytest.raises(BundleError, match=rf"{name} is not installed.*pip install"):
+        load_bundle(tmp_path)
+
+
+def test_a_lite_bundle_without_mindspore_lite_is_told_when_it_is_opened(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(engine="lite")
+    monkeypatch.setattr(lite_python, "_find", lambda device, explicit, directory: None)
+    with pytest.raises(BundleError, match=r"no Python with mindspore_lite was found.*provision_lite"):
+        load_bundle(tmp_path)
+
+
+def test_an_offline_model_is_not_served_from_here(opened: Any, tmp_path: Path) -> None:
+    opened(engine="om")
+    with pytest.raises(BundleError, match="runs on an Ascend NPU only"):
+        load_bundle(tmp_path)
+
+
+def test_engines_get_the_threads_that_were_asked_for(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, log = opened([(1, 32)])
+    given: list[int | None] = []
+
+    class Kind:
+        @staticmethod
+        def check(options: Any) -> None: ...
+
+        @staticmethod
+        def load(path: Path, options: Any) -> Any:
+            given.append(thread_count())
+            return log.load(path, options)
+
+    monkeypatch.setattr(bundle, "get_engine", lambda name: Kind)
+    monkeypatch.delenv(THREADS_VARIABLE, raising=False)
+    for threads in (None, 3):
+        with load_bundle(tmp_path, threads=threads) as model:
+            model.run({"x": np.zeros((1, 3, 8), np.float32)})
+    assert given == [None, 3]
+    assert thread_count() is None
