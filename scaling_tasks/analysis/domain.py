@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.analysis.lengths import Length, Rounding, as_length
+from scaling_tasks.analysis.lengths import Length, Rounding
 
 __all__ = ["Domain", "Requirement"]
 
@@ -197,15 +197,3 @@ class Domain:
 def _whole(line: Mapping[str, NDArray[np.int64]], length: Length) -> dict[str, Any]:
     """Return sizes with some number for what depends on data."""
     return {**dict.fromkeys(length.variables - line.keys(), _STEPS[-1]), **line}
-
-
-def describe(requirement: Requirement) -> str:
-    """Return a requirement as a reader would write it."""
-    left, right = requirement
-    return f"{left} = {right}"
-
-
-def holds(requirement: Requirement, sizes: Mapping[str, Any]) -> bool:
-    """Return whether a requirement holds at the given sizes."""
-    left, right = (as_length(side) for side in requirement)
-    return bool(left.evaluate(sizes) == right.evaluate(sizes))

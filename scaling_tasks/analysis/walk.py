@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -348,8 +348,3 @@ def _numpy(dtype: int) -> np.dtype[Any]:
 
     found: np.dtype[Any] = np.dtype(helper.tensor_dtype_to_np_dtype(dtype))
     return found
-
-
-def exact_sizes(values: Mapping[str, int]) -> dict[str, NDArray[np.int64]]:
-    """Return one row's sizes as arrays."""
-    return {name: np.array([value], np.int64) for name, value in values.items()}
