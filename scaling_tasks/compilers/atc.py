@@ -11,7 +11,7 @@ from typing import Any
 
 from scaling_tasks.compilers.atc_command import atc_arguments, check_atc_options
 from scaling_tasks.compilers.atc_export import adopted_identity, adopted_model
-from scaling_tasks.compilers.base import BackendBase, backend_options, digest_of_files
+from scaling_tasks.compilers.base import BackendBase, backend_options
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance, Unit
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
 from scaling_tasks.compilers.options import UNSET, Annotated, Options, UnsetType, option
@@ -63,10 +63,9 @@ class AtcBackend(BackendBase):
         check_atc_options(signature, options)
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
-        """Return the digests of the ``atc`` in use, or of the one that made what is adopted, and of the AIPP file."""
+        """Return the digest of the ``atc`` in use, or of the one that made what is adopted."""
         directory = _adopt(options)
-        tool = adopted_identity(directory) if directory else {"atc": _digest(_find_atc())}
-        return tool | ({} if directory else digest_of_files(self.input_files(options)))
+        return adopted_identity(directory) if directory else {"atc": _digest(_find_atc())}
 
     def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
         """Return the AIPP file, and what is adopted."""
