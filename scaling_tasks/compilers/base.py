@@ -12,7 +12,6 @@ from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Toler
 from scaling_tasks.compilers.options import Options, read_options
 from scaling_tasks.engines.contract import backend_options
 from scaling_tasks.engines.registry import load_engine
-from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature
 
 if TYPE_CHECKING:

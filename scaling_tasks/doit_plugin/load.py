@@ -11,10 +11,11 @@ from typing import Any
 
 from doit.doit_cmd import get_var
 
+from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.load import load_target
 from scaling_tasks.doit_plugin.creators import creators
 from scaling_tasks.errors import ConfigError
-from scaling_tasks.stages.target import STATE, Target
+from scaling_tasks.stages.target import Target
 
 __all__ = ["doit_config", "load_targets", "load_tasks"]
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.config.environment import knobs
 from scaling_tasks.config.load import section
@@ -20,7 +21,7 @@ from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import digest_bytes, write_if_changed
 from scaling_tasks.stages.compile import toolchain
 from scaling_tasks.stages.stage import Built, Made, Stage
-from scaling_tasks.stages.target import STATE, Target
+from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 
 __all__ = [

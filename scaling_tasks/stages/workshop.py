@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaling_tasks.actions.known_digests import STATE, known_digests
 from scaling_tasks.config.environment import knobs
-from scaling_tasks.stages.target import STATE
 
 if TYPE_CHECKING:
-    from scaling_tasks.actions.known_digests import KnownDigests
     from scaling_tasks.actions.perform import Workshop
     from scaling_tasks.store.store import Store
 
-__all__ = ["known", "open_store", "open_workshop"]
+__all__ = ["open_store", "open_workshop"]
 
 
 def open_store() -> Store:
@@ -26,16 +25,9 @@ def open_store() -> Store:
     return Store(knobs().store or STATE / "store")
 
 
-def known() -> KnownDigests:
-    """Return the digests of files that did not change."""
-    from scaling_tasks.actions.known_digests import known_digests
-
-    return known_digests(STATE)
-
-
 def open_workshop() -> Workshop:
     """Return where and with what this repository's actions are done."""
     from scaling_tasks.actions.perform import Workshop
     from scaling_tasks.execution.local import LocalExecutor
 
-    return Workshop(STATE, open_store(), LocalExecutor(), known())
+    return Workshop(STATE, open_store(), LocalExecutor(), known_digests())

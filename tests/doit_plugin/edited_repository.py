@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from PIL import Image
 
-from tests.doit_plugin.repository import EXPLICIT, Repository
+from tests.doit_plugin.repository import Repository
 
 SIZES = [(16, 24), (24, 40), (32, 64), (40, 40)]
 METRIC = "import helping\n\n\ndef score(run, dataset):\n    return helping.value() * len(dataset.read_text())\n"
