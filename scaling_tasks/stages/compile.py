@@ -12,11 +12,11 @@ from typing import Any
 from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.actions.perform import TOOLCHAIN
 from scaling_tasks.compilers import isolation
-from scaling_tasks.compilers.environment import thread_environment
 from scaling_tasks.compilers.isolation import compile_parameters, compile_subject, renamed_files
 from scaling_tasks.compilers.registry import get_backend, outside_version
 from scaling_tasks.compilers.shared import SHARED
-from scaling_tasks.config.environment import knobs
+from scaling_tasks.compilers.thread_limits import thread_environment
+from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.execution.contract import Limits
 from scaling_tasks.files import digest_bytes
@@ -121,7 +121,7 @@ def identity_of(options: Mapping[str, Any]) -> dict[str, str]:
 def worker_limits(target: Target, *, all_cores: bool = False) -> Limits:
     """Return what a compiler or an engine of the target may use: its share of the machine."""
     options = target.options
-    threads = None if all_cores else options["threads"] or knobs().threads
+    threads = None if all_cores else options["threads"] or environment_settings().threads
     return Limits(options["timeout"], options["memory"], thread_environment(threads))
 
 

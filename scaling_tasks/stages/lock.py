@@ -13,7 +13,7 @@ from typing import Any
 
 from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.compilers.contract import Unit
-from scaling_tasks.config.environment import knobs
+from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.config.load import section
 from scaling_tasks.documents import canonical_json, parse_document
 from scaling_tasks.errors import LockError, ScalingTasksError
@@ -49,7 +49,7 @@ def _run(target: Target) -> dict[str, Any]:
     Raises:
         ScalingTasksError: Something that the section is made of is not built.
     """
-    if knobs().locked:
+    if environment_settings().locked:
         refuse_built(target)
         return {"changed": False}
     found = built_section(target)

@@ -18,7 +18,6 @@ from scaling_tasks.execution.contract import Subject
 from scaling_tasks.stages.compile import identity_of, options_with_files, toolchain, worker_limits
 from scaling_tasks.stages.inputs import digests, planned_model
 from scaling_tasks.stages.machine import processor, versions
-from scaling_tasks.stages.policies import given_policies
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units, signature_of, signature_parameters
@@ -87,6 +86,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     from scaling_tasks.compilers.contract import Tolerance
     from scaling_tasks.onnx_model.original import open_original
     from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
+    from scaling_tasks.runtime.policies import given_policies
     from scaling_tasks.shapes.behaviour import Behaviour
     from scaling_tasks.verification.numerics import verify_artefact
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaling_tasks.actions.known_digests import STATE, known_digests
-from scaling_tasks.config.environment import knobs
+from scaling_tasks.config.environment import environment_settings
 
 if TYPE_CHECKING:
     from scaling_tasks.actions.perform import Workshop
@@ -22,7 +22,7 @@ def open_store() -> Store:
     """
     from scaling_tasks.store.store import Store
 
-    return Store(knobs().store or STATE / "store")
+    return Store(environment_settings().store or STATE / "store")
 
 
 def open_workshop() -> Workshop:
