@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.engines.contract import backend_options
-from scaling_tasks.engines.packages import require
+from scaling_tasks.engines.packages import PackageEngine
 from scaling_tasks.engines.threads import thread_count
 from scaling_tasks.errors import EngineError
 
@@ -19,28 +19,10 @@ if TYPE_CHECKING:
 
     from scaling_tasks.engines.contract import Tensors
 
-__all__ = ["OpenVinoEngine", "check", "compiled_model", "has_blob", "inference_precision", "last_line", "load"]
+__all__ = ["ENGINE", "OpenVinoEngine", "compiled_model", "has_blob", "inference_precision", "last_line"]
 
 
 _LAST_LINE = 400  # Bytes; more than a file name can have.
-
-
-def check(options: Mapping[str, Any]) -> None:
-    """Require the package.
-
-    Raises:
-        EngineError: It is not installed.
-    """
-    require("openvino")
-
-
-def load(path: Path, options: Mapping[str, Any]) -> OpenVinoEngine:
-    """Compile the IR for the device.
-
-    Raises:
-        EngineError: The file does not load.
-    """
-    return OpenVinoEngine(path, options)
 
 
 class OpenVinoEngine:
@@ -66,6 +48,9 @@ class OpenVinoEngine:
     def close(self) -> None:
         """Release the request and with it the compiled model."""
         self._request = None
+
+
+ENGINE = PackageEngine("openvino", OpenVinoEngine)
 
 
 def compiled_model(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
