@@ -67,7 +67,7 @@ class Workshop:
             ScalingTasksError: An input changed meanwhile, or the work failed.
         """
         action = request.action
-        with exclusive(self.state / "locks" / action.key, purpose):
+        with exclusive(self.state / "locks" / action.key, purpose), self._claimed(request, purpose):
             found = self._look_up(request)
             outcome = "done" if found is None else "restored"
             warnings: list[str] = []
@@ -82,6 +82,20 @@ class Workshop:
         told = [*values.pop("warnings", ()), *warnings]
         facts = {"outcome": outcome, "seconds": found.details.get("seconds", 0.0), "bytes": found.size}
         return {**values, **facts, **({"warnings": told} if told else {})}
+
+    @contextlib.contextmanager
+    def _claimed(self, request: Request, purpose: str) -> Iterator[None]:
+        """Keep other repositories that share the store from doing the same at the same time.
+
+        Where the store cannot be written or its disk knows no locks, the same work may be done twice.
+        """
+        path = self.store.root / "locks" / request.action.key
+        with contextlib.ExitStack() as held:
+            if request.stored and not path.is_relative_to(self.state):
+                with contextlib.suppress(OSError):
+                    held.enter_context(exclusive(path, purpose))
+                    held.callback(path.unlink, missing_ok=True)  # Whoever waits for it notices.
+            yield
 
     def _look_up(self, request: Request) -> Record | None:
         """Return what the store has, unless it names what is none of the action's outputs."""
