@@ -1,6 +1,6 @@
 """Cheaper cleaning on a CPU: zeros only where a convolution reads past a request's end, not a pass over the tensor.
 
-A cleaned model multiplies a tensor with a mask before a convolution. OpenVINO runs that as an operator of its own, which
+A cleaned model multiplies a tensor with a mask before a convolution. OpenVINO runs that as an operator of its own that
 reads and writes the whole tensor: 3 to 15 % of all time. Of what it zeroes, a valid output of the convolution reads no
 more than the convolution's own padding is wide: the last window ends at most ``pads_end`` positions past the exact
 size. So these few are set to zero in place, by ``ScatterNDUpdate`` on the tensor with its channels last. OpenVINO keeps
