@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scaling_tasks.engines.contract import Engine
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.buffers import PaddedBuffer
+from scaling_tasks.runtime.cropping import widened
 from scaling_tasks.runtime.loading import Loader, load_verified
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.requests import Arrays
@@ -41,6 +42,7 @@ class EnginePool:
         self._limit, self.copies = limit, copies
         rows, inputs = manifest.behaviour.rows, manifest.signature.inputs.inputs
         self._row_axes = {tensor.name: None if rows is None else tensor.dims.index(rows) for tensor in inputs}
+        self._dtypes = {tensor.name: tensor.dtype for tensor in manifest.signature.outputs}
         self._sizes = SizeFeeds(manifest)
         self._slots = [Slots(copies) for _ in manifest.artefacts]
         self._artefact_of = [position for position, artefact in enumerate(manifest.artefacts) for _ in artefact.buckets]
@@ -79,7 +81,8 @@ class EnginePool:
             engine = slot.engine or self._load(position, slot)
             slot.used = next(self._clock)
             try:
-                return engine.run(self._feeds(slot, bucket, parts) | self._sizes.feeds(bucket, shapes))
+                outputs = engine.run(self._feeds(slot, bucket, parts) | self._sizes.feeds(bucket, shapes))
+                return widened(outputs, self._dtypes)
             except BaseException as cause:
                 # Whatever state it and its buffers are in, the next request gets fresh ones.
                 slot.abandon()

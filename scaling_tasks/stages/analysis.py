@@ -28,7 +28,6 @@ __all__ = ["DOCUMENT", "STAGE", "Analysed", "analysed_now", "check_buckets", "pr
 
 DOCUMENT = "analysis.json"
 _KIND, _VERSION = "analysis", 2
-_PROBED = 64
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     target = inside(inputs, parameters)
     signature = target_signature(target)
     if target.model.suffix == ".tflite":
-        behaviour, places, model = _probed(target, signature), 0, target.model.read_bytes()
+        behaviour, places, model = _asked(target, signature), 0, target.model.read_bytes()
     else:
         behaviour, places, model = _followed(target, signature, exact=parameters["exact"])
     possible = behaviour.kind
@@ -205,19 +204,18 @@ def _written(dim: Any) -> int | str:
     return dim if isinstance(dim, int) else as_text(dim)
 
 
-def _probed(target: Target, signature: ModelSignature) -> Behaviour:
-    """Return the behaviour of a model whose graph cannot be followed: its lengths by running it, all else refused."""
-    from scaling_tasks.onnx_model.relations import derive_relations
+def _asked(target: Target, signature: ModelSignature) -> Behaviour:
+    """Return the behaviour of a TFLite model, whose graph is not followed: lengths from its interpreter, no promise."""
+    from scaling_tasks.onnx_model.tflite_lengths import output_lengths
 
-    buckets = [[_PROBED] * len(signature.inputs.variables)]
-    relations = derive_relations(target.model, signature, buckets)
+    lengths = output_lengths(target.model, signature.inputs)
     reason = "the graph of a TFLite model is not followed"
     verdicts = tuple(
         Verdict(output, variable, "refused", reason=reason)
-        for output in relations.axes
+        for output in lengths
         for variable in signature.inputs.variables
     )
-    return Behaviour(plain_layouts(relations.axes), verdicts)
+    return Behaviour(plain_layouts(lengths), verdicts)
 
 
 STAGE = Stage(
