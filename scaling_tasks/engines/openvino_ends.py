@@ -54,7 +54,7 @@ def _reach(product: Any) -> dict[int, int]:
     """Return per spatial axis how many positions past the end must be zero; empty where the mask has to stay."""
     if product.get_type_name() != "Multiply" or not product.get_friendly_name().startswith(_CLEANING):
         return {}
-    shape, mask = (list(product.input_value(at).get_shape()) for at in (0, 1))
+    shape, mask = (list(value.get_shape()) for value in (product.input_value(0), _mask(product)))
     if len(shape) != 4 or len(mask) != 4 or mask[1] != 1 or shape[1] < _LEAST_CHANNELS or not _is_mask(product):
         return {}
     axes = [axis for axis in (2, 3) if mask[axis] > 1]
@@ -68,8 +68,15 @@ def _reach(product: Any) -> dict[int, int]:
     return found if found and np.prod(shape) >= _LEAST * len(found) else {}
 
 
+def _mask(product: Any) -> Any:
+    """Return the mask before it is repeated for the rows of an image."""
+    value = product.input_value(1)
+    node = value.get_node()
+    return node.input_value(0) if node.get_type_name() == "Broadcast" else value
+
+
 def _is_mask(product: Any) -> bool:
-    node = product.input_value(1).get_node()
+    node = _mask(product).get_node()
     while node.get_type_name() in ("Unsqueeze", "Reshape", "Convert"):
         node = node.input_value(0).get_node()
     return bool(node.get_type_name() == "Parameter" and node.get_friendly_name().startswith(_MASK))
@@ -99,7 +106,7 @@ def _past_end(reader: Any, axis: int) -> int:
 def _replace(product: Any, reach: dict[int, int], made: dict[tuple[Any, ...], tuple[Any, Any]]) -> None:
     from openvino import opset13 as ops
 
-    name, mask = product.get_friendly_name(), product.input_value(1)
+    name, mask = product.get_friendly_name(), _mask(product)
     current = ops.transpose(product.input_value(0), _whole([0, 2, 3, 1]))
     batch, _, height, width = product.output(0).get_shape()
     for axis, count in reach.items():

@@ -115,3 +115,14 @@ def test_a_product_of_the_model_itself_stays() -> None:
     product.set_friendly_name("st_clean_0")
     y = ops.convolution(product, ops.constant(np.ones((8, 8, 3, 3), np.float32)), [1, 1], [1, 1], [1, 1], [1, 1])
     assert clean_ends(openvino.Model([y], [image, factor])) == 0
+
+
+def test_a_mask_repeated_for_rows_of_fixed_height_is_replaced() -> None:
+    draft = Draft()
+    x = draft.input("x", ["N", 3, 6, "W"])
+    y = draft.add("Conv", [x, draft.weights(_CHANNELS, 3, 1, 1), draft.weights(_CHANNELS)])
+    y = draft.add("Conv", [y, draft.weights(_CHANNELS, _CHANNELS, 3, 3)], pads=[1] * 4)
+    sizes = [{"N": 1, "W": size} for size in (5, 24, 12)]
+    replaced, cut, exact = run(draft.model(y), {"N": 3, "W": 24}, sizes)
+    assert replaced == 1
+    assert_same(cut, exact)
