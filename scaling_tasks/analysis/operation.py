@@ -14,6 +14,7 @@ from scaling_tasks.analysis.cleaning import Cleaner
 from scaling_tasks.analysis.lengths import Length, as_length, larger
 from scaling_tasks.analysis.refusal import Refused
 from scaling_tasks.analysis.tensors import Reason, Tensor
+from scaling_tasks.analysis.triangles import Order
 from scaling_tasks.shapes.behaviour import DATA
 
 if TYPE_CHECKING:
@@ -34,12 +35,14 @@ class Surroundings:
         emitter: The cleaned graph.
         cleaner: What inserts cleaning.
         opset: Version of the default operator set.
+        order: What causal masks are made of.
     """
 
     domain: Domain
     emitter: Emitter
     cleaner: Cleaner
     opset: int
+    order: Order = field(default_factory=Order)
 
 
 @dataclass

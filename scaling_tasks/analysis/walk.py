@@ -22,6 +22,7 @@ from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.registry import Rule, refusal_for, rule_for
 from scaling_tasks.analysis.symbolic import follow_sizes
 from scaling_tasks.analysis.tensors import Reason, Tensor, constant_tensor, is_symbolic
+from scaling_tasks.analysis.triangles import follow_order
 from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.size_inputs import SizeInput
 
@@ -128,6 +129,7 @@ class Walk:
         if node.op_type == "If" and self._branch(op, original):
             return
         outputs = self._outputs(op)
+        follow_order(op, outputs)
         if not op.replaced:
             self.emitter.nodes.append(op.node)
         for name, output in zip(original.output, outputs, strict=False):
