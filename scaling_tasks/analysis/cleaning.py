@@ -72,7 +72,15 @@ class Cleaner:
             whole = set(axes) >= {at for at, axis in enumerate(tensor.known_axes) if axis.variables - {self.rows}}
             finite = (tensor.finite or whole) and math.isfinite(fill)
             self._done[key] = replace(
-                tensor, name=name, fills=fills, low=low, high=high, finite=finite, cleaned=tensor.cleaned, value=None
+                tensor,
+                name=name,
+                fills=fills,
+                low=low,
+                high=high,
+                finite=finite,
+                cleaned=tensor.cleaned,
+                value=None,
+                positions=(),
             )
         return self._done[key]
 
@@ -101,7 +109,7 @@ class Cleaner:
             )
             axes = (*tensor.known_axes[:axis], target, *tensor.known_axes[axis + 1 :])
             fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
-            self._done[key] = replace(tensor, name=name, axes=axes, fills=fills, value=None)
+            self._done[key] = replace(tensor, name=name, axes=axes, fills=fills, value=None, positions=())
         return self._done[key]
 
     def extended(self, tensor: Tensor, axis: int, before: int, after: int, fill: float) -> Tensor:
@@ -120,7 +128,7 @@ class Cleaner:
         known = tensor.known_axes
         axes = (*known[:axis], grid(known[axis].length + before + after), *known[axis + 1 :])
         fills = {at: other for at, other in tensor.fills.items() if other == fill}
-        return replace(tensor, name=name, axes=axes, fills=fills, value=None)
+        return replace(tensor, name=name, axes=axes, fills=fills, value=None, positions=())
 
     def nearest(self, tensor: Tensor, axis: int, target: Axis, how: Interpolation) -> Tensor:
         """Return the tensor with one axis resized by taking the nearest position."""
@@ -134,7 +142,7 @@ class Cleaner:
         self.places += 1
         axes = (*tensor.known_axes[:axis], target, *tensor.known_axes[axis + 1 :])
         fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
-        return replace(tensor, name=name, axes=axes, fills=fills, value=None)
+        return replace(tensor, name=name, axes=axes, fills=fills, value=None, positions=())
 
     def matrix(self, tensor: Tensor, axis: int, target: Axis, how: Interpolation) -> Tensor:
         """Return the tensor, whose padding is finite, with one of its last two axes resized by a matrix product.
@@ -162,7 +170,9 @@ class Cleaner:
         self.places += 1
         name = self._emitter.node("MatMul", [tensor.name, name] if turned else [name, tensor.name], kind="resized")
         fills = {at: 0.0 for at, fill in tensor.fills.items() if fill == 0 and at != axis} | {axis: 0.0}
-        return replace(tensor, name=name, axes=(*known[:axis], target, *known[axis + 1 :]), fills=fills, value=None)
+        return replace(
+            tensor, name=name, axes=(*known[:axis], target, *known[axis + 1 :]), fills=fills, value=None, positions=()
+        )
 
     def _known(self, spec: SizeInput) -> str:
         """Return an extra input, or a constant where it is the same at all sizes."""
@@ -190,7 +200,7 @@ class Cleaner:
         repeated = emitter.node("Mul", [edge, self.valid(tensor, [axis], on=0.0, off=1.0)])
         name = emitter.node("Add", [kept, repeated], kind="edge")
         fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
-        self._done[key] = replace(tensor, name=name, fills=fills, value=None)
+        self._done[key] = replace(tensor, name=name, fills=fills, value=None, positions=())
         return self._done[key]
 
     def companion(self, tensor: Tensor, axes: Sequence[int], spec: SizeInput, *, dtype: int | None = None) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length
+from scaling_tasks.analysis.positions import Positions
 
 __all__ = ["Reason", "Tensor", "constant_tensor", "is_symbolic"]
 
@@ -52,6 +53,8 @@ class Tensor:
         high: No element is above it.
         cleaned: Variables whose padding was cleaned on the way here.
         blames: Per variable why its padding reaches valid positions.
+        positions: Which positions its numbers tell, where they count along its axes.
+        counts_rows: Whether its numbers tell which row of a batch they are in, so that rows are not alike.
     """
 
     name: str
@@ -64,6 +67,8 @@ class Tensor:
     high: float = math.inf
     cleaned: frozenset[str] = frozenset()
     blames: Mapping[str, Reason] = field(default_factory=dict)
+    positions: tuple[Positions, ...] = ()
+    counts_rows: bool = False
 
     @property
     def known_axes(self) -> tuple[Axis, ...]:

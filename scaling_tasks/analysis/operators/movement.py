@@ -136,6 +136,8 @@ def follow_concat(op: Operation) -> Tensor:
 def follow_trilu(op: Operation) -> Tensor:
     """Follow Trilu: what it keeps is told by how far two positions are from their starts."""
     tensor = op.input(0)
+    for known in tensor.known_axes[-2:]:
+        op.mixes(known)
     if not all(axis.is_prefix for axis in tensor.known_axes[-2:]):
         for axis in (tensor.rank - 2, tensor.rank - 1):
             tensor = op.compact(0, axis)

@@ -73,7 +73,7 @@ def clean_to_zero_point(op: Operation, index: int, axes: Sequence[int], point: i
     if padded:
         mask = op.around.cleaner.valid(tensor, padded, dtype=_BOOL)
         name = op.emitter.node("Where", [mask, tensor.name, zero.name], kind="clean")
-        op.use(index, replace(tensor, name=name, fills={}, value=None))
+        op.use(index, replace(tensor, name=name, fills={}, value=None, positions=()))
     return True
 
 
