@@ -19,6 +19,7 @@ from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Surroundings
 from scaling_tasks.analysis.placement import Step, unfilled_axes
 from scaling_tasks.analysis.positions import positions_of
+from scaling_tasks.analysis.preparation import outer_names
 from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.registry import Rule, refusal_for, rule_for
 from scaling_tasks.analysis.symbolic import follow_sizes
@@ -327,17 +328,6 @@ def _evaluate(op: Operation) -> list[NDArray[Any]] | None:
     except Exception:  # The evaluator raises what it likes for what it does not know.
         return None
     return [np.asarray(value) for value in found]
-
-
-def outer_names(node: Any) -> set[str]:
-    """Return the names that a node's subgraphs may take from outside."""
-    found: set[str] = set()
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                found |= {name for name in inner.input if name} | outer_names(inner)
-            found |= {value.name for value in graph.output}
-    return found
 
 
 def _element_type(value: NDArray[Any], op: Operation) -> int:

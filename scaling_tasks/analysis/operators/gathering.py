@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -110,7 +109,7 @@ def from_start(op: Operation, index: int, lengths: Sequence[Length]) -> None:
             told = emitter.once("Add", [told, number]) if len(lengths) > 1 else number
     below = emitter.once("Less", [indices.name, emitter.constant(np.array(0, _numpy(indices.dtype)))])
     name = emitter.once("Where", [below, emitter.once("Add", [indices.name, told]), indices.name])
-    op.use(index, replace(indices, name=name, low=0.0, fills={}, value=None, positions=()))
+    op.use(index, indices.changed(name=name, low=0.0, fills={}))
 
 
 def _numpy(dtype: int) -> Any:

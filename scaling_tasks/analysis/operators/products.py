@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from scaling_tasks.analysis.axes import Axis
 from scaling_tasks.analysis.operation import Operation, Refused
@@ -73,7 +72,7 @@ def clean_to_zero_point(op: Operation, index: int, axes: Sequence[int], point: i
     if padded:
         mask = op.around.cleaner.valid(tensor, padded, dtype=_BOOL)
         name = op.emitter.node("Where", [mask, tensor.name, zero.name], kind="clean")
-        op.use(index, replace(tensor, name=name, fills={}, value=None, positions=()))
+        op.use(index, tensor.changed(name=name, fills={}))
     return True
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -88,7 +87,7 @@ def _apart(op: Operation, place: int, padded: Sequence[int]) -> None:
     moved = emitter.node("Add", [indices.name, emitter.constant(shift)])
     mask = op.around.cleaner.valid(indices, padded, dtype=_BOOL)
     name = emitter.node("Where", [mask, moved, emitter.constant(np.array(0, kind))], kind="apart")
-    op.use(1, replace(indices, name=name, fills={}, value=None, positions=()))
+    op.use(1, indices.changed(name=name, fills={}))
     data = op.input(0)
     op.node.input[0] = op.around.cleaner.extended(data, place, 1, 0, 0.0).name
     raw, output = emitter.fresh("written"), op.node.output[0]
