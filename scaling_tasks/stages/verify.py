@@ -14,9 +14,9 @@ from scaling_tasks.config.load import section
 from scaling_tasks.documents import document_text
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.execution.contract import Subject
+from scaling_tasks.machine import processor, versions
 from scaling_tasks.stages.compile import options_with_files, toolchain, worker_limits
 from scaling_tasks.stages.inputs import digests, planned_model
-from scaling_tasks.stages.machine import processor, versions
 from scaling_tasks.stages.policies import given_policies
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
