@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.known_digests import STATE
-from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.config.load import section
 from scaling_tasks.documents import canonical_json, parse_document
 from scaling_tasks.errors import LockError, ScalingTasksError
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import digest_bytes, write_if_changed
+from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import toolchain
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
