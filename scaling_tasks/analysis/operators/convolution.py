@@ -67,7 +67,8 @@ def windows(op: Operation, kernel: Sequence[int], lengths: Sequence[Length]) -> 
 def even_out(op: Operation, kernel: Sequence[int], fill: float) -> None:
     """Pad explicitly where ``auto_pad`` adds another number of positions before an axis at each size.
 
-    The axis gets as many as any size needs, and is then read from where the exact size's windows begin.
+    The axis gets as many as any size needs, before it as many as the exact size has there, the rest after it. Those are
+    few numbers, one or two for a stride of two, so that the axis is padded in each of these ways, and one is chosen.
     """
     mode = str(op.attribute("auto_pad", ""))
     if not mode.startswith("SAME"):
@@ -82,19 +83,21 @@ def even_out(op: Operation, kernel: Sequence[int], fill: float) -> None:
     if all(op.domain.constant(before) is not None for before, _ in added):
         return
     pads = [0] * (2 * count)
-    for at, (window, (before, after)) in enumerate(zip(found, added, strict=True)):
+    varying = [at for at, axis in enumerate(op.input(0).known_axes[2:], 2) if axis.variables]
+    for at in varying:
+        op.mixes(op.input(0).known_axes[at])
+        op.compact(0, at)
+    op.clean(0, varying, fill)
+    for at, (before, after) in enumerate(added):
         axis = op.input(0).known_axes[at + 2]
-        most, rear = (int(op.domain.values(each).max()) for each in (before, after))
         if not axis.variables:
-            pads[at], pads[at + count] = most, rear
+            pads[at], pads[at + count] = (int(op.domain.values(each).max()) for each in (before, after))
             continue
-        op.mixes(axis)
-        op.compact(0, at + 2)
-        tensor = op.clean(0, [at + 2], fill)
-        op.use(0, op.around.cleaner.extended(tensor, at + 2, most, rear, fill))
-        outputs = (axis.length + (window.stride - 1)) // window.stride
-        target = grid((outputs - 1) * window.stride + window.span)
-        op.realign(0, at + 2, target, first=as_length(most) - before)
+        op.newly_cleaned |= op.padded(axis)
+        # Fewer than one stride more than a size needs: as many windows fit as there should be.
+        total = int(op.domain.values(before + after).max())
+        counts = [int(each) for each in np.unique(op.domain.values(before))]
+        op.use(0, op.around.cleaner.extended(op.input(0), at + 2, before, counts, total, fill))
     kept = [attribute for attribute in op.node.attribute if attribute.name not in ("auto_pad", "pads")]
     del op.node.attribute[:]
     op.node.attribute.extend([*kept, _pads(pads)])
