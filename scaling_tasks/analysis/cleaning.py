@@ -117,15 +117,17 @@ class Cleaner:
             total: How many there are.
             fill: What they hold.
         """
-        choose = self._chosen_sum if fill == 0 and tensor.finite and tensor.dtype == _FLOAT else self._chosen
-        name = choose(tensor, before, counts, [self._padded(tensor, axis, count, total, fill) for count in counts])
+        padded = [self._padded(tensor, axis, count, total, fill) for count in counts]
+        name = self.chosen(replace(tensor, finite=tensor.finite and fill == 0), before, counts, padded)
         known = tensor.known_axes
         axes = (*known[:axis], grid(known[axis].length + total), *known[axis + 1 :])
         fills = {at: other for at, other in tensor.fills.items() if other == fill}
         return replace(tensor, name=name, axes=axes, fills=fills, value=None)
 
-    def _chosen(self, tensor: Tensor, number: Length, counts: Sequence[int], names: Sequence[str]) -> str:
+    def chosen(self, tensor: Tensor, number: Length, counts: Sequence[int], names: Sequence[str]) -> str:
         """Return that one of several tensors like ``tensor`` whose count the number is, per row."""
+        if tensor.finite and tensor.dtype == _FLOAT:
+            return self._chosen_sum(tensor, number, counts, names)
         name = names[0]
         for count, other in zip(counts[1:], names[1:], strict=True):
             spec = SizeInput("", "value", "float32", expressions=(_at_least(number, count).expression(),))
