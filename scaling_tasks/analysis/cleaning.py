@@ -62,7 +62,8 @@ class Cleaner:
         key = (tensor.name, tuple(axes), fill)
         if key not in self._done:
             self.places += 1
-            name = self._cleaned(tensor, axes, fill)
+            name = self._dequantised(tensor, axes) if fill == 0 and tensor.dequantised else ""
+            name = name or self._cleaned(tensor, axes, fill)
             self.cleaned.append(tensor)
             self.zeroed += [tensor] if fill == 0 else []
             # What lies beyond the end of two axes holds the new number too.
@@ -71,9 +72,7 @@ class Cleaner:
             low, high = min(tensor.low, fill), max(tensor.high, fill)
             whole = set(axes) >= {at for at, axis in enumerate(tensor.known_axes) if axis.variables - {self.rows}}
             finite = (tensor.finite or whole) and math.isfinite(fill)
-            self._done[key] = replace(
-                tensor, name=name, fills=fills, low=low, high=high, finite=finite, cleaned=tensor.cleaned, value=None
-            )
+            self._done[key] = tensor.changed(name=name, fills=fills, low=low, high=high, finite=finite)
         return self._done[key]
 
     def gather(self, tensor: Tensor, axis: int, target: Axis, first: Length, step: int, mode: str) -> Tensor:
@@ -101,7 +100,7 @@ class Cleaner:
             )
             axes = (*tensor.known_axes[:axis], target, *tensor.known_axes[axis + 1 :])
             fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
-            self._done[key] = replace(tensor, name=name, axes=axes, fills=fills, value=None)
+            self._done[key] = tensor.changed(name=name, axes=axes, fills=fills)
         return self._done[key]
 
     def extended(
@@ -122,7 +121,7 @@ class Cleaner:
         known = tensor.known_axes
         axes = (*known[:axis], grid(known[axis].length + total), *known[axis + 1 :])
         fills = {at: other for at, other in tensor.fills.items() if other == fill}
-        return replace(tensor, name=name, axes=axes, fills=fills, value=None)
+        return tensor.changed(name=name, axes=axes, fills=fills)
 
     def chosen(self, tensor: Tensor, number: Length, counts: Sequence[int], names: Sequence[str]) -> str:
         """Return that one of several tensors like ``tensor`` whose count the number is, per row."""
@@ -169,7 +168,7 @@ class Cleaner:
         self.places += 1
         axes = (*tensor.known_axes[:axis], target, *tensor.known_axes[axis + 1 :])
         fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
-        return replace(tensor, name=name, axes=axes, fills=fills, value=None)
+        return tensor.changed(name=name, axes=axes, fills=fills)
 
     def matrix(self, tensor: Tensor, axis: int, target: Axis, how: Interpolation) -> Tensor:
         """Return the tensor, whose padding is finite, with one of its last two axes resized by a matrix product.
@@ -197,7 +196,7 @@ class Cleaner:
         self.places += 1
         name = self._emitter.node("MatMul", [tensor.name, name] if turned else [name, tensor.name], kind="resized")
         fills = {at: 0.0 for at, fill in tensor.fills.items() if fill == 0 and at != axis} | {axis: 0.0}
-        return replace(tensor, name=name, axes=(*known[:axis], target, *known[axis + 1 :]), fills=fills, value=None)
+        return tensor.changed(name=name, axes=(*known[:axis], target, *known[axis + 1 :]), fills=fills)
 
     def _known(self, spec: SizeInput) -> str:
         """Return an extra input, or a constant where it is the same at all sizes."""
@@ -225,7 +224,7 @@ class Cleaner:
         repeated = emitter.node("Mul", [edge, self.valid(tensor, [axis], on=0.0, off=1.0)])
         name = emitter.node("Add", [kept, repeated], kind="edge")
         fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
-        self._done[key] = replace(tensor, name=name, fills=fills, value=None)
+        self._done[key] = tensor.changed(name=name, fills=fills)
         return self._done[key]
 
     def companion(self, tensor: Tensor, axes: Sequence[int], spec: SizeInput, *, dtype: int | None = None) -> str:
@@ -280,6 +279,13 @@ class Cleaner:
         shape = np.ones(tensor.rank, np.int64)
         shape[-2] = rows
         return self._emitter.once("Expand", [mask, self._emitter.constant(shape)])
+
+    def _dequantised(self, tensor: Tensor, axes: Sequence[int]) -> str:
+        """Clean the quantised numbers, so that backends still see them dequantised right before they are used."""
+        source = tensor.dequantised
+        assert source is not None
+        name = self._cleaned(source.tensor, axes, source.point)
+        return self._emitter.node("DequantizeLinear", [name, *source.parameters], kind="clean", **source.attributes)
 
     def _cleaned(self, tensor: Tensor, axes: Sequence[int], fill: float) -> str:
         emitter, dtype = self._emitter, _numpy_type(tensor.dtype)

@@ -256,6 +256,7 @@ class Operation:
             }
         element = dtype if dtype is not None else (first.dtype if first else 1)
         name = self.node.output[output] if output < len(self.node.output) else ""
+        known.setdefault("counts_rows", any(tensor is not None and tensor.counts_rows for tensor in self.inputs))
         return Tensor(name, element, kept, fills=fills, cleaned=cleaned, blames=blames, **known)
 
     def like(self, tensor: Tensor, **changes: Any) -> Tensor:

@@ -18,6 +18,8 @@ from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Surroundings
 from scaling_tasks.analysis.placement import Step, unfilled_axes
+from scaling_tasks.analysis.positions import positions_of
+from scaling_tasks.analysis.preparation import outer_names
 from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.registry import Rule, refusal_for, rule_for
 from scaling_tasks.analysis.symbolic import follow_sizes
@@ -150,6 +152,7 @@ class Walk:
         return self.tensors.get(name) or (Tensor(name, 1, None) if name else None)
 
     def _outputs(self, op: Operation) -> Sequence[Tensor]:
+        given = list(op.inputs)
         try:
             folded = self._folded(op)
             if folded is not None:
@@ -164,7 +167,11 @@ class Walk:
             found = rule.function(op)
         except Refused as refusal:
             return self._refused(op, refusal.text, refusal.fix)
-        return [found] if isinstance(found, Tensor) else list(found)
+        except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as fault:
+            return self._refused(op, f"its inputs do not go together as its definition says ({fault})", "")
+        outputs = [found] if isinstance(found, Tensor) else list(found)
+        told = positions_of(op, given, outputs[0])
+        return [replace(outputs[0], positions=told), *outputs[1:]] if told else outputs
 
     def _folded(self, op: Operation) -> list[NDArray[Any]] | None:
         """Return the outputs where they are constants or follow the sizes alone."""
@@ -323,17 +330,6 @@ def _evaluate(op: Operation) -> list[NDArray[Any]] | None:
     except Exception:  # The evaluator raises what it likes for what it does not know.
         return None
     return [np.asarray(value) for value in found]
-
-
-def outer_names(node: Any) -> set[str]:
-    """Return the names that a node's subgraphs may take from outside."""
-    found: set[str] = set()
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                found |= {name for name in inner.input if name} | outer_names(inner)
-            found |= {value.name for value in graph.output}
-    return found
 
 
 def _element_type(value: NDArray[Any], op: Operation) -> int:

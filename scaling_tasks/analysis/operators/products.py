@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -89,7 +88,7 @@ def clean_to_zero_point(op: Operation, index: int, axes: Sequence[int], point: i
     if padded:
         mask = op.around.cleaner.valid(tensor, padded, dtype=_BOOL)
         name = op.emitter.node("Where", [mask, tensor.name, zero.name], kind="clean")
-        op.use(index, replace(tensor, name=name, fills={}, value=None))
+        op.use(index, tensor.changed(name=name, fills={}))
     return True
 
 

@@ -33,3 +33,17 @@ refuse(
     *("GroupQueryAttention", "PagedAttention", "DecoderMaskedMultiHeadAttention", "SparseAttention"),
     domain="com.microsoft",
 )
+refuse(
+    "it was made for the vector registers of one processor; save the optimised model at a lower level",
+    *(
+        "Conv",
+        "MaxPool",
+        "AveragePool",
+        "GlobalMaxPool",
+        "GlobalAveragePool",
+        "ReorderInput",
+        "ReorderOutput",
+        "Upsample",
+    ),
+    domain="com.microsoft.nchwc",
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -153,7 +152,7 @@ def _in_order(op: Operation, wanted: Sequence[Length]) -> list[Axis]:
     parts.append(emitter.once("Slice", [size, bounds[2], bounds[3]]))
     flat = emitter.node("Reshape", [tensor.name, emitter.once("Concat", parts, axis=0)])
     axes = (*old[:lead], source, *old[len(old) - tail :])
-    known = replace(tensor, name=flat, axes=axes, fills={}, value=None)
+    known = tensor.changed(name=flat, axes=axes, fills={})
     op.newly_cleaned |= op.padded(source)
     moved = op.around.cleaner.gather(known, lead, grid(*fresh), as_length(0), 1, "step")
     op.use(0, moved.named(emitter.node("Reshape", [moved.name, size])))
