@@ -125,7 +125,7 @@ class Cleaner:
 
     def chosen(self, tensor: Tensor, number: Length, counts: Sequence[int], names: Sequence[str]) -> str:
         """Return that one of several tensors like ``tensor`` whose count the number is, per row."""
-        if tensor.finite and tensor.dtype == _FLOAT:
+        if tensor.finite and tensor.dtype == _FLOAT and len(names) > 1:
             return self._chosen_sum(tensor, number, counts, names)
         name = names[0]
         for count, other in zip(counts[1:], names[1:], strict=True):
