@@ -56,6 +56,17 @@ class Cleaner:
         if self.rows is not None and self.rows in axis.variables:
             raise RowsMixed(f"{operator} {node!r} mixes positions along {self.rows}")
 
+    def mark(self) -> tuple[dict[Any, Tensor], int, int, int]:
+        """Return what is cleaned, before going into a body."""
+        return dict(self._done), self.places, len(self.cleaned), len(self.zeroed)
+
+    def leave(self, mark: tuple[dict[Any, Tensor], int, int, int], *, keep: bool) -> None:
+        """Leave a body: what was cleaned in it is not clean outside, and not counted unless it is kept."""
+        self._done = mark[0]
+        if not keep:
+            self.places = mark[1]
+            del self.cleaned[mark[2] :], self.zeroed[mark[3] :]
+
     def clean(self, tensor: Tensor, axes: Sequence[int], fill: float) -> Tensor:
         """Return the tensor with padding along ``axes`` set to ``fill``: 0, 1 or plus or minus infinity."""
         fill = _held(fill, _numpy_type(tensor.dtype))

@@ -34,12 +34,14 @@ class Surroundings:
         emitter: The cleaned graph.
         cleaner: What inserts cleaning.
         opset: Version of the default operator set.
+        tensors: What is known, by name in the original graph.
     """
 
     domain: Domain
     emitter: Emitter
     cleaner: Cleaner
     opset: int
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -114,6 +116,10 @@ class Operation:
         if tensor is None or tensor.axes is None:
             raise Refused(f"the shape of its input {index} is not known")
         return tensor
+
+    def outer(self, name: str) -> Tensor | None:
+        """Return what a body takes from outside."""
+        return self.around.tensors.get(name)
 
     def axis(self, index: int, rank: int) -> int:
         """Return an axis that may be counted from the end as one counted from the start."""

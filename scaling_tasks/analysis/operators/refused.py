@@ -19,7 +19,7 @@ refuse(
     "it takes spectra over an axis whose length decides what they hold",
     *("DFT", "STFT", "MelWeightMatrix", "HannWindow", "HammingWindow", "BlackmanWindow"),
 )
-refuse("its body is run a number of times, and is not followed", "Loop", "Scan")
+refuse("it collects backwards or along another axis than the first", "Scan")
 refuse("which branch is taken depends on data or on the size", "If")
 refuse("padding would count among the values that it tells apart", "Unique")
 refuse(
