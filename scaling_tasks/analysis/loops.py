@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling_tasks.analysis.axes import grid
+from scaling_tasks.analysis.bodies import emitted_body, join_facts, replace_body, walk_body
 from scaling_tasks.analysis.lengths import Length, as_length, larger
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.preparation import outer_names
@@ -78,7 +79,8 @@ def follow_loop(walk: Walk, op: Operation) -> list[Tensor]:
         raise Refused("its body takes another number of states")
     turn, states = _settled(walk, body, states)
     count = _count(op, body, given, turn)
-    _emit(op, walk, body, turn)
+    results = [turn.again, *turn.states, *turn.collected]
+    replace_body(op, "body", emitted_body(walk, body, turn.nodes, results))
     return _outputs(op, states, turn, count)
 
 
@@ -90,7 +92,7 @@ def _settled(walk: Walk, body: onnx.GraphProto, states: list[Tensor]) -> tuple[_
         mark = walk.mark()
         turn = _walked(walk, body, states)
         pairs = enumerate(zip(states, turn.states, strict=True))
-        joined = [_join(*pair) if at in read else _unread(*pair) for at, pair in pairs]
+        joined = [join_facts(*pair) if at in read else _unread(*pair) for at, pair in pairs]
         walk.leave(mark, keep=joined == states)
         if joined == states:
             return turn, states
@@ -104,21 +106,8 @@ def _walked(walk: Walk, body: onnx.GraphProto, states: Sequence[Tensor]) -> _Tur
         walk.tensors[value.name] = Tensor(value.name, dtype, axes, low=0.0, high=math.inf if dtype == _INT64 else 1.0)
     for value, state in zip(body.input[2:], states, strict=True):
         walk.tensors[value.name] = state.named(value.name)
-    outer, walk.emitter.nodes = walk.emitter.nodes, []
-    try:
-        walk.run(body)
-        found = [_told(walk, value.name) for value in body.output]
-        nodes = walk.emitter.nodes
-    finally:
-        walk.emitter.nodes = outer
+    nodes, found = walk_body(walk, body)
     return _Turn(nodes, found[0], found[1 : len(states) + 1], found[len(states) + 1 :])
-
-
-def _told(walk: Walk, name: str) -> Tensor:
-    tensor = walk.tensors.get(name)
-    if tensor is None:
-        raise Refused(f"nothing in its body computes {name!r}")
-    return walk.told(tensor) if is_symbolic(tensor.value) else tensor
 
 
 def _forgetful(tensor: Tensor) -> Tensor:
@@ -126,28 +115,10 @@ def _forgetful(tensor: Tensor) -> Tensor:
     return tensor.changed(tensor.name)
 
 
-def _join(before: Tensor, after: Tensor) -> Tensor:
-    """Return what is true of a state before and after a turn; a bound that moves once is none."""
-    if before.axes is None or after.axes is None:
-        return replace(before, axes=None, blames={**after.blames, **before.blames})
-    if [axis.normal for axis in before.axes] != [axis.normal for axis in after.axes]:
-        raise Refused(f"its state {before.name!r} has another shape after a turn")
-    return replace(
-        before,
-        fills={at: fill for at, fill in before.fills.items() if after.fills.get(at) == fill},
-        finite=before.finite and after.finite,
-        low=before.low if after.low >= before.low else -math.inf,
-        high=before.high if after.high <= before.high else math.inf,
-        cleaned=before.cleaned | after.cleaned,
-        blames={**after.blames, **before.blames},
-        counts_rows=before.counts_rows or after.counts_rows,
-    )
-
-
 def _unread(before: Tensor, after: Tensor) -> Tensor:
     """Return what is true of a state that no turn reads; exporters begin such ones with whatever shape."""
     alike = before.axes is not None and after.axes is not None and before.axes == after.axes
-    return _join(before, after) if alike else replace(before, axes=None, blames={**after.blames, **before.blames})
+    return join_facts(before, after) if alike else replace(before, axes=None, blames={**after.blames, **before.blames})
 
 
 def _count(op: Operation, body: onnx.GraphProto, given: Sequence[Tensor | None], turn: _Turn) -> _Count | None:
@@ -220,26 +191,6 @@ def _source(body: onnx.GraphProto, producers: dict[str, Any], name: str) -> str:
 
 def _passes_on(body: onnx.GraphProto, output: str, given: str) -> bool:
     return _source(body, {name: node for node in body.node for name in node.output}, output) == given
-
-
-def _emit(op: Operation, walk: Walk, body: onnx.GraphProto, turn: _Turn) -> None:
-    from onnx import helper
-
-    results = [turn.again, *turn.states, *turn.collected]
-    names = [walk.emitter.fresh("turn") for _ in results]
-    nodes = [*turn.nodes]
-    nodes += [helper.make_node("Identity", [each.name], [name]) for each, name in zip(results, names, strict=True)]
-    values = [helper.make_tensor_value_info(n, r.dtype, None) for n, r in zip(names, results, strict=True)]
-    inputs = []
-    for value in body.input:
-        copy = type(value).FromString(value.SerializeToString())
-        for dim in copy.type.tensor_type.shape.dim:
-            dim.Clear()
-        inputs.append(copy)
-    graph = helper.make_graph(nodes, body.name or "body", inputs, values, list(body.initializer))
-    kept = [attribute for attribute in op.node.attribute if attribute.name != "body"]
-    del op.node.attribute[:]
-    op.node.attribute.extend([*kept, helper.make_attribute("body", graph)])
 
 
 def _outputs(op: Operation, states: Sequence[Tensor], turn: _Turn, count: _Count | None) -> list[Tensor]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import grid
+from scaling_tasks.analysis.bodies import follow_branches
 from scaling_tasks.analysis.cleaning import Cleaner, RowsMixed
 from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
@@ -20,7 +21,7 @@ from scaling_tasks.analysis.loops import follow_loop
 from scaling_tasks.analysis.operation import Operation, Surroundings
 from scaling_tasks.analysis.placement import Step, unfilled_axes
 from scaling_tasks.analysis.positions import positions_of
-from scaling_tasks.analysis.preparation import outer_names
+from scaling_tasks.analysis.preparation import outer_names, renamed
 from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.registry import Rule, refusal_for, rule_for
 from scaling_tasks.analysis.scans import scan_as_loop
@@ -38,6 +39,8 @@ _MOST_FOLDED = 1 << 24
 """Elements; larger constants are not computed here."""
 
 _RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
+
+_WITH_BODIES = {"Loop": follow_loop, "If": follow_branches}
 
 
 class Walk:
@@ -165,8 +168,8 @@ class Walk:
                     for name, value in zip(op.node.output, folded, strict=False)
                 ]
             rule = rule_for(op.node.domain, op.kind)
-            if op.kind == "Loop" and self._touched(op):
-                return follow_loop(self, op)
+            if op.kind in _WITH_BODIES and self._touched(op):
+                return _WITH_BODIES[op.kind](self, op)
             if rule is None:
                 return self._unknown(op)
             self._tell_sizes(op, rule)
@@ -311,7 +314,7 @@ class Walk:
         if condition is None or not condition.is_constant or condition.value is None:
             return False
         wanted = "then_branch" if bool(condition.value.reshape(-1)[0]) else "else_branch"
-        graph = next(attribute.g for attribute in original.attribute if attribute.name == wanted)
+        graph = self._apart(next(attribute.g for attribute in original.attribute if attribute.name == wanted))
         self.run(graph)
 
         for name, inner in zip(original.output, graph.output, strict=True):
@@ -321,6 +324,12 @@ class Walk:
         for initializer in graph.initializer:
             self.kept_initializers[initializer.name] = initializer
         return True
+
+    def _apart(self, graph: onnx.GraphProto) -> onnx.GraphProto:
+        """Return a branch without names that are taken; two branches may use the same ones."""
+        made = {name for node in graph.node for name in node.output} | {each.name for each in graph.initializer}
+        other = {name: self.emitter.fresh("branch") for name in sorted(made & self.tensors.keys()) if name}
+        return renamed(graph, other) if other else graph
 
     @property
     def kept_initializers(self) -> dict[str, Any]:

@@ -20,7 +20,6 @@ refuse(
     *("DFT", "STFT", "MelWeightMatrix", "HannWindow", "HammingWindow", "BlackmanWindow"),
 )
 refuse("it collects backwards or along another axis than the first", "Scan")
-refuse("which branch is taken depends on data or on the size", "If")
 refuse("padding would count among the values that it tells apart", "Unique")
 refuse(
     "its places are counted in a tensor whose size it is told apart from its input", "MaxUnpool", "Col2Im", "AffineGrid"
