@@ -23,7 +23,10 @@ from scaling_tasks.store.blobs import place_copy
 from scaling_tasks.store.records import Record
 from scaling_tasks.store.store import Store
 
-__all__ = ["Place", "Workshop", "materialise"]
+__all__ = ["TOOLCHAIN", "Place", "Workshop", "materialise"]
+
+TOOLCHAIN = "toolchain"
+"""Under which work tells with which toolchain it was done, where that could have changed since the action was made."""
 
 _VALUES = "values"
 Place = Callable[[str], Path]
@@ -101,6 +104,10 @@ class Workshop:
         work = Work(request.function, inputs, outputs, {**request.action.parameters, **request.hints})
         done = self._run(request, work, workdir, log)
         values = dict(done.values)
+        if values.pop(TOOLCHAIN, request.action.toolchain) != request.action.toolchain:
+            raise request.subject.error(
+                "its toolchain changed while it was at work", where=request.subject.name, fix="Build again."
+            )
         names = values.pop("files", None) or _names(outputs)
         if wrong := [name for name in names if not request.action.makes(name)]:
             raise request.subject.error(

@@ -244,6 +244,18 @@ class Cleaner:
         if self.rows is not None:
             self.uniform |= variables - {self.rows}
 
+    def _over_rows(self, tensor: Tensor, axes: Sequence[int], mask: str) -> str:
+        """Return a mask along the last axis repeated for all rows of an image of fixed height.
+
+        Onnxruntime multiplies plane by plane then, not row by row, which takes half the time.
+        """
+        rows = tensor.known_axes[-2].constant if tensor.rank > 3 else None
+        if rows in (None, 1) or list(axes) != [tensor.rank - 1] or self._emitter.opset < 8:
+            return mask
+        shape = np.ones(tensor.rank, np.int64)
+        shape[-2] = rows
+        return self._emitter.once("Expand", [mask, self._emitter.constant(shape)])
+
     def _dequantised(self, tensor: Tensor, axes: Sequence[int]) -> str:
         """Clean the quantised numbers, so that backends still see them dequantised right before they are used."""
         source = tensor.dequantised
@@ -263,7 +275,8 @@ class Cleaner:
             wide = replace(tensor, name=emitter.cast(tensor.name, _INT32), dtype=_INT32)
             return emitter.cast(self._cleaned(wide, axes, fill), tensor.dtype)
         if fill == 0 and tensor.finite:
-            return emitter.node("Mul", [tensor.name, self.valid(tensor, axes)], kind="clean")
+            mask = self._over_rows(tensor, axes, self.valid(tensor, axes))
+            return emitter.node("Mul", [tensor.name, mask], kind="clean")
         if math.isinf(fill) and tensor.finite and dtype.kind == "f":
             # The smaller of the two is the value itself where it is valid; nothing is added or rounded.
             bound = self.valid(tensor, axes, on=-fill, off=fill)

@@ -14,6 +14,7 @@ from scaling_tasks.analysis.cleaning import Cleaner
 from scaling_tasks.analysis.lengths import Length, as_length, larger
 from scaling_tasks.analysis.refusal import Refused
 from scaling_tasks.analysis.tensors import Reason, Tensor
+from scaling_tasks.analysis.triangles import Order
 from scaling_tasks.shapes.behaviour import DATA
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Surroundings:
         cleaner: What inserts cleaning.
         opset: Version of the default operator set.
         tensors: What is known, by name in the original graph.
+        order: What causal masks are made of.
     """
 
     domain: Domain
@@ -42,6 +44,7 @@ class Surroundings:
     cleaner: Cleaner
     opset: int
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    order: Order = field(default_factory=Order)
 
 
 @dataclass

@@ -27,6 +27,7 @@ from scaling_tasks.analysis.registry import Rule, refusal_for, rule_for
 from scaling_tasks.analysis.scans import scan_as_loop
 from scaling_tasks.analysis.symbolic import follow_sizes
 from scaling_tasks.analysis.tensors import Reason, Tensor, constant_tensor, is_symbolic
+from scaling_tasks.analysis.triangles import follow_order
 from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.size_inputs import SizeInput
 
@@ -139,6 +140,7 @@ class Walk:
                 self._follow(each)
             return
         outputs = self._outputs(op)
+        follow_order(op, outputs)
         if not op.replaced:
             self.emitter.nodes.append(op.node)
         for name, output in zip(original.output, outputs, strict=False):
@@ -202,7 +204,7 @@ class Walk:
 
     def mark(self) -> tuple[Any, ...]:
         """Return where the walk is, before it goes into a body."""
-        return dict(self.tensors), len(self.steps), self.emitter.mark(), self.cleaner.mark()
+        return dict(self.tensors), len(self.steps), self.emitter.mark(), self.cleaner.mark(), self._around.order.copy()
 
     def leave(self, mark: tuple[Any, ...], *, keep: bool) -> None:
         """Leave a body: what it holds is out of reach from now on, and forgotten unless it is kept."""
@@ -212,6 +214,7 @@ class Walk:
             del self.steps[mark[1] :]
         self.emitter.leave(mark[2])
         self.cleaner.leave(mark[3], keep=keep)
+        self._around.order = mark[4]
 
     def _tell_sizes(self, op: Operation, rule: Rule) -> None:
         """Tell the exact sizes where they are used as data."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.engines.contract import backend_options
+from scaling_tasks.engines.openvino_ends import clean_ends, keeps_channels_last
 from scaling_tasks.engines.packages import require
 from scaling_tasks.engines.threads import thread_count
 from scaling_tasks.errors import EngineError
@@ -80,7 +81,10 @@ class OpenVinoEngine:
 
 def compiled_model(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
     """Return what an OpenVINO core makes of a file for the options' device."""
-    return core.compile_model(_read(core, path), _device(options), _properties(options))
+    model, device = _read(core, path), _device(options)
+    if keeps_channels_last(core, device) and not model.is_dynamic():
+        clean_ends(model)
+    return core.compile_model(model, device, _properties(options))
 
 
 def _read(core: Any, path: Path) -> Any:

@@ -6,12 +6,15 @@ import functools
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.engines.contract import Engine, EngineKind
 from scaling_tasks.errors import EngineError
 
-__all__ = ["ENTRY_POINT_GROUP", "get_engine", "load_engine"]
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["ENTRY_POINT_GROUP", "get_engine", "load_engine", "registered_engine"]
 
 ENTRY_POINT_GROUP = "scaling_tasks.engines"
 
@@ -25,7 +28,7 @@ def get_engine(name: str) -> EngineKind:
     Raises:
         EngineError: There is none, or its module cannot be imported.
     """
-    place = f"scaling_tasks.engines.{name}" if name in _BUILT_IN else _registered(name)
+    place = _place(name)
     module_name, _, attribute = place.partition(":")
     try:
         module: Any = importlib.import_module(module_name)
@@ -55,11 +58,22 @@ def load_engine(name: str, path: Path, options: Mapping[str, Any]) -> Engine:
     return kind.load(path, options)
 
 
-def _registered(name: str) -> str:
+def registered_engine(name: str) -> EntryPoint | None:
+    """Return where another package registers an engine, None for a built-in or unknown one."""
+    return None if name in _BUILT_IN else _registered().get(name)
+
+
+def _registered() -> dict[str, EntryPoint]:
     import importlib.metadata
 
-    points = {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _place(name: str) -> str:
+    if name in _BUILT_IN:
+        return f"scaling_tasks.engines.{name}"
+    points = _registered()
     if name not in points:
         known = ", ".join(sorted({*points, *_BUILT_IN}))
         raise EngineError(f"{name!r} is no engine", fix=f"Install the package that registers it. Known: {known}.")
-    return points[name]
+    return points[name].value

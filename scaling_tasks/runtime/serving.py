@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from scaling_tasks.runtime.batching import Batch, Batcher
 from scaling_tasks.runtime.cropping import Cropper, Crops, cut, cut_rows
-from scaling_tasks.runtime.flight import run_in_flight
 from scaling_tasks.runtime.oversize import OversizeServer
+from scaling_tasks.runtime.parallel_batches import run_in_flight
 from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.runtime.requests import Arrays
 from scaling_tasks.runtime.selection import BucketTable

@@ -16,9 +16,9 @@ from scaling_tasks.files import digest_file
 from scaling_tasks.machine import versions
 from scaling_tasks.shapes.behaviour import Behaviour, Verdict, VerdictKind, plain_layouts
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
-from scaling_tasks.stages.signature import target_signature
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.target_signature import target_signature
 from scaling_tasks.stages.verdict import ACCEPT, verdict_line
 
 if TYPE_CHECKING:

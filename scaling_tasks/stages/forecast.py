@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import Request
+from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.actions.perform import materialise
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there
 from scaling_tasks.errors import ScalingTasksError
@@ -23,7 +24,7 @@ from scaling_tasks.stages.lock import built_section, read_lock
 from scaling_tasks.stages.stage import Built, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
-from scaling_tasks.stages.workshop import known, open_store
+from scaling_tasks.stages.workshop import open_store
 
 __all__ = ["FAIL", "KEPT", "LEFT_OUT", "MAY_RUN", "RESTORE", "RUN", "Change", "Forecast", "forecast_target"]
 
@@ -168,7 +169,7 @@ class _Walk:
             return Forecast(name, FAIL, (str(error),), needs=needs)
         components = request.action.components
         recorded = read_result_if_there(self._target.result(stage.name, unit))
-        if recorded is not None and recorded.key == request.action.key and recorded.intact(known()):
+        if recorded is not None and recorded.key == request.action.key and recorded.intact(known_digests()):
             self._results[stage.name, unit] = recorded
             return Forecast(name, KEPT, needs=needs)
         reasons, changes = _why(recorded, components)

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.compilers.contract import Unit
-from scaling_tasks.config.environment import knobs
+from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.config.load import section
 from scaling_tasks.documents import canonical_json, parse_document
 from scaling_tasks.errors import LockError, ScalingTasksError
@@ -20,7 +21,7 @@ from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import digest_bytes, write_if_changed
 from scaling_tasks.stages.compile import toolchain
 from scaling_tasks.stages.stage import Built, Made, Stage
-from scaling_tasks.stages.target import STATE, Target
+from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 
 __all__ = [
@@ -48,7 +49,7 @@ def _run(target: Target) -> dict[str, Any]:
     Raises:
         ScalingTasksError: Something that the section is made of is not built.
     """
-    if knobs().locked:
+    if environment_settings().locked:
         refuse_built(target)
         return {"changed": False}
     found = built_section(target)

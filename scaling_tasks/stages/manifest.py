@@ -14,7 +14,6 @@ from scaling_tasks.errors import BundleError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
 from scaling_tasks.stages.inputs import planned_model
-from scaling_tasks.stages.policies import given_policies
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units, read_units
@@ -62,6 +61,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     from scaling_tasks.onnx_model.reading import ModelSignature
     from scaling_tasks.planning.plan import BucketPlan
     from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
+    from scaling_tasks.runtime.policies import given_policies
 
     document = read_units(inputs / "units.json")
     model = inputs / parameters["model"]

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.load import section
 from scaling_tasks.config.specs import DatasetSpec, TargetSpec
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import CompileError
 from scaling_tasks.files import digest_bytes
 
-__all__ = ["STATE", "Target"]
-
-STATE = Path(".scaling")
-"""Everything that is ours and not for git: scan cache, store, state, logs."""
+__all__ = ["Target"]
 
 # What bounds a compile but does not change its result.
 _NOT_IN_RESULT = ("timeout", "memory", "threads", "optional")

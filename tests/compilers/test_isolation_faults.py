@@ -17,7 +17,7 @@ from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import CompileError
-from scaling_tasks.execution.processes import resident_bytes
+from scaling_tasks.execution.process_trees import resident_bytes
 from scaling_tasks.shapes.signature import name_dimensions
 
 MIB = 2**20

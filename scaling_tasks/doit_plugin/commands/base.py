@@ -12,7 +12,7 @@ from doit.cmd_base import DoitCmdBase
 from doit.control import TaskControl
 from doit.exceptions import InvalidCommand
 
-from scaling_tasks.doit_plugin.streams import write_out
+from scaling_tasks.doit_plugin.console.output import write_out
 
 if TYPE_CHECKING:
     from scaling_tasks.stages.target import Target

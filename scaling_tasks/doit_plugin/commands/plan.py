@@ -45,7 +45,7 @@ class Plan(TaskCommand):
 
     def _forecasts(self, tasks: Mapping[str, Any]) -> list[Forecast]:
         """Return the forecasts of the tasks asked for and of all that they need."""
-        from scaling_tasks.doit_plugin.forecast import forecast_tasks
+        from scaling_tasks.doit_plugin.task_forecast import forecast_tasks
 
         rows = forecast_tasks(tasks, self.dep_manager)
         if not self.sel_tasks:
@@ -109,6 +109,6 @@ _SAID = {
 
 
 def _duration(seconds: float) -> str:
-    from scaling_tasks.doit_plugin.wording import duration
+    from scaling_tasks.doit_plugin.console.quantities import duration
 
     return duration(seconds)

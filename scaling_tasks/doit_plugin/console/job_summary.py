@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from scaling_tasks.doit_plugin.run_record import FAILED, UNREACHED, RunRecord
+from scaling_tasks.doit_plugin.console.run_outcomes import FAILED, UNREACHED, RunOutcomes
 
 __all__ = ["job_summary"]
 
 
-def job_summary(record: RunRecord) -> str:
+def job_summary(run: RunOutcomes) -> str:
     """Return a heading, the table of targets, what failed, and what the store did."""
     from scaling_tasks.reporting.summary import markdown_table
 
-    failed = [name for name, outcome in record.outcomes.items() if outcome == FAILED]
-    unreached = sum(outcome == UNREACHED for outcome in record.outcomes.values())
-    rows = record.rows()
+    failed = [name for name, outcome in run.outcomes.items() if outcome == FAILED]
+    unreached = sum(outcome == UNREACHED for outcome in run.outcomes.values())
+    rows = run.rows()
     parts = [f"## scaling_tasks: {f'{len(failed)} failed' if failed else 'all built'}"]
     parts += [markdown_table(rows)] if rows else []
     parts += [f"{row['target']} was left out: {row['left out']}" for row in rows if "left out" in row]
-    parts += [f"### {name}\n\n{_block(record.messages.get(name, ''))}" for name in failed]
+    parts += [f"### {name}\n\n{_block(run.messages.get(name, ''))}" for name in failed]
     parts += [f"{unreached} more could not start because of that."] if failed and unreached else []
-    parts += [line] if (line := record.store_line()) else []
+    parts += [line] if (line := run.store_line()) else []
     return "\n\n".join(parts) + "\n"
 
 

@@ -11,9 +11,9 @@ from scaling_tasks.errors import DatasetError
 from scaling_tasks.samples.geometry import network_lengths, network_sides, rounded_to_nothing
 from scaling_tasks.samples.matching import Matched, match_columns
 from scaling_tasks.samples.measurements import Measurements
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, Requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import HEIGHT, WIDTH, Signature
-from scaling_tasks.shapes.statistics import DatasetStatistics, Requests
 
 __all__ = ["compute_statistics"]
 

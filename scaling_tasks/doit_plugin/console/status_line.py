@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from scaling_tasks.doit_plugin.streams import write_out
+from scaling_tasks.doit_plugin.console.output import write_out
 
 __all__ = ["StatusLine", "wants_bar"]
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections import defaultdict
 
-from scaling_tasks.doit_plugin.run_record import FAILED, UNREACHED, RunRecord
+from scaling_tasks.doit_plugin.console.run_outcomes import FAILED, UNREACHED, RunOutcomes
 
 __all__ = ["junit_xml"]
 
 
-def junit_xml(record: RunRecord) -> bytes:
+def junit_xml(run: RunOutcomes) -> bytes:
     """Return the XML of every task that the run reached, in the order they ended."""
     suites: dict[str, list[str]] = defaultdict(list)
-    for name in record.outcomes:
-        suites[record.tasks[name].meta["target"]].append(name)
+    for name in run.outcomes:
+        suites[run.tasks[name].meta["target"]].append(name)
     root = ET.Element("testsuites", name="scaling_tasks")
     for target in sorted(suites):
         names = suites[target]
-        outcomes = [record.outcomes[name] for name in names]
+        outcomes = [run.outcomes[name] for name in names]
         suite = ET.SubElement(
             root,
             "testsuite",
@@ -27,10 +27,10 @@ def junit_xml(record: RunRecord) -> bytes:
             failures=str(outcomes.count(FAILED)),
             errors="0",
             skipped=str(sum(outcome in _SKIPPED for outcome in outcomes)),
-            time=f"{sum(record.seconds.get(name, 0.0) for name in names):.3f}",
+            time=f"{sum(run.seconds.get(name, 0.0) for name in names):.3f}",
         )
         for name in names:
-            suite.append(_case(record, name))
+            suite.append(_case(run, name))
     ET.indent(root)
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
@@ -38,12 +38,12 @@ def junit_xml(record: RunRecord) -> bytes:
 _SKIPPED = (UNREACHED, "left out")
 
 
-def _case(record: RunRecord, name: str) -> ET.Element:
-    task = record.tasks[name]
-    case = ET.Element("testcase", classname=task.meta["target"], name=name, time=f"{record.seconds.get(name, 0.0):.3f}")
-    outcome = record.outcomes[name]
+def _case(run: RunOutcomes, name: str) -> ET.Element:
+    task = run.tasks[name]
+    case = ET.Element("testcase", classname=task.meta["target"], name=name, time=f"{run.seconds.get(name, 0.0):.3f}")
+    outcome = run.outcomes[name]
     if outcome == FAILED:
-        text = _printable(record.messages.get(name, ""))
+        text = _printable(run.messages.get(name, ""))
         failure = ET.SubElement(case, "failure", message=text.partition("\n")[0][:300])
         failure.text = text
     elif outcome in _SKIPPED:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scaling_tasks.doit_plugin.run_record import RunRecord
+    from scaling_tasks.doit_plugin.console.run_outcomes import RunOutcomes
     from scaling_tasks.stages.history import CompileHistory
     from scaling_tasks.store.store import Store
 
@@ -22,25 +22,25 @@ class RemainingTime:
         self._store: Store | None = None
         self._history: CompileHistory | None = None
 
-    def seconds(self, record: RunRecord, names: Iterable[str]) -> float | None:
+    def seconds(self, run: RunOutcomes, names: Iterable[str]) -> float | None:
         """Return the seconds until everything is compiled, None where there is nothing to go by.
 
         Args:
-            record: The run.
+            run: The run.
             names: All tasks that the run concerns.
         """
         now = time.monotonic()
         total, longest, known = 0.0, 0.0, False
         for name in list(names):
-            if name in record.outcomes or not name.startswith("compile:"):
+            if name in run.outcomes or not name.startswith("compile:"):
                 continue
-            expected = self._expected(record.tasks[name])
+            expected = self._expected(run.tasks[name])
             if expected is None:
                 continue
             known = True
-            left = max(0.0, expected - (now - record.started.get(name, now)))
+            left = max(0.0, expected - (now - run.started.get(name, now)))
             total, longest = total + left, max(longest, left)
-        return max(longest, total / record.most_running) if known else None
+        return max(longest, total / run.most_running) if known else None
 
     def _expected(self, task: Any) -> float | None:
         if task.name not in self._known:

@@ -9,12 +9,12 @@ from typing import Any
 from doit.exceptions import BaseFail, UnmetDependency
 from doit.reporter import ConsoleReporter
 
-from scaling_tasks.config.environment import Knobs, knobs
-from scaling_tasks.doit_plugin.optional import note_selection
-from scaling_tasks.doit_plugin.processes import interruptible
-from scaling_tasks.doit_plugin.progress import Progress
-from scaling_tasks.doit_plugin.run_record import FAILED, KEPT, UNREACHED, RunRecord, is_ours
-from scaling_tasks.doit_plugin.status_line import StatusLine, wants_bar
+from scaling_tasks.config.environment import EnvironmentSettings, environment_settings
+from scaling_tasks.doit_plugin.console.progress import Progress
+from scaling_tasks.doit_plugin.console.run_outcomes import FAILED, KEPT, UNREACHED, RunOutcomes, is_ours
+from scaling_tasks.doit_plugin.console.status_line import StatusLine, wants_bar
+from scaling_tasks.doit_plugin.interruption import interruptible
+from scaling_tasks.doit_plugin.missing_toolchains import note_selection
 from scaling_tasks.errors import ConfigError
 
 __all__ = ["ScalingReporter"]
@@ -28,19 +28,19 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
     def __init__(self, outstream: Any, options: dict[str, Any]) -> None:
         super().__init__(outstream, options)
         self.failures: list[dict[str, Any]] = []
-        self.record = RunRecord()
-        self.progress = Progress(self.record)
+        self.run = RunOutcomes()
+        self.progress = Progress(self.run)
         # With threads, doit calls some of these methods from its workers.
         self.lock = threading.Lock()
-        self.knobs, self.bar = _settings(outstream)
+        self.settings, self.bar = _settings(outstream)
         self.lines = StatusLine(outstream, self.progress.text, shown=self.bar)
 
     def initialize(self, tasks: dict[str, Any], selected_tasks: list[str]) -> None:
         """Keep doit's live table of tasks; delayed ones join it as they are created."""
         from scaling_tasks.execution.file_locks import when_waiting
 
-        self.record.tasks = tasks
-        self.record.selected = tuple(selected_tasks)
+        self.run.tasks = tasks
+        self.run.selected = tuple(selected_tasks)
         note_selection(selected_tasks, tasks)
         interruptible()
         when_waiting(self.lines.line)
@@ -53,7 +53,7 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
         """Say nothing at the start of our tasks: their line says how they ended."""
         if is_ours(task):
             with self.lock:
-                self.record.start(task.name)
+                self.run.start(task.name)
         else:
             super().execute_task(task)
             if task.actions:
@@ -67,7 +67,7 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
             super().add_success(task)
             return
         with self.lock:
-            self.record.end(task.name, task.values.get("outcome", "done"))
+            self.run.end(task.name, task.values.get("outcome", "done"))
         text = [f".  {task.name}{_result(task)}{self._count()}"]
         text += [f"   warning: {warning}" for warning in task.values.get("warnings", ())]
         self.lines.line("\n".join(text))
@@ -76,7 +76,7 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
         """Count what was up to date; the closing table tells."""
         if is_ours(task):
             with self.lock:
-                self.record.end(task.name, KEPT)
+                self.run.end(task.name, KEPT)
         elif task.actions:
             super().skip_uptodate(task)
 
@@ -89,7 +89,7 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
             unmet = isinstance(fail, UnmetDependency)
             message = fail.get_msg().strip()
             with self.lock:
-                self.record.end(task.name, UNREACHED if unmet else FAILED, "" if unmet else message)
+                self.run.end(task.name, UNREACHED if unmet else FAILED, "" if unmet else message)
             if not unmet:
                 self.lines.line(f"!  {task.name} failed: {message}{self._count()}")
 
@@ -113,53 +113,53 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
     def _closing(self) -> list[str]:
         from scaling_tasks.reporting.summary import table
 
-        rows = self.record.rows()
+        rows = self.run.rows()
         lines = ["", table(rows)] if rows else []
         lines += [f"left out: {row['target']}: {row['left out']}" for row in rows if "left out" in row]
-        return [*lines, store] if (store := self.record.store_line()) else lines
+        return [*lines, store] if (store := self.run.store_line()) else lines
 
     def _failures(self) -> list[str]:
-        failed = [name for name, outcome in self.record.outcomes.items() if outcome == FAILED]
+        failed = [name for name, outcome in self.run.outcomes.items() if outcome == FAILED]
         if not failed:
             return []
-        unreached = sum(outcome == UNREACHED for outcome in self.record.outcomes.values())
+        unreached = sum(outcome == UNREACHED for outcome in self.run.outcomes.values())
         waited = f"; {unreached} more could not start because of that" if unreached else ""
-        return [f"\n{len(failed)} failed{waited}:", *(f"  {name}: {self.record.messages[name]}" for name in failed)]
+        return [f"\n{len(failed)} failed{waited}:", *(f"  {name}: {self.run.messages[name]}" for name in failed)]
 
     def _write_reports(self) -> None:
-        if not self.record.outcomes:
+        if not self.run.outcomes:
             return
         try:
-            if self.knobs.junit:
-                _write_junit(self.knobs.junit, self.record)
-            if self.knobs.summary:
-                _append_summary(self.knobs.summary, self.record)
+            if self.settings.junit:
+                _write_junit(self.settings.junit, self.run)
+            if self.settings.summary:
+                _append_summary(self.settings.summary, self.run)
         except OSError as error:
             self.lines.line(f"warning: a report could not be written ({error})")
 
 
-def _settings(outstream: Any) -> tuple[Knobs, bool]:
+def _settings(outstream: Any) -> tuple[EnvironmentSettings, bool]:
     """Return what the environment says, and whether there is a status line."""
     try:
-        found = knobs()
+        found = environment_settings()
     except ConfigError as error:
         raise SystemExit(f"error: {error}") from None
     return found, wants_bar(outstream, found.progress)
 
 
-def _write_junit(path: Path, record: RunRecord) -> None:
-    from scaling_tasks.doit_plugin.junit import junit_xml
+def _write_junit(path: Path, run: RunOutcomes) -> None:
+    from scaling_tasks.doit_plugin.console.junit import junit_xml
     from scaling_tasks.files import publish
 
     with publish(path) as temporary:
-        temporary.write_bytes(junit_xml(record))
+        temporary.write_bytes(junit_xml(run))
 
 
-def _append_summary(path: Path, record: RunRecord) -> None:
-    from scaling_tasks.doit_plugin.job_summary import job_summary
+def _append_summary(path: Path, run: RunOutcomes) -> None:
+    from scaling_tasks.doit_plugin.console.job_summary import job_summary
 
     with path.open("a", encoding="utf-8") as file:
-        file.write(job_summary(record))
+        file.write(job_summary(run))
 
 
 def _result(task: Any) -> str:

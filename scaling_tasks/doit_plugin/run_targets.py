@@ -9,7 +9,7 @@ from typing import Any
 from doit.cmd_base import ModuleTaskLoader
 from doit.doit_cmd import DoitMain
 
-from scaling_tasks.doit_plugin.load import add_tasks
+from scaling_tasks.doit_plugin.loader import add_tasks
 from scaling_tasks.stages.target import Target
 
 __all__ = ["run_targets"]

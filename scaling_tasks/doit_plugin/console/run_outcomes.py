@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from doit.task import DelayedLoaded
+from scaling_tasks.doit_plugin.doit_internals import is_delayed
 
-__all__ = ["RunRecord", "is_ours"]
+__all__ = ["RunOutcomes", "is_ours"]
 
 UNREACHED, FAILED, KEPT = "not reached", "failed", "up to date"
 
@@ -20,7 +20,7 @@ def is_ours(task: Any) -> bool:
 
 
 @dataclass
-class RunRecord:
+class RunOutcomes:
     """Outcomes by task name.
 
     Attributes:
@@ -69,9 +69,9 @@ class RunRecord:
             if is_ours(task):
                 found[task.name] = None
             needed = [*task.task_dep, *task.setup_tasks]
-            if task.loader and task.loader is not DelayedLoaded:
+            if (before := is_delayed(task)) is not None:
                 more = True
-                needed += [task.loader.task_dep] if task.loader.task_dep else []
+                needed += [before] if before else []
             pending += [name for name in needed if name not in seen]
             seen.update(needed)
         return list(found), more
@@ -96,7 +96,7 @@ class RunRecord:
 
     def store_line(self) -> str:
         """Return in one line what the store did for this run; nothing where nothing was compiled or restored."""
-        from scaling_tasks.doit_plugin.wording import duration, size
+        from scaling_tasks.doit_plugin.console.quantities import duration, size
 
         restored = self._values("restored")
         compiled = [*self._values("compiled"), *self._values("done")]

@@ -53,7 +53,7 @@ def interruptible() -> None:
         _prepared = True
         speak_of_interrupts()
         # Imported now: a fork is no moment to import anything.
-        from scaling_tasks.execution.processes import die_with_parent
+        from scaling_tasks.execution.process_trees import die_with_parent
 
         def tie() -> None:
             global _tied

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.doit_plugin.commands.base import target_of
-from scaling_tasks.doit_plugin.optional import missing_toolchain
+from scaling_tasks.doit_plugin.missing_toolchains import missing_toolchain
 from scaling_tasks.stages.forecast import FAIL, KEPT, MAY_RUN, RUN, Forecast, forecast_target
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scaling_tasks.runtime.flight import run_in_flight
+from scaling_tasks.runtime.parallel_batches import run_in_flight
 
 
 @pytest.mark.parametrize(("workers", "copies"), [(2, 1), (3, 2), (8, 1)])
