@@ -83,7 +83,8 @@ class Cleaner:
             low, high = min(tensor.low, fill), max(tensor.high, fill)
             whole = set(axes) >= {at for at, axis in enumerate(tensor.known_axes) if axis.variables - {self.rows}}
             finite = (tensor.finite or whole) and math.isfinite(fill)
-            self._done[key] = tensor.changed(name=name, fills=fills, low=low, high=high, finite=finite)
+            known = tensor.changed(name=name, fills=fills, low=low, high=high, finite=finite)
+            self._done[key] = replace(known, positions=tensor.positions)
         return self._done[key]
 
     def gather(self, tensor: Tensor, axis: int, target: Axis, first: Length, step: int, mode: str) -> Tensor:
