@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scaling_tasks.doit_plugin.run import run_targets
 
 from scaling_tasks.config.load import parse_target
+from scaling_tasks.doit_plugin.run_targets import run_targets
 from scaling_tasks.runtime.bundle import load_bundle
 from scaling_tasks.stages.target import Target
 
