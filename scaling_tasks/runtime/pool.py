@@ -93,17 +93,27 @@ class EnginePool:
         finally:
             slot.release()
 
-    def load(self, bucket: int) -> None:
-        """Load the bucket's engine now, and its copies.
+    @property
+    def full(self) -> bool:
+        """Whether one more engine would drop another."""
+        return 0 < self._limit <= self.resident
+
+    def is_ready(self, bucket: int) -> bool:
+        """Return whether an engine for the bucket is loaded."""
+        return any(slot.engine is not None for slot in self._slots[self._artefact_of[bucket]])
+
+    def load(self, bucket: int) -> list[int]:
+        """Load the bucket's engine now, and its copies; return the processes that they run in, if not in this one.
 
         Raises:
             BundleError: The artefact is missing or damaged.
         """
-        position = self._artefact_of[bucket]
+        position, processes = self._artefact_of[bucket], []
         for slot in self._slots[position]:
             with slot.held():
-                if slot.engine is None:
-                    self._load(position, slot)
+                engine = slot.engine or self._load(position, slot)
+                processes.append(getattr(engine, "process", None))
+        return [process for process in processes if process is not None]
 
     def zeros(self, bucket: int) -> Arrays:
         """Return inputs of exactly the bucket's size."""

@@ -13,9 +13,9 @@ from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import ModelError, PlanError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
+from scaling_tasks.machine import versions
 from scaling_tasks.shapes.behaviour import Behaviour, Verdict, VerdictKind, plain_layouts
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
-from scaling_tasks.stages.machine import versions
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature
@@ -61,6 +61,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     files = model_files(target.model)
     parameters = spec_parameters(target, "input_shape", "inputs", "shape_bucket")
     parameters["exact"] = target.spec.runtime.exact
+    parameters["multiples"] = target.spec.runtime.multiples
     policies = target.spec.runtime.policies.values()
     parameters["zeros"] = all(policy.mode == "zero" and policy.side == "end" for policy in policies)
     return Request(
@@ -95,7 +96,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     if target.model.suffix == ".tflite":
         behaviour, places, model = _asked(target, signature), 0, target.model.read_bytes()
     else:
-        behaviour, places, model = _followed(target, signature, exact=parameters["exact"])
+        behaviour, places, model = _followed(target, signature, parameters["multiples"], exact=parameters["exact"])
     possible = behaviour.kind
     if not parameters["exact"]:
         behaviour = behaviour.accepted(zeros=parameters["zeros"])
@@ -179,13 +180,15 @@ def _refusal(blocking: Sequence[Verdict], where: str) -> ModelError:
     )
 
 
-def _followed(target: Target, signature: ModelSignature, *, exact: bool) -> tuple[Behaviour, int, bytes]:
+def _followed(
+    target: Target, signature: ModelSignature, multiples: Mapping[str, int], *, exact: bool
+) -> tuple[Behaviour, int, bytes]:
     from scaling_tasks.analysis.analyse import analyse_model
     from scaling_tasks.analysis.preparation import prepare
 
     dims = {tensor.name: [_written(dim) for dim in tensor.dims] for tensor in signature.inputs.inputs}
     fixed = target.spec.inputs
-    found = analyse_model(target.model, input_shape=dims, fixed_inputs=fixed)
+    found = analyse_model(target.model, input_shape=dims, fixed_inputs=fixed, multiples=multiples)
     if exact:
         return found.behaviour, found.places, bytes(found.cleaned.SerializeToString(deterministic=True))
     # What is accepted is the model as it is.

@@ -13,10 +13,10 @@ from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.errors import CompileError, PlanError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import is_plain_name
+from scaling_tasks.machine import versions
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import DOCUMENT, Analysed, check_buckets, read_analysis
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
-from scaling_tasks.stages.machine import versions
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature

@@ -19,9 +19,9 @@ from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.execution.contract import Limits
 from scaling_tasks.files import digest_bytes
+from scaling_tasks.machine import kind
 from scaling_tasks.stages.analysis import prepared_name
 from scaling_tasks.stages.inputs import digests, home_name
-from scaling_tasks.stages.machine import kind
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units

@@ -68,10 +68,8 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     runtime = msgspec.convert(parameters["runtime"], RuntimeSpec)
     plan = BucketPlan.from_json((inputs / "buckets.json").read_bytes())
     order = [plan.variables.index(variable) for variable in document.inputs.variables]
-    costs = {
-        tuple(int(bucket[column]) for column in order): float(cost)
-        for bucket, cost in zip(plan.buckets, plan.bucket_costs, strict=True)
-    }
+    buckets = [tuple(int(bucket[column]) for column in order) for bucket in plan.buckets]
+    costs = dict(zip(buckets, map(float, plan.bucket_costs), strict=True))
     signature = ModelSignature(document.inputs, document.outputs)
     manifest = make_manifest(
         model.stem,
@@ -81,6 +79,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         document.behaviour,
         [(unit, [ArtefactFile(*file) for file in parameters["artefacts"][unit.name]]) for unit in document.units],
         costs,
+        hits=dict(zip(buckets, map(float, plan.hits), strict=True)),
         padding=given_policies(section(runtime)["padding"]),
         oversize=runtime.oversize,
         round_up=runtime.round_up,

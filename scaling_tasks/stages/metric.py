@@ -14,10 +14,10 @@ from typing import Any
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.execution.contract import Subject
+from scaling_tasks.machine import installed, processor
 from scaling_tasks.stages.compile import identity_of, toolchain, worker_limits
 from scaling_tasks.stages.imports import imported_files
 from scaling_tasks.stages.inputs import digests, home_name, planned_model, tree
-from scaling_tasks.stages.machine import installed, processor
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target

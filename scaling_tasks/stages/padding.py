@@ -9,9 +9,9 @@ from typing import Any
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.execution.contract import Subject
+from scaling_tasks.machine import processor, versions
 from scaling_tasks.stages.compile import identity_of, toolchain, worker_limits
 from scaling_tasks.stages.inputs import digests, planned_model
-from scaling_tasks.stages.machine import processor, versions
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target

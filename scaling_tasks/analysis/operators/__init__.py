@@ -28,4 +28,5 @@ def load_rules() -> None:
         scanning,
         slicing,
         softmax,
+        writing,
     )

@@ -76,12 +76,12 @@ def follow_range(op: Operation) -> Tensor:
         length = larger(as_length(0), length)
     axis = grid(length)
     dtype = op.input(0).dtype
+    known: dict[str, Any] = {"counts_rows": op.rows is not None and op.rows in axis.variables}
     if first is None:
         _start_truly(op, start)
-        return op.result([axis], dtype)
-    return op.result(
-        [axis], dtype, low=float(first) if pace > 0 else -math.inf, high=math.inf if pace > 0 else float(first)
-    )
+        return op.result([axis], dtype, **known)
+    known["low"], known["high"] = (float(first), math.inf) if pace > 0 else (-math.inf, float(first))
+    return op.result([axis], dtype, **known)
 
 
 def _start_truly(op: Operation, start: Length) -> None:
@@ -111,6 +111,8 @@ def follow_eye(op: Operation) -> Tensor:
     tensor = op.input(0)
     if not all(axis.is_prefix for axis in tensor.known_axes):
         raise Refused("its axes are flattened grids")
+    for axis in tensor.known_axes:
+        op.mixes(axis)
     return op.result(tensor.known_axes, int(op.attribute("dtype", tensor.dtype)), low=0.0, high=1.0)
 
 

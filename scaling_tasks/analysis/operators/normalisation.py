@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,12 +35,23 @@ def follow_layer_normalisation(op: Operation) -> Sequence[Tensor]:
     _no_rows(op, tensor, over)
     if not any(op.padded(tensor.known_axes[at]) for at in over):
         # A position's own channels, scaled: finite because of the epsilon.
-        return [op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite)]
+        high = _largest(op, over) if tensor.finite else math.inf
+        return [op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite, low=-high, high=high)]
     if len(op.node.output) > 1 and any(list(op.node.output)[1:]):
         raise Refused("its statistics are outputs")
     scale = op.input(1)
     shift = op.input(2) if op.has(2) else None
     return [_normalise(op, over, scale, shift, centred=op.kind == "LayerNormalization")]
+
+
+def _largest(op: Operation, over: Sequence[int]) -> float:
+    """Return what no normalised number is larger than: of ``n`` numbers whose mean square is 1 none is above √n."""
+    lengths = [op.input(0).known_axes[at].constant for at in over]
+    parts = [max(abs(each.low), abs(each.high)) for each in op.inputs[1:3] if each is not None]
+    if None in lengths or not all(map(math.isfinite, parts)):
+        return math.inf
+    factor, *shift = parts or [1.0]
+    return 1.01 * (math.sqrt(math.prod(length for length in lengths if length is not None)) * factor + sum(shift))
 
 
 @operator("InstanceNormalization")

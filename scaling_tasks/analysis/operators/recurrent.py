@@ -32,6 +32,8 @@ def follow_recurrent(op: Operation) -> Sequence[Tensor]:
         time = tensor.known_axes[time_at]
     batch = tensor.known_axes[batch_at]
     hidden = grid(int(op.attribute("hidden_size") or (op.input(2).known_axes[-1].constant or 0)))
+    if op.has(_LENGTHS):
+        op.clean(_LENGTHS, [0], 0.0)  # What belongs to no row may be no length at all.
     told = False
     if op.padded(time) and not op.has(_LENGTHS) and (any(sense) or any(list(op.node.output)[1:])):
         told = not _can_be_turned(op)

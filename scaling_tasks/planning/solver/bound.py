@@ -17,25 +17,26 @@ carried over to more, interpolated between the centres of mass of the cells.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.planning.solver.candidates import Candidates, equal_steps, thin_axis
+from scaling_tasks.planning.solver.candidates import Candidates
 from scaling_tasks.planning.solver.effort import Effort
+from scaling_tasks.planning.solver.fractional import fractional_total
+from scaling_tasks.planning.solver.levels import levels_of
 from scaling_tasks.planning.solver.passes import Passes, make_passes
 
 __all__ = ["Relaxation", "raise_bound", "relax", "smoothed_shares"]
 
-# Candidates of the coarser grids; each needs fewer steps than the one before.
-_LEVELS = (1_600, 8_000, 40_000)
 # μ at first and at last, in units of (known total ÷ number of chosen); a carried-over start needs less smoothing.
-_ROUGH, _CARRIED, _FINE = 0.1, 0.005, 0.001
+_ROUGH, _CARRIED, _FINE = 0.1, 0.005, 0.0003
 # Length of a step in units of μ, the points' own costs having mean 1.
 _STEP = 10.0
+# By how much more work is done in three dimensions and more, where grids are larger.
+_MORE = 4
 # By how much the largest points' weight times limit may move, in the same unit.
 _LARGEST = 0.1
 
@@ -50,6 +51,7 @@ class Relaxation:
         earned: g(c) less the price for every candidate, flat float64; infinite for the forced ones.
         threshold: What the last of k candidates earns, 0 where fewer than k earn anything.
         shares: By how much each candidate is taken in a nearly best fractional choice, flat; None where not known.
+        fraction: What some fractional choice costs, so that no bound of this kind is above it; infinite if not known.
     """
 
     bound: float
@@ -57,6 +59,7 @@ class Relaxation:
     earned: NDArray[np.float64]
     threshold: float
     shares: NDArray[np.float64] | None = None
+    fraction: float = np.inf
 
     def survivors(self, upper: float) -> NDArray[np.int64]:
         """Return the candidates that a solution cheaper than ``upper`` may hold, flat indices ascending.
@@ -95,28 +98,25 @@ def raise_bound(candidates: Candidates, chosen: Sequence[int], upper: float, eff
     start = np.where(np.isfinite(start), start, candidates.costs.ravel()[-1])
     if effort.ascent <= 0 or upper <= 0:
         return relax(candidates, start)
-    coarser = [size for size in _LEVELS if 3 * size <= candidates.size and len(candidates.weights) > 400]
-    spent, limits, carried = 0, start, None
+    levels = levels_of(candidates, np.stack(np.unravel_index(np.asarray(chosen), candidates.costs.shape), axis=1))
     # The fewer the candidates, the more steps are affordable.
-    steps, corners = (
-        effort.steps * (3 if coarser else 1),
-        np.stack(np.unravel_index(np.asarray(chosen), candidates.costs.shape), axis=1),
-    )
-    for size in coarser:
-        level = _coarsen(candidates, size, corners)
+    steps, spent = effort.steps * (3 if len(levels) > 1 else 1), 0
+    budget = effort.ascent * (_MORE if candidates.costs.ndim > 2 else 1)
+    carried, limits, fractions = None, start, [np.inf]
+    for left, level in zip(range(len(levels), 0, -1), levels, strict=True):
         limits = level.start(start) if carried is None else carried.interpolate(limits, level)
         climb = _Climb(level.candidates, upper, len(chosen), carried is not None)
-        count = min(steps, (effort.ascent // 3 - spent) // (2 * climb.work(limits)))
-        if count >= 10:
-            limits, spent = climb.run(limits, count).limits, spent + 2 * count * climb.work(limits)
+        # What one level leaves over is shared by the finer ones.
+        count = min(steps, (budget - spent) // (2 * left * climb.work(limits)))
+        if left == 1 or count >= 10:
+            found = climb.run(limits, max(1, count))
+            limits, spent = found.limits, spent + 2 * count * climb.work(limits)
+            if found.shares is not None:
+                fractions.append(fractional_total(level.candidates, found.shares) or np.inf)
         carried, steps = level, max(effort.steps, steps // 2)
-    if carried is not None:
-        limits = carried.interpolate(limits, _whole(candidates))
-    climb = _Climb(candidates, upper, len(chosen), carried is not None)
-    count = min(steps, (effort.ascent - spent) // (2 * climb.work(limits)))
-    best = climb.run(limits, max(1, count))
     plain = relax(candidates, start, climb.passes)
-    return best if best.bound >= plain.bound else replace(plain, shares=best.shares)
+    best = found if found.bound >= plain.bound else replace(plain, shares=found.shares)
+    return replace(best, fraction=min(fractions))
 
 
 class _Climb:
@@ -142,26 +142,28 @@ class _Climb:
             self._work = max(1, self.passes.work(limits) + self._candidates.size // 2)
         return self._work
 
-    def _lifted(self, limits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the limits with those of the largest points raised until a candidate that contains them is taken.
+    def _lifted(self, limits: NDArray[np.float64]) -> Relaxation:
+        """Return the relaxation with the largest points' limits raised until a candidate that contains them is taken.
 
-        Until then every raise is all gain.
+        Until then every raise is all gain; where one is not, it is not made.
         """
-        limits = limits.copy()
-        shape = self._candidates.costs.shape
+        shape, best = self._candidates.costs.shape, relax(self._candidates, limits, self.passes)
         for point in self._largest.tolist():
-            limits[point] = max(limits[point], float(self._candidates.costs.ravel()[-1]))
-            found = relax(self._candidates, limits, self.passes)
+            raised = best.limits.copy()
+            raised[point] = max(raised[point], float(self._candidates.costs.ravel()[-1]))
+            found = relax(self._candidates, raised, self.passes)
             beyond = tuple(slice(int(place), None) for place in self._candidates.position[point])
             missing = found.threshold - float(found.earned.reshape(shape)[beyond].max())
             if np.isfinite(missing) and missing > 0:
-                limits[point] += missing / self._candidates.weights[point]
-        return limits
+                raised[point] += missing / self._candidates.weights[point]
+                found = relax(self._candidates, raised, self.passes)
+            best = found if found.bound > best.bound else best
+        return best
 
     def run(self, limits: NDArray[np.float64], steps: int) -> Relaxation:
         """Return the best relaxation on the way, with the shares averaged over the last half of the steps."""
-        weights, limits = self._candidates.weights, self._lifted(limits)
-        best = relax(self._candidates, limits, self.passes)
+        weights, best = self._candidates.weights, self._lifted(limits)
+        limits = best.limits
         rough = _CARRIED if self._carried else _ROUGH
         here, before, pace = limits, limits, 1.0
         total: NDArray[np.float64] = np.zeros(self._candidates.size)
@@ -205,99 +207,3 @@ def smoothed_shares(earned: NDArray[np.float64], most: int, smoothing: float) ->
         high = 0.0
     shares[near] = np.exp(np.minimum(values - high, 0))
     return shares
-
-
-@dataclass(frozen=True, eq=False)
-class _Level:
-    """A grid of some of the coordinates, and what limits are carried over by.
-
-    Attributes:
-        candidates: The grid and the points rounded up to it.
-        owner: The level's point that each of the original points became part of, int64 [n].
-        centres: Centre of mass of the points that round up to each coordinate, per axis.
-    """
-
-    candidates: Candidates
-    owner: NDArray[np.int64]
-    centres: list[NDArray[np.float64]]
-
-    def start(self, limits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the largest of the original points' limits for each of the level's."""
-        found: NDArray[np.float64] = np.zeros(len(self.candidates.weights))
-        np.maximum.at(found, self.owner, limits)
-        return found
-
-    def interpolate(self, limits: NDArray[np.float64], finer: _Level) -> NDArray[np.float64]:
-        """Return limits for the points of a finer level, linear between centres of mass along every axis.
-
-        So each candidate of this level goes on earning what it earned, to first order.
-        """
-        table = np.zeros(self.candidates.costs.shape)
-        table[tuple(self.candidates.position.T)] = limits
-        for axis in range(table.ndim):
-            # Where no point was, at least what smaller ones have.
-            np.maximum.accumulate(table, axis=axis, out=table)
-        table[tuple(self.candidates.position.T)] = limits
-        places = [
-            _between(mine, theirs[column])
-            for mine, theirs, column in zip(self.centres, finer.centres, finer.candidates.position.T, strict=True)
-        ]
-        result: NDArray[np.float64] = np.zeros(len(finer.candidates.weights))
-        for corner in itertools.product((0, 1), repeat=table.ndim):
-            part = np.ones(len(result))
-            for side, (_, share) in zip(corner, places, strict=True):
-                part *= share if side else 1 - share
-            result += part * table[tuple(low + side for side, (low, _) in zip(corner, places, strict=True))]
-        return result
-
-
-def _between(
-    centres: NDArray[np.float64], values: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the index of the centre before each value, and how far it is on the way to the next, 0 … 1."""
-    if len(centres) == 1:
-        return np.zeros(len(values), dtype=np.int64) - 1, np.ones(len(values))
-    low = np.clip(np.searchsorted(centres, values), 1, len(centres) - 1) - 1
-    span = np.maximum(centres[low + 1] - centres[low], 1e-9)
-    return low, np.clip((values - centres[low]) / span, 0, 1)
-
-
-def _centres(candidates: Candidates, axis: int, kept: NDArray[np.int64]) -> NDArray[np.float64]:
-    sizes = candidates.axes[axis].astype(np.float64)
-    mass = np.bincount(candidates.position[:, axis], candidates.weights, len(sizes))
-    heads = np.concatenate([[0], kept[:-1] + 1])
-    heavy, moment = np.add.reduceat(mass, heads), np.add.reduceat(mass * sizes, heads)
-    return np.where(heavy > 0, moment / np.maximum(heavy, 1e-300), sizes[kept])
-
-
-def _whole(candidates: Candidates) -> _Level:
-    kept = [np.arange(len(axis)) for axis in candidates.axes]
-    centres = [_centres(candidates, axis, stay) for axis, stay in enumerate(kept)]
-    return _Level(candidates, np.arange(len(candidates.weights)), centres)
-
-
-def _coarsen(candidates: Candidates, most: int, corners: NDArray[np.int64]) -> _Level:
-    """Return the grid of at most about ``most`` candidates, those at the coordinates of ``corners`` among them."""
-    shape = candidates.costs.shape
-    held = np.vstack([corners, *(np.stack(np.unravel_index([index], shape), axis=1) for index in candidates.forced)])
-    kept = []
-    for axis, (sizes, count) in enumerate(zip(candidates.axes, equal_steps(shape, most), strict=True)):
-        mass = np.bincount(candidates.position[:, axis], candidates.weights, len(sizes)).astype(np.float64)
-        stay = np.arange(len(sizes)) if count == len(sizes) else thin_axis(sizes, mass, count)
-        kept.append(np.unique(np.concatenate([stay, held[:, axis]])))
-    where = tuple(np.searchsorted(stay, column) for stay, column in zip(kept, candidates.position.T, strict=True))
-    points = np.ix_(*kept)
-    costs = np.ascontiguousarray(candidates.costs[points])
-    flat, owner = np.unique(np.ravel_multi_index(where, costs.shape), return_inverse=True)
-    forced = tuple(
-        int(np.ravel_multi_index([np.searchsorted(s, w) for s, w in zip(kept, corner, strict=True)], costs.shape))
-        for corner in (np.unravel_index(index, shape) for index in candidates.forced)
-    )
-    level = Candidates(
-        tuple(axis[stay] for axis, stay in zip(candidates.axes, kept, strict=True)),
-        np.stack(np.unravel_index(flat, costs.shape), axis=1),
-        np.bincount(owner.ravel(), candidates.weights, len(flat)).astype(np.float64),
-        costs, costs, np.ascontiguousarray(candidates.prices[points]), forced, candidates.most, True,
-    )  # fmt: skip
-    centres = [_centres(candidates, axis, stay) for axis, stay in enumerate(kept)]
-    return _Level(level, owner.ravel(), centres)

@@ -78,7 +78,19 @@ def _branch_and_bound(
 ) -> ExactSolution | None:
     import highspy
 
-    solver = highspy.Highs()
+    solver = _silent_solver(highspy, nodes)
+    # Totals are scaled so that the known solution costs 1000: the solver's tolerances are absolute.
+    scale = 1000.0 / upper
+    model = _model(highspy, candidates, flat, pairs, scale)
+    solver.setOptionValue("objective_bound", 1000.0)
+    solver.passModel(model)
+    solver.run()
+    return _read_solution(highspy, solver, flat, upper, scale)
+
+
+def _silent_solver(highspy: Any, nodes: int) -> Any:
+    # The class below `Highs`, which prints a banner before it can be told not to.
+    solver = highspy._Highs()
     for option, value in (
         ("output_flag", False),
         ("threads", 1),
@@ -87,13 +99,7 @@ def _branch_and_bound(
         ("mip_rel_gap", 1e-9),
     ):
         solver.setOptionValue(option, value)
-    # Totals are scaled so that the known solution costs 1000: the solver's tolerances are absolute.
-    scale = 1000.0 / upper
-    model = _model(highspy, candidates, flat, pairs, scale)
-    solver.setOptionValue("objective_bound", 1000.0)
-    solver.passModel(model)
-    solver.run()
-    return _read_solution(highspy, solver, flat, upper, scale)
+    return solver
 
 
 def _model(

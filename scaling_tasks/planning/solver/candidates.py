@@ -35,6 +35,7 @@ class Candidates:
         forced: Candidates that must be chosen, flat indices.
         most: Largest number of candidates to choose.
         thinned: Whether some joins are missing, so that points round up to those that are there.
+        outer: Whether ``costs`` are lower bounds of what any shape costs that rounds up to a candidate.
     """
 
     axes: tuple[NDArray[np.int64], ...]
@@ -46,6 +47,7 @@ class Candidates:
     forced: tuple[int, ...]
     most: int
     thinned: bool = False
+    outer: bool = False
 
     @property
     def size(self) -> int:
@@ -154,7 +156,9 @@ def lay_on(problem: Problem, axes: Sequence[NDArray[np.int64]], *, outer: bool =
                 prices = np.zeros_like(prices)
         position, weights = _merged(position, weights, own.shape)
     forced = () if problem.forced is None else _indices(axes, problem.forced, own.shape)
-    return Candidates(tuple(axes), position, weights, costs, own, prices, forced, problem.most, thinned)
+    return Candidates(
+        tuple(axes), position, weights, costs, own, prices, forced, problem.most, thinned, thinned and outer
+    )
 
 
 def _indices(axes: Sequence[NDArray[np.int64]], shapes: NDArray[np.int64], extent: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,39 +9,61 @@ from scaling_tasks.planning.solver.candidates import Candidates
 
 __all__ = ["fractional_total"]
 
-# Candidates taken in part, times points of the grid, that are looked at.
-_ROOM = 600_000_000
+# Candidates taken in part, times points of the grid, that are looked at; and points that are mended one by one.
+_ROOM, _MENDED = 600_000_000, 1_500
 _LEAST = 1e-6
 
 
 def fractional_total(candidates: Candidates, shares: NDArray[np.float64]) -> float | None:
     """Return what the points cost when each is served by the cheapest candidates until their shares sum to 1.
 
-    Where they do not, the last candidate, which contains every point, is taken for what is missing, and the others in
-    proportion less. None where it is too much work.
+    None where that is too much work, where shares leave too many points unserved, or where costs are not real ones.
 
     Args:
         candidates: The candidates and points.
         shares: By how much each is taken, flat, summing to at most ``most``.
     """
     part = np.where(shares > _LEAST, shares, 0.0)
-    taken = np.flatnonzero(part)
-    if len(taken) * candidates.size > _ROOM:
+    if candidates.outer or np.count_nonzero(part) * candidates.size > _ROOM:
         return None
-    forced = list(candidates.forced)
-    for _ in range(40):
-        covered = _beyond(part.reshape(candidates.costs.shape))[tuple(candidates.position.T)]
-        missing = float(max(0.0, 1.0 - covered.min()))
-        part[-1] = min(1.0, part[-1] + missing)
-        fixed = np.zeros(len(part), dtype=bool)
-        fixed[[*forced, candidates.last]] = True
-        rest = float(part[~fixed].sum())
-        if rest > 0:
-            part[~fixed] *= min(1.0, max(0.0, candidates.most - float(part[fixed].sum())) / rest)
-    covered = _beyond(part.reshape(candidates.costs.shape))[tuple(candidates.position.T)]
-    if covered.min() < 1 - 1e-9 or part.sum() > candidates.most * (1 + 1e-9):
+    mended = _mended(part, candidates)
+    if mended is None or mended.sum() > candidates.most * (1 + 1e-9):
         return None
-    return _greedy(part, candidates) + float((part * candidates.prices.ravel()).sum())
+    return _greedy(mended, candidates) + float((mended * candidates.prices.ravel()).sum())
+
+
+def _mended(part: NDArray[np.float64], candidates: Candidates) -> NDArray[np.float64] | None:
+    """Return shares that serve every point whole: where one misses some, a candidate nearby grows by that much of it.
+
+    It is the one whose growth costs least on what lies in it.
+    """
+    shape, position = candidates.costs.shape, candidates.position
+    covered = _beyond(part.reshape(shape))[tuple(position.T)]
+    mass: NDArray[np.float64] = np.zeros(shape)
+    np.add.at(mass, tuple(position.T), candidates.weights)
+    for axis in range(mass.ndim):
+        mass = mass.cumsum(axis=axis)
+    for _ in range(_MENDED):
+        point = int(covered.argmin())
+        missing = 1.0 - float(covered[point])
+        if missing <= 1e-9:
+            return part
+        taken = np.setdiff1d(np.flatnonzero(part), candidates.forced)
+        corners = np.stack(np.unravel_index(taken, shape), axis=1)
+        outside = ~(corners >= position[point]).all(axis=1)
+        taken, corners = taken[outside], corners[outside]
+        if not len(taken):
+            return None
+        grown = np.maximum(corners, position[point])
+        flat = np.ravel_multi_index(tuple(grown.T), shape)
+        costs = candidates.costs.ravel()
+        best = int(np.argmin((costs[flat] - costs[taken]) * mass.ravel()[taken]))
+        moved = min(missing, float(part[taken[best]]))
+        part[taken[best]] -= moved
+        part[flat[best]] += moved
+        gained = (position <= grown[best]).all(axis=1) & ~(position <= corners[best]).all(axis=1)
+        covered[gained] += moved
+    return None
 
 
 def _beyond(part: NDArray[np.float64]) -> NDArray[np.float64]:

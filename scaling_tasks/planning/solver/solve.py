@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scaling_tasks.planning.solver.bound import Relaxation, raise_bound
 from scaling_tasks.planning.solver.candidates import Candidates, lay_candidates
 from scaling_tasks.planning.solver.effort import NORMAL, Effort
-from scaling_tasks.planning.solver.fractional import fractional_total
 from scaling_tasks.planning.solver.line import solve_line
 from scaling_tasks.planning.solver.local import moved
 from scaling_tasks.planning.solver.problem import Problem, Solution
@@ -60,9 +59,7 @@ def _solution(
 ) -> Solution:
     shapes = candidates.chosen_shapes(chosen)
     total = candidates.total(chosen)
-    relaxed = None
-    if relaxation.shares is not None and not candidates.thinned and len(relaxation.shares) == candidates.size:
-        relaxed = fractional_total(candidates, relaxation.shares)
+    relaxed = relaxation.fraction if np.isfinite(relaxation.fraction) else None
     # A bound over some coordinates rests on costs that do not fall between them.
     falls = bool((candidates.own_costs > candidates.costs).any())
     known = None if falls and candidates.thinned else min(bound, total)
