@@ -56,6 +56,17 @@ class Cleaner:
         if self.rows is not None and self.rows in axis.variables:
             raise RowsMixed(f"{operator} {node!r} mixes positions along {self.rows}")
 
+    def mark(self) -> tuple[dict[Any, Tensor], int, int, int]:
+        """Return what is cleaned, before going into a body."""
+        return dict(self._done), self.places, len(self.cleaned), len(self.zeroed)
+
+    def leave(self, mark: tuple[dict[Any, Tensor], int, int, int], *, keep: bool) -> None:
+        """Leave a body: what was cleaned in it is not clean outside, and not counted unless it is kept."""
+        self._done = mark[0]
+        if not keep:
+            self.places = mark[1]
+            del self.cleaned[mark[2] :], self.zeroed[mark[3] :]
+
     def clean(self, tensor: Tensor, axes: Sequence[int], fill: float) -> Tensor:
         """Return the tensor with padding along ``axes`` set to ``fill``: 0, 1 or plus or minus infinity."""
         fill = _held(fill, _numpy_type(tensor.dtype))
@@ -72,7 +83,8 @@ class Cleaner:
             low, high = min(tensor.low, fill), max(tensor.high, fill)
             whole = set(axes) >= {at for at, axis in enumerate(tensor.known_axes) if axis.variables - {self.rows}}
             finite = (tensor.finite or whole) and math.isfinite(fill)
-            self._done[key] = tensor.changed(name=name, fills=fills, low=low, high=high, finite=finite)
+            known = tensor.changed(name=name, fills=fills, low=low, high=high, finite=finite)
+            self._done[key] = replace(known, positions=tensor.positions)
         return self._done[key]
 
     def gather(self, tensor: Tensor, axis: int, target: Axis, first: Length, step: int, mode: str) -> Tensor:

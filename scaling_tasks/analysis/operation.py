@@ -35,6 +35,7 @@ class Surroundings:
         emitter: The cleaned graph.
         cleaner: What inserts cleaning.
         opset: Version of the default operator set.
+        tensors: What is known, by name in the original graph.
         order: What causal masks are made of.
     """
 
@@ -42,6 +43,7 @@ class Surroundings:
     emitter: Emitter
     cleaner: Cleaner
     opset: int
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
     order: Order = field(default_factory=Order)
 
 
@@ -117,6 +119,10 @@ class Operation:
         if tensor is None or tensor.axes is None:
             raise Refused(f"the shape of its input {index} is not known")
         return tensor
+
+    def outer(self, name: str) -> Tensor | None:
+        """Return what a body takes from outside."""
+        return self.around.tensors.get(name)
 
     def axis(self, index: int, rank: int) -> int:
         """Return an axis that may be counted from the end as one counted from the start."""

@@ -17,7 +17,7 @@ from scaling_tasks.shapes.signature import Signature
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["PreparedModel", "fix_inputs", "outer_names", "prepare"]
+__all__ = ["PreparedModel", "fix_inputs", "outer_names", "prepare", "renamed"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,20 @@ def outer_names(node: onnx.NodeProto) -> set[str]:
                 found |= {name for name in inner.input if name} | outer_names(inner)
             found |= {value.name for value in graph.output}
     return found
+
+
+def renamed(graph: onnx.GraphProto, names: Mapping[str, str]) -> onnx.GraphProto:
+    """Return a copy of a graph in which values of the given names have others, in the bodies of its nodes too."""
+    copy = type(graph).FromString(graph.SerializeToString())
+    for node in copy.node:
+        for values in (node.input, node.output):
+            values[:] = [names.get(name, name) for name in values]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                attribute.g.CopyFrom(renamed(attribute.g, names))
+    for each in (*copy.initializer, *copy.output, *copy.input):
+        each.name = names.get(each.name, each.name)
+    return copy
 
 
 def _inputs_only(model: onnx.ModelProto) -> onnx.ModelProto:

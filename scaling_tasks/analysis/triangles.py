@@ -78,6 +78,10 @@ class Order:
     hidden: dict[str, frozenset[int]] = field(default_factory=dict)
     modest: set[str] = field(default_factory=set)
 
+    def copy(self) -> Order:
+        """Return what is known now, to come back to behind a body whose names mean something else each turn."""
+        return Order(dict(self.triangles), dict(self.counts), dict(self.hidden), set(self.modest))
+
 
 def sees_no_padding(op: Operation, index: int, axis: int) -> bool:
     """Return whether what every valid row of a softmax weighs along ``axis`` is valid, and all rows are finite."""

@@ -22,7 +22,7 @@ from scaling_tasks.stages.target_signature import target_signature
 from scaling_tasks.stages.verdict import ACCEPT, verdict_line
 
 if TYPE_CHECKING:
-    from scaling_tasks.onnx_model.reading import ModelSignature
+    from scaling_tasks.shapes.signature import ModelSignature
 
 __all__ = ["DOCUMENT", "STAGE", "Analysed", "analysed_now", "check_buckets", "prepared_name", "read_analysis", "work"]
 
@@ -127,14 +127,10 @@ def analysed_now(target: Target) -> tuple[Analysed, str]:
     Raises:
         ModelError: The model cannot be read or contradicts the configuration.
     """
-    from scaling_tasks.actions.perform import materialise
+    from scaling_tasks.actions.perform import do_here
 
-    request = _request(target, Built(target), None)
     with tempfile.TemporaryDirectory() as directory:
-        inputs, outputs = Path(directory, "inputs"), Path(directory, "outputs")
-        materialise(request, inputs)
-        outputs.mkdir()
-        work(inputs, outputs, {**request.action.parameters, **request.hints})
+        outputs = do_here(_request(target, Built(target), None), Path(directory))
         return read_analysis(outputs / DOCUMENT), digest_file(outputs / prepared_name(target))
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
 
 from scaling_tasks.analysis.analyse import analyse_model
 from tests.analysis.drafts import Draft, assert_exact
@@ -186,27 +185,6 @@ def test_what_is_refused_says_why(kind: str) -> None:
     refusals = analyse_model(draft.model(y)).behaviour.refusals
     assert refusals
     assert all(each.operator == kind and "not among" not in each.reason for each in refusals)
-
-
-def test_loop_is_refused() -> None:
-    draft = Draft(18)
-    x = draft.input("x", ["N", "T"])
-    step, going, value = (
-        helper.make_tensor_value_info("step", TensorProto.INT64, []),
-        helper.make_tensor_value_info("going", TensorProto.BOOL, []),
-        helper.make_tensor_value_info("value", TensorProto.FLOAT, None),
-    )
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["going"], ["on"]), helper.make_node("Softmax", ["value"], ["next"])],
-        "body",
-        [step, going, value],
-        [
-            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
-        ],
-    )
-    y = draft.add("Loop", [draft.constant(3), draft.constant(True), x], body=body)
-    assert {each.operator for each in analyse_model(draft.model(y)).behaviour.refusals} == {"Loop"}
 
 
 def test_random_numbers_are_refused_even_where_no_size_reaches() -> None:

@@ -113,6 +113,21 @@ def test_a_mask_read_by_the_number_of_each_row_keeps_rows_apart(read: Callable[[
     assert analysis.behaviour.rows == "N"
 
 
+def test_numbers_that_are_cleaned_for_a_table_still_tell_positions() -> None:
+    draft = Draft(17)
+    mask = draft.input("mask", ["N", "T"], np.int64)
+    rows, size = sizes(draft, mask, 0, 1)
+    t = counted(draft, size)
+    table = draft.add("Gather", [draft.weights(16, 3), t])
+    n, t = unsqueezed(draft, counted(draft, rows), 1, 2), unsqueezed(draft, t, 0, 2)
+    whole = draft.add("Shape", [draft.add("Max", [n, t])])
+    parts = [draft.add("Expand", [each, whole]) for each in (n, t)]
+    read = draft.add("GatherND", [mask, draft.add("Concat", parts, axis=-1)])
+    y = draft.add("Mul", [table, unsqueezed(draft, draft.add("Cast", [read], to=1), 2)])
+    analysis = assert_exact(draft.model(draft.add("ReduceSum", [y, draft.constant([1], np.int64)])), BUCKET, ROWS)
+    assert analysis.behaviour.rows == "N"
+
+
 def test_numbers_that_tell_the_row_are_not_alike_for_all_rows() -> None:
     draft = Draft(17)
     x = draft.input("x", ["N", "T"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -75,10 +76,14 @@ def _from_end(op: Operation, place: int) -> Tensor:
     return op.result(axes, data.dtype, fills=fills, finite=data.finite, low=data.low, high=data.high)
 
 
-def safe_numbers(op: Operation, index: int, lengths: Sequence[Length]) -> None:
+def safe_numbers(op: Operation, index: int, lengths: Sequence[Length], *, clamp: bool = True) -> None:
     """Make computed numbers count from the start of axes of the given lengths, and those of padding point somewhere.
 
-    Where there are several lengths, the last axis of the numbers has one coordinate for each.
+    Args:
+        op: The operator.
+        index: The input that holds them.
+        lengths: Where there are several, the last axis of the numbers has one coordinate for each.
+        clamp: Whether those of padding may point anywhere, so that they need no mask; else they point to the first.
     """
     indices = op.input(index)
     padded = [at for at, axis in enumerate(indices.known_axes) if op.padded(axis)]
@@ -86,10 +91,24 @@ def safe_numbers(op: Operation, index: int, lengths: Sequence[Length]) -> None:
     held = indices.low >= 0 and all(
         indices.high < (1 << 31) and op.domain.at_most(as_length(int(indices.high) + 1), length) for length in lengths
     )
-    if not held:
-        op.clean(index, padded, 0.0)
+    if not held and padded:
+        if clamp and op.opset >= 12 and indices.dtype in (6, 7) and not any(length.variables for length in lengths):
+            _clamp(op, index, [int(length.constant or 0) for length in lengths])
+        else:
+            op.clean(index, padded, 0.0)
     if indices.low < 0 and any(length.variables for length in lengths):
         from_start(op, index, lengths)
+
+
+def _clamp(op: Operation, index: int, lengths: Sequence[int]) -> None:
+    """Keep numbers within axes of fixed lengths, which those that count are at every exact size."""
+    emitter, indices = op.emitter, op.input(index)
+    ends = np.array(lengths, _numpy(indices.dtype))
+    last = emitter.constant(ends - 1 if len(lengths) > 1 else (ends - 1)[0])
+    name = emitter.once("Min", [indices.name, last])
+    if indices.low < 0:
+        name = emitter.once("Max", [name, emitter.constant(-ends if len(lengths) > 1 else -ends[0])])
+    op.use(index, replace(indices.changed(name=name, fills={}), positions=indices.positions))
 
 
 def from_start(op: Operation, index: int, lengths: Sequence[Length]) -> None:

@@ -59,7 +59,7 @@ def _written(op: Operation, places: Sequence[int], loose: Sequence[int]) -> Tens
     data = op.input(0)
     lengths = [data.known_axes[at].length for at in places]
     if not op.input(1).is_constant:
-        safe_numbers(op, 1, lengths)
+        safe_numbers(op, 1, lengths, clamp=False)
     elif op.input(1).low < 0:
         from_start(op, 1, lengths)
     padded = [at for at in loose if op.padded(op.input(1).known_axes[at])]
