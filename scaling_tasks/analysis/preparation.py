@@ -54,7 +54,22 @@ def prepare(
     copy.CopyFrom(proto)
     fix_inputs(copy, fixed_inputs, where=where)
     _order(copy.graph)
+    _leave_out_unused_states(copy.graph)
     return PreparedModel(copy, signature_of(_inputs_only(copy), input_shape, where=where).inputs)
+
+
+def _leave_out_unused_states(graph: onnx.GraphProto) -> None:
+    """Leave out last states of recurrent layers that nobody takes: exporters name all, and each has its price."""
+    used = {value.name for value in graph.output}
+    used |= {name for node in graph.node for name in (*node.input, *outer_names(node))}
+    for node in graph.node:
+        if node.op_type not in ("LSTM", "GRU", "RNN") or node.domain not in ("", "ai.onnx"):
+            continue
+        kept = [name if at == 0 or name in used else "" for at, name in enumerate(node.output)]
+        while len(kept) > 1 and not kept[-1]:
+            kept.pop()
+        del node.output[:]
+        node.output.extend(kept)
 
 
 def _order(graph: onnx.GraphProto) -> None:
