@@ -65,11 +65,8 @@ def _leave_out_unused_states(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         if node.op_type not in ("LSTM", "GRU", "RNN") or node.domain not in ("", "ai.onnx"):
             continue
-        kept = [name if at == 0 or name in used else "" for at, name in enumerate(node.output)]
-        while len(kept) > 1 and not kept[-1]:
-            kept.pop()
-        del node.output[:]
-        node.output.extend(kept)
+        while len(node.output) > 1 and node.output[-1] not in used:
+            del node.output[-1]
 
 
 def _order(graph: onnx.GraphProto) -> None:
