@@ -54,7 +54,19 @@ def prepare(
     copy.CopyFrom(proto)
     fix_inputs(copy, fixed_inputs, where=where)
     _order(copy.graph)
+    _leave_out_unused_states(copy.graph)
     return PreparedModel(copy, signature_of(_inputs_only(copy), input_shape, where=where).inputs)
+
+
+def _leave_out_unused_states(graph: onnx.GraphProto) -> None:
+    """Leave out last states of recurrent layers that nobody takes: exporters name all, and each has its price."""
+    used = {value.name for value in graph.output}
+    used |= {name for node in graph.node for name in (*node.input, *outer_names(node))}
+    for node in graph.node:
+        if node.op_type not in ("LSTM", "GRU", "RNN") or node.domain not in ("", "ai.onnx"):
+            continue
+        while len(node.output) > 1 and node.output[-1] not in used:
+            del node.output[-1]
 
 
 def _order(graph: onnx.GraphProto) -> None:

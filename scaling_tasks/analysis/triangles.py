@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scaling_tasks.analysis.intervals import COMBINED, EVERYTHING, Interval, truth
 from scaling_tasks.analysis.tensors import Tensor
 
 if TYPE_CHECKING:
@@ -40,9 +41,6 @@ _UNDERFLOW = 1000.0
 _WIDE_FLOATS = (1, 11, 16)
 _MOST = 1 << 24
 """Elements; larger constants are not looked through."""
-
-Interval = tuple[float, float]
-_EVERYTHING: Interval = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -150,7 +148,7 @@ def _bounds(op: Operation, tensor: Tensor) -> Interval:
     if tensor.name in op.around.order.modest and tensor.dtype in _WIDE_FLOATS and tensor.finite:
         return max(tensor.low, -_MODEST), min(tensor.high, _MODEST)
     # Without a bound it may be no number at all.
-    return (tensor.low, tensor.high) if tensor.finite or tensor.low == tensor.high else _EVERYTHING
+    return (tensor.low, tensor.high) if tensor.finite or tensor.low == tensor.high else EVERYTHING
 
 
 def _keep(op: Operation, output: Tensor, found: Triangle | None) -> None:
@@ -181,7 +179,7 @@ def _elementwise(op: Operation, output: Tensor) -> None:
             return
         regions[0].append(own.later if usable and own is not None else _bounds(op, tensor))
         regions[1].append(own.seen if usable and own is not None else _bounds(op, tensor))
-    combine = _COMBINED[op.kind]
+    combine = COMBINED[op.kind]
     _keep(op, output, replace(known, later=combine(regions[0]), seen=combine(regions[1])))
 
 
@@ -211,15 +209,9 @@ def _cast(op: Operation, output: Tensor) -> None:
     if found is None:
         return
     if output.dtype == 9:
-        _keep(op, output, replace(found, later=_truth(found.later), seen=_truth(found.seen)))
+        _keep(op, output, replace(found, later=truth(found.later), seen=truth(found.seen)))
     elif output.dtype in _WIDE_FLOATS or tensor.dtype == 9:
         _keep(op, output, found)
-
-
-def _truth(interval: Interval) -> Interval:
-    if interval == (0.0, 0.0):
-        return interval
-    return (1.0, 1.0) if interval[0] > 0 or interval[1] < 0 else (0.0, 1.0)
 
 
 def _choose(op: Operation, output: Tensor) -> None:
@@ -308,58 +300,6 @@ def _softmax(op: Operation, output: Tensor) -> None:
         op.around.order.hidden[output.name] = frozenset({axis - output.rank})
 
 
-def _added(ends: Sequence[Interval]) -> Interval:
-    low, high = (sum(end[side] for end in ends) for side in (0, 1))
-    return (-math.inf if math.isnan(low) else low), (math.inf if math.isnan(high) else high)
-
-
-def _multiplied(ends: Sequence[Interval]) -> Interval:
-    low, high = ends[0]
-    for other in ends[1:]:
-        corners = [left * right for left in (low, high) for right in other]
-        if any(math.isnan(corner) for corner in corners):
-            return _EVERYTHING
-        low, high = min(corners), max(corners)
-    return low, high
-
-
-def _chosen(ends: Sequence[Interval]) -> Interval:
-    condition, yes, no = ends
-    if condition == (1.0, 1.0):
-        return yes
-    return no if condition == (0.0, 0.0) else (min(yes[0], no[0]), max(yes[1], no[1]))
-
-
-def _equal(ends: Sequence[Interval]) -> Interval:
-    (low, high), (other, end) = ends
-    if high < other or end < low:
-        return 0.0, 0.0
-    return (1.0, 1.0) if low == high == other == end else (0.0, 1.0)
-
-
-def _less(ends: Sequence[Interval], *, strictly: bool) -> Interval:
-    (low, high), (other, end) = ends
-    if high < other or (high == other and not strictly):
-        return 1.0, 1.0
-    return (0.0, 0.0) if low > end or (low == end and strictly) else (0.0, 1.0)
-
-
-_COMBINED: dict[str, Callable[[Sequence[Interval]], Interval]] = {
-    "Add": _added,
-    "Sub": lambda ends: _added([ends[0], (-ends[1][1], -ends[1][0])]),
-    "Mul": _multiplied,
-    "Where": _chosen,
-    "And": lambda ends: (min(low for low, _ in ends), min(high for _, high in ends)),
-    "Or": lambda ends: (max(low for low, _ in ends), max(high for _, high in ends)),
-    "Not": lambda ends: (1.0 - ends[0][1], 1.0 - ends[0][0]),
-    "Neg": lambda ends: (-ends[0][1], -ends[0][0]),
-    "Equal": _equal,
-    "Less": lambda ends: _less(ends, strictly=True),
-    "LessOrEqual": lambda ends: _less(ends, strictly=False),
-    "Greater": lambda ends: _less([ends[1], ends[0]], strictly=True),
-    "GreaterOrEqual": lambda ends: _less([ends[1], ends[0]], strictly=False),
-}
-
 _YES, _NO, _EITHER = (1.0, 1.0), (0.0, 0.0), (0.0, 1.0)
 _COMPARED: dict[str, tuple[tuple[Interval, Interval], tuple[Interval, Interval]]] = {
     "Less": ((_YES, _NO), (_NO, _EITHER)),
@@ -370,7 +310,7 @@ _COMPARED: dict[str, tuple[tuple[Interval, Interval], tuple[Interval, Interval]]
 """For a row's number compared with a column's, and for a column's compared with a row's: where later, elsewhere."""
 
 _RULES: dict[str, Callable[[Operation, Tensor], None]] = {
-    **dict.fromkeys(_COMBINED, _elementwise),
+    **dict.fromkeys(COMBINED, _elementwise),
     "Where": _choose,
     **dict.fromkeys(("Cast", "Identity", "Dropout"), _cast),
     "Transpose": _moved(_transposed),

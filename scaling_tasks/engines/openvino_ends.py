@@ -129,10 +129,11 @@ def _places(mask: Any, axis: int, count: int, lengths: tuple[int, int, int]) -> 
     """
     from openvino import opset13 as ops
 
-    whole = ops.convert(mask, "i32")  # Sums in the precision of images would not be whole numbers.
     other = 5 - axis
     if mask.get_shape()[other] > 1:
-        whole = ops.reduce_max(whole, _whole([other]), keep_dims=True)
+        # The first line along an axis is as long as any; where it is empty, the whole row is padding.
+        mask = ops.slice(mask, _whole([0]), _whole([1]), _whole([1]), _whole([other]))
+    whole = ops.convert(mask, "i32")  # Sums in the precision of images would not be whole numbers.
     length = ops.reduce_sum(whole, _whole([axis]), keep_dims=True)
     along = axis - 1
     grid = [range(each) for each in lengths]
