@@ -11,7 +11,7 @@ import numpy as np
 
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.emitter import Emitter
-from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.lengths import Length, as_length, larger, smaller
 from scaling_tasks.analysis.refusal import no_data
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.expressions import variables_of
@@ -115,23 +115,58 @@ class Cleaner:
             self._done[key] = tensor.changed(name=name, axes=axes, fills=fills)
         return self._done[key]
 
-    def extended(self, tensor: Tensor, axis: int, before: int, after: int, fill: float) -> Tensor:
-        """Return the tensor, whose padding along ``axis`` holds ``fill``, with more of it at both ends."""
-        fill = _held(fill, dtype := _numpy_type(tensor.dtype))
-        pads = [0] * (2 * tensor.rank)
-        pads[axis], pads[axis + tensor.rank] = before, after
-        emitter = self._emitter
-        if emitter.opset < 11:
-            name = emitter.node("Pad", [tensor.name], pads=pads, value=fill, kind="extended")
-        else:
-            value = emitter.constant(np.array(fill, dtype))
-            name = emitter.node(
-                "Pad", [tensor.name, emitter.constant(np.array(pads, np.int64)), value], kind="extended"
-            )
+    def extended(
+        self, tensor: Tensor, axis: int, before: Length, counts: Sequence[int], total: int, fill: float
+    ) -> Tensor:
+        """Return the tensor, whose padding along ``axis`` holds ``fill``, with ``total`` more positions of it.
+
+        Args:
+            tensor: What is extended.
+            axis: Along which.
+            before: How many of them come before the axis at the exact size.
+            counts: All numbers that ``before`` can be, in order.
+            total: How many there are.
+            fill: What they hold.
+        """
+        padded = [self._padded(tensor, axis, count, total, fill) for count in counts]
+        name = self.chosen(replace(tensor, finite=tensor.finite and fill == 0), before, counts, padded)
         known = tensor.known_axes
-        axes = (*known[:axis], grid(known[axis].length + before + after), *known[axis + 1 :])
+        axes = (*known[:axis], grid(known[axis].length + total), *known[axis + 1 :])
         fills = {at: other for at, other in tensor.fills.items() if other == fill}
         return tensor.changed(name=name, axes=axes, fills=fills)
+
+    def chosen(self, tensor: Tensor, number: Length, counts: Sequence[int], names: Sequence[str]) -> str:
+        """Return that one of several tensors like ``tensor`` whose count the number is, per row."""
+        if tensor.finite and tensor.dtype == _FLOAT and len(names) > 1:
+            return self._chosen_sum(tensor, number, counts, names)
+        name = names[0]
+        for count, other in zip(counts[1:], names[1:], strict=True):
+            spec = SizeInput("", "value", "float32", expressions=(_at_least(number, count).expression(),))
+            condition = self.companion(tensor, [], spec, dtype=_BOOL)
+            name = self._emitter.node("Where", [condition, other, name])
+        return name
+
+    def _chosen_sum(self, tensor: Tensor, number: Length, counts: Sequence[int], names: Sequence[str]) -> str:
+        """Do the same for finite tensors by ones and zeros, for which engines are much faster."""
+        parts = []
+        for at, (count, name) in enumerate(zip(counts, names, strict=True)):
+            above = _at_least(number, counts[at + 1]) if at + 1 < len(counts) else as_length(0)
+            is_it = smaller(_at_least(number, count), as_length(1)) - smaller(above, as_length(1))
+            spec = SizeInput("", "value", "float32", expressions=(is_it.expression(),))
+            parts.append(self._emitter.node("Mul", [name, self.companion(tensor, [], spec)]))
+        whole = parts[0]
+        for part in parts[1:]:
+            whole = self._emitter.node("Add", [whole, part])
+        return whole
+
+    def _padded(self, tensor: Tensor, axis: int, before: int, total: int, fill: float) -> str:
+        emitter, number = self._emitter, np.array(_held(fill, dtype := _numpy_type(tensor.dtype)), dtype)
+        pads = [0] * (2 * tensor.rank)
+        pads[axis], pads[axis + tensor.rank] = before, total - before
+        if emitter.opset < 11:
+            return emitter.node("Pad", [tensor.name], pads=pads, value=float(number), kind="extended")
+        inputs = [tensor.name, emitter.constant(np.array(pads, np.int64)), emitter.constant(number)]
+        return emitter.node("Pad", inputs, kind="extended")
 
     def nearest(self, tensor: Tensor, axis: int, target: Axis, how: Interpolation) -> Tensor:
         """Return the tensor with one axis resized by taking the nearest position."""
@@ -284,6 +319,11 @@ class Cleaner:
             return emitter.node("Min" if fill < 0 else "Max", [tensor.name, bound], kind="clean")
         constant = emitter.constant(np.array(int(fill) if dtype.kind in "iu" else fill, dtype))
         return emitter.node("Where", [self.valid(tensor, axes, dtype=_BOOL), tensor.name, constant], kind="clean")
+
+
+def _at_least(number: Length, count: int) -> Length:
+    """Return 0 where the number is below the count, else something above 0."""
+    return larger(number + (1 - count), as_length(0))
 
 
 def _held(fill: float, dtype: np.dtype[Any]) -> float:

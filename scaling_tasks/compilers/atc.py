@@ -11,13 +11,14 @@ from typing import Any
 from scaling_tasks.compilers.atc_command import atc_arguments, check_atc_options
 from scaling_tasks.compilers.atc_export import adopted_identity, adopted_model
 from scaling_tasks.compilers.base import BackendBase, backend_options
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance, Unit
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
 from scaling_tasks.compilers.options import UNSET, Annotated, Options, UnsetType, option
 from scaling_tasks.compilers.toolkit import toolkit_identity
 from scaling_tasks.compilers.tools import run_tool
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature
+from scaling_tasks.shapes.unit import Unit
 
 __all__ = ["AtcBackend"]
 

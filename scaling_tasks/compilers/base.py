@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaling_tasks.compilers.choices import check_choice
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance, Unit
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
 from scaling_tasks.compilers.options import Options, read_options
 from scaling_tasks.engines.contract import backend_options
 from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.shapes.signature import Signature
+from scaling_tasks.shapes.unit import Unit
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Unit
+from scaling_tasks.compilers.contract import Artefact, CompileJob
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.compilers.thread_limits import thread_environment
 from scaling_tasks.errors import CompileError
 from scaling_tasks.execution.contract import Limits, Subject, Work
 from scaling_tasks.execution.local import LocalExecutor
 from scaling_tasks.shapes.signature import Signature, TensorSpec, parse_dims
+from scaling_tasks.shapes.unit import Unit
 
 if TYPE_CHECKING:
     from scaling_tasks.shapes.behaviour import Behaviour

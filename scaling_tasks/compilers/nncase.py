@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.compilers.base import BackendBase, backend_options, static_units
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance, Unit
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
 from scaling_tasks.compilers.nncase_calibration import (
     calibration_samples,
     check_calibration,
@@ -33,6 +33,7 @@ from scaling_tasks.engines.nncase import nncase_environment
 from scaling_tasks.engines.nncase_loader import names_file
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature
+from scaling_tasks.shapes.unit import Unit
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,11 +16,11 @@ from scaling_tasks.files import digest_bytes, digest_file
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["ENTRY_POINT_GROUP", "backend_names", "get_backend", "outside_version"]
+__all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "backend_names", "get_backend", "outside_version"]
 
 ENTRY_POINT_GROUP = "scaling_tasks.compilers"
 
-_BUILT_IN = {
+BUILT_IN = {
     "atc": "scaling_tasks.compilers.atc:AtcBackend",
     "lite": "scaling_tasks.compilers.lite:LiteBackend",
     "nncase": "scaling_tasks.compilers.nncase:NncaseBackend",
@@ -39,7 +39,7 @@ def _registered() -> dict[str, EntryPoint]:
 
 def backend_names() -> tuple[str, ...]:
     """Return the names of all backends, sorted; a built-in name cannot be taken over."""
-    return tuple(sorted({*_registered(), *_BUILT_IN}))
+    return tuple(sorted({*_registered(), *BUILT_IN}))
 
 
 @functools.cache
@@ -49,8 +49,8 @@ def get_backend(name: str) -> Backend:
     Raises:
         CompileError: There is none, or its module cannot be imported.
     """
-    if name in _BUILT_IN:  # Only for others look through the installed packages: each worker process would pay for it.
-        return _imported(name, _BUILT_IN[name])
+    if name in BUILT_IN:  # Only for others look through the installed packages: each worker process would pay for it.
+        return _imported(name, BUILT_IN[name])
     check_choice(name, backend_names(), where="compile.backend", kind="backend")
     return _imported(name, _registered()[name].value)
 
@@ -78,7 +78,7 @@ def outside_version(name: str) -> dict[str, str]:
     Raises:
         CompileError: There is no such backend.
     """
-    if name in _BUILT_IN:
+    if name in BUILT_IN:
         return {}
     backend = get_backend(name)
     found = {}

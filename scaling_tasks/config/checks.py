@@ -44,6 +44,13 @@ def check_target(spec: TargetSpec, source: Source) -> None:
     if not scaling.batch_choices:
         where = source.where(("auto_scaling", "batch_choices"))
         raise ConfigError("the list is empty", where=where, fix="List at least one batch size, such as [1].")
+    for name, limit in scaling.limits.items():
+        if not limit.each and not limit.per_element:
+            raise ConfigError(
+                "no bucket takes anything of it",
+                where=source.where(("auto_scaling", "limits", name)),
+                fix="Write what a bucket takes, `each` or `per_element`.",
+            )
     if spec.shape_bucket is not None:
         _check_shape_bucket(spec.shape_bucket, source)
 

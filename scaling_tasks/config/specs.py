@@ -17,6 +17,7 @@ __all__ = [
     "CompileSpec",
     "DatasetSpec",
     "DefaultScaling",
+    "LimitSpec",
     "PaddingSpec",
     "RuntimeSpec",
     "ShapeBucketSpec",
@@ -70,6 +71,20 @@ class DefaultScaling(_Spec, frozen=True):
     width: tuple[Positive, ...] = tuple(range(64, 961, 32))
 
 
+class LimitSpec(_Spec, frozen=True):
+    """A limit on what all buckets take together, such as bytes on the device or seconds of compiling.
+
+    Attributes:
+        most: The most that all buckets may take together.
+        each: What every bucket takes.
+        per_element: What a bucket takes more for each element, the product of its sizes.
+    """
+
+    most: Annotated[float, Meta(gt=0)]
+    each: Fraction = 0
+    per_element: Fraction = 0
+
+
 class AutoScalingSpec(_Spec, frozen=True):
     """How buckets are chosen from the data set's statistics.
 
@@ -93,6 +108,12 @@ class AutoScalingSpec(_Spec, frozen=True):
         latency_table: For ``cost: measured``, the JSON file that the verify stage wrote.
         headroom: Raises the largest bucket: a factor on the largest observed sizes, or a size per variable.
         drop_quantile: Share of the weight, the costliest samples, that may be left to the oversize policy.
+        limits: What all buckets may take together, by a name of your own: ``{bytes: {each: 2e6, per_element: 12, most:
+            1e9}}``. The plan says which limit binds, and what one more of it would save.
+        buckets_per: Most buckets that share one size of a variable: ``{N: 10}`` where each batch size is one model.
+        reachable: Most that a product of sizes may come to in a bucket, such as ``{N*L: 8192}``.
+        latency_limit: Most that one inference may cost, in the unit of ``cost``; with ``measured``, seconds.
+        robust: Whether to plan for data that was not seen: sizes are spread by as much as cross-validation says helps.
         batching: ``observed``: one sample per request, as large as its batch; ``partition``: a request of many items
             may be served in any batches, at least cost.
         folds: Number of parts of the data set for the estimate on unseen samples; 0 for none.
@@ -119,6 +140,11 @@ class AutoScalingSpec(_Spec, frozen=True):
     latency_table: str | None = None
     headroom: Annotated[float, Meta(ge=1)] | dict[str, Positive] | None = None
     drop_quantile: Annotated[float, Meta(ge=0, lt=1)] = 0
+    limits: dict[str, LimitSpec] = {}
+    buckets_per: dict[str, Positive] = {}
+    reachable: dict[str, Positive] = {}
+    latency_limit: Annotated[float, Meta(gt=0)] | None = None
+    robust: bool = False
     batching: Literal["observed", "partition"] = "observed"
     folds: Annotated[int, Meta(ge=0)] = 5
     segments: Literal["nncase", "equal"] = "nncase"
@@ -216,11 +242,14 @@ class RuntimeSpec(_Spec, frozen=True):
             accepted too, how each input is padded, by name; zeros at the end where left out.
         round_up: Whether a size at which the original itself does not run is padded with zeros to the next one at which
             it does; otherwise it is an error.
+        multiples: Per variable what preprocessing makes all sizes multiples of. The model runs at no others then, and
+            less of it needs cleaning.
     """
 
     oversize: Literal["error", "fallback", "split"] = "error"
     padding: Literal["exact", "accept"] | dict[str, PaddingSpec] = "exact"
     round_up: bool = False
+    multiples: dict[str, Positive] = {}
 
     @property
     def exact(self) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.engines.contract import backend_options
 from scaling_tasks.engines.openvino_ends import clean_ends, keeps_channels_last
-from scaling_tasks.engines.packages import require
+from scaling_tasks.engines.packages import PackageEngine
 from scaling_tasks.engines.threads import thread_count
 from scaling_tasks.errors import EngineError
 
@@ -22,36 +22,17 @@ if TYPE_CHECKING:
     from scaling_tasks.engines.contract import Tensors
 
 __all__ = [
+    "ENGINE",
     "OpenVinoEngine",
     "blob_origin",
-    "check",
     "compiled_model",
     "has_blob",
     "inference_precision",
     "last_line",
-    "load",
 ]
 
 _LOG = logging.getLogger(__name__)
 _LAST_LINE = 400  # Bytes; more than a file name can have.
-
-
-def check(options: Mapping[str, Any]) -> None:
-    """Require the package.
-
-    Raises:
-        EngineError: It is not installed.
-    """
-    require("openvino")
-
-
-def load(path: Path, options: Mapping[str, Any]) -> OpenVinoEngine:
-    """Compile the IR for the device.
-
-    Raises:
-        EngineError: The file does not load.
-    """
-    return OpenVinoEngine(path, options)
 
 
 class OpenVinoEngine:
@@ -77,6 +58,9 @@ class OpenVinoEngine:
     def close(self) -> None:
         """Release the request and with it the compiled model."""
         self._request = None
+
+
+ENGINE = PackageEngine("openvino", OpenVinoEngine)
 
 
 def compiled_model(core: Any, path: Path, options: Mapping[str, Any]) -> Any:

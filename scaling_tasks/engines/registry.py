@@ -18,7 +18,13 @@ __all__ = ["ENTRY_POINT_GROUP", "get_engine", "load_engine", "registered_engine"
 
 ENTRY_POINT_GROUP = "scaling_tasks.engines"
 
-_BUILT_IN = ("lite", "nncase", "om", "onnxruntime", "openvino")
+_BUILT_IN = {
+    "lite": "scaling_tasks.engines.lite",
+    "nncase": "scaling_tasks.engines.nncase",
+    "om": "scaling_tasks.engines.om",
+    "onnxruntime": "scaling_tasks.engines.onnxruntime:ENGINE",
+    "openvino": "scaling_tasks.engines.openvino:ENGINE",
+}
 
 
 @functools.cache
@@ -71,7 +77,7 @@ def _registered() -> dict[str, EntryPoint]:
 
 def _place(name: str) -> str:
     if name in _BUILT_IN:
-        return f"scaling_tasks.engines.{name}"
+        return _BUILT_IN[name]
     points = _registered()
     if name not in points:
         known = ", ".join(sorted({*points, *_BUILT_IN}))

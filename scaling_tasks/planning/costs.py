@@ -16,6 +16,7 @@ __all__ = [
     "CostFunction",
     "CostModel",
     "ElementsCost",
+    "LinearPrice",
     "Price",
     "as_cost_model",
     "cost_of",
@@ -74,6 +75,24 @@ class CallableCost:
     def describe(self) -> dict[str, Any]:
         """Return the function's name; a plan read back from JSON cannot call it."""
         return {"kind": "callable", "name": getattr(self.function, "__qualname__", type(self.function).__name__)}
+
+
+@dataclass(frozen=True)
+class LinearPrice:
+    """What a bucket takes: something by itself, and something more for each of its elements."""
+
+    each: float
+    per_element: float
+
+    nondecreasing = True
+
+    def __call__(self, shapes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what each row of ``shapes`` [n, d] takes, float64 [n]."""
+        return self.each + self.per_element * ElementsCost()(shapes)
+
+    def describe(self) -> dict[str, float]:
+        """Return both numbers."""
+        return {"each": self.each, "per_element": self.per_element}
 
 
 def as_cost_model(cost: str | CostModel | CostFunction) -> CostModel:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from scaling_tasks.planning.plan import BucketPlan, make_plan, score_buckets
 from scaling_tasks.planning.request.folds import split_folds
-from scaling_tasks.planning.request.request import Request, make_request
+from scaling_tasks.planning.request.request import NoPlanError, Request, make_request
 from scaling_tasks.planning.solver.effort import EFFORTS
 from scaling_tasks.planning.strategies.registry import choose
 from scaling_tasks.planning.strategies.thumb import RULES
@@ -35,7 +35,9 @@ def _curves(
     """Return [number of buckets, padding ratio] pairs for the strategy and for every rule."""
     last = max(len(plan.buckets), min(most, len(request.rounded.weights)))
     counts = [count for count in _LADDER if count < last]
-    light = request.quick(bucket_price=0.0, robust=False, limits=None)
+    light = request.quick(
+        bucket_price=0.0, robust=False, limits=None, buckets_per=None, reachable=None, latency_limit=None
+    )
     # A list that the user wrote has one length only.
     shorter = () if strategy == "explicit" else counts
     own = dict(pair for count in shorter if (pair := _point(light, strategy, count)))
@@ -49,7 +51,10 @@ def _curves(
 
 def _point(request: Request, strategy: str, count: int) -> tuple[int, float] | None:
     """Return the number of buckets used and the ratio, None where they do not contain all samples."""
-    buckets = choose(request, strategy, count).buckets
+    try:
+        buckets = choose(request, strategy, count).buckets
+    except NoPlanError:
+        return None
     names = request.original.variables
     plan = make_plan(request.original, names, buckets, request.model, strategy=strategy, parameters={})
     return (len(plan.buckets), plan.padding_ratio) if plan.coverage >= 1 - request.options.drop_quantile else None

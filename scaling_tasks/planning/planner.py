@@ -170,12 +170,15 @@ def _widened(rows: NDArray[np.int64], column: int, request: Request, fewest: int
     for size in sizes:
         if len(rows) >= fewest:
             break
+        wanted = np.asarray([[*base[:column], size, *base[column + 1 :]]])
+        if not request.caps.allowed(wanted, request.model).all():
+            continue
         if request.options.product:
             lists = [np.unique(values) for values in rows.T]
             lists[column] = np.unique([*lists[column].tolist(), size])
             wider = product_of(lists)
         else:
-            wider = np.unique(np.vstack([rows, [*base[:column], size, *base[column + 1 :]]]), axis=0)
+            wider = np.unique(np.vstack([rows, wanted]), axis=0)
         rows = wider if len(wider) <= most else rows
     return rows
 

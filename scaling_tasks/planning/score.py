@@ -10,7 +10,7 @@ import numpy as np
 from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.costs import cost_of
 from scaling_tasks.planning.plan import BucketPlan, make_plan
-from scaling_tasks.planning.request.request import Choice, Request
+from scaling_tasks.planning.request.request import Choice, NoPlanError, Request
 from scaling_tasks.planning.request.serving import BATCHES, score_requests
 from scaling_tasks.planning.strategies.registry import choose
 from scaling_tasks.shapes.signature import batch_variable
@@ -19,8 +19,11 @@ __all__ = ["evaluated", "ratio_of"]
 
 
 def ratio_of(request: Request, strategy: str, most: int) -> float:
-    """Return the padding ratio that a strategy reaches with at most ``most`` buckets."""
-    return evaluated(request, choose(request, strategy, most), strategy, most).padding_ratio
+    """Return the padding ratio of a strategy with at most ``most`` buckets, infinite where it finds no plan."""
+    try:
+        return evaluated(request, choose(request, strategy, most), strategy, most).padding_ratio
+    except NoPlanError:
+        return float("inf")
 
 
 def evaluated(
@@ -59,7 +62,8 @@ def _bounds(request: Request, choice: Choice) -> tuple[float, float | None] | No
     if choice.bound is None:
         return None
     needed = cost_of(request.model, request.original.samples) * request.original.weights
-    servable = request.lattice.round(request.original.samples)[1]
+    rounded, servable = request.lattice.round(request.original.samples)
+    servable &= request.caps.reached(rounded, request.model)
     spare = float(needed[servable & ~request.kept].sum())
     whole = float(needed[request.kept].sum()) + spare
     if whole <= 0:

@@ -11,7 +11,7 @@ import numpy as np
 from scaling_tasks.config.specs import AutoScalingSpec, ShapeBucketSpec
 from scaling_tasks.errors import PlanError
 from scaling_tasks.files import digest_bytes
-from scaling_tasks.planning.costs import CostModel, ElementsCost
+from scaling_tasks.planning.costs import CostModel, ElementsCost, LinearPrice
 from scaling_tasks.planning.plan import BucketPlan, make_plan
 from scaling_tasks.planning.planner import plan_histogram
 from scaling_tasks.planning.request.options import PlanOptions, make_options
@@ -120,6 +120,11 @@ def _options(spec: AutoScalingSpec, variables: tuple[str, ...], fewest_buckets: 
         "bucket_price": spec.bucket_price,
         "headroom": spec.headroom,
         "drop_quantile": spec.drop_quantile,
+        "limits": {n: (LinearPrice(one.each, one.per_element), one.most) for n, one in spec.limits.items()} or None,
+        "buckets_per": spec.buckets_per or None,
+        "reachable": spec.reachable or None,
+        "latency_limit": spec.latency_limit,
+        "robust": spec.robust,
         "n_std": spec.n_std,
         "expand_ratio": spec.expand_ratio,
         "segments": spec.segments,

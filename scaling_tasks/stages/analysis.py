@@ -22,7 +22,7 @@ from scaling_tasks.stages.target_signature import target_signature
 from scaling_tasks.stages.verdict import ACCEPT, verdict_line
 
 if TYPE_CHECKING:
-    from scaling_tasks.onnx_model.reading import ModelSignature
+    from scaling_tasks.shapes.signature import ModelSignature
 
 __all__ = ["DOCUMENT", "STAGE", "Analysed", "analysed_now", "check_buckets", "prepared_name", "read_analysis", "work"]
 
@@ -61,6 +61,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     files = model_files(target.model)
     parameters = spec_parameters(target, "input_shape", "inputs", "shape_bucket")
     parameters["exact"] = target.spec.runtime.exact
+    parameters["multiples"] = target.spec.runtime.multiples
     policies = target.spec.runtime.policies.values()
     parameters["zeros"] = all(policy.mode == "zero" and policy.side == "end" for policy in policies)
     return Request(
@@ -95,7 +96,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     if target.model.suffix == ".tflite":
         behaviour, places, model = _asked(target, signature), 0, target.model.read_bytes()
     else:
-        behaviour, places, model = _followed(target, signature, exact=parameters["exact"])
+        behaviour, places, model = _followed(target, signature, parameters["multiples"], exact=parameters["exact"])
     possible = behaviour.kind
     if not parameters["exact"]:
         behaviour = behaviour.accepted(zeros=parameters["zeros"])
@@ -126,14 +127,10 @@ def analysed_now(target: Target) -> tuple[Analysed, str]:
     Raises:
         ModelError: The model cannot be read or contradicts the configuration.
     """
-    from scaling_tasks.actions.perform import materialise
+    from scaling_tasks.actions.perform import do_here
 
-    request = _request(target, Built(target), None)
     with tempfile.TemporaryDirectory() as directory:
-        inputs, outputs = Path(directory, "inputs"), Path(directory, "outputs")
-        materialise(request, inputs)
-        outputs.mkdir()
-        work(inputs, outputs, {**request.action.parameters, **request.hints})
+        outputs = do_here(_request(target, Built(target), None), Path(directory))
         return read_analysis(outputs / DOCUMENT), digest_file(outputs / prepared_name(target))
 
 
@@ -183,13 +180,15 @@ def _refusal(blocking: Sequence[Verdict], where: str) -> ModelError:
     )
 
 
-def _followed(target: Target, signature: ModelSignature, *, exact: bool) -> tuple[Behaviour, int, bytes]:
+def _followed(
+    target: Target, signature: ModelSignature, multiples: Mapping[str, int], *, exact: bool
+) -> tuple[Behaviour, int, bytes]:
     from scaling_tasks.analysis.analyse import analyse_model
     from scaling_tasks.analysis.preparation import prepare
 
     dims = {tensor.name: [_written(dim) for dim in tensor.dims] for tensor in signature.inputs.inputs}
     fixed = target.spec.inputs
-    found = analyse_model(target.model, input_shape=dims, fixed_inputs=fixed)
+    found = analyse_model(target.model, input_shape=dims, fixed_inputs=fixed, multiples=multiples)
     if exact:
         return found.behaviour, found.places, bytes(found.cleaned.SerializeToString(deterministic=True))
     # What is accepted is the model as it is.

@@ -58,10 +58,10 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     """
     import msgspec
 
-    from scaling_tasks.onnx_model.reading import ModelSignature
     from scaling_tasks.planning.plan import BucketPlan
     from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
     from scaling_tasks.runtime.policies import given_policies
+    from scaling_tasks.shapes.signature import ModelSignature
 
     document = read_units(inputs / "units.json")
     model = inputs / parameters["model"]

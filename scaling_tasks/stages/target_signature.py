@@ -6,9 +6,9 @@ import difflib
 from dataclasses import replace
 
 from scaling_tasks.errors import ConfigError
-from scaling_tasks.onnx_model.reading import ModelSignature, read_signature
+from scaling_tasks.onnx_model.reading import read_signature
 from scaling_tasks.shapes.expressions import substitute
-from scaling_tasks.shapes.signature import Signature, TensorSpec, name_dimensions
+from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, name_dimensions
 from scaling_tasks.stages.target import Target
 
 __all__ = ["target_signature"]

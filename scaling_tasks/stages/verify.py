@@ -8,7 +8,6 @@ from typing import Any
 
 from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.actions.perform import TOOLCHAIN
-from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.compilers.isolation import located_options
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.config.load import section
@@ -16,6 +15,7 @@ from scaling_tasks.documents import document_text
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import processor, versions
+from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import identity_of, options_with_files, toolchain, worker_limits
 from scaling_tasks.stages.inputs import digests, planned_model
 from scaling_tasks.stages.stage import Made, Stage

@@ -145,7 +145,7 @@ def test_nothing_survives_the_death_of_the_build(make_job, tmp_path: Path, wait_
         "from scaling_tasks.compilers.contract import CompileJob\n"
         "from scaling_tasks.compilers.isolation import run_job\n"
         "from scaling_tasks.shapes.signature import Signature, TensorSpec\n"
-        "from scaling_tasks.compilers.contract import Unit\n"
+        "from scaling_tasks.shapes.unit import Unit\n"
         f"job = CompileJob(Path({str(job.model)!r}), Signature((TensorSpec('x', (1, 'W')),)), "
         f"Unit('W8', 'm_W8', ('W',), ((8,),)), {dict(job.options)!r})\n"
         f"run_job(job, Path({str(tmp_path / 'work')!r}), log=Path({str(tmp_path / 'm.log')!r}), timeout=600)\n"

@@ -65,6 +65,8 @@ def test_a_bare_path_is_a_data_set() -> None:
         ("model: m\nauto_scaling:\n  interval: '8'\n", ":3: auto_scaling.interval", "expected `int`"),
         ("model: m\nauto_scaling:\n  interval: 0\n", ":3: auto_scaling.interval", ">= 1"),
         ("model: m\nauto_scaling:\n  width_range: [9, 2]\n", ":3: auto_scaling.width_range", "begins above its end"),
+        ("model: m\nauto_scaling:\n  limits: {bytes: {most: 9}}\n", ":3: auto_scaling.limits", "takes anything"),
+        ("model: m\nauto_scaling:\n  buckets_per: {N: 0}\n", ":3: auto_scaling.buckets_per", ">= 1"),
         ("model: m\ninput_shape: {x: [1, 0]}\n", ":2: input_shape.x", "dimension 1 is 0"),
         ("model: m\ninput_shape: {x: [1, -2]}\n", ":2: input_shape.x", "dimension 1 is -2"),
         ("model: m\nmodel: n\n", ":2: model", "first in line 1"),

@@ -75,7 +75,52 @@ def make_instance(seed: int) -> Instance:
     if random.random() < 0.2:
         options["min_buckets"] = 2
     most = int(random.integers(options.get("min_buckets", 1), 4 if variables < 3 else 3))
+    if "product" not in options and random.random() < 0.4:
+        _constrain(random, options, histogram, needed, side)
     return Instance(histogram, most, cost, options, _sizes(histogram, options, side))
+
+
+def _constrain(
+    random: np.random.Generator, options: dict[str, Any], histogram: ShapeHistogram, needed: float, side: int
+) -> None:
+    """Add limits on all buckets, caps on each, or a plan for unseen samples."""
+    names, kind = histogram.variables, int(random.integers(0, 5))
+    whole = float(np.prod(histogram.samples.max(axis=0)))
+    if kind in (0, 4):
+        options["reachable"] = {"*".join(names): max(1.0, float(random.uniform(0.4, 1.6)) * whole)}
+    if kind in (1, 4):
+        options["latency_limit"] = float(random.uniform(0.3, 3)) * needed / histogram.total
+    if kind == 2 and "min_buckets" not in options:
+        # Each bucket takes something by itself and something by its size, so that larger ones take more.
+        options["limits"] = {"bytes": (_bytes, float(random.uniform(1.0, 2.5)) * (10 + whole)), "count": (1.0, 2.0)}
+        if random.random() < 0.5:
+            options["buckets_per"] = {names[0]: int(random.integers(1, 3))}
+    if kind == 3:
+        options["robust"] = True
+
+
+def _bytes(shapes: Shapes) -> NDArray[np.float64]:
+    return 10.0 + np.asarray(shapes, dtype=float).prod(axis=1)
+
+
+def _allowed(options: dict[str, Any], shapes: Shapes, costs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return whether caps allow each shape."""
+    allowed = np.ones(len(shapes), dtype=bool)
+    for most in options.get("reachable", {}).values():
+        allowed &= shapes.astype(float).prod(axis=1) <= most
+    return allowed & (costs <= options.get("latency_limit", np.inf) * (1 + 1e-12))
+
+
+def _within(options: dict[str, Any], grid: Shapes, sets: Shapes) -> NDArray[np.bool_]:
+    """Return whether each set of shapes, given by index, keeps to the limits on all of them."""
+    good = np.ones(len(sets), dtype=bool)
+    for taken, most in options.get("limits", {}).values():
+        each = taken(grid) if callable(taken) else np.full(len(grid), taken)
+        good &= each[sets].sum(axis=1) <= most * (1 + 1e-12)
+    for most in options.get("buckets_per", {}).values():
+        first = grid[sets][:, :, 0]
+        good &= (first[:, :, None] == first[:, None, :]).sum(axis=2).max(axis=1) <= most
+    return good
 
 
 def _cost(random: np.random.Generator, seed: int, variables: int) -> Callable[[Shapes], NDArray[np.float64]]:
@@ -113,9 +158,14 @@ def check(seed: int) -> str:
     try:
         plan = plan_buckets(histogram, "optimal", instance.most, cost=cost, **options)
     except PlanError as error:
-        allowed = ("above the allowed", "buckets here", "every combination")
+        allowed = ("above the allowed", "buckets here", "every combination", "may be as large", "no plan was found")
         return "" if any(text in str(error) for text in allowed) else f"refused: {error}"
     grid = np.asarray(list(itertools.product(*instance.sizes)), dtype=np.int64)
+    grid = grid[_allowed(options, grid, np.asarray(cost(grid), dtype=float))]
+    own = np.asarray(cost(plan.buckets), dtype=float)
+    everything = np.arange(len(plan.buckets))[None, :]
+    if not _allowed(options, plan.buckets, own).all() or not _within(options, plan.buckets, everything).all():
+        return f"{plan.buckets.tolist()} keep to no limit"
     lattice = make_lattice(
         histogram.variables, options.get("interval", 1), options.get("choices"), options.get("ranges")
     )
@@ -132,7 +182,11 @@ def _against_all(instance: Instance, plan: BucketPlan, grid: Shapes) -> str:
     own = np.asarray(instance.cost(histogram.samples), dtype=float)
     costs = np.asarray(instance.cost(grid), dtype=float)
     inside = (histogram.samples[:, None, :] <= grid[None, :, :]).all(axis=2)
-    servable = inside.any(axis=1)
+    lattice = make_lattice(
+        histogram.variables, options.get("interval", 1), options.get("choices"), options.get("ranges")
+    )
+    rounded = lattice.round(histogram.samples)[0]
+    servable = inside.any(axis=1) & _allowed(options, rounded, np.asarray(instance.cost(rounded), dtype=float))
     must = servable.copy()
     if options.get("drop_quantile"):
         order = np.argsort(-own, kind="stable")
@@ -156,6 +210,7 @@ def _against_all(instance: Instance, plan: BucketPlan, grid: Shapes) -> str:
                 for column in range(rows.shape[2])
             ]
             sets = sets[np.prod(lists, axis=0) == size]
+        sets = sets[_within(options, grid, sets)]
         if not len(sets):
             continue
         paid = np.full((len(sets), len(own)), np.inf)
@@ -174,7 +229,7 @@ def _against_all(instance: Instance, plan: BucketPlan, grid: Shapes) -> str:
     if plan.lower_bound is not None and "headroom" not in options and plan.lower_bound > max(1.0, lowest) * (1 + 1e-9):
         return f"the bound is {plan.lower_bound}, {lowest} is reached"
     claimed = plan.lower_bound is not None and plan.lower_bound >= plan.padding_ratio * (1 - 2e-6)
-    plain = not {"product", "drop_quantile", "min_buckets", "headroom", "bucket_price"} & set(options)
+    plain = not {"product", "drop_quantile", "min_buckets", "headroom", "bucket_price", "robust"} & set(options)
     mine = float(
         np.where((histogram.samples[:, None, :] <= plan.buckets[None]).all(axis=2), plan.bucket_costs, np.inf).min(
             axis=1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -152,6 +153,40 @@ def test_sizes_beyond_the_configured_range_are_left_over_and_said_so():
     assert plan.coverage == pytest.approx(2 / 3)
     assert "oversize" in plan.warnings[0]
     assert plan.buckets.max() <= 8192
+
+
+def test_limits_caps_and_robust_plans_are_configured():
+    signature = _signature("N", "L")
+    random = np.random.default_rng(3)
+    samples = np.column_stack([random.choice([1, 2, 4, 8], 60), random.integers(10, 400, 60)])
+    statistics = _statistics(samples, signature.variables)
+    plain: dict[str, object] = {"interval": 32, "max_scaling_num": 6, "batch_choices": (1, 2, 4, 8), "folds": 0}
+
+    def plan(**keys: object) -> BucketPlan:
+        return plan_statistics(statistics, signature, msgspec.convert({**plain, **keys}, AutoScalingSpec))
+
+    free = plan()
+    few = plan(limits={"bytes": {"each": 10, "per_element": 0.5, "most": 2500}})
+    assert (10 + 0.5 * few.buckets.prod(axis=1)).sum() <= 2500 < (10 + 0.5 * free.buckets.prod(axis=1)).sum()
+    assert few.details["limits"][0]["binds"]
+    assert few.details["limits"][0]["one_more_saves"] > 0
+    assert few.parameters["limits"] == {"bytes": [{"each": 10, "per_element": 0.5}, 2500]}
+    single = plan(buckets_per={"N": 2})
+    assert max(np.unique(single.buckets[:, 0], return_counts=True)[1]) <= 2
+    capped = plan(reachable={"N*L": 1600})
+    assert capped.buckets.prod(axis=1).max() <= 1600
+    assert 0 < capped.coverage < 1
+    (row,) = capped.details["caps"]
+    assert (row["name"], row["most"]) == ("reachable.N*L", 1600)
+    assert row["ratio_without"] <= capped.padding_ratio
+    assert plan(latency_limit=1600).buckets.tolist() == capped.buckets.tolist()
+    assert plan(robust=True).details["robust"]["seen"] >= free.padding_ratio
+    for plan_of in (few, single, capped):
+        assert plan_of.lower_bound is not None
+        assert free.lower_bound is not None
+        assert plan_of.lower_bound <= plan_of.padding_ratio
+    with pytest.raises(PlanError, match=r"reachable\.N\*K"):
+        plan(reachable={"N*K": 5})
 
 
 def test_platform_limits_bind_the_plan():

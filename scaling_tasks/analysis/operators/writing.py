@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.operators.gathering import alike, from_start, safe_numbers
 from scaling_tasks.analysis.registry import operator
@@ -89,7 +90,7 @@ def _apart(op: Operation, place: int, padded: Sequence[int]) -> None:
     name = emitter.node("Where", [mask, moved, emitter.constant(np.array(0, kind))], kind="apart")
     op.use(1, indices.changed(name=name, fills={}))
     data = op.input(0)
-    op.node.input[0] = op.around.cleaner.extended(data, place, 1, 0, 0.0).name
+    op.node.input[0] = op.around.cleaner.extended(data, place, as_length(1), [1], 1, 0.0).name
     raw, output = emitter.fresh("written"), op.node.output[0]
     op.node.output[0] = raw
     emitter.nodes.append(op.node)

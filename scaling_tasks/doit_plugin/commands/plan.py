@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, closure, selected
+from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, closure, flag, selected
 
 if TYPE_CHECKING:
     from scaling_tasks.stages.forecast import Forecast
 
 __all__ = ["Plan"]
 
-_ALL = {"name": "show_all", "short": "a", "long": "all", "type": bool, "default": False, "help": "show every task"}
+_ALL = flag("show_all", "show every task", long="all", short="a")
 
 
 class Plan(TaskCommand):

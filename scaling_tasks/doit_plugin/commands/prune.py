@@ -6,18 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, targets_of
+from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, flag, targets_of
 
 __all__ = ["Prune"]
 
-_DRY_RUN = {
-    "name": "dry_run",
-    "short": "n",
-    "long": "dry-run",
-    "type": bool,
-    "default": False,
-    "help": "only say what would be removed",
-}
+_DRY_RUN = flag("dry_run", "only say what would be removed", long="dry-run", short="n")
 _STORE_SIZE = {
     "name": "store_size",
     "long": "store-size",

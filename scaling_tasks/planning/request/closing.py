@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.errors import PlanError
-from scaling_tasks.planning.costs import CostModel, Price, cost_of
+from scaling_tasks.planning.costs import CostModel, cost_of
 from scaling_tasks.planning.request.lattice import AllowedSizes, Lattice
 
 __all__ = ["Closing", "closing_sizes"]
@@ -19,7 +19,7 @@ _SHAPES, _SIZES = 200_000, 4_000
 Closing = tuple[tuple[NDArray[np.int64], ...] | None, bool]
 
 
-def closing_sizes(model: CostModel, price: Price, lattice: Lattice, samples: NDArray[np.int64]) -> Closing:
+def closing_sizes(model: CostModel, uneven: bool, lattice: Lattice, samples: NDArray[np.int64]) -> Closing:
     """Return the further sizes per variable, None where there are none to look at, and whether bounds hold.
 
     Where the cost never falls and all buckets have one price, the samples' own sizes are enough. Otherwise every
@@ -28,18 +28,18 @@ def closing_sizes(model: CostModel, price: Price, lattice: Lattice, samples: NDA
 
     Args:
         model: The cost model.
-        price: Of a bucket.
+        uneven: Whether buckets may have prices that fall as sizes grow.
         lattice: What sizes are allowed.
         samples: Those that must be covered, rounded up, int64 [n, d].
     """
-    if getattr(model, "nondecreasing", False) and not callable(price):
+    if getattr(model, "nondecreasing", False) and not uneven:
         return None, True
     near = [_sizes(allowed, column, 1) for allowed, column in zip(lattice.allowed, samples.T, strict=True)]
     if _count(near) > _SHAPES or max(map(len, near)) > _SIZES:
-        return None, not callable(price) and not any(_falls(model, line) for line in _lines(near, samples))
+        return None, not uneven and not any(_falls(model, line) for line in _lines(near, samples))
     wide = [_sizes(allowed, column, 2) for allowed, column in zip(lattice.allowed, samples.T, strict=True)]
     axes = wide if _count(wide) <= _SHAPES and _defined(model, wide) else near
-    if not callable(price) and not _falls(model, axes):
+    if not uneven and not _falls(model, axes):
         return None, True
     return tuple(axes), True
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from scaling_tasks.errors import PlanError
-from scaling_tasks.planning.costs import Price
+from scaling_tasks.planning.costs import LinearPrice, Price
 
 __all__ = ["PlanOptions", "make_options"]
 
@@ -44,6 +44,11 @@ class PlanOptions:
         robust: Whether to plan for samples that were not seen; see ``strategies.robust``.
         limits: What all buckets together may take, by name: what one takes, a number or a function of shapes, and the
             most of all: ``{"bytes": (lambda shapes: 4 * shapes.prod(axis=1), 2**30)}``; see ``strategies.limits``.
+        buckets_per: Most buckets that share one size of a variable, as where each batch size is one compiled model:
+            ``{"N": 8}``.
+        reachable: Most that some sizes of a bucket may come to when multiplied, as in serving by tokens:
+            ``{"N*L": 8192}``; samples beyond are not covered.
+        latency_limit: Most that one inference may cost, in the unit of ``cost``; samples beyond are not covered.
         curve: Whether to compute the padding ratio for every number of buckets, for this strategy and for the rules.
         folds: Number of parts for the estimate on unseen samples; 0 for none.
     """
@@ -69,6 +74,9 @@ class PlanOptions:
     effort: str = "normal"
     robust: bool = False
     limits: Mapping[str, tuple[Price, float]] | None = None
+    buckets_per: Mapping[str, int] | None = None
+    reachable: Mapping[str, float] | None = None
+    latency_limit: float | None = None
     curve: bool = False
     folds: int = 0
 
@@ -125,6 +133,9 @@ def _check_numbers(options: PlanOptions) -> None:
         "min_size": (options.min_size, 1, math.inf),
         "pad_percent": (options.pad_percent, 0, 100),
         "pad_max": (options.pad_max, 1, math.inf),
+        "latency_limit": (options.latency_limit, 0, math.inf),
+        **{f"buckets_per.{name}": (most, 1, math.inf) for name, most in (options.buckets_per or {}).items()},
+        **{f"reachable.{text}": (most, 1, math.inf) for text, most in (options.reachable or {}).items()},
     }
     if not callable(options.bucket_price):
         limits["bucket_price"] = (options.bucket_price, 0, math.inf)
@@ -152,6 +163,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
+    if isinstance(value, LinearPrice):
+        return value.describe()
     if callable(value):
         return getattr(value, "__qualname__", type(value).__name__)
     return value.item() if hasattr(value, "item") else value

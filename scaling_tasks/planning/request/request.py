@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.costs import CostModel, cost_of, prices_of
+from scaling_tasks.planning.request.caps import CappedCost, Caps, make_caps
 from scaling_tasks.planning.request.closing import closing_sizes
 from scaling_tasks.planning.request.lattice import Lattice, make_lattice
 from scaling_tasks.planning.request.options import PlanOptions
@@ -20,7 +21,11 @@ from scaling_tasks.planning.solver.problem import Problem
 from scaling_tasks.shapes.dataset_statistics import Column, Requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 
-__all__ = ["Choice", "Request", "largest_shape", "make_request", "problem_of"]
+__all__ = ["Choice", "NoPlanError", "Request", "largest_shape", "make_request", "problem_of"]
+
+
+class NoPlanError(PlanError):
+    """No plan was found that keeps to what was asked; with more buckets there may be one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +65,7 @@ class Request:
         requests: Requests of many items that may be cut into batches; None where samples are what they are.
         axes: Sizes beside the samples' own that may be worth having.
         certain: Whether bounds may be claimed.
+        caps: Which shapes no bucket may have.
     """
 
     original: ShapeHistogram
@@ -74,6 +80,12 @@ class Request:
     requests: Requests | None = None
     axes: tuple[NDArray[np.int64], ...] | None = None
     certain: bool = True
+    caps: Caps = field(default_factory=lambda: Caps({}))
+
+    @property
+    def planned(self) -> CostModel:
+        """The cost model with a cost far above all others where no bucket may be."""
+        return _capped(self.model, self.caps, self.rounded) if self.caps.names else self.model
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -100,6 +112,9 @@ def make_request(
     """
     lattice = make_lattice(histogram.variables, options.interval, options.choices, options.ranges)
     rounded, servable = lattice.round(histogram.samples)
+    caps = make_caps(histogram.variables, options.reachable, options.latency_limit)
+    if caps.names and requests is None:
+        servable &= caps.allowed(rounded, model)
     if not servable.any():
         raise PlanError("every sample is above the allowed sizes", where="ranges", fix="Widen the range.")
     kept = servable & ~_dropped(histogram, model, options.drop_quantile)
@@ -107,10 +122,13 @@ def make_request(
         kept = servable
     covered = ShapeHistogram.from_samples(rounded[kept], histogram.weights[kept], histogram.variables)
     top = largest_shape(histogram.samples[kept].max(axis=0), histogram.variables, lattice, options)
-    axes, certain = closing_sizes(model, options.bucket_price, lattice, covered.samples)
+    if top is not None and not caps.allowed(np.asarray([top]), model).all():
+        raise PlanError(f"no bucket may be as large as {list(top)}", where="headroom", fix="Lower it.")
+    planned = _capped(model, caps, covered) if caps.names else model
+    axes, certain = closing_sizes(planned, _uneven(options), lattice, covered.samples)
     request = Request(
         histogram, kept, covered, lattice, model, options, top, effort or EFFORTS[options.effort], dict(columns or {}),
-        requests, axes, certain,
+        requests, axes, certain, caps,
     )  # fmt: skip
     return request, _notes(histogram, servable)
 
@@ -123,15 +141,30 @@ def problem_of(request: Request, most: int, *, priced: bool = True) -> Problem:
         most: Largest number of buckets.
         priced: Whether buckets have their price.
     """
-    price = request.options.bucket_price
+    price, model = request.options.bucket_price, request.planned
     return Problem(
         request.rounded.samples,
         request.rounded.weights,
-        lambda shapes: cost_of(request.model, shapes),
+        lambda shapes: cost_of(model, shapes),
         most,
         (lambda shapes: prices_of(price, shapes)) if priced and (callable(price) or price > 0) else None,
         None if request.top is None else np.asarray([request.top], dtype=np.int64),
         request.axes,
+    )
+
+
+def _capped(model: CostModel, caps: Caps, histogram: ShapeHistogram) -> CostModel:
+    # Far more than serving everything as dearly as can be, were it for the lightest sample alone.
+    largest = float(cost_of(model, histogram.samples.max(axis=0)[None, :])[0])
+    return CappedCost(model, caps, 100 * largest * float(histogram.total / histogram.weights.min()))
+
+
+def _uneven(options: PlanOptions) -> bool:
+    """Return whether buckets may have prices that fall as sizes grow."""
+    taken = [pair[0] for pair in (options.limits or {}).values() if isinstance(pair, (list, tuple)) and pair]
+    prices = [options.bucket_price, *taken]
+    return bool(options.buckets_per) or any(
+        callable(price) and not getattr(price, "nondecreasing", False) for price in prices
     )
 
 

@@ -35,6 +35,8 @@ __all__ = ["Relaxation", "raise_bound", "relax", "smoothed_shares"]
 _ROUGH, _CARRIED, _FINE = 0.1, 0.005, 0.0003
 # Length of a step in units of μ, the points' own costs having mean 1.
 _STEP = 10.0
+# By how much more work is done in three dimensions and more, where grids are larger.
+_MORE = 4
 # By how much the largest points' weight times limit may move, in the same unit.
 _LARGEST = 0.1
 
@@ -99,12 +101,14 @@ def raise_bound(candidates: Candidates, chosen: Sequence[int], upper: float, eff
     levels = levels_of(candidates, np.stack(np.unravel_index(np.asarray(chosen), candidates.costs.shape), axis=1))
     # The fewer the candidates, the more steps are affordable.
     steps, spent = effort.steps * (3 if len(levels) > 1 else 1), 0
+    budget = effort.ascent * (_MORE if candidates.costs.ndim > 2 else 1)
     carried, limits, fractions = None, start, [np.inf]
-    for level in levels:
+    for left, level in zip(range(len(levels), 0, -1), levels, strict=True):
         limits = level.start(start) if carried is None else carried.interpolate(limits, level)
-        climb, last = _Climb(level.candidates, upper, len(chosen), carried is not None), level is levels[-1]
-        count = min(steps, (effort.ascent // (1 if last else 3) - spent) // (2 * climb.work(limits)))
-        if last or count >= 10:
+        climb = _Climb(level.candidates, upper, len(chosen), carried is not None)
+        # What one level leaves over is shared by the finer ones.
+        count = min(steps, (budget - spent) // (2 * left * climb.work(limits)))
+        if left == 1 or count >= 10:
             found = climb.run(limits, max(1, count))
             limits, spent = found.limits, spent + 2 * count * climb.work(limits)
             if found.shares is not None:
@@ -138,26 +142,28 @@ class _Climb:
             self._work = max(1, self.passes.work(limits) + self._candidates.size // 2)
         return self._work
 
-    def _lifted(self, limits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the limits with those of the largest points raised until a candidate that contains them is taken.
+    def _lifted(self, limits: NDArray[np.float64]) -> Relaxation:
+        """Return the relaxation with the largest points' limits raised until a candidate that contains them is taken.
 
-        Until then every raise is all gain.
+        Until then every raise is all gain; where one is not, it is not made.
         """
-        limits = limits.copy()
-        shape = self._candidates.costs.shape
+        shape, best = self._candidates.costs.shape, relax(self._candidates, limits, self.passes)
         for point in self._largest.tolist():
-            limits[point] = max(limits[point], float(self._candidates.costs.ravel()[-1]))
-            found = relax(self._candidates, limits, self.passes)
+            raised = best.limits.copy()
+            raised[point] = max(raised[point], float(self._candidates.costs.ravel()[-1]))
+            found = relax(self._candidates, raised, self.passes)
             beyond = tuple(slice(int(place), None) for place in self._candidates.position[point])
             missing = found.threshold - float(found.earned.reshape(shape)[beyond].max())
             if np.isfinite(missing) and missing > 0:
-                limits[point] += missing / self._candidates.weights[point]
-        return limits
+                raised[point] += missing / self._candidates.weights[point]
+                found = relax(self._candidates, raised, self.passes)
+            best = found if found.bound > best.bound else best
+        return best
 
     def run(self, limits: NDArray[np.float64], steps: int) -> Relaxation:
         """Return the best relaxation on the way, with the shares averaged over the last half of the steps."""
-        weights, limits = self._candidates.weights, self._lifted(limits)
-        best = relax(self._candidates, limits, self.passes)
+        weights, best = self._candidates.weights, self._lifted(limits)
+        limits = best.limits
         rough = _CARRIED if self._carried else _ROUGH
         here, before, pace = limits, limits, 1.0
         total: NDArray[np.float64] = np.zeros(self._candidates.size)

@@ -35,7 +35,7 @@ class Effort:
     pairs: int = 8_000
     nodes: int = 2_000
     rounds: int = 6
-    repairs: int = 40
+    repairs: int = 100
 
 
 QUICK = Effort(candidates=40_000, pool=600_000, ascent=0, steps=0, shakes=0, pairs=0, rounds=0, repairs=0)

@@ -13,7 +13,7 @@ from scaling_tasks.planning.solver.candidates import Candidates, equal_steps, th
 __all__ = ["Level", "levels_of"]
 
 # Candidates of the coarser grids; each needs fewer steps than the one before.
-_SIZES = (1_600, 8_000, 40_000)
+_SIZES = (1_600, 8_000, 40_000, 200_000)
 
 
 def levels_of(candidates: Candidates, corners: NDArray[np.int64]) -> list[Level]:
@@ -50,24 +50,29 @@ class Level:
     def interpolate(self, limits: NDArray[np.float64], finer: Level) -> NDArray[np.float64]:
         """Return limits for the points of a finer level, linear between centres of mass along every axis.
 
-        So each candidate of this level goes on earning what it earned, to first order.
+        Where there is no point, the cell's own limit counts. So each candidate of this level goes on earning what it
+        earned, to first order.
         """
-        table = np.zeros(self.candidates.costs.shape)
+        table, known = np.zeros(self.candidates.costs.shape), np.zeros(self.candidates.costs.shape)
         table[tuple(self.candidates.position.T)] = limits
-        for axis in range(table.ndim):
-            # Where no point was, at least what smaller ones have.
-            np.maximum.accumulate(table, axis=axis, out=table)
-        table[tuple(self.candidates.position.T)] = limits
+        known[tuple(self.candidates.position.T)] = 1.0
+        mine = np.zeros(len(finer.candidates.weights), dtype=np.int64)
+        mine[finer.owner] = self.owner
+        whole = limits[mine]
         places = [
-            _between(mine, theirs[column])
-            for mine, theirs, column in zip(self.centres, finer.centres, finer.candidates.position.T, strict=True)
+            _between(centres, theirs[column])
+            for centres, theirs, column in zip(self.centres, finer.centres, finer.candidates.position.T, strict=True)
         ]
-        result: NDArray[np.float64] = np.zeros(len(finer.candidates.weights))
+        result: NDArray[np.float64] = np.zeros(len(whole))
+        missing = np.ones(len(whole))
         for corner in itertools.product((0, 1), repeat=table.ndim):
-            part = np.ones(len(result))
+            part = np.ones(len(whole))
             for side, (_, share) in zip(corner, places, strict=True):
                 part *= share if side else 1 - share
-            result += part * table[tuple(low + side for side, (low, _) in zip(corner, places, strict=True))]
+            at = tuple(low + side for side, (low, _) in zip(corner, places, strict=True))
+            result += part * table[at]
+            missing -= part * known[at]
+        result += missing * whole
         return result
 
 

@@ -95,13 +95,15 @@ class Search:
         cells = lay_out(candidates).restrict(kept)
         found = _local(candidates, cells, kept, chosen)
         pool = [index for index in taken.tolist() if _within(index, kept, shape)]
-        masses = relaxation.shares[pool]
+        # Less likely ones too, so that attempts differ.
+        odds = np.sqrt(relaxation.shares[pool])
+        odds /= max(1e-300, float(odds.sum()))
         dealer, best = np.random.default_rng([len(chosen), turn]), exchange_on_cells(cells, found, candidates.most, 10)
         least = cells.total(best)
         for _ in range(self.effort.repairs if pool else 0):
             gone = int(dealer.integers(1, max(2, len(best) // 3 + 1)))
             rest = [best[index] for index in np.sort(dealer.permutation(len(best))[gone:]).tolist()]
-            new = dealer.choice(len(pool), min(gone, len(pool)), replace=False, p=masses / masses.sum())
+            new = dealer.choice(len(pool), min(gone, len(pool)), replace=False, p=odds)
             added = _local(candidates, cells, kept, [pool[index] for index in new.tolist()])
             trial = [*dict.fromkeys([*cells.keep, cells.costs.size - 1, *rest, *added])][: candidates.most]
             trial = exchange_on_cells(cells, trial, candidates.most, 10)

@@ -43,7 +43,7 @@ def choose_for_requests(request: Request, most: int) -> Choice:
     if request.options.product:
         what = "requests that are cut into batches are planned with free buckets, but the platform takes only products"
         raise PlanError(what, where="batching", fix="Write `batching: observed`, or list the buckets.")
-    side = Side(request.variables, request.model)
+    side = Side(request.variables, request.planned)
     choices = request.lattice.allowed[side.column].choices or BATCHES
     asked = _asked(request, side)
     part = _thinned(asked)
@@ -68,6 +68,8 @@ def _asked(request: Request, side: Side) -> Requests:
     rounded = [sizes.round(column) for sizes, column in zip(allowed, raw.T, strict=True)]
     items = np.stack(rounded, axis=1) if rounded else raw
     kept: NDArray[np.bool_] = np.all(items > 0, axis=1)
+    least = np.full(len(raw), min(request.lattice.allowed[side.column].choices or BATCHES))
+    kept[kept] &= request.caps.allowed(side.join(least[kept], items[kept]), request.model)
     kept &= ~_dropped(raw, requests, side, request.options.drop_quantile)
     if not kept.any():
         raise PlanError("no item fits the allowed sizes", where="ranges", fix="Widen the range.")

@@ -7,6 +7,7 @@ limited one, since whatever keeps to the limit pays at most that. The multiplier
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.costs import Price, cost_of, prices_of
-from scaling_tasks.planning.request.request import Choice, Request, problem_of
+from scaling_tasks.planning.request.request import Choice, NoPlanError, Request, problem_of
 from scaling_tasks.planning.solver.effort import EFFORTS, Effort
 from scaling_tasks.planning.solver.problem import Problem, Solution
 from scaling_tasks.planning.solver.solve import solve
@@ -24,6 +25,8 @@ from scaling_tasks.planning.solver.solve import solve
 __all__ = ["limited_choice"]
 
 _STEPS = 14
+# Most sizes of a variable of which only so many buckets may have one.
+_SIZES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +37,8 @@ class _Limits:
     most: Mapping[str, float]
 
     @classmethod
-    def of(cls, limits: Mapping[str, Any]) -> _Limits:
+    def of(cls, request: Request) -> _Limits:
+        limits: dict[str, Any] = {**(request.options.limits or {}), **_shared(request)}
         for name, pair in limits.items():
             if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not (callable(pair[0]) or pair[0] >= 0):
                 fix = "Give what one bucket takes (a number, or a function of shapes) and the most of all together."
@@ -46,6 +50,10 @@ class _Limits:
     def used(self, buckets: NDArray[np.int64]) -> dict[str, float]:
         return {name: float(prices_of(taken, buckets).sum()) for name, taken in self.taken.items()}
 
+    def excess(self, buckets: NDArray[np.int64]) -> float:
+        """Return by how much limits are exceeded, in shares of each, all together."""
+        return sum(max(0.0, used / max(self.most[name], 1e-300) - 1) for name, used in self.used(buckets).items())
+
     def kept(self, buckets: NDArray[np.int64]) -> bool:
         return all(used <= self.most[name] * (1 + 1e-12) for name, used in self.used(buckets).items())
 
@@ -56,17 +64,19 @@ def limited_choice(request: Request, most: int) -> Choice:
     Raises:
         PlanError: A limit that is none, or that no plan keeps to.
     """
-    limits = _Limits.of(request.options.limits or {})
+    limits = _Limits.of(request)
     search = _Search(request, most, limits)
     multipliers = dict.fromkeys(limits.most, 0.0)
     search.look(multipliers, EFFORTS["quick"])
     for _ in range(2):
         for name in limits.most:
             multipliers[name] = search.raised(multipliers, name)
-    search.look(multipliers, request.effort)
+    chosen = search.look(multipliers, request.effort)
+    if search.best is None:
+        search.merged(chosen)
     if search.best is None:
         least = ", ".join(f"{name} {used:g}" for name, used in search.least.items())
-        raise PlanError(
+        raise NoPlanError(
             f"no plan was found within the limits (the least was {least})", where="limits", fix="Raise them."
         )
     used = limits.used(search.best)
@@ -76,6 +86,36 @@ def limited_choice(request: Request, most: int) -> Choice:
     ]
     bound = search.bound if request.certain and np.isfinite(search.bound) else None
     return Choice(search.best, bound, details={"limits": rows})
+
+
+def _shared(request: Request) -> dict[str, tuple[Price, float]]:
+    """Return ``buckets_per`` as limits: of each size of the variable, the buckets that have it."""
+    found: dict[str, tuple[Price, float]] = {}
+    for name, most in (request.options.buckets_per or {}).items():
+        if name not in request.variables:
+            fix = f"There are {list(request.variables)}."
+            raise PlanError(f"{name!r} is no variable", where="buckets_per", fix=fix)
+        column = request.variables.index(name)
+        sizes = request.lattice.allowed[column].choices or _sizes(request, column)
+        if len(sizes) > _SIZES:
+            raise PlanError(
+                f"{name!r} has {len(sizes)} sizes, more than {_SIZES}",
+                where=f"buckets_per.{name}",
+                fix="Name a variable of few sizes, such as the batch.",
+            )
+        for size in sizes:
+            found[f"{name}={size}"] = (_having(column, size), float(most))
+    return found
+
+
+def _sizes(request: Request, column: int) -> tuple[int, ...]:
+    more = request.axes[column] if request.axes is not None else request.rounded.samples[:0, column]
+    top = [] if request.top is None else [request.top[column]]
+    return tuple(np.unique(np.concatenate([request.rounded.samples[:, column], more, top])).astype(int).tolist())
+
+
+def _having(column: int, size: int) -> Price:
+    return lambda shapes: (shapes[:, column] == size).astype(np.float64)
 
 
 class _Search:
@@ -116,10 +156,21 @@ class _Search:
             low, high = (low, middle) if used(middle) <= within else (middle, high)
         return high
 
+    def merged(self, buckets: NDArray[np.int64]) -> None:
+        """Join two buckets at a time, those that come nearest to the limits at least cost, until all are kept."""
+        while len(buckets) > 1 and not self._limits.kept(buckets):
+            trials = []
+            for first, second in itertools.combinations(range(len(buckets)), 2):
+                joined = np.maximum(buckets[first], buckets[second])
+                trial = np.unique(np.vstack([np.delete(buckets, (first, second), axis=0), joined]), axis=0)
+                trials.append((self._limits.excess(trial), self._cost(trial), trial))
+            buckets = min(trials, key=lambda trial: trial[:2])[2]
+        self._keep(buckets)
+
     def _cost(self, buckets: NDArray[np.int64]) -> float:
         """Return Σ weight·cost over the samples, each in the cheapest of the buckets."""
         request = self._request
-        costs, served = cost_of(request.model, buckets), np.full(len(request.rounded.samples), np.inf)
+        costs, served = cost_of(request.planned, buckets), np.full(len(request.rounded.samples), np.inf)
         for bucket, cost in zip(buckets, costs.tolist(), strict=True):
             inside = (request.rounded.samples <= bucket).all(axis=1)
             np.minimum(served, cost, out=served, where=inside)
@@ -138,15 +189,18 @@ class _Search:
         plain = problem_of(request, self._most)
         return Problem(plain.points, plain.weights, plain.cost, plain.most, price, plain.forced, plain.axes)
 
+    def _keep(self, buckets: NDArray[np.int64]) -> None:
+        if self._limits.kept(buckets):
+            total = self._cost(buckets) + float(prices_of(self._request.options.bucket_price, buckets).sum())
+            if total < self.total:
+                self.best, self.total = buckets, total
+
     def _note(self, found: Solution, multipliers: Mapping[str, float]) -> None:
         price = self._request.options.bucket_price
         used = self._limits.used(found.chosen)
         if not self.least or sum(used.values()) < sum(self.least.values()):
             self.least = used
-        if self._limits.kept(found.chosen):
-            total = self._cost(found.chosen) + float(prices_of(price, found.chosen).sum())
-            if total < self.total:
-                self.best, self.total = found.chosen, total
+        self._keep(found.chosen)
         if found.bound is not None and not callable(price):
             allowance = sum(rate * self._limits.most[name] for name, rate in multipliers.items())
             paid = price * max(self._most, self._request.options.min_buckets)

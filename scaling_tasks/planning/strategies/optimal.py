@@ -12,6 +12,7 @@ from scaling_tasks.planning.request.request import Choice, Request, problem_of
 from scaling_tasks.planning.solver.problem import Solution
 from scaling_tasks.planning.solver.product import choose_product
 from scaling_tasks.planning.solver.solve import solve
+from scaling_tasks.planning.strategies.capped import capped_choice
 from scaling_tasks.planning.strategies.grids import rule_buckets
 from scaling_tasks.planning.strategies.joint import choose_for_requests
 from scaling_tasks.planning.strategies.limits import limited_choice
@@ -23,12 +24,16 @@ __all__ = ["choose"]
 
 def choose(request: Request, most: int) -> Choice:
     """Return the buckets of least Σ w·cost (plus prices) that were found, and what no plan can be below."""
+    return capped_choice(request, lambda asked: _within_caps(asked, most))
+
+
+def _within_caps(request: Request, most: int) -> Choice:
     if request.requests is not None:
-        _refuse(request, "requests that are cut into batches", "limits", "robust")
+        _refuse(request, "requests that are cut into batches", "limits", "buckets_per", "robust")
         return choose_for_requests(request, most)
     if request.options.product:
-        _refuse(request, "a product of lists", "limits", "robust")
-    if request.options.limits:
+        _refuse(request, "a product of lists", "limits", "buckets_per", "robust", "reachable", "latency_limit")
+    if request.options.limits or request.options.buckets_per:
         _refuse(request, "a plan within limits", "robust")
         return limited_choice(request, most)
     plain = _plain(request, most)
@@ -37,7 +42,7 @@ def choose(request: Request, most: int) -> Choice:
 
 def _refuse(request: Request, what: str, *names: str) -> None:
     for name in names:
-        if getattr(request.options, name):
+        if getattr(request.options, name) not in (None, False):
             raise PlanError(f"it is not minded by {what}", where=name, fix="Leave one of them out.")
 
 
@@ -61,7 +66,7 @@ def _rules(request: Request, most: int) -> list[NDArray[np.int64]]:
     samples, weights = request.rounded.samples, request.rounded.weights
     if samples.shape[1] == 1:
         return []
-    return [rule_buckets(rule, samples, weights, request.model, most, request.lattice) for rule in RULES]
+    return [rule_buckets(rule, samples, weights, request.planned, most, request.lattice) for rule in RULES]
 
 
 def _free(request: Request, most: int) -> Solution:

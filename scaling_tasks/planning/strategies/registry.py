@@ -16,7 +16,17 @@ from scaling_tasks.planning.strategies.thumb import RULES
 __all__ = ["STRATEGIES", "Strategy", "choose", "find_strategy"]
 
 # What changes the meaning of a plan, so that a strategy must either mind it or say that it does not.
-_BINDING = ("bucket_price", "headroom", "drop_quantile", "target_padding", "robust", "limits")
+_BINDING = (
+    "bucket_price",
+    "headroom",
+    "drop_quantile",
+    "target_padding",
+    "robust",
+    "limits",
+    "buckets_per",
+    "reachable",
+    "latency_limit",
+)
 
 
 @dataclass(frozen=True)
