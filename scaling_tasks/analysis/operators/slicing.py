@@ -219,7 +219,7 @@ def _led(op: Operation, place: int, before: Length, after: Length, value: float)
     if found.variables:
         found = op.compact(0, place).known_axes[place]
         op.clean(0, [place], value)
-    op.use(0, op.around.cleaner.extended(op.input(0), place, 1, 1, value))
+    op.use(0, op.around.cleaner.extended(op.input(0), place, as_length(1), [1], 2, value))
     target = grid(found.length + before + after)
     op.realign(0, place, target, first=as_length(1) - before, mode="edge")
     return target
