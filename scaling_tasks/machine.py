@@ -26,8 +26,9 @@ def processor() -> dict[str, str]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    models = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return {**kind(), "processor": next(models, platform.processor())}
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), None)
+    # Only where it must: it starts a process.
+    return {**kind(), "processor": model or platform.processor()}
 
 
 @functools.cache

@@ -14,7 +14,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Print a table per data set, one of large instances and, with data, one of requests that are cut into batches."""
+    """Print tables of all data sets, of large instances and, with data, of requests that are cut into batches."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--output", type=Path)

@@ -76,7 +76,7 @@ class KnownDigests:
 
     def _load(self) -> None:
         try:
-            lines = self._path.read_bytes().splitlines()
+            lines = self._path.read_text("utf-8", errors="replace").splitlines()
         except OSError:
             return
         for line in lines:
@@ -105,9 +105,9 @@ def _state(path: Path) -> list[int]:
 
 def known_digests(repository: Path | None = None) -> KnownDigests:
     """Return what is known in a repository, by default the one in the current directory; the same object each time."""
-    return _at((repository or Path.cwd()) / STATE / "digests.jsonl")
+    return _at(str(repository or os.getcwd()))  # noqa: PTH109 - asked for hundreds of times
 
 
 @functools.cache
-def _at(path: Path) -> KnownDigests:
-    return KnownDigests(path)
+def _at(repository: str) -> KnownDigests:
+    return KnownDigests(Path(repository) / STATE / "digests.jsonl")

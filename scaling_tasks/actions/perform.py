@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import Request
+from scaling_tasks.actions.action import TOOLCHAIN, Request
 from scaling_tasks.actions.known_digests import KnownDigests
 from scaling_tasks.actions.results import Result, ResultFile, write_result
 from scaling_tasks.errors import CacheError, ScalingTasksError
@@ -23,10 +23,7 @@ from scaling_tasks.store.blobs import place_copy
 from scaling_tasks.store.records import Record
 from scaling_tasks.store.store import Store
 
-__all__ = ["TOOLCHAIN", "Place", "Workshop", "do_here", "renamed"]
-
-TOOLCHAIN = "toolchain"
-"""Under which work tells with which toolchain it was done, where that could have changed since the action was made."""
+__all__ = ["Place", "Workshop", "do_here", "renamed"]
 
 _VALUES = "values"
 Place = Callable[[str], Path]

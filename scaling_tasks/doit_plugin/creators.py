@@ -72,7 +72,7 @@ class _Group:
         for name in dict.fromkeys(self.asked.names):
             for each in self.targets:
                 if name.startswith(f"{each.group}:"):
-                    waiting = creator_method(each, _TargetStage.units)
+                    waiting = creator_method(each, _TargetStage.tasks)
                     yield placeholder(name, creator_called_after(waiting, each.before, basename=each.group))
 
 
@@ -105,8 +105,7 @@ class _TargetStage:
 
     def creator(self) -> Any:
         """Return the creator of its tasks, which is called when the stage before has run."""
-        tasks = _TargetStage.units if STAGES[self.stage].per_unit else _TargetStage.whole
-        method = creator_method(self, tasks, _doc(self.stage, self.target))
+        method = creator_method(self, _TargetStage.tasks, _doc(self.stage, self.target))
         creator_called_after(method, self.before)
         return method
 
@@ -121,7 +120,11 @@ class _TargetStage:
         """The name that stands for the stage of this target."""
         return f"{self.stage}:{self.target.name}"
 
-    def units(self, running: bool = False) -> Iterator[Any]:
+    def tasks(self, running: bool = False) -> Any:
+        """Return its tasks; short, because doit reads the source of every creator."""
+        return self._units(running) if STAGES[self.stage].per_unit else self._whole()
+
+    def _units(self, running: bool) -> Iterator[Any]:
         """Yield the group and one task per unit of the plan, none where there is no plan yet."""
         names = self.names(running=running)
         doc = _doc(self.stage, self.target)
@@ -132,7 +135,7 @@ class _TargetStage:
             task = {"name": f"{self.group}:{name}", "doc": f"{self.target.name} {name}: {STAGES[self.stage].doc}"}
             yield task_below(GroupName(self.group), {**task, **self._unit(name)})
 
-    def whole(self, running: bool = False) -> Any:
+    def _whole(self) -> Any:
         """Return the task that concerns all units of the target."""
         task: TaskDict = {"actions": None}
         if not missing_toolchain(self.target):

@@ -8,7 +8,6 @@ from typing import Any
 
 from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.actions.known_digests import known_digests
-from scaling_tasks.actions.publication import publish_generation
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there, write_result
 from scaling_tasks.errors import BundleError
 from scaling_tasks.execution.contract import Subject
@@ -37,6 +36,8 @@ def _publish(target: Target) -> dict[str, Any]:
     Raises:
         BundleError: A file is not what was made, or the directory cannot be written.
     """
+    from scaling_tasks.actions.publication import publish_generation
+
     made = Built(target)
     files = bundle_files(made)
     record = target.result("bundle")

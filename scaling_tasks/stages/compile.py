@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import Action, Request
-from scaling_tasks.actions.perform import TOOLCHAIN
+from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.compilers import isolation
 from scaling_tasks.compilers.isolation import compile_parameters, compile_subject, renamed_files
 from scaling_tasks.compilers.registry import get_backend, outside_version

@@ -94,4 +94,5 @@ def is_current(name: str, target: Target, unit: str | None = None) -> str | None
     if recorded is None:
         return None
     action = stage.request(target, Built(target), unit).action
-    return action.key if recorded.key == action.key and recorded.intact(known_digests()) else None
+    same = recorded.components == action.components
+    return action.key if same and recorded.intact(known_digests()) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +53,8 @@ def _known_imports(file: Path) -> list[str]:
 
 def _imports(file: Path) -> Iterator[str]:
     """Yield the modules that a file's import statements may mean; a broken file imports nothing."""
+    import ast
+
     try:
         statements = list(ast.walk(ast.parse(file.read_bytes())))
     except (SyntaxError, ValueError):

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import Action, Request
-from scaling_tasks.actions.perform import TOOLCHAIN
+from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.errors import BundleError, VerificationFailed
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import host

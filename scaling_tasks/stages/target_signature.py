@@ -6,7 +6,6 @@ import difflib
 from dataclasses import replace
 
 from scaling_tasks.errors import ConfigError
-from scaling_tasks.onnx_model.reading import read_signature
 from scaling_tasks.shapes.expressions import substitute
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, name_dimensions
 from scaling_tasks.stages.target import Target
@@ -23,6 +22,8 @@ def target_signature(target: Target) -> ModelSignature:
         ModelError: The model cannot be read or contradicts ``input_shape``.
         ConfigError: The fix map names an unknown variable.
     """
+    from scaling_tasks.onnx_model.reading import read_signature
+
     spec = target.spec
     if spec.model is not None:
         found = read_signature(target.model, spec.input_shape)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import Action, Request
-from scaling_tasks.actions.perform import TOOLCHAIN
+from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.compilers.isolation import located_options
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.config.load import section

@@ -198,12 +198,18 @@ def smoothed_shares(earned: NDArray[np.float64], most: int, smoothing: float) ->
     least = float(np.partition(free, len(free) - count)[len(free) - count])
     near = np.flatnonzero(free > max(least, 0.0) - 30)
     values = free[near]
-    low, high = 0.0, max(0.0, float(values.max(initial=0.0))) + np.log(max(2, len(values)))
-    if np.exp(np.minimum(values, 0)).sum() > room:
-        for _ in range(50):
-            middle = (low + high) / 2
-            low, high = (middle, high) if np.exp(np.minimum(values - middle, 0)).sum() > room else (low, middle)
-    else:
-        high = 0.0
-    shares[near] = np.exp(np.minimum(values - high, 0))
+    level = _level(values, int(room)) if np.exp(np.minimum(values, 0)).sum() > room else 0.0
+    shares[near] = np.exp(np.minimum(values - level, 0))
     return shares
+
+
+def _level(values: NDArray[np.float64], room: int) -> float:
+    """Return the τ at which Σ min(1, exp(value - τ)) is ``room``, for more than ``room`` values."""
+    split = np.partition(values, len(values) - room)
+    top = np.sort(split[len(values) - room :])[::-1]
+    least = top[-1]
+    # With m of them at 1, the others make up the rest: exp(-τ)·Σ exp(value) = room - m.
+    tail = float(np.exp(split[: len(values) - room] - least).sum())
+    sums = tail + np.exp(np.minimum(top - least, 700))[::-1].cumsum()[::-1]
+    levels = least + np.log(sums / (room - np.arange(room)))
+    return float(levels[int(np.argmax(top <= levels))])

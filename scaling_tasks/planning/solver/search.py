@@ -7,8 +7,9 @@ from coarse to fine in ``refinement``). What the relaxation takes in part is put
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +23,12 @@ from scaling_tasks.planning.solver.effort import Effort
 from scaling_tasks.planning.solver.exchange import Pool, add_greedily, drop_useless, improve_by_exchange
 from scaling_tasks.planning.solver.refinement import refined_choice
 
-__all__ = ["Search", "shrunk"]
+__all__ = ["ONE_BY_ONE", "Search", "shrunk"]
 
 # Points of the grid on which what the relaxation takes in part is put together anew.
 _REPAIR = 12_000
 # More than this are not chosen one by one: that takes the square of their number. The best known choice is shrunk.
-_ONE_BY_ONE = 200
+ONE_BY_ONE = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,14 +79,14 @@ class Search:
         known = [self._from_shapes(start) for start in starts]
         known = [start for start in known if start and len(start) <= self.candidates.most]
         best = min(known, key=cells.total, default=[])
-        if best and self.candidates.most > _ONE_BY_ONE:
+        if best and self.candidates.most > ONE_BY_ONE:
             return shrunk(self.candidates, best)
         chosen = shrunk(self.candidates, refined_choice(cells, self.candidates.most, shakes))
         return self._better(chosen, best) if best else chosen
 
     def repaired(self, chosen: list[int], relaxation: Relaxation, turn: int = 0) -> list[int]:
         """Return the choice improved on the coordinates of what the relaxation takes in part."""
-        if relaxation.shares is None or not self.effort.repairs or not 2 <= len(chosen) <= _ONE_BY_ONE:
+        if relaxation.shares is None or not self.effort.repairs or not 2 <= len(chosen) <= ONE_BY_ONE:
             return chosen
         candidates, shape = self.candidates, self.candidates.costs.shape
         taken = np.flatnonzero(relaxation.shares > 1e-3)
@@ -157,16 +158,7 @@ class Search:
         """Return candidates around each chosen one: the same but for one coordinate or two, moved by growing steps."""
         shape = self.candidates.costs.shape
         where = np.stack(np.unravel_index(np.asarray(chosen, dtype=np.int64), shape), axis=1)
-        moves = [sign * step for step in (1, 2, 3, 5, 8, 13, 21, 34, 55) for sign in (-1, 1)]
-        pairs = itertools.combinations(range(len(shape)), 2)
-        shifts = [_shift(len(shape), {axis: step}) for axis in range(len(shape)) for step in moves]
-        shifts += [
-            _shift(len(shape), {first: one, second: other})
-            for first, second in pairs
-            for one, other in itertools.product(moves, repeat=2)
-        ]
-        shifts.sort(key=lambda shift: (sum(map(abs, shift)), shift))
-        steps = np.asarray(shifts[: max(2, room // len(chosen))], dtype=np.int64).reshape(-1, len(shape))
+        steps = _shifts(len(shape))[: max(2, room // len(chosen))]
         around = (where[:, None, :] + steps[None, :, :]).reshape(-1, len(shape))
         around = around[((around >= 0) & (around < np.asarray(shape))).all(axis=1)]
         return np.unique(np.ravel_multi_index(tuple(around.T), shape))
@@ -207,8 +199,16 @@ class Search:
         return second if self.candidates.total(second) < self.candidates.total(first) * (1 - 1e-12) else first
 
 
-def _shift(dimensions: int, steps: Mapping[int, int]) -> tuple[int, ...]:
-    return tuple(steps.get(axis, 0) for axis in range(dimensions))
+@functools.cache
+def _shifts(dimensions: int) -> NDArray[np.int64]:
+    """Return moves of one coordinate or two by growing steps, the shortest first, int64 [moves, dimensions]."""
+    steps = [sign * step for step in (1, 2, 3, 5, 8, 13, 21, 34, 55) for sign in (-1, 1)]
+    axes = np.eye(dimensions, dtype=np.int64)
+    shifts = [axes[axis] * step for axis in range(dimensions) for step in steps]
+    for first, second in itertools.combinations(range(dimensions), 2):
+        shifts += [axes[first] * one + axes[second] * other for one, other in itertools.product(steps, repeat=2)]
+    table = np.asarray(sorted(map(tuple, shifts), key=lambda shift: (sum(map(abs, shift)), shift)), dtype=np.int64)
+    return table.reshape(-1, dimensions)
 
 
 def shrunk(candidates: Candidates, chosen: list[int]) -> list[int]:

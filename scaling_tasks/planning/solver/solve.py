@@ -14,7 +14,8 @@ from scaling_tasks.planning.solver.effort import NORMAL, Effort
 from scaling_tasks.planning.solver.line import solve_line
 from scaling_tasks.planning.solver.local import moved
 from scaling_tasks.planning.solver.problem import Problem, Solution
-from scaling_tasks.planning.solver.search import Search
+from scaling_tasks.planning.solver.search import ONE_BY_ONE, Search
+from scaling_tasks.planning.solver.strips import striped
 
 __all__ = ["solve"]
 
@@ -37,13 +38,17 @@ def solve(problem: Problem, effort: Effort = NORMAL, starts: Sequence[NDArray[np
 
 
 def _solve(problem: Problem, effort: Effort, starts: Sequence[NDArray[np.int64]]) -> Solution:
+    many = problem.most > ONE_BY_ONE
+    if many and problem.dimensions == 2 and problem.price is None:
+        starts = [*starts, striped(problem)]
     held = np.vstack(starts) if len(starts) else None
     candidates = lay_candidates(problem, effort.candidates, held)
     search = Search(candidates, effort)
-    if len(problem.points) <= effort.many and not candidates.thinned:
+    few = len(problem.points) <= effort.many and not many
+    if few and not candidates.thinned:
         chosen, relaxation, bound = search.few(starts)
         return _solution(problem, candidates, chosen, relaxation, bound)
-    chosen = search.many(starts) if len(problem.points) > effort.many else search.few(starts)[0]
+    chosen = search.few(starts)[0] if few else search.many(starts)
     if candidates.thinned:
         candidates, chosen = moved(problem, candidates, chosen, effort)
     shapes, total = candidates.shapes(chosen), candidates.total(chosen)

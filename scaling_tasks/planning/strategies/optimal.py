@@ -11,6 +11,7 @@ from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.request.request import Choice, Request, problem_of
 from scaling_tasks.planning.solver.problem import Solution
 from scaling_tasks.planning.solver.product import choose_product
+from scaling_tasks.planning.solver.search import ONE_BY_ONE
 from scaling_tasks.planning.solver.solve import solve
 from scaling_tasks.planning.strategies.capped import capped_choice
 from scaling_tasks.planning.strategies.grids import rule_buckets
@@ -64,7 +65,8 @@ def _plain(request: Request, most: int) -> Choice:
 
 def _rules(request: Request, most: int) -> list[NDArray[np.int64]]:
     samples, weights = request.rounded.samples, request.rounded.weights
-    if samples.shape[1] == 1:
+    if samples.shape[1] == 1 or (samples.shape[1] == 2 and most > ONE_BY_ONE and request.options.bucket_price == 0):
+        # The solver is exact here, or begins with strips that are cut exactly, which takes less time than the rules.
         return []
     return [rule_buckets(rule, samples, weights, request.planned, most, request.lattice) for rule in RULES]
 

@@ -2,15 +2,17 @@
 
 A plan that is optimal for what was seen puts its buckets exactly at seen sizes; the next sample is often a little
 larger and pays for the next bucket. So each sample stands for sizes around its own, up to the largest seen, and how far
-is decided by the data: for each spread, plans made without one part of the samples are scored on that part.
+is decided by the data: for each spread, plans made without one part of the samples are scored on that part. Samples are
+spread only where that helps by more than the parts differ in how much it does; less is the luck of the parts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling_tasks.planning.costs import cost_of
 from scaling_tasks.planning.plan import score_buckets
@@ -37,16 +39,23 @@ def robust_choice(request: Request, most: int, plain: Choice) -> Choice:
         plain: The choice for the seen samples; its bound holds for this choice as well.
     """
     unseen = {spread: _held_out(request, most, spread) for spread in _SPREADS}
-    # Of spreads that do nearly as well the least: it is the nearest to the samples.
-    best = min(_SPREADS, key=lambda spread: (round(unseen[spread], 3), spread))
+    best = _clearly_best(unseen)
     buckets = plain.buckets if best == 0 else _buckets(request, most, best)
     found = {
         "spread": best,
-        "unseen": [[spread, unseen[spread]] for spread in _SPREADS],
+        "unseen": [[spread, float(unseen[spread].mean())] for spread in _SPREADS],
         "seen": _ratio(request, buckets),
         "seen_without": _ratio(request, plain.buckets),
     }
     return replace(plain, buckets=buckets, details={**plain.details, "robust": found})
+
+
+def _clearly_best(unseen: Mapping[float, NDArray[np.float64]]) -> float:
+    """Return the spread whose mean ratio is the least, 0 unless it beats 0 by more than two standard errors."""
+    best = min(_SPREADS, key=lambda spread: (round(float(unseen[spread].mean()), 3), spread))
+    gains = unseen[0.0] - unseen[best]
+    error = float(gains.std(ddof=1)) / len(gains) ** 0.5 if len(gains) > 1 else 0.0
+    return best if float(gains.mean()) > 2 * error else 0.0
 
 
 def spread_out(histogram: ShapeHistogram, spread: float) -> ShapeHistogram:
@@ -61,7 +70,7 @@ def spread_out(histogram: ShapeHistogram, spread: float) -> ShapeHistogram:
     return ShapeHistogram.from_samples(np.concatenate(rows), np.concatenate(weights), histogram.variables)
 
 
-def _buckets(request: Request, most: int, spread: float) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _buckets(request: Request, most: int, spread: float) -> NDArray[np.int64]:
     wide = spread_out(_kept(request), spread)
     asked, _ = make_request(wide, request.model, replace(request.options, drop_quantile=0.0), request.effort)
     return solve(problem_of(replace(asked, top=request.top or asked.top), most), request.effort).chosen
@@ -74,9 +83,9 @@ def _kept(request: Request) -> ShapeHistogram:
     )
 
 
-def _held_out(request: Request, most: int, spread: float) -> float:
-    """Return the padding ratio on each part of plans made without it, all parts together."""
-    paid = needed = 0.0
+def _held_out(request: Request, most: int, spread: float) -> NDArray[np.float64]:
+    """Return the padding ratio on each part of plans made without it; 1 where there are no parts."""
+    ratios = []
     whole = _kept(request)
     top = request.lattice.round(whole.samples.max(axis=0)[None, :])[0][0]
     for seen, unseen in split_folds(whole, _FOLDS):
@@ -86,12 +95,11 @@ def _held_out(request: Request, most: int, spread: float) -> float:
         chosen = solve(problem_of(asked, most), asked.effort).chosen
         rows, costs = sort_buckets(chosen, cost_of(request.model, chosen))
         score = score_buckets(rows, costs, unseen.samples, unseen.weights, request.model)
-        spent = float(score.hits @ costs)
-        paid, needed = paid + spent, needed + spent / score.padding_ratio
-    return paid / needed if needed > 0 else 1.0
+        ratios.append(score.padding_ratio)
+    return np.asarray(ratios or [1.0])
 
 
-def _ratio(request: Request, buckets: np.ndarray[Any, np.dtype[np.int64]]) -> float:
+def _ratio(request: Request, buckets: NDArray[np.int64]) -> float:
     rows, costs = sort_buckets(buckets, cost_of(request.model, buckets))
     whole = _kept(request)
     return score_buckets(rows, costs, whole.samples, whole.weights, request.model).padding_ratio
