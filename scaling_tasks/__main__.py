@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ScalingTasksError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    from scaling_tasks.doit_plugin.run import run_targets
+    from scaling_tasks.doit_plugin.run_targets import run_targets
 
     return run_targets([target], jobs=options.jobs)
 

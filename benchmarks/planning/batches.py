@@ -28,8 +28,8 @@ from scaling_tasks.planning.measured import MeasuredCost
 from scaling_tasks.planning.planner import plan_requests
 from scaling_tasks.planning.request.options import make_options
 from scaling_tasks.planning.request.serving import score_requests
+from scaling_tasks.shapes.dataset_statistics import Requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
-from scaling_tasks.shapes.statistics import Requests
 
 __all__ = ["main", "print_all"]
 

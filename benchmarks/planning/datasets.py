@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.config.specs import AutoScalingSpec, DatasetSpec
+from scaling_tasks.samples.compute_statistics import compute_statistics
 from scaling_tasks.samples.scan import scan
-from scaling_tasks.samples.statistics import compute_statistics
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 from scaling_tasks.shapes.signature import name_dimensions
-from scaling_tasks.shapes.statistics import DatasetStatistics
 
 __all__ = ["Samples", "load_samples", "receipt_statistics"]
 

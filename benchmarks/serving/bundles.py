@@ -23,6 +23,7 @@ from scaling_tasks.planning.planner import plan_requests
 from scaling_tasks.planning.request.options import make_options
 from scaling_tasks.runtime.bundle import read_manifest
 from scaling_tasks.runtime.manifest import MANIFEST, ArtefactFile, make_manifest
+from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.verification.latency import LatencyTable, measure_bundle
 
 BATCHES = (1, 2, 4, 8)
@@ -41,24 +42,35 @@ def build_bundle(
     directory: Path,
     precision: str,
     costs: Mapping[tuple[int, ...], float] | None = None,
+    *,
+    exact: bool = True,
 ) -> Path:
-    """Compile (N, W) shapes into a bundle, unless ``directory`` holds just that already."""
+    """Compile (N, W) shapes into a bundle, unless ``directory`` holds just that already.
+
+    Padding is cleaned, so that answers are as at the exact width, unless ``exact`` is false.
+    """
     backend, signature = get_backend("openvino"), read_signature(model, INPUTS)
     options = {"backend": "openvino", "options": {"inference_precision": precision}}
     directory.mkdir(parents=True, exist_ok=True)
+    analysis = analyse_model(model, input_shape=INPUTS)
+    behaviour = analysis.behaviour if exact else analysis.behaviour.accepted()
+    compiled, inputs = model, signature.inputs
+    if exact:
+        compiled = directory / "cleaned.onnx"
+        compiled.write_bytes(analysis.cleaned.SerializeToString())
+        inputs = Signature((*inputs.inputs, *behaviour.tensors()))
     artefacts = []
     for unit in backend.units(model.stem, signature.inputs, shapes, options):
         record = directory / f"{unit.stem}.files"
         if not record.exists():
             workdir = directory / "work"
             workdir.mkdir(exist_ok=True)
-            files = backend.compile(CompileJob(model, signature.inputs, unit, options), workdir).files
+            files = backend.compile(CompileJob(compiled, inputs, unit, options), workdir).files
             for path in files:
                 shutil.move(path, directory / path.name)
             record.write_text("\n".join(path.name for path in files))
         names = record.read_text().splitlines()
         artefacts.append((unit, [ArtefactFile(name, digest_file(directory / name)) for name in names]))
-    behaviour = analyse_model(model, input_shape=INPUTS).behaviour.accepted()
     manifest = make_manifest(model.stem, "openvino", options, signature, behaviour, artefacts, costs or {})
     (directory / MANIFEST).write_text(manifest.to_json())
     return directory

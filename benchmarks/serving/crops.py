@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 import scaling_tasks as st
 from examples.ocr.line_accuracy import labelled_lines
 from scaling_tasks.config.specs import AutoScalingSpec, DatasetSpec
+from scaling_tasks.samples.compute_statistics import compute_statistics
 from scaling_tasks.samples.scan import scan
-from scaling_tasks.samples.statistics import compute_statistics
+from scaling_tasks.shapes.dataset_statistics import Requests
 from scaling_tasks.shapes.signature import name_dimensions
-from scaling_tasks.shapes.statistics import Requests
 
 ROOT = Path(__file__).resolve().parents[2]
 INPUTS = {"x": [-1, 3, 48, -1]}

@@ -82,11 +82,11 @@ def _work(name: str, pages: int | None, connection: Connection) -> None:
 def _makers(work: Any) -> dict[str, Callable[[], systems.Serve]]:
     """Return how to make each row; ``work`` is only looked at when one is made."""
 
-    def ours(buckets: int, precision: str) -> Callable[[], systems.Serve]:
+    def ours(buckets: int, precision: str, *, exact: bool = True) -> Callable[[], systems.Serve]:
         def make() -> systems.Serve:
             shapes = with_batches(planned_widths(work.widths, buckets), [1])
-            directory = BUILD / f"{work.name}-{buckets}-{precision}"
-            return systems.bundle(build_bundle(MODEL, shapes, directory, precision))
+            directory = BUILD / f"{work.name}-{buckets}-{precision}{'' if exact else '-accepted'}"
+            return systems.bundle(build_bundle(MODEL, shapes, directory, precision, exact=exact))
 
         return make
 
@@ -118,5 +118,6 @@ def _makers(work: Any) -> dict[str, Callable[[], systems.Serve]]:
             ),
         }
         makers |= {f"ours {precision}, {buckets} widths": ours(buckets, precision) for buckets in _OURS}
+        makers[f"ours {precision}, 32 widths, padding accepted"] = ours(32, precision, exact=False)
         makers[f"ours {precision}, 32 (N, W) planned together"] = together(32, precision)
     return makers

@@ -16,17 +16,18 @@ from benchmarks.zoo.judging import Answer
 from benchmarks.zoo.model import Arrays, Sizes, ZooModel
 from scaling_tasks.analysis.analyse import Analysis, analyse_model
 from scaling_tasks.analysis.preparation import prepare
-from scaling_tasks.compilers.contract import CompileJob, Unit
+from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.engines.contract import Engine
 from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.engines.threads import limited_threads
 from scaling_tasks.files import digest_file
-from scaling_tasks.onnx_model.reading import ModelSignature, signature_of
+from scaling_tasks.onnx_model.reading import signature_of
 from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
-from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec
+from scaling_tasks.shapes.unit import Unit
 
 __all__ = [
     "analyse",

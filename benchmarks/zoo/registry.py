@@ -7,6 +7,7 @@ from benchmarks.zoo.control import CONTROL
 from benchmarks.zoo.decoding import DECODING
 from benchmarks.zoo.dense import DENSE
 from benchmarks.zoo.detection import DETECTION
+from benchmarks.zoo.exported import EXPORTED
 from benchmarks.zoo.images import IMAGES
 from benchmarks.zoo.indexing import INDEXING
 from benchmarks.zoo.model import ZooModel
@@ -16,7 +17,18 @@ from benchmarks.zoo.wheels import WHEELS
 
 __all__ = ["BUILT", "ZOO", "zoo_model"]
 
-BUILT: tuple[ZooModel, ...] = (*TEXT, *DECODING, *AUDIO, *RECURRENT, *IMAGES, *DENSE, *DETECTION, *INDEXING, *CONTROL)
+BUILT: tuple[ZooModel, ...] = (
+    *TEXT,
+    *DECODING,
+    *AUDIO,
+    *RECURRENT,
+    *IMAGES,
+    *DENSE,
+    *DETECTION,
+    *INDEXING,
+    *CONTROL,
+    *EXPORTED,
+)
 """Models that need no package but onnx."""
 
 ZOO: tuple[ZooModel, ...] = (*WHEELS, *BUILT)

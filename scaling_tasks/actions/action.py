@@ -14,7 +14,10 @@ from scaling_tasks.documents import canonical_json
 from scaling_tasks.execution.contract import Limits, Subject
 from scaling_tasks.files import digest_bytes
 
-__all__ = ["Action", "Request"]
+__all__ = ["TOOLCHAIN", "Action", "Request"]
+
+TOOLCHAIN = "toolchain"
+"""Under which work tells with which toolchain it was done, where that could have changed since the action was made."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,17 @@ class Action:
     @cached_property
     def components(self) -> dict[str, Any]:
         """The action as plain JSON values, as they are after being written and read."""
-        plain: dict[str, Any] = json.loads(canonical_json(vars(self) | {"outputs": list(self.outputs)}))
-        return {name: plain[name] for name in self.__dataclass_fields__}
+        plain: dict[str, Any] = json.loads(self._canonical)
+        return plain
 
     @cached_property
     def key(self) -> str:
         """SHA-256 of the components as canonical JSON."""
-        return digest_bytes(canonical_json(self.components).encode())
+        return digest_bytes(self._canonical.encode())
+
+    @cached_property
+    def _canonical(self) -> str:
+        return canonical_json({name: getattr(self, name) for name in self.__dataclass_fields__})
 
     def makes(self, name: str) -> bool:
         """Return whether a file of this name is one of its outputs."""

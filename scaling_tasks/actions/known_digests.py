@@ -16,7 +16,10 @@ from typing import Any
 
 from scaling_tasks.files import digest_file, publish
 
-__all__ = ["KnownDigests", "known_digests"]
+__all__ = ["STATE", "KnownDigests", "known_digests"]
+
+STATE = Path(".scaling")
+"""Everything in a repository that is ours and not for git: scan cache, store, state, logs."""
 
 # Times are as coarse as the kernel's tick: a file changed twice within one looks changed once.
 _TICK = 20_000_000
@@ -73,7 +76,7 @@ class KnownDigests:
 
     def _load(self) -> None:
         try:
-            lines = self._path.read_bytes().splitlines()
+            lines = self._path.read_text("utf-8", errors="replace").splitlines()
         except OSError:
             return
         for line in lines:
@@ -100,11 +103,11 @@ def _state(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def known_digests(state: Path) -> KnownDigests:
-    """Return what is known below a state directory, the same object for every call in one working directory."""
-    return _at(Path.cwd() / state / "digests.jsonl")
+def known_digests(repository: Path | None = None) -> KnownDigests:
+    """Return what is known in a repository, by default the one in the current directory; the same object each time."""
+    return _at(str(repository or os.getcwd()))  # noqa: PTH109 - asked for hundreds of times
 
 
 @functools.cache
-def _at(path: Path) -> KnownDigests:
-    return KnownDigests(path)
+def _at(repository: str) -> KnownDigests:
+    return KnownDigests(Path(repository) / STATE / "digests.jsonl")

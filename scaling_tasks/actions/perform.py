@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import Request
+from scaling_tasks.actions.action import TOOLCHAIN, Request
 from scaling_tasks.actions.known_digests import KnownDigests
 from scaling_tasks.actions.results import Result, ResultFile, write_result
 from scaling_tasks.errors import CacheError, ScalingTasksError
@@ -23,7 +23,7 @@ from scaling_tasks.store.blobs import place_copy
 from scaling_tasks.store.records import Record
 from scaling_tasks.store.store import Store
 
-__all__ = ["Place", "Workshop", "materialise"]
+__all__ = ["Place", "Workshop", "do_here", "renamed"]
 
 _VALUES = "values"
 Place = Callable[[str], Path]
@@ -64,7 +64,7 @@ class Workshop:
             ScalingTasksError: An input changed meanwhile, or the work failed.
         """
         action = request.action
-        with exclusive(self.state / "locks" / action.key, purpose):
+        with exclusive(self.state / "locks" / action.key, purpose), self._claimed(request, purpose):
             found = self._look_up(request)
             outcome = "done" if found is None else "restored"
             warnings: list[str] = []
@@ -79,6 +79,20 @@ class Workshop:
         told = [*values.pop("warnings", ()), *warnings]
         facts = {"outcome": outcome, "seconds": found.details.get("seconds", 0.0), "bytes": found.size}
         return {**values, **facts, **({"warnings": told} if told else {})}
+
+    @contextlib.contextmanager
+    def _claimed(self, request: Request, purpose: str) -> Iterator[None]:
+        """Keep other repositories that share the store from doing the same at the same time.
+
+        Where the store cannot be written or its disk knows no locks, the same work may be done twice.
+        """
+        path = self.store.root / "locks" / request.action.key
+        with contextlib.ExitStack() as held:
+            if request.stored and not path.is_relative_to(self.state):
+                with contextlib.suppress(OSError):
+                    held.enter_context(exclusive(path, purpose))
+                    held.callback(path.unlink, missing_ok=True)  # Whoever waits for it notices.
+            yield
 
     def _look_up(self, request: Request) -> Record | None:
         """Return what the store has, unless it names what is none of the action's outputs."""
@@ -95,12 +109,14 @@ class Workshop:
         shutil.rmtree(workdir, ignore_errors=True)
 
     def _do(self, request: Request, workdir: Path, log: Path) -> tuple[Record, list[str]]:
-        inputs, outputs = workdir / "inputs", workdir / "outputs"
-        materialise(request, inputs)
-        outputs.mkdir()
-        work = Work(request.function, inputs, outputs, {**request.action.parameters, **request.hints})
+        work = _prepared(request, workdir)
         done = self._run(request, work, workdir, log)
+        outputs = work.outputs
         values = dict(done.values)
+        if values.pop(TOOLCHAIN, request.action.toolchain) != request.action.toolchain:
+            raise request.subject.error(
+                "its toolchain changed while it was at work", where=request.subject.name, fix="Build again."
+            )
         names = values.pop("files", None) or _names(outputs)
         if wrong := [name for name in names if not request.action.makes(name)]:
             raise request.subject.error(
@@ -118,13 +134,8 @@ class Workshop:
 
     def _run(self, request: Request, work: Work, workdir: Path, log: Path) -> Done:
         if request.limits is None:
-            module, _, function = work.function.partition(":")
             started = time.monotonic()
-            try:
-                values = getattr(import_module(module), function)(work.inputs, work.outputs, work.parameters)
-            except ScalingTasksError as error:
-                raise _at_home(error, request, work.inputs) from error
-            return Done(values, time.monotonic() - started, 0)
+            return Done(_done_here(request, work), time.monotonic() - started, 0)
         own_log = workdir / "log"
         own_log.touch()
         _show(own_log, log)
@@ -133,7 +144,7 @@ class Workshop:
                 work, request.limits, request.subject, job_file=workdir / "job.json", log=own_log
             )
         except ScalingTasksError as error:
-            raise _at_home(error, request, work.inputs, {own_log: log}) from error
+            raise renamed(error, {**_homes(request, work), own_log: log}) from error
 
     def _placed(self, record: Record, place: Place, made: Path | None) -> tuple[ResultFile, ...]:
         """Put a record's files where they belong: from the directory they were made in, else from the store."""
@@ -153,13 +164,48 @@ class Workshop:
         return tuple(placed)
 
 
-def materialise(request: Request, inputs: Path) -> None:
+def do_here(request: Request, workdir: Path) -> Path:
+    """Do an action's work in this process and a new directory, keeping nothing; return the directory of its outputs.
+
+    Raises:
+        ScalingTasksError: An input is not there or changed meanwhile, or the work failed.
+    """
+    work = _prepared(request, workdir)
+    _done_here(request, work)
+    return work.outputs
+
+
+def renamed(error: ScalingTasksError, names: Mapping[Path, Path]) -> ScalingTasksError:
+    """Return the error with files called by the names that a user knows them by."""
+    texts = [error.what, error.where, error.fix]
+    for place, home in names.items():
+        texts = [text.replace(str(place.resolve()), str(home)).replace(str(place), str(home)) for text in texts]
+    return type(error)(texts[0], where=texts[1], fix=texts[2])
+
+
+def _done_here(request: Request, work: Work) -> dict[str, Any]:
+    module, _, function = work.function.partition(":")
+    try:
+        values: dict[str, Any] = getattr(import_module(module), function)(work.inputs, work.outputs, work.parameters)
+    except ScalingTasksError as error:
+        raise renamed(error, _homes(request, work)) from error
+    return values
+
+
+def _homes(request: Request, work: Work) -> dict[Path, Path]:
+    """Return where the inputs come from, by where they lie for the work."""
+    return {work.inputs / name: path for name, path in {**request.sources, **request.carried}.items()}
+
+
+def _prepared(request: Request, workdir: Path) -> Work:
     """Fill a new directory with exactly the action's inputs, and make sure that they are those it names.
 
     Raises:
         ScalingTasksError: One is not there, or not what it was when the action was made.
     """
-    inputs.mkdir()
+    inputs, outputs = workdir / "inputs", workdir / "outputs"
+    for directory in (inputs, outputs):
+        directory.mkdir(parents=True)
     for name, source in {**request.sources, **request.carried}.items():
         target = inputs / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -171,6 +217,7 @@ def materialise(request: Request, inputs: Path) -> None:
             raise request.subject.error(
                 "it changed while it was being built from", where=str(source), fix="Build again."
             )
+    return Work(request.function, inputs, outputs, {**request.action.parameters, **request.hints})
 
 
 def _names(directory: Path) -> list[str]:
@@ -181,14 +228,3 @@ def _show(own: Path, log: Path) -> None:
     """Let the log be found under its usual name from now on, though it lies in the action's own directory."""
     with contextlib.suppress(OSError), publish(log) as temporary:
         os.link(own, temporary)
-
-
-def _at_home(
-    error: ScalingTasksError, request: Request, inputs: Path, others: Mapping[Path, Path] | None = None
-) -> ScalingTasksError:
-    """Return the error with the names that its files have at home instead of those where the work was done."""
-    names = {inputs / name: path for name, path in {**request.sources, **request.carried}.items()} | dict(others or {})
-    texts = [error.what, error.where, error.fix]
-    for place, home in names.items():
-        texts = [text.replace(str(place.resolve()), str(home)).replace(str(place), str(home)) for text in texts]
-    return type(error)(texts[0], where=texts[1], fix=texts[2])

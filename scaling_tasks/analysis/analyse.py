@@ -168,7 +168,9 @@ def _cheapest(
 
 
 def _carries(tensor: Tensor, rows: str) -> bool:
-    """Whether an output has one plain axis of rows, by which answers can be told apart."""
+    """Whether an output has one plain axis of rows, by which answers can be told apart, and does not number them."""
+    if tensor.counts_rows:
+        return False
     if tensor.axes is None:
         return True
     counting = [axis for axis in tensor.axes if rows in axis.variables]

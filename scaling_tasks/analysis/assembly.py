@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling_tasks.analysis.preparation import PreparedModel
-from scaling_tasks.analysis.walk import Walk, outer_names
+from scaling_tasks.analysis.preparation import PreparedModel, outer_names
+from scaling_tasks.analysis.walk import Walk
 from scaling_tasks.shapes.size_inputs import SizeInput
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.emitter import Emitter
-from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.lengths import Length, as_length, larger, smaller
 from scaling_tasks.analysis.refusal import no_data
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.expressions import variables_of
@@ -56,13 +56,25 @@ class Cleaner:
         if self.rows is not None and self.rows in axis.variables:
             raise RowsMixed(f"{operator} {node!r} mixes positions along {self.rows}")
 
+    def mark(self) -> tuple[dict[Any, Tensor], int, int, int]:
+        """Return what is cleaned, before going into a body."""
+        return dict(self._done), self.places, len(self.cleaned), len(self.zeroed)
+
+    def leave(self, mark: tuple[dict[Any, Tensor], int, int, int], *, keep: bool) -> None:
+        """Leave a body: what was cleaned in it is not clean outside, and not counted unless it is kept."""
+        self._done = mark[0]
+        if not keep:
+            self.places = mark[1]
+            del self.cleaned[mark[2] :], self.zeroed[mark[3] :]
+
     def clean(self, tensor: Tensor, axes: Sequence[int], fill: float) -> Tensor:
         """Return the tensor with padding along ``axes`` set to ``fill``: 0, 1 or plus or minus infinity."""
         fill = _held(fill, _numpy_type(tensor.dtype))
         key = (tensor.name, tuple(axes), fill)
         if key not in self._done:
             self.places += 1
-            name = self._cleaned(tensor, axes, fill)
+            name = self._dequantised(tensor, axes) if fill == 0 and tensor.dequantised else ""
+            name = name or self._cleaned(tensor, axes, fill)
             self.cleaned.append(tensor)
             self.zeroed += [tensor] if fill == 0 else []
             # What lies beyond the end of two axes holds the new number too.
@@ -71,9 +83,8 @@ class Cleaner:
             low, high = min(tensor.low, fill), max(tensor.high, fill)
             whole = set(axes) >= {at for at, axis in enumerate(tensor.known_axes) if axis.variables - {self.rows}}
             finite = (tensor.finite or whole) and math.isfinite(fill)
-            self._done[key] = replace(
-                tensor, name=name, fills=fills, low=low, high=high, finite=finite, cleaned=tensor.cleaned, value=None
-            )
+            known = tensor.changed(name=name, fills=fills, low=low, high=high, finite=finite)
+            self._done[key] = replace(known, positions=tensor.positions)
         return self._done[key]
 
     def gather(self, tensor: Tensor, axis: int, target: Axis, first: Length, step: int, mode: str) -> Tensor:
@@ -101,26 +112,61 @@ class Cleaner:
             )
             axes = (*tensor.known_axes[:axis], target, *tensor.known_axes[axis + 1 :])
             fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
-            self._done[key] = replace(tensor, name=name, axes=axes, fills=fills, value=None)
+            self._done[key] = tensor.changed(name=name, axes=axes, fills=fills)
         return self._done[key]
 
-    def extended(self, tensor: Tensor, axis: int, before: int, after: int, fill: float) -> Tensor:
-        """Return the tensor, whose padding along ``axis`` holds ``fill``, with more of it at both ends."""
-        fill = _held(fill, dtype := _numpy_type(tensor.dtype))
-        pads = [0] * (2 * tensor.rank)
-        pads[axis], pads[axis + tensor.rank] = before, after
-        emitter = self._emitter
-        if emitter.opset < 11:
-            name = emitter.node("Pad", [tensor.name], pads=pads, value=fill, kind="extended")
-        else:
-            value = emitter.constant(np.array(fill, dtype))
-            name = emitter.node(
-                "Pad", [tensor.name, emitter.constant(np.array(pads, np.int64)), value], kind="extended"
-            )
+    def extended(
+        self, tensor: Tensor, axis: int, before: Length, counts: Sequence[int], total: int, fill: float
+    ) -> Tensor:
+        """Return the tensor, whose padding along ``axis`` holds ``fill``, with ``total`` more positions of it.
+
+        Args:
+            tensor: What is extended.
+            axis: Along which.
+            before: How many of them come before the axis at the exact size.
+            counts: All numbers that ``before`` can be, in order.
+            total: How many there are.
+            fill: What they hold.
+        """
+        padded = [self._padded(tensor, axis, count, total, fill) for count in counts]
+        name = self.chosen(replace(tensor, finite=tensor.finite and fill == 0), before, counts, padded)
         known = tensor.known_axes
-        axes = (*known[:axis], grid(known[axis].length + before + after), *known[axis + 1 :])
+        axes = (*known[:axis], grid(known[axis].length + total), *known[axis + 1 :])
         fills = {at: other for at, other in tensor.fills.items() if other == fill}
-        return replace(tensor, name=name, axes=axes, fills=fills, value=None)
+        return tensor.changed(name=name, axes=axes, fills=fills)
+
+    def chosen(self, tensor: Tensor, number: Length, counts: Sequence[int], names: Sequence[str]) -> str:
+        """Return that one of several tensors like ``tensor`` whose count the number is, per row."""
+        if tensor.finite and tensor.dtype == _FLOAT and len(names) > 1:
+            return self._chosen_sum(tensor, number, counts, names)
+        name = names[0]
+        for count, other in zip(counts[1:], names[1:], strict=True):
+            spec = SizeInput("", "value", "float32", expressions=(_at_least(number, count).expression(),))
+            condition = self.companion(tensor, [], spec, dtype=_BOOL)
+            name = self._emitter.node("Where", [condition, other, name])
+        return name
+
+    def _chosen_sum(self, tensor: Tensor, number: Length, counts: Sequence[int], names: Sequence[str]) -> str:
+        """Do the same for finite tensors by ones and zeros, for which engines are much faster."""
+        parts = []
+        for at, (count, name) in enumerate(zip(counts, names, strict=True)):
+            above = _at_least(number, counts[at + 1]) if at + 1 < len(counts) else as_length(0)
+            is_it = smaller(_at_least(number, count), as_length(1)) - smaller(above, as_length(1))
+            spec = SizeInput("", "value", "float32", expressions=(is_it.expression(),))
+            parts.append(self._emitter.node("Mul", [name, self.companion(tensor, [], spec)]))
+        whole = parts[0]
+        for part in parts[1:]:
+            whole = self._emitter.node("Add", [whole, part])
+        return whole
+
+    def _padded(self, tensor: Tensor, axis: int, before: int, total: int, fill: float) -> str:
+        emitter, number = self._emitter, np.array(_held(fill, dtype := _numpy_type(tensor.dtype)), dtype)
+        pads = [0] * (2 * tensor.rank)
+        pads[axis], pads[axis + tensor.rank] = before, total - before
+        if emitter.opset < 11:
+            return emitter.node("Pad", [tensor.name], pads=pads, value=float(number), kind="extended")
+        inputs = [tensor.name, emitter.constant(np.array(pads, np.int64)), emitter.constant(number)]
+        return emitter.node("Pad", inputs, kind="extended")
 
     def nearest(self, tensor: Tensor, axis: int, target: Axis, how: Interpolation) -> Tensor:
         """Return the tensor with one axis resized by taking the nearest position."""
@@ -134,7 +180,7 @@ class Cleaner:
         self.places += 1
         axes = (*tensor.known_axes[:axis], target, *tensor.known_axes[axis + 1 :])
         fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
-        return replace(tensor, name=name, axes=axes, fills=fills, value=None)
+        return tensor.changed(name=name, axes=axes, fills=fills)
 
     def matrix(self, tensor: Tensor, axis: int, target: Axis, how: Interpolation) -> Tensor:
         """Return the tensor, whose padding is finite, with one of its last two axes resized by a matrix product.
@@ -162,7 +208,7 @@ class Cleaner:
         self.places += 1
         name = self._emitter.node("MatMul", [tensor.name, name] if turned else [name, tensor.name], kind="resized")
         fills = {at: 0.0 for at, fill in tensor.fills.items() if fill == 0 and at != axis} | {axis: 0.0}
-        return replace(tensor, name=name, axes=(*known[:axis], target, *known[axis + 1 :]), fills=fills, value=None)
+        return tensor.changed(name=name, axes=(*known[:axis], target, *known[axis + 1 :]), fills=fills)
 
     def _known(self, spec: SizeInput) -> str:
         """Return an extra input, or a constant where it is the same at all sizes."""
@@ -190,7 +236,7 @@ class Cleaner:
         repeated = emitter.node("Mul", [edge, self.valid(tensor, [axis], on=0.0, off=1.0)])
         name = emitter.node("Add", [kept, repeated], kind="edge")
         fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
-        self._done[key] = replace(tensor, name=name, fills=fills, value=None)
+        self._done[key] = tensor.changed(name=name, fills=fills)
         return self._done[key]
 
     def companion(self, tensor: Tensor, axes: Sequence[int], spec: SizeInput, *, dtype: int | None = None) -> str:
@@ -234,6 +280,25 @@ class Cleaner:
         if self.rows is not None:
             self.uniform |= variables - {self.rows}
 
+    def _over_rows(self, tensor: Tensor, axes: Sequence[int], mask: str) -> str:
+        """Return a mask along the last axis repeated for all rows of an image of fixed height.
+
+        Onnxruntime multiplies plane by plane then, not row by row, which takes half the time.
+        """
+        rows = tensor.known_axes[-2].constant if tensor.rank > 3 else None
+        if rows in (None, 1) or list(axes) != [tensor.rank - 1] or self._emitter.opset < 8:
+            return mask
+        shape = np.ones(tensor.rank, np.int64)
+        shape[-2] = rows
+        return self._emitter.once("Expand", [mask, self._emitter.constant(shape)])
+
+    def _dequantised(self, tensor: Tensor, axes: Sequence[int]) -> str:
+        """Clean the quantised numbers, so that backends still see them dequantised right before they are used."""
+        source = tensor.dequantised
+        assert source is not None
+        name = self._cleaned(source.tensor, axes, source.point)
+        return self._emitter.node("DequantizeLinear", [name, *source.parameters], kind="clean", **source.attributes)
+
     def _cleaned(self, tensor: Tensor, axes: Sequence[int], fill: float) -> str:
         emitter, dtype = self._emitter, _numpy_type(tensor.dtype)
         if dtype.kind == "b":
@@ -246,13 +311,19 @@ class Cleaner:
             wide = replace(tensor, name=emitter.cast(tensor.name, _INT32), dtype=_INT32)
             return emitter.cast(self._cleaned(wide, axes, fill), tensor.dtype)
         if fill == 0 and tensor.finite:
-            return emitter.node("Mul", [tensor.name, self.valid(tensor, axes)], kind="clean")
+            mask = self._over_rows(tensor, axes, self.valid(tensor, axes))
+            return emitter.node("Mul", [tensor.name, mask], kind="clean")
         if math.isinf(fill) and tensor.finite and dtype.kind == "f":
             # The smaller of the two is the value itself where it is valid; nothing is added or rounded.
             bound = self.valid(tensor, axes, on=-fill, off=fill)
             return emitter.node("Min" if fill < 0 else "Max", [tensor.name, bound], kind="clean")
         constant = emitter.constant(np.array(int(fill) if dtype.kind in "iu" else fill, dtype))
         return emitter.node("Where", [self.valid(tensor, axes, dtype=_BOOL), tensor.name, constant], kind="clean")
+
+
+def _at_least(number: Length, count: int) -> Length:
+    """Return 0 where the number is below the count, else something above 0."""
+    return larger(number + (1 - count), as_length(0))
 
 
 def _held(fill: float, dtype: np.dtype[Any]) -> float:

@@ -81,6 +81,14 @@ class Emitter:
             self._made[key] = self.node(operator, inputs, **attributes)
         return self._made[key]
 
+    def mark(self) -> dict[Any, str]:
+        """Return what is made once, before going into a body."""
+        return dict(self._made)
+
+    def leave(self, mark: dict[Any, str]) -> None:
+        """Leave a body: what was made in it once is made again outside."""
+        self._made = mark
+
     def unsqueeze(self, name: str, axes: Sequence[int]) -> str:
         """Return ``name`` with axes of length 1 at the given places of the result."""
         if not axes:

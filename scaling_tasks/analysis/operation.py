@@ -14,6 +14,7 @@ from scaling_tasks.analysis.cleaning import Cleaner
 from scaling_tasks.analysis.lengths import Length, as_length, larger
 from scaling_tasks.analysis.refusal import Refused
 from scaling_tasks.analysis.tensors import Reason, Tensor
+from scaling_tasks.analysis.triangles import Order
 from scaling_tasks.shapes.behaviour import DATA
 
 if TYPE_CHECKING:
@@ -34,12 +35,16 @@ class Surroundings:
         emitter: The cleaned graph.
         cleaner: What inserts cleaning.
         opset: Version of the default operator set.
+        tensors: What is known, by name in the original graph.
+        order: What causal masks are made of.
     """
 
     domain: Domain
     emitter: Emitter
     cleaner: Cleaner
     opset: int
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    order: Order = field(default_factory=Order)
 
 
 @dataclass
@@ -114,6 +119,10 @@ class Operation:
         if tensor is None or tensor.axes is None:
             raise Refused(f"the shape of its input {index} is not known")
         return tensor
+
+    def outer(self, name: str) -> Tensor | None:
+        """Return what a body takes from outside."""
+        return self.around.tensors.get(name)
 
     def axis(self, index: int, rank: int) -> int:
         """Return an axis that may be counted from the end as one counted from the start."""
@@ -253,6 +262,7 @@ class Operation:
             }
         element = dtype if dtype is not None else (first.dtype if first else 1)
         name = self.node.output[output] if output < len(self.node.output) else ""
+        known.setdefault("counts_rows", any(tensor is not None and tensor.counts_rows for tensor in self.inputs))
         return Tensor(name, element, kept, fills=fills, cleaned=cleaned, blames=blames, **known)
 
     def like(self, tensor: Tensor, **changes: Any) -> Tensor:

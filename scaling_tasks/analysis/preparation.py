@@ -17,7 +17,7 @@ from scaling_tasks.shapes.signature import Signature
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["PreparedModel", "fix_inputs", "prepare"]
+__all__ = ["PreparedModel", "fix_inputs", "outer_names", "prepare", "renamed"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,66 @@ def prepare(
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     fix_inputs(copy, fixed_inputs, where=where)
+    _order(copy.graph)
+    _leave_out_unused_states(copy.graph)
     return PreparedModel(copy, signature_of(_inputs_only(copy), input_shape, where=where).inputs)
+
+
+def _leave_out_unused_states(graph: onnx.GraphProto) -> None:
+    """Leave out last states of recurrent layers that nobody takes: exporters name all, and each has its price."""
+    used = {value.name for value in graph.output}
+    used |= {name for node in graph.node for name in (*node.input, *outer_names(node))}
+    for node in graph.node:
+        if node.op_type not in ("LSTM", "GRU", "RNN") or node.domain not in ("", "ai.onnx"):
+            continue
+        while len(node.output) > 1 and node.output[-1] not in used:
+            del node.output[-1]
+
+
+def _order(graph: onnx.GraphProto) -> None:
+    """Put every node behind those that it takes from; runtimes run nodes that converters left in another order."""
+    pending, nodes = list(graph.node), []
+    made = {name for node in graph.node for name in node.output if name}
+    while pending:
+        later = []
+        for node in pending:
+            if any(name in made for name in (*node.input, *outer_names(node))):
+                later.append(node)
+            else:
+                nodes.append(node)
+                made -= set(node.output)
+        if len(later) == len(pending):
+            return  # A circle; whoever reads the model will say so.
+        pending = later
+    if any(left is not right for left, right in zip(nodes, graph.node, strict=True)):
+        copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+        del graph.node[:]
+        graph.node.extend(copies)
+
+
+def outer_names(node: onnx.NodeProto) -> set[str]:
+    """Return the names that a node's subgraphs may take from outside."""
+    found: set[str] = set()
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                found |= {name for name in inner.input if name} | outer_names(inner)
+            found |= {value.name for value in graph.output}
+    return found
+
+
+def renamed(graph: onnx.GraphProto, names: Mapping[str, str]) -> onnx.GraphProto:
+    """Return a copy of a graph in which values of the given names have others, in the bodies of its nodes too."""
+    copy = type(graph).FromString(graph.SerializeToString())
+    for node in copy.node:
+        for values in (node.input, node.output):
+            values[:] = [names.get(name, name) for name in values]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                attribute.g.CopyFrom(renamed(attribute.g, names))
+    for each in (*copy.initializer, *copy.output, *copy.input):
+        each.name = names.get(each.name, each.name)
+    return copy
 
 
 def _inputs_only(model: onnx.ModelProto) -> onnx.ModelProto:

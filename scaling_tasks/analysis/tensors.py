@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length
+from scaling_tasks.analysis.positions import Positions
 
-__all__ = ["Reason", "Tensor", "constant_tensor", "is_symbolic"]
+__all__ = ["Dequantised", "Reason", "Tensor", "constant_tensor", "is_symbolic"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,23 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class Dequantised:
+    """The quantised numbers that a tensor was made of.
+
+    Attributes:
+        tensor: The numbers.
+        parameters: Names of their scale and, where there is one, their zero point.
+        point: The zero point, the same for all.
+        attributes: Of the node.
+    """
+
+    tensor: Tensor
+    parameters: tuple[str, ...]
+    point: float
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Tensor:
     """One tensor of the graph as it is in a bucket, and what of it is as at the exact size.
 
@@ -52,6 +70,9 @@ class Tensor:
         high: No element is above it.
         cleaned: Variables whose padding was cleaned on the way here.
         blames: Per variable why its padding reaches valid positions.
+        positions: Which positions its numbers tell, where they count along its axes.
+        counts_rows: Whether its numbers tell which row of a batch they are in, so that rows are not alike.
+        dequantised: What it was before DequantizeLinear, if that made it.
     """
 
     name: str
@@ -64,6 +85,9 @@ class Tensor:
     high: float = math.inf
     cleaned: frozenset[str] = frozenset()
     blames: Mapping[str, Reason] = field(default_factory=dict)
+    positions: tuple[Positions, ...] = ()
+    counts_rows: bool = False
+    dequantised: Dequantised | None = None
 
     @property
     def known_axes(self) -> tuple[Axis, ...]:
@@ -93,6 +117,10 @@ class Tensor:
             return None
         first = self.value.reshape(-1)[0]
         return float(first) if bool((self.value == first).all()) else None
+
+    def changed(self, name: str, **changes: Any) -> Tensor:
+        """Return what is known of another tensor that holds other numbers, or the same ones in another order."""
+        return replace(self, name=name, value=None, positions=(), dequantised=None, **changes)
 
     def named(self, name: str) -> Tensor:
         """Return the same under another name."""

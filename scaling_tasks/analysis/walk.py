@@ -12,16 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import grid
+from scaling_tasks.analysis.bodies import follow_branches
 from scaling_tasks.analysis.cleaning import Cleaner, RowsMixed
 from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.loops import follow_loop
 from scaling_tasks.analysis.operation import Operation, Surroundings
 from scaling_tasks.analysis.placement import Step, unfilled_axes
+from scaling_tasks.analysis.positions import positions_of
+from scaling_tasks.analysis.preparation import outer_names, renamed
 from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.registry import Rule, refusal_for, rule_for
+from scaling_tasks.analysis.scans import scan_as_loop
 from scaling_tasks.analysis.symbolic import follow_sizes
 from scaling_tasks.analysis.tensors import Reason, Tensor, constant_tensor, is_symbolic
+from scaling_tasks.analysis.triangles import follow_order
 from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.size_inputs import SizeInput
 
@@ -34,6 +40,8 @@ _MOST_FOLDED = 1 << 24
 """Elements; larger constants are not computed here."""
 
 _RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
+
+_WITH_BODIES = {"Loop": follow_loop, "If": follow_branches}
 
 
 class Walk:
@@ -66,8 +74,8 @@ class Walk:
         self.emitter = Emitter(opset, taken)
         self.cleaner = Cleaner(self.emitter, rows)
         self.domain = domain
-        self._around = Surroundings(domain, self.emitter, self.cleaner, opset)
         self.tensors: dict[str, Tensor] = {tensor.name: tensor for tensor in inputs}
+        self._around = Surroundings(domain, self.emitter, self.cleaner, opset, self.tensors)
         self.steps: list[Step] = []
         self._early = early
 
@@ -127,7 +135,12 @@ class Walk:
         op = Operation(node, list(inputs), self._around)
         if node.op_type == "If" and self._branch(op, original):
             return
+        if node.op_type == "Scan" and self._touched(op) and (turns := scan_as_loop(original, self.emitter.fresh)):
+            for each in turns:
+                self._follow(each)
+            return
         outputs = self._outputs(op)
+        follow_order(op, outputs)
         if not op.replaced:
             self.emitter.nodes.append(op.node)
         for name, output in zip(original.output, outputs, strict=False):
@@ -148,6 +161,7 @@ class Walk:
         return self.tensors.get(name) or (Tensor(name, 1, None) if name else None)
 
     def _outputs(self, op: Operation) -> Sequence[Tensor]:
+        given = list(op.inputs)
         try:
             folded = self._folded(op)
             if folded is not None:
@@ -156,13 +170,19 @@ class Walk:
                     for name, value in zip(op.node.output, folded, strict=False)
                 ]
             rule = rule_for(op.node.domain, op.kind)
+            if op.kind in _WITH_BODIES and self._touched(op):
+                return _WITH_BODIES[op.kind](self, op)
             if rule is None:
                 return self._unknown(op)
             self._tell_sizes(op, rule)
             found = rule.function(op)
         except Refused as refusal:
             return self._refused(op, refusal.text, refusal.fix)
-        return [found] if isinstance(found, Tensor) else list(found)
+        except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as fault:
+            return self._refused(op, f"its inputs do not go together as its definition says ({fault})", "")
+        outputs = [found] if isinstance(found, Tensor) else list(found)
+        told = positions_of(op, given, outputs[0])
+        return [replace(outputs[0], positions=told), *outputs[1:]] if told else outputs
 
     def _folded(self, op: Operation) -> list[NDArray[Any]] | None:
         """Return the outputs where they are constants or follow the sizes alone."""
@@ -177,6 +197,24 @@ class Walk:
         if sum(tensor.value.size for tensor in given if tensor.value is not None) > _MOST_FOLDED:
             return None
         return _evaluate(op)
+
+    def told(self, tensor: Tensor) -> Tensor:
+        """Return a tensor of sizes as data: those of the request."""
+        return self._told(tensor, None)
+
+    def mark(self) -> tuple[Any, ...]:
+        """Return where the walk is, before it goes into a body."""
+        return dict(self.tensors), len(self.steps), self.emitter.mark(), self.cleaner.mark(), self._around.order.copy()
+
+    def leave(self, mark: tuple[Any, ...], *, keep: bool) -> None:
+        """Leave a body: what it holds is out of reach from now on, and forgotten unless it is kept."""
+        self.tensors.clear()
+        self.tensors.update(mark[0])
+        if not keep:
+            del self.steps[mark[1] :]
+        self.emitter.leave(mark[2])
+        self.cleaner.leave(mark[3], keep=keep)
+        self._around.order = mark[4]
 
     def _tell_sizes(self, op: Operation, rule: Rule) -> None:
         """Tell the exact sizes where they are used as data."""
@@ -231,12 +269,15 @@ class Walk:
             return name if dtype == 1 else self.emitter.cast(name, dtype)
         return name
 
-    def _unknown(self, op: Operation) -> list[Tensor]:
+    def _touched(self, op: Operation) -> bool:
+        """Return whether sizes reach an operator or its bodies."""
         outer = [self.tensors[name] for name in outer_names(op.node) if name in self.tensors]
         given = [tensor for tensor in [*op.inputs, *outer] if tensor is not None]
-        touched = any(tensor.axes is None or tensor.variables for tensor in given)
+        return any(tensor.axes is None or tensor.variables or is_symbolic(tensor.value) for tensor in given)
+
+    def _unknown(self, op: Operation) -> list[Tensor]:
         refusal = refusal_for(op.node.domain, op.kind)
-        if touched or refusal.always:
+        if self._touched(op) or refusal.always:
             return self._refused(op, refusal.text, "")
         return self._static(op)
 
@@ -276,7 +317,7 @@ class Walk:
         if condition is None or not condition.is_constant or condition.value is None:
             return False
         wanted = "then_branch" if bool(condition.value.reshape(-1)[0]) else "else_branch"
-        graph = next(attribute.g for attribute in original.attribute if attribute.name == wanted)
+        graph = self._apart(next(attribute.g for attribute in original.attribute if attribute.name == wanted))
         self.run(graph)
 
         for name, inner in zip(original.output, graph.output, strict=True):
@@ -286,6 +327,12 @@ class Walk:
         for initializer in graph.initializer:
             self.kept_initializers[initializer.name] = initializer
         return True
+
+    def _apart(self, graph: onnx.GraphProto) -> onnx.GraphProto:
+        """Return a branch without names that are taken; two branches may use the same ones."""
+        made = {name for node in graph.node for name in node.output} | {each.name for each in graph.initializer}
+        other = {name: self.emitter.fresh("branch") for name in sorted(made & self.tensors.keys()) if name}
+        return renamed(graph, other) if other else graph
 
     @property
     def kept_initializers(self) -> dict[str, Any]:
@@ -321,17 +368,6 @@ def _evaluate(op: Operation) -> list[NDArray[Any]] | None:
     except Exception:  # The evaluator raises what it likes for what it does not know.
         return None
     return [np.asarray(value) for value in found]
-
-
-def outer_names(node: Any) -> set[str]:
-    """Return the names that a node's subgraphs may take from outside."""
-    found: set[str] = set()
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                found |= {name for name in inner.input if name} | outer_names(inner)
-            found |= {value.name for value in graph.output}
-    return found
 
 
 def _element_type(value: NDArray[Any], op: Operation) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -11,14 +10,15 @@ from typing import Any
 
 from scaling_tasks.compilers.atc_command import atc_arguments, check_atc_options
 from scaling_tasks.compilers.atc_export import adopted_identity, adopted_model
-from scaling_tasks.compilers.base import BackendBase, backend_options, digest_of_files
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance, Unit
+from scaling_tasks.compilers.base import BackendBase, backend_options
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
 from scaling_tasks.compilers.options import UNSET, Annotated, Options, UnsetType, option
+from scaling_tasks.compilers.toolkit import toolkit_identity
 from scaling_tasks.compilers.tools import run_tool
 from scaling_tasks.errors import CompileError
-from scaling_tasks.files import digest_file
 from scaling_tasks.shapes.signature import Signature
+from scaling_tasks.shapes.unit import Unit
 
 __all__ = ["AtcBackend"]
 
@@ -63,10 +63,9 @@ class AtcBackend(BackendBase):
         check_atc_options(signature, options)
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
-        """Return the digests of the ``atc`` in use, or of the one that made what is adopted, and of the AIPP file."""
+        """Return digests of the ``atc`` in use and of what it loads, or of the one that made what is adopted."""
         directory = _adopt(options)
-        tool = adopted_identity(directory) if directory else {"atc": _digest(_find_atc())}
-        return tool | ({} if directory else digest_of_files(self.input_files(options)))
+        return adopted_identity(directory) if directory else toolkit_identity("atc", _find_atc())
 
     def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
         """Return the AIPP file, and what is adopted."""
@@ -133,8 +132,3 @@ def _find_atc() -> Path:
         where="compile.backend",
         fix="Source CANN's set_env.sh, or export the commands, run them where CANN is and set `compile.options.adopt`.",
     )
-
-
-@functools.cache
-def _digest(path: Path) -> str:
-    return digest_file(path.resolve())

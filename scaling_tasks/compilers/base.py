@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from scaling_tasks.compilers.choices import check_choice
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance, Unit
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
 from scaling_tasks.compilers.options import Options, read_options
 from scaling_tasks.engines.contract import backend_options
 from scaling_tasks.engines.registry import load_engine
-from scaling_tasks.errors import CompileError
-from scaling_tasks.files import digest_bytes, digest_file
 from scaling_tasks.shapes.signature import Signature
+from scaling_tasks.shapes.unit import Unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     Inputs = dict[str, NDArray[np.generic]]
 
-__all__ = ["BackendBase", "backend_options", "check_choice", "digest_of_files", "static_units"]
+__all__ = ["BackendBase", "backend_options", "check_choice", "static_units"]
 
 
 class BackendBase:
@@ -116,18 +115,3 @@ def _label(variable: str) -> str:
     """Return a variable's name as a file name takes it, with a dash where its value could be read as part of it."""
     plain = re.sub(r"[^A-Za-z0-9.-]", "-", variable)
     return f"{plain}-" if plain[-1:].isdigit() else plain
-
-
-def digest_of_files(files: Sequence[Path]) -> dict[str, str]:
-    """Return one digest of all the files' names and contents, for the cache key; nothing where there are none.
-
-    Raises:
-        CompileError: One cannot be read.
-    """
-    if not files:
-        return {}
-    try:
-        text = "".join(f"{path.name} {digest_file(path)}\n" for path in files)
-    except OSError as cause:
-        raise CompileError(f"cannot be read ({cause.strerror})", where=str(cause.filename)) from cause
-    return {"files": digest_bytes(text.encode())}

@@ -31,7 +31,7 @@ from scaling_tasks.compilers.conformance_models import (
     transformer_case,
     weightless_case,
 )
-from scaling_tasks.compilers.contract import Backend, CompileJob, Unit
+from scaling_tasks.compilers.contract import Backend, CompileJob
 from scaling_tasks.compilers.isolation import CompileResult, run_job
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.compilers.shared import SHARED
@@ -39,6 +39,7 @@ from scaling_tasks.engines.contract import Engine
 from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.files import digest_file
+from scaling_tasks.shapes.unit import Unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

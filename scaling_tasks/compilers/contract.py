@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scaling_tasks.shapes.behaviour import Behaviour
 
-__all__ = ["Artefact", "Backend", "CompileJob", "Limits", "Tolerance", "Unit"]
+__all__ = ["Artefact", "Backend", "CompileJob", "Limits", "Tolerance"]
 
 
 @dataclass(frozen=True)

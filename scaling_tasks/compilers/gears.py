@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scaling_tasks.compilers.contract import CompileJob, Unit
+from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import BATCH, HEIGHT, WIDTH, Signature
+from scaling_tasks.shapes.unit import Unit
 
 __all__ = ["FEWEST_GEARS", "MOST_GEARS", "gear_units", "open_axes", "open_sizes"]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Unit
-from scaling_tasks.compilers.environment import thread_environment
+from scaling_tasks.compilers.contract import Artefact, CompileJob
 from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.compilers.thread_limits import thread_environment
 from scaling_tasks.errors import CompileError
 from scaling_tasks.execution.contract import Limits, Subject, Work
-from scaling_tasks.execution.local import LocalExecutor
 from scaling_tasks.shapes.signature import Signature, TensorSpec, parse_dims
+from scaling_tasks.shapes.unit import Unit
 
 if TYPE_CHECKING:
     from scaling_tasks.shapes.behaviour import Behaviour
@@ -69,6 +69,8 @@ def run_job(
     Raises:
         CompileError: With the last error line, the log's path and the command that runs the job alone.
     """
+    from scaling_tasks.execution.local import LocalExecutor
+
     parameters = {
         **compile_parameters(job.signature, job.unit, located_options(job.options, Path()), job.behaviour),
         "model": str(job.model.resolve()),

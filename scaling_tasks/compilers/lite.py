@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.compilers import lite_converter
-from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice, digest_of_files, static_units
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance, Unit
+from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice, static_units
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
 from scaling_tasks.compilers.lite_config import PRECISION_MODES, ascend_config
 from scaling_tasks.compilers.lite_rewrite import importable_model
@@ -24,6 +24,7 @@ from scaling_tasks.errors import CompileError
 from scaling_tasks.onnx_model.fixing import write_fixed_model
 from scaling_tasks.onnx_model.tflite import write_fixed_tflite
 from scaling_tasks.shapes.signature import Signature
+from scaling_tasks.shapes.unit import Unit
 
 __all__ = ["LiteBackend"]
 
@@ -84,8 +85,8 @@ class LiteBackend(BackendBase):
             )
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
-        """Return the version of the package, or the digest of the converter, and the digest of the AIPP file."""
-        return find_toolchain(_device(options)).identity() | digest_of_files(self.input_files(options))
+        """Return the version of the package, or the digest of the converter."""
+        return find_toolchain(_device(options)).identity()
 
     def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
         """Return the AIPP file."""

@@ -8,9 +8,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling_tasks.engines.lite_python import MISSING, PYTHON_VARIABLE, find_python, search_directory
+from scaling_tasks.compilers.toolkit import library_digest, toolkit_identity
+from scaling_tasks.engines.lite_python import (
+    MISSING,
+    PYTHON_VARIABLE,
+    find_python,
+    package_directory,
+    search_directory,
+)
 from scaling_tasks.errors import CompileError, EngineError
-from scaling_tasks.files import digest_file
 
 __all__ = ["LiteToolchain", "find_toolchain"]
 
@@ -22,7 +28,7 @@ class LiteToolchain:
     Attributes:
         python: The interpreter that has ``mindspore_lite``, None where only the converter was found.
         converter: The official ``converter_lite``, None where it was not looked for or not found.
-        version: The package's version, or the converter's digest.
+        version: The package's version; empty where the converter is used.
     """
 
     python: Path | None
@@ -30,9 +36,16 @@ class LiteToolchain:
     version: str
 
     def identity(self) -> dict[str, str]:
-        """Return what determines the result, without where it was found."""
-        tool = "mindspore_lite" if self.converter is None else "converter_lite"
-        return {tool: self.version}
+        """Return what determines the result, without where it was found.
+
+        Raises:
+            CompileError: Something of it cannot be read.
+        """
+        if self.converter is not None:
+            return toolkit_identity("converter_lite", self.converter)
+        found = {"mindspore_lite": self.version}
+        libraries = library_digest(package) if self.python and (package := package_directory(self.python)) else ""
+        return found | ({"mindspore_lite libraries": libraries} if libraries else {})
 
 
 def find_toolchain(device: str) -> LiteToolchain:
@@ -57,9 +70,9 @@ def _find(device: str, explicit: str, directory: Path) -> LiteToolchain:
         if converter is None:
             fix = f"{MISSING}, or put converter_lite on PATH."
             raise CompileError("MindSpore Lite was not found", where="compile.backend", fix=fix) from cause
-        return LiteToolchain(None, converter, digest_file(converter))
+        return LiteToolchain(None, converter, "")
     if converter is not None and device == "ascend":
-        return LiteToolchain(python, converter, digest_file(converter))
+        return LiteToolchain(python, converter, "")
     return LiteToolchain(python, None, version)
 
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.compilers.base import BackendBase, backend_options, digest_of_files, static_units
-from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance, Unit
+from scaling_tasks.compilers.base import BackendBase, backend_options, static_units
+from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
 from scaling_tasks.compilers.nncase_calibration import (
     calibration_samples,
     check_calibration,
-    files_for_calibration,
+    files_of_samples,
     judging_samples,
 )
 from scaling_tasks.compilers.nncase_identity import identify
@@ -33,6 +33,7 @@ from scaling_tasks.engines.nncase import nncase_environment
 from scaling_tasks.engines.nncase_loader import names_file
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature
+from scaling_tasks.shapes.unit import Unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,12 +80,12 @@ class NncaseBackend(BackendBase):
             check_calibration(options)
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
-        """Return the versions of nncase and .NET, and the digest of the calibration samples."""
-        return identify(target_of(options)) | digest_of_files(self.input_files(options))
+        """Return the versions of nncase and .NET."""
+        return identify(target_of(options))
 
     def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
-        """Return the files of the calibration samples."""
-        return files_for_calibration(options) if quantizes(options) else ()
+        """Return the files of the samples on which a quantised model is calibrated and judged."""
+        return files_of_samples(options) if quantizes(options) else ()
 
     def real_inputs(
         self, options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, str]

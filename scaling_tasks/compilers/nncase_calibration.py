@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Sample = dict[str, NDArray[np.generic]]
 
-__all__ = ["calibration_samples", "check_calibration", "files_for_calibration", "judging_samples"]
+__all__ = ["calibration_samples", "check_calibration", "files_of_samples", "judging_samples"]
 
 _RANDOM = "random"
 _DEFAULT_COUNT = 4
@@ -85,12 +85,12 @@ def judging_samples(
     return found[:: -(-len(found) // _MOST_JUDGED)]
 
 
-def files_for_calibration(options: Mapping[str, Any]) -> tuple[Path, ...]:
-    """Return the files that the samples come from; none where they are generated."""
-    if backend_options(options).get("calibration") == _RANDOM:
-        return ()
-    path, where = _calibration(options)
-    return files_of_inputs(path, where=where)
+def files_of_samples(options: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Return the files that the samples for calibrating and for judging come from; generated ones come from none."""
+    own = backend_options(options)
+    named = {key: own[key] for key in ("calibration", "real_inputs") if own.get(key) not in (None, _RANDOM)}
+    found = (files_of_inputs(Path(path), where=f"compile.options.{key}") for key, path in named.items())
+    return tuple(dict.fromkeys(file for files in found for file in files))
 
 
 def _calibration(options: Mapping[str, Any]) -> tuple[Path, str]:

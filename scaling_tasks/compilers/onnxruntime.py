@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from scaling_tasks.compilers.shared import made_once, shared_name
 from scaling_tasks.compilers.weights import move_weights, share_weights
 from scaling_tasks.engines.onnxruntime import session_options
 from scaling_tasks.errors import CompileError
+from scaling_tasks.machine import processor
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
 from scaling_tasks.shapes.signature import Signature
 
@@ -52,7 +52,7 @@ class OnnxRuntimeBackend(BackendBase):
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
         """Return the versions of onnxruntime and onnx, and the machine where its layout enters the result."""
         found = {name: _version(name) for name in ("onnxruntime", "onnx")}
-        return found | ({"machine": _machine()} if _level(options) == "all" else {})
+        return found | (processor() if _level(options) == "all" else {})
 
     def compile(self, job: CompileJob, workdir: Path) -> Artefact:
         """Fix, optimise, and move the weights that all buckets share into a file of their own.
@@ -122,12 +122,3 @@ def _version(package: str) -> str:
         raise CompileError(
             f"{package} is not installed", where="compile.backend", fix=f"Run `pip install {package}`."
         ) from cause
-
-
-def _machine() -> str:
-    """Return the processor model, which decides the layouts of level ``all``."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

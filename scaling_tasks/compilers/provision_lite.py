@@ -64,7 +64,7 @@ def _existing() -> str | None:
         found = find_toolchain("cpu")
     except CompileError:
         return None
-    return f"MindSpore Lite {found.version} is ready at {found.python or found.converter}"
+    return f"MindSpore Lite{found.version and f' {found.version}'} is ready at {found.python or found.converter}"
 
 
 def _run(command: list[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from scaling_tasks.errors import CompileError
-from scaling_tasks.execution.processes import die_with_parent
+from scaling_tasks.execution.process_trees import die_with_parent
 
 __all__ = ["run_tool"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scaling_tasks.errors import ConfigError
 
-__all__ = ["Knobs", "knobs", "parse_size"]
+__all__ = ["EnvironmentSettings", "environment_settings", "parse_size"]
 
 _PREFIX = "SCALING_TASKS_"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
@@ -21,7 +21,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "
 
 
 @dataclass(frozen=True)
-class Knobs:
+class EnvironmentSettings:
     """What the environment says; the variable's name is ``SCALING_TASKS_`` and the attribute's in capitals.
 
     Attributes:
@@ -48,7 +48,7 @@ class Knobs:
         return max(1, (os.cpu_count() or 1) // self.jobs)
 
 
-def knobs(environment: Mapping[str, str] | None = None) -> Knobs:
+def environment_settings(environment: Mapping[str, str] | None = None) -> EnvironmentSettings:
     """Return what the environment (by default the process's own) says.
 
     Raises:
@@ -56,7 +56,7 @@ def knobs(environment: Mapping[str, str] | None = None) -> Knobs:
     """
     variables = os.environ if environment is None else environment
     size = variables.get(f"{_PREFIX}STORE_SIZE", "")
-    return Knobs(
+    return EnvironmentSettings(
         locked=_flag(variables, "LOCKED"),
         store=_path(variables, f"{_PREFIX}STORE"),
         store_size=parse_size(size, where=f"{_PREFIX}STORE_SIZE") if size else None,

@@ -1,24 +1,16 @@
-"""The JSON Schema of a target's configuration, for editors: made from the specs, published beside them.
-
-``python -m scaling_tasks.config.schema`` writes ``schema.json`` anew after a change of the specs.
-"""
+"""The JSON Schema of a target's configuration, made from the specs; ``compilers`` adds the backends' options."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from scaling_tasks.config import preprocessing, specs
-from scaling_tasks.documents import canonical_json
-from scaling_tasks.files import write_if_changed
 
-__all__ = ["PUBLISHED", "schema_text", "target_schema"]
-
-PUBLISHED = Path(__file__).with_name("schema.json")
+__all__ = ["target_schema"]
 
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
 # MindOCR nests the parameters of two strategies; both spellings are read.
@@ -47,11 +39,6 @@ def target_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def schema_text() -> str:
-    """Return the schema as it is published."""
-    return canonical_json(target_schema(), indent=1) + "\n"
-
-
 def _describe(definition: dict[str, Any], name: str) -> None:
     """Move the attributes' descriptions from a spec's docstring to the properties."""
     spec = getattr(specs, name, None) or getattr(preprocessing, name)
@@ -64,7 +51,3 @@ def _describe(definition: dict[str, Any], name: str) -> None:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-if __name__ == "__main__":
-    write_if_changed(PUBLISHED, schema_text().encode())

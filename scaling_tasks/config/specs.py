@@ -242,11 +242,14 @@ class RuntimeSpec(_Spec, frozen=True):
             accepted too, how each input is padded, by name; zeros at the end where left out.
         round_up: Whether a size at which the original itself does not run is padded with zeros to the next one at which
             it does; otherwise it is an error.
+        multiples: Per variable what preprocessing makes all sizes multiples of. The model runs at no others then, and
+            less of it needs cleaning.
     """
 
     oversize: Literal["error", "fallback", "split"] = "error"
     padding: Literal["exact", "accept"] | dict[str, PaddingSpec] = "exact"
     round_up: bool = False
+    multiples: dict[str, Positive] = {}
 
     @property
     def exact(self) -> bool:

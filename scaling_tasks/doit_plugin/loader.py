@@ -1,15 +1,94 @@
-"""A doit loader that needs no dodo file: ``[tool.doit] loader = "scaling_tasks"`` in pyproject.toml."""
+"""Giving doit its tasks: for a dodo file, and as a loader that needs none.
+
+The loader is named in pyproject.toml: ``[tool.doit] loader = "scaling_tasks"``.
+"""
 
 from __future__ import annotations
 
 import inspect
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from doit import loader as doit_loader
 from doit.cmd_base import DodoTaskLoader
+from doit.doit_cmd import get_var
 
-__all__ = ["ScalingLoader"]
+from scaling_tasks.actions.known_digests import STATE
+from scaling_tasks.config.load import load_target
+from scaling_tasks.doit_plugin.creators import creators
+from scaling_tasks.doit_plugin.doit_internals import jobs_asked_for
+from scaling_tasks.errors import ConfigError
+from scaling_tasks.stages.target import Target
+
+__all__ = ["ScalingLoader", "add_tasks", "doit_config", "load_targets", "load_tasks"]
+
+
+def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
+    """Add the tasks of every ``<configs>/*.yaml`` and doit's settings to a dodo file's namespace.
+
+    Call it as ``load_tasks(globals())``. A ``DOIT_CONFIG`` that the dodo file defines before the call keeps its
+    say over every setting it names.
+
+    Raises:
+        SystemExit: With one line, when a configuration is wrong; doit would show a traceback otherwise.
+    """
+    try:
+        targets = load_targets(configs)
+    except ConfigError as error:
+        raise SystemExit(f"error: {error}") from None
+    if not targets and multiprocessing.parent_process() is None:
+        found = "; targets end in .yaml, not .yml" if any(Path(configs).glob("*.yml")) else ""
+        sys.stderr.write(f"no target in {configs}/*.yaml{found}; `doit scaling_init MODEL.onnx` writes one\n")
+    add_tasks(namespace, targets)
+
+
+def add_tasks(namespace: dict[str, Any], targets: Sequence[Target]) -> None:
+    """Add the tasks of these targets and doit's settings to a namespace."""
+    if get_var("locked"):
+        # `doit locked=1`; through the environment it reaches the processes that doit starts.
+        os.environ.setdefault("SCALING_TASKS_LOCKED", str(get_var("locked")))
+    os.environ.setdefault("SCALING_TASKS_JOBS", str(jobs_asked_for(sys.argv[1:])))
+    namespace.update(creators(targets))
+    namespace["DOIT_CONFIG"] = {**doit_config(targets), **namespace.get("DOIT_CONFIG", {})}
+
+
+def load_targets(configs: str = "configs") -> list[Target]:
+    """Read every configuration in a directory, in order of their names; ``_defaults.yaml`` holds what they share.
+
+    Raises:
+        ConfigError: One of them is wrong, or two give the same name.
+    """
+    targets: dict[str, Target] = {}
+    for path in sorted(Path(configs).glob("*.yaml")):
+        if path.name.startswith("_"):
+            continue  # Not a target: what targets have in common.
+        target = Target(load_target(path), path.as_posix())
+        if target.name in targets:
+            raise ConfigError(
+                f"the name {target.name!r} is taken by {targets[target.name].config}",
+                where=f"{path.as_posix()}: name",
+                fix="Give each target its own name.",
+            )
+        targets[target.name] = target
+    return list(targets.values())
+
+
+def doit_config(targets: Sequence[Target]) -> dict[str, Any]:
+    """Return the settings of doit that its own defaults would get wrong here."""
+    return {
+        "backend": "scaling_tasks",
+        "dep_file": (STATE / "doit.sqlite").as_posix(),
+        "check_file_uptodate": "md5",
+        "par_type": "thread",
+        "reporter": "scaling_tasks",
+        "verbosity": 1,
+        # Without names, and without default tasks, doit's `forget` would end in a traceback.
+        "forget_disable_default": True,
+    }
 
 
 class ScalingLoader(DodoTaskLoader):  # type: ignore[misc]  # doit carries no types
@@ -17,8 +96,6 @@ class ScalingLoader(DodoTaskLoader):  # type: ignore[misc]  # doit carries no ty
 
     def setup(self, opt_values: dict[str, Any]) -> None:
         """Load the dodo file if it exists, then add the targets unless it has added them itself."""
-        from scaling_tasks.doit_plugin import load_tasks
-
         dodo = Path(opt_values["cwdPath"] or ".") / opt_values["dodoFile"]
         self.namespace = {}
         if dodo.exists() or opt_values["seek_file"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from scaling_tasks.doit_plugin.optional import missing_toolchain
+from scaling_tasks.doit_plugin.missing_toolchains import missing_toolchain
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.stages.target import Target
 

@@ -21,7 +21,7 @@ class Engine(Protocol):
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
         """Run at exactly one of the unit's buckets: input name to array, output name to array.
 
-        Outputs have the element types that the model says.
+        Outputs have the element types that the model says; an engine without int64 may answer int32.
         """
         ...
 

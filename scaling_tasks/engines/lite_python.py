@@ -17,6 +17,7 @@ __all__ = [
     "MISSING",
     "PYTHON_VARIABLE",
     "find_python",
+    "package_directory",
     "provisioned",
     "search_directory",
     "tool_environment",
@@ -32,6 +33,7 @@ MISSING = (
 # Where the build was started, in worker processes, which have directories of their own.
 _DIRECTORY_VARIABLE = "SCALING_TASKS_DIRECTORY"
 
+_PLACE = "import importlib.util as u; print(u.find_spec('mindspore_lite').submodule_search_locations[0])"
 _PROBE = "import mindspore_lite.version as v; print(v.__version__)"
 
 
@@ -48,6 +50,15 @@ def find_python(device: str) -> tuple[Path, str]:
     if found is None:
         raise EngineError("no Python with mindspore_lite was found", fix=f"{MISSING}.")
     return found
+
+
+@functools.cache
+def package_directory(python: Path) -> Path | None:
+    """Return where the package lies that an interpreter imports, None where it does not tell."""
+    for place in python.parent.parent.glob("lib/python3*/site-packages/mindspore_lite"):
+        return place
+    answer = answer_of(python, _PLACE)
+    return Path(answer) if answer else None
 
 
 def search_directory() -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.engines.packages import require
+from scaling_tasks.engines.packages import PackageEngine
 from scaling_tasks.engines.threads import thread_count
 from scaling_tasks.errors import EngineError
 
@@ -16,25 +16,7 @@ if TYPE_CHECKING:
 
     from scaling_tasks.engines.contract import Tensors
 
-__all__ = ["OnnxRuntimeEngine", "check", "load", "session_options"]
-
-
-def check(options: Mapping[str, Any]) -> None:
-    """Require the package.
-
-    Raises:
-        EngineError: It is not installed.
-    """
-    require("onnxruntime")
-
-
-def load(path: Path, options: Mapping[str, Any]) -> OnnxRuntimeEngine:
-    """Open a session.
-
-    Raises:
-        EngineError: The file does not load.
-    """
-    return OnnxRuntimeEngine(path)
+__all__ = ["ENGINE", "OnnxRuntimeEngine", "session_options"]
 
 
 class OnnxRuntimeEngine:
@@ -42,9 +24,10 @@ class OnnxRuntimeEngine:
 
     Args:
         path: An ONNX file, static or dynamic.
+        options: Those that it was compiled with; none of them matters to a session.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
         import onnxruntime
 
         try:
@@ -61,6 +44,9 @@ class OnnxRuntimeEngine:
     def close(self) -> None:
         """Release the session."""
         self._session = None
+
+
+ENGINE = PackageEngine("onnxruntime", OnnxRuntimeEngine)
 
 
 def session_options() -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
+import json
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.engines.contract import backend_options
-from scaling_tasks.engines.packages import require
+from scaling_tasks.engines.openvino_ends import clean_ends, keeps_channels_last
+from scaling_tasks.engines.packages import PackageEngine
 from scaling_tasks.engines.threads import thread_count
 from scaling_tasks.errors import EngineError
 
@@ -19,28 +21,18 @@ if TYPE_CHECKING:
 
     from scaling_tasks.engines.contract import Tensors
 
-__all__ = ["OpenVinoEngine", "check", "compiled_model", "has_blob", "inference_precision", "last_line", "load"]
+__all__ = [
+    "ENGINE",
+    "OpenVinoEngine",
+    "blob_origin",
+    "compiled_model",
+    "has_blob",
+    "inference_precision",
+    "last_line",
+]
 
-
+_LOG = logging.getLogger(__name__)
 _LAST_LINE = 400  # Bytes; more than a file name can have.
-
-
-def check(options: Mapping[str, Any]) -> None:
-    """Require the package.
-
-    Raises:
-        EngineError: It is not installed.
-    """
-    require("openvino")
-
-
-def load(path: Path, options: Mapping[str, Any]) -> OpenVinoEngine:
-    """Compile the IR for the device.
-
-    Raises:
-        EngineError: The file does not load.
-    """
-    return OpenVinoEngine(path, options)
 
 
 class OpenVinoEngine:
@@ -68,9 +60,15 @@ class OpenVinoEngine:
         self._request = None
 
 
+ENGINE = PackageEngine("openvino", OpenVinoEngine)
+
+
 def compiled_model(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
     """Return what an OpenVINO core makes of a file for the options' device."""
-    return core.compile_model(_read(core, path), _device(options), _properties(options))
+    model, device = _read(core, path), _device(options)
+    if keeps_channels_last(core, device) and not model.is_dynamic():
+        clean_ends(model)
+    return core.compile_model(model, device, _properties(options))
 
 
 def _read(core: Any, path: Path) -> Any:
@@ -88,16 +86,34 @@ def _weights(xml: Path) -> Path | None:
 
 
 def _import(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
-    """Return the compiled model out of the blob; None where there is none or it is of another OpenVINO."""
+    """Return the compiled model out of the blob; None where there is none or it is of another OpenVINO or processor."""
     blob = path.with_suffix(".blob")
     if not (has_blob(options) and blob.is_file()):
         return None
     properties = _properties(options)
     if weights := _weights(path):
         properties["WEIGHTS_PATH"] = str(weights)
-    with contextlib.suppress(RuntimeError):
-        return core.import_model(blob.read_bytes(), _device(options), properties)
-    return None
+    origin, _, content = blob.read_bytes().partition(b"\n")
+    here = blob_origin(core, options)
+    if origin + b"\n" != here:
+        _LOG.warning(
+            "%s is not loaded: it is of %s, and here is %s", blob, origin.decode(errors="replace"), here.decode()
+        )
+        return None
+    try:
+        return core.import_model(content, _device(options), properties)
+    except RuntimeError as cause:
+        _LOG.warning("%s is not loaded: %s", blob, last_line(cause))
+        return None
+
+
+def blob_origin(core: Any, options: Mapping[str, Any]) -> bytes:
+    """Return the first line of a blob: which OpenVINO made it, and for which device and processor."""
+    import openvino
+
+    device = _device(options)
+    made = {"openvino": openvino.__version__, "device": device, "name": core.get_property(device, "FULL_DEVICE_NAME")}
+    return json.dumps(made, sort_keys=True).encode() + b"\n"
 
 
 def has_blob(options: Mapping[str, Any]) -> bool:

@@ -58,6 +58,11 @@ class ProcessEngine:
         self._unanswered = self._closed = False
         self._start()
 
+    @property
+    def process(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
         """Run at the bucket's shape, or at any shape where the artefact is dynamic.
 

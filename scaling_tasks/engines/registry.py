@@ -6,16 +6,25 @@ import functools
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.engines.contract import Engine, EngineKind
 from scaling_tasks.errors import EngineError
 
-__all__ = ["ENTRY_POINT_GROUP", "get_engine", "load_engine"]
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["ENTRY_POINT_GROUP", "get_engine", "load_engine", "registered_engine"]
 
 ENTRY_POINT_GROUP = "scaling_tasks.engines"
 
-_BUILT_IN = ("lite", "nncase", "om", "onnxruntime", "openvino")
+_BUILT_IN = {
+    "lite": "scaling_tasks.engines.lite",
+    "nncase": "scaling_tasks.engines.nncase",
+    "om": "scaling_tasks.engines.om",
+    "onnxruntime": "scaling_tasks.engines.onnxruntime:ENGINE",
+    "openvino": "scaling_tasks.engines.openvino:ENGINE",
+}
 
 
 @functools.cache
@@ -25,7 +34,7 @@ def get_engine(name: str) -> EngineKind:
     Raises:
         EngineError: There is none, or its module cannot be imported.
     """
-    place = f"scaling_tasks.engines.{name}" if name in _BUILT_IN else _registered(name)
+    place = _place(name)
     module_name, _, attribute = place.partition(":")
     try:
         module: Any = importlib.import_module(module_name)
@@ -55,11 +64,22 @@ def load_engine(name: str, path: Path, options: Mapping[str, Any]) -> Engine:
     return kind.load(path, options)
 
 
-def _registered(name: str) -> str:
+def registered_engine(name: str) -> EntryPoint | None:
+    """Return where another package registers an engine, None for a built-in or unknown one."""
+    return None if name in _BUILT_IN else _registered().get(name)
+
+
+def _registered() -> dict[str, EntryPoint]:
     import importlib.metadata
 
-    points = {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _place(name: str) -> str:
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    points = _registered()
     if name not in points:
         known = ", ".join(sorted({*points, *_BUILT_IN}))
         raise EngineError(f"{name!r} is no engine", fix=f"Install the package that registers it. Known: {known}.")
-    return points[name]
+    return points[name].value

@@ -17,7 +17,7 @@ from pathlib import Path
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.execution.contract import Done, Limits, Subject, Work
 from scaling_tasks.execution.jobfile import JobFile, Outcome, read_outcome, write_job
-from scaling_tasks.execution.processes import kill_tree, wait_exit
+from scaling_tasks.execution.process_trees import kill_tree, wait_exit
 from scaling_tasks.execution.worker import PARENT_VARIABLE
 
 __all__ = ["DIRECTORY_VARIABLE", "LocalExecutor", "worker_environment"]

@@ -20,7 +20,7 @@ from typing import Any
 
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.execution.jobfile import JobFile, Outcome, read_job, write_outcome
-from scaling_tasks.execution.processes import descendants, die_with_parent, resident_bytes
+from scaling_tasks.execution.process_trees import descendants, die_with_parent, resident_bytes
 
 __all__ = ["PARENT_VARIABLE", "main"]
 

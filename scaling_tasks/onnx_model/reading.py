@@ -13,7 +13,7 @@ from scaling_tasks.errors import ConfigError, ModelError
 from scaling_tasks.onnx_model.side_files import take_in_weights
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, looks_like_image, name_dimensions
 
-__all__ = ["ModelSignature", "load_model", "read_signature", "signature_of", "whole_model"]
+__all__ = ["load_model", "read_signature", "signature_of", "whole_model"]
 
 Dims = Sequence[int | str | None]
 

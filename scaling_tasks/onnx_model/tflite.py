@@ -90,19 +90,32 @@ class TfliteEngine:
         Raises:
             ModelError: The interpreter refuses the inputs.
         """
-        shapes = {name: array.shape for name, array in inputs.items()}
-        if shapes != self._shapes:
-            _resize(self._interpreter, shapes, self._path)
-            self._shapes = shapes
+        self._take({name: array.shape for name, array in inputs.items()})
         for detail in self._interpreter.get_input_details():
             self._interpreter.set_tensor(detail["index"], inputs[detail["name"]])
         self._interpreter.invoke()
         details = self._interpreter.get_output_details()
         return {str(detail["name"]): self._interpreter.get_tensor(detail["index"]) for detail in details}
 
+    def output_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """Return every output's shape for the inputs' shapes, without running the model.
+
+        Raises:
+            ModelError: The interpreter refuses the shapes.
+        """
+        self._take(shapes)
+        details = self._interpreter.get_output_details()
+        return {str(detail["name"]): tuple(map(int, detail["shape"])) for detail in details}
+
     def close(self) -> None:
         """Release the interpreter."""
         self._interpreter = None
+
+    def _take(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        if shapes != self._shapes:
+            self._shapes = {}  # a refusal leaves the interpreter at no shapes
+            _resize(self._interpreter, shapes, self._path)
+            self._shapes = dict(shapes)
 
 
 def _interpreter(path: Path) -> Any:

@@ -19,9 +19,9 @@ from scaling_tasks.planning.solver.effort import Effort
 from scaling_tasks.planning.solver.product import product_of
 from scaling_tasks.planning.strategies.batches import fold_batches
 from scaling_tasks.planning.strategies.registry import choose
+from scaling_tasks.shapes.dataset_statistics import Column, Requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import batch_variable
-from scaling_tasks.shapes.statistics import Column, Requests
 
 __all__ = ["plan_histogram", "plan_request", "plan_requests"]
 

@@ -19,9 +19,9 @@ from scaling_tasks.planning.strategies.batches import columns_of, fold_batches
 from scaling_tasks.planning.strategies.defaults import default_buckets
 from scaling_tasks.planning.strategies.explicit import explicit_rows
 from scaling_tasks.planning.strategies.segments import shape_bucket_segments
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import HEIGHT, WIDTH, Signature, is_batch
-from scaling_tasks.shapes.statistics import DatasetStatistics
 
 __all__ = ["plan_statistics"]
 

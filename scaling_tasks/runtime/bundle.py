@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from scaling_tasks.engines.contract import Engine
 from scaling_tasks.engines.registry import get_engine
@@ -42,7 +42,7 @@ def load_bundle(
     copies: int = 1,
     threads: int | None = None,
     refuse_nan: bool = True,
-    warm_up: bool = False,
+    warm_up: bool | Literal["background"] = False,
 ) -> BucketedModel:
     """Open a bundle; engines are loaded when they are first needed, of the generation that is published now.
 
@@ -55,7 +55,8 @@ def load_bundle(
         threads: How many threads each engine uses; its own choice by default. On a CPU, as many batches in flight as
             there are cores with one thread each serve the most requests, one batch with all threads answers soonest.
         refuse_nan: Whether NaN in an input is an error.
-        warm_up: Whether all engines are loaded now.
+        warm_up: Whether all engines are loaded now, or in the ``background``: then first answers come at once,
+            until all is ready from larger buckets where these give the same.
 
     Raises:
         BundleError: The bundle is missing or damaged, or its engine is not installed.
@@ -75,7 +76,9 @@ def load_bundle(
         copies=copies,
         refuse_nan=refuse_nan,
     )
-    if warm_up:
+    if warm_up == "background":
+        model.warm_up_in_background()
+    elif warm_up:
         model.warm_up()
     return model
 

@@ -13,7 +13,7 @@ from scaling_tasks.runtime.requests import Arrays
 from scaling_tasks.shapes.behaviour import Behaviour, depends_on_data
 from scaling_tasks.shapes.layouts import Layout, is_plain, layout_length, layout_variables, valid_positions
 
-__all__ = ["Cropper", "Crops", "cut", "cut_rows"]
+__all__ = ["Cropper", "Crops", "cut", "cut_rows", "widened"]
 
 Positions: TypeAlias = "slice | NDArray[np.int64] | None"
 """Which positions of an axis to keep; None for all that the engine gives."""
@@ -98,3 +98,21 @@ def _cut(array: NDArray[Any], name: str, axes: Sequence[tuple[int, Positions]]) 
             fix="Build the bundle again.",
         )
     return array
+
+
+def widened(outputs: Mapping[str, NDArray[Any]], dtypes: Mapping[str, str]) -> Arrays:
+    """Return whole numbers in the element types that the model has.
+
+    Some engines have fewer of them than ONNX: MindSpore Lite answers int64 as int32. Floating point numbers stay as
+    they are: what an engine lost there would be hidden, not mended.
+
+    Args:
+        outputs: What an engine gave.
+        dtypes: The element type of each output of the model.
+    """
+    return {name: _widened(array, np.dtype(dtypes.get(name, array.dtype))) for name, array in outputs.items()}
+
+
+def _widened(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    whole = array.dtype.kind in "iu" and dtype.kind in "iu"
+    return array.astype(dtype) if whole and array.dtype != dtype and np.can_cast(array.dtype, dtype) else array

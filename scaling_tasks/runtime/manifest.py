@@ -44,12 +44,14 @@ class BundleArtefact:
         files: Its files; the first is the one that is loaded.
         buckets: The buckets it runs at, one value per variable of the manifest each.
         costs: What one inference at each bucket costs, in the plan's unit.
+        hits: How often the data set that was planned for uses each bucket.
     """
 
     stem: str
     files: tuple[ArtefactFile, ...]
     buckets: tuple[tuple[int, ...], ...]
     costs: tuple[float, ...]
+    hits: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def make_manifest(
     artefacts: Sequence[tuple[Unit, Sequence[ArtefactFile]]],
     costs: Mapping[tuple[int, ...], float],
     *,
+    hits: Mapping[tuple[int, ...], float] | None = None,
     padding: Mapping[str, Padding] | None = None,
     oversize: Oversize = "error",
     round_up: bool = False,
@@ -169,6 +172,7 @@ def make_manifest(
         artefacts: Each unit with its files, the one to load first.
         costs: Cost per bucket, columns in the order of the signature's variables; a bucket that is missing costs the
             product of its sizes, as all do where ``costs`` is empty.
+        hits: How often the data set that was planned for uses each bucket; those that are missing, never.
         padding: Policies of inputs that differ from the default, see ``padding_of``.
         oversize: What to do with sizes that no bucket contains.
         round_up: Whether a size at which the original does not run is padded to the next one at which it does.
@@ -182,7 +186,7 @@ def make_manifest(
     policies = padding_of(signature.inputs, padding or {})
     if oversize == "fallback" and fallback is None:
         raise BundleError("the dynamic model is not in the bundle", where="oversize: fallback")
-    built = [_built(unit, files, variables, costs) for unit, files in artefacts]
+    built = [_built(unit, files, variables, costs, hits or {}) for unit, files in artefacts]
     return Manifest(
         model,
         backend,
@@ -199,13 +203,18 @@ def make_manifest(
 
 
 def _built(
-    unit: Unit, files: Sequence[ArtefactFile], variables: tuple[str, ...], costs: Mapping[tuple[int, ...], float]
+    unit: Unit,
+    files: Sequence[ArtefactFile],
+    variables: tuple[str, ...],
+    costs: Mapping[tuple[int, ...], float],
+    hits: Mapping[tuple[int, ...], float],
 ) -> BundleArtefact:
     if set(unit.variables) != set(variables):
         raise BundleError(f"its variables are {list(unit.variables)}, not {list(variables)}", where=unit.stem)
     columns = [unit.variables.index(name) for name in variables]
     buckets = tuple(tuple(int(bucket[column]) for column in columns) for bucket in unit.buckets)
-    return BundleArtefact(unit.stem, tuple(files), buckets, tuple(float(_cost(costs, bucket)) for bucket in buckets))
+    spent = tuple(float(_cost(costs, bucket)) for bucket in buckets)
+    return BundleArtefact(unit.stem, tuple(files), buckets, spent, tuple(float(hits.get(each, 0)) for each in buckets))
 
 
 def _cost(costs: Mapping[tuple[int, ...], float], bucket: tuple[int, ...]) -> float:
@@ -223,6 +232,7 @@ def _artefact_payload(artefact: BundleArtefact) -> dict[str, Any]:
         "files": [vars(file) for file in artefact.files],
         "buckets": [list(bucket) for bucket in artefact.buckets],
         "costs": list(artefact.costs),
+        "hits": list(artefact.hits),
     }
 
 
@@ -253,13 +263,21 @@ def _from_payload(payload: Mapping[str, Any]) -> Manifest:
 
 def _artefact(payload: Mapping[str, Any], variables: tuple[str, ...]) -> BundleArtefact:
     files = tuple(_file(file) for file in payload["files"])
-    buckets, costs = tuple(tuple(bucket) for bucket in payload["buckets"]), tuple(map(float, payload["costs"]))
+    buckets = tuple(tuple(bucket) for bucket in payload["buckets"])
+    costs, hits = (tuple(map(float, payload[name])) for name in ("costs", "hits"))
     for bucket in buckets:
         if len(bucket) != len(variables) or any(type(size) is not int or size < 1 for size in bucket):
             raise ValueError(f"{list(bucket)} is no bucket over {list(variables)}")
-    if not files or not buckets or len(costs) != len(buckets) or not all(0 <= cost < math.inf for cost in costs):
+    if (
+        not files
+        or not buckets
+        or any(
+            len(numbers) != len(buckets) or not all(0 <= number < math.inf for number in numbers)
+            for numbers in (costs, hits)
+        )
+    ):
         raise ValueError(f"{payload['stem']} needs files, buckets, and a cost for each of them")
-    return BundleArtefact(payload["stem"], files, buckets, costs)
+    return BundleArtefact(payload["stem"], files, buckets, costs, hits)
 
 
 def _file(payload: Mapping[str, Any]) -> ArtefactFile:

@@ -18,6 +18,7 @@ from scaling_tasks.runtime.loading import Loader
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.oversize import OversizeServer
 from scaling_tasks.runtime.pool import EnginePool
+from scaling_tasks.runtime.readiness import Preparation, Readiness
 from scaling_tasks.runtime.requests import Arrays, RequestReader
 from scaling_tasks.runtime.selection import BucketTable
 from scaling_tasks.runtime.serving import Request, Server
@@ -86,6 +87,15 @@ class BucketedModel:
             self._oversize,
             manifest.behaviour,
             manifest.signature.inputs,
+        )
+        hits = [count for artefact in manifest.artefacts for count in artefact.hits]
+        self._preparation = Preparation(
+            self._server,
+            self._engines,
+            self._table,
+            self.variables,
+            hits,
+            interchangeable=manifest.behaviour.kind in ("exact", "cleaned"),
         )
         self._executor = _LazyExecutor(in_flight)
         self._in_flight = in_flight
@@ -167,18 +177,45 @@ class BucketedModel:
             raise self._oversize.error(shape)
         return dict(zip(self.variables, self._table.buckets[found], strict=True))
 
-    def warm_up(self, sizes: Sequence[Mapping[str, int]] | None = None) -> None:
-        """Load engines and run each once on zeros, so that no request pays for it.
+    def warm_up(
+        self,
+        sizes: Sequence[Mapping[str, int]] | None = None,
+        *,
+        seconds: float | None = None,
+        memory: int | None = None,
+    ) -> Readiness:
+        """Load engines and run each once on zeros, so that no request pays for it; those with the most traffic first.
 
         Args:
             sizes: Whose buckets to warm up; all by default.
+            seconds: After so many no further one is begun.
+            memory: None is begun that would, if it takes as much as the largest so far, exceed so many bytes.
+
+        Returns:
+            Which buckets are ready, and what that took.
 
         Raises:
             BundleError: An artefact is missing or damaged, or no bucket contains a size.
         """
-        chosen = self.buckets if sizes is None else [self.select(each) for each in sizes]
-        for bucket in chosen:
-            self._server.warm_up(self._table.buckets.index(tuple(bucket[name] for name in self.variables)))
+        chosen = None
+        if sizes is not None:
+            names = [self.select(each) for each in sizes]
+            chosen = [self._table.buckets.index(tuple(each[name] for name in self.variables)) for each in names]
+        self._preparation.make_ready(chosen, seconds=seconds, memory=memory)
+        return self.readiness
+
+    def warm_up_in_background(self) -> None:
+        """Make all buckets ready while requests are served, those that are asked for first.
+
+        Until a request's bucket is ready, the cheapest larger one that is ready serves it, where padding changes no
+        answer; where there is none, the request loads its own.
+        """
+        self._preparation.begin()
+
+    @property
+    def readiness(self) -> Readiness:
+        """Which buckets were made ready before a request asked for them, and whether more are under way."""
+        return self._preparation.readiness()
 
     def stats(self) -> Traffic:
         """Return what was served so far; saved as ``.csv`` it is a data set for the next plan."""
@@ -194,6 +231,7 @@ class BucketedModel:
             parts.callback(self._oversize.close)
             parts.callback(self._engines.close)
             parts.callback(self._executor.close)
+            parts.callback(self._preparation.close)
 
     def __enter__(self) -> BucketedModel:
         return self

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from scaling_tasks.errors import BundleError
 from scaling_tasks.shapes.signature import Signature
 
-__all__ = ["OVERSIZE", "Oversize", "Padding", "padding_of"]
+__all__ = ["OVERSIZE", "Oversize", "Padding", "given_policies", "padding_of"]
 
 Oversize = Literal["error", "fallback", "split"]
 OVERSIZE = ("error", "fallback", "split")
@@ -102,3 +102,8 @@ def _padded(signature: Signature, name: str) -> set[str]:
     firsts = {tensor.dims[0] if tensor.dims else None for tensor in signature.inputs}
     (dims,) = (tensor.dims for tensor in signature.inputs if tensor.name == name)
     return {dim for dim in dims if isinstance(dim, str) and firsts != {dim}}
+
+
+def given_policies(padding: str | Mapping[str, Any]) -> dict[str, Padding]:
+    """Return the policies in a configuration's ``runtime.padding``; none where it is a word."""
+    return {} if isinstance(padding, str) else {name: Padding(**policy) for name, policy in padding.items()}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scaling_tasks.engines.contract import Engine
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.buffers import PaddedBuffer
+from scaling_tasks.runtime.cropping import widened
 from scaling_tasks.runtime.loading import Loader, load_verified
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.requests import Arrays
@@ -41,6 +42,7 @@ class EnginePool:
         self._limit, self.copies = limit, copies
         rows, inputs = manifest.behaviour.rows, manifest.signature.inputs.inputs
         self._row_axes = {tensor.name: None if rows is None else tensor.dims.index(rows) for tensor in inputs}
+        self._dtypes = {tensor.name: tensor.dtype for tensor in manifest.signature.outputs}
         self._sizes = SizeFeeds(manifest)
         self._slots = [Slots(copies) for _ in manifest.artefacts]
         self._artefact_of = [position for position, artefact in enumerate(manifest.artefacts) for _ in artefact.buckets]
@@ -79,7 +81,8 @@ class EnginePool:
             engine = slot.engine or self._load(position, slot)
             slot.used = next(self._clock)
             try:
-                return engine.run(self._feeds(slot, bucket, parts) | self._sizes.feeds(bucket, shapes))
+                outputs = engine.run(self._feeds(slot, bucket, parts) | self._sizes.feeds(bucket, shapes))
+                return widened(outputs, self._dtypes)
             except BaseException as cause:
                 # Whatever state it and its buffers are in, the next request gets fresh ones.
                 slot.abandon()
@@ -90,17 +93,27 @@ class EnginePool:
         finally:
             slot.release()
 
-    def load(self, bucket: int) -> None:
-        """Load the bucket's engine now, and its copies.
+    @property
+    def full(self) -> bool:
+        """Whether one more engine would drop another."""
+        return 0 < self._limit <= self.resident
+
+    def is_ready(self, bucket: int) -> bool:
+        """Return whether an engine for the bucket is loaded."""
+        return any(slot.engine is not None for slot in self._slots[self._artefact_of[bucket]])
+
+    def load(self, bucket: int) -> list[int]:
+        """Load the bucket's engine now, and its copies; return the processes that they run in, if not in this one.
 
         Raises:
             BundleError: The artefact is missing or damaged.
         """
-        position = self._artefact_of[bucket]
+        position, processes = self._artefact_of[bucket], []
         for slot in self._slots[position]:
             with slot.held():
-                if slot.engine is None:
-                    self._load(position, slot)
+                engine = slot.engine or self._load(position, slot)
+                processes.append(getattr(engine, "process", None))
+        return [process for process in processes if process is not None]
 
     def zeros(self, bucket: int) -> Arrays:
         """Return inputs of exactly the bucket's size."""

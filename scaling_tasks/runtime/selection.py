@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class BucketTable:
     def find(self, shape: Sequence[int]) -> int:
         """Return the index of the cheapest bucket that contains ``shape`` (one value per variable), -1 for none."""
         if self._cells is None:
-            return self._search(shape)
+            return next(self.containing(shape), -1)
         cell = 0
         for edges, stride, size in zip(self._edges, self._strides, shape, strict=True):
             position = bisect_left(edges, size)
@@ -58,11 +58,11 @@ class BucketTable:
             cell += position * stride
         return self._cells[cell]
 
-    def _search(self, shape: Sequence[int]) -> int:
+    def containing(self, shape: Sequence[int]) -> Iterator[int]:
+        """Yield the indices of all buckets that contain ``shape``, the cheapest first."""
         for index in self._order:
             if all(have >= want for have, want in zip(self.buckets[index], shape, strict=True)):
-                return index
-        return -1
+                yield index
 
     def _fill(self) -> list[int]:
         none = len(self.buckets)

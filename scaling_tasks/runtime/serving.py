@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from scaling_tasks.runtime.batching import Batch, Batcher
 from scaling_tasks.runtime.cropping import Cropper, Crops, cut, cut_rows
-from scaling_tasks.runtime.flight import run_in_flight
 from scaling_tasks.runtime.oversize import OversizeServer
+from scaling_tasks.runtime.parallel_batches import run_in_flight
 from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.runtime.requests import Arrays
 from scaling_tasks.runtime.selection import BucketTable
@@ -64,7 +64,11 @@ class _Rows:
 
 
 class Server:
-    """Serves checked requests; see ``BucketedModel`` for the meaning of the parts."""
+    """Serves checked requests; see ``BucketedModel`` for the meaning of the parts.
+
+    Attributes:
+        stand_in: Says which bucket runs in place of one while engines are made ready; None otherwise.
+    """
 
     def __init__(
         self,
@@ -78,6 +82,7 @@ class Server:
         behaviour: Behaviour,
         signature: Signature,
     ) -> None:
+        self.stand_in: Callable[[int], int] | None = None
         self._engines, self._table, self._batcher, self._column = engines, table, batcher, batch_column
         self._cropper, self._traffic, self._oversize = cropper, traffic, oversize
         self._routes: dict[tuple[int, ...], _Route] = {}
@@ -101,7 +106,7 @@ class Server:
         if not route.buckets:
             raise self._oversize.error(request.shape)
         if len(route.buckets) == 1:
-            bucket = route.buckets[0]
+            bucket = self._ready(route.buckets[0])
             self._traffic.run(bucket)
             parts = {name: (array,) for name, array in request.arrays.items()}
             rows = 1 if self._column is None else request.shape[self._column]
@@ -109,7 +114,8 @@ class Server:
             return cut(outputs, self._cropped(request.shape, bucket))
         self._traffic.oversize("batch")
         results = []
-        for bucket, (first, end) in zip(route.buckets, route.rows, strict=True):
+        for planned, (first, end) in zip(route.buckets, route.rows, strict=True):
+            bucket = self._ready(planned)
             self._traffic.run(bucket)
             pieces = {name: (self._taken(name, array, first, end),) for name, array in request.arrays.items()}
             outputs = self._engines.run(bucket, pieces, [(request.shape, end - first)])
@@ -145,7 +151,9 @@ class Server:
             self._traffic.request(requests[i].shape)
 
         def serve(batch: Batch) -> list[tuple[_Rows, Arrays]]:
-            return self._run_batch(batch.bucket, _merged([rows[item] for item in sorted(batch.items)]), requests)
+            return self._run_batch(
+                self._ready(batch.bucket), _merged([rows[item] for item in sorted(batch.items)]), requests
+            )
 
         gathered: dict[int, list[tuple[int, Arrays]]] = defaultdict(list)
         buckets = [(batch.bucket,) for batch in batches]
@@ -168,13 +176,19 @@ class Server:
             for batch in self._batcher.partition([sizes[item] for item in items])
         ]
 
-    def warm_up(self, bucket: int) -> None:
-        """Load the bucket's engine and run it on zeros."""
-        self._engines.load(bucket)
+    def warm_up(self, bucket: int) -> list[int]:
+        """Load the bucket's engine and run it on zeros; return the processes of engines that have their own."""
+        processes = self._engines.load(bucket)
         shape = self._table.buckets[bucket]
         rows = 1 if self._column is None else shape[self._column]
         zeros = {name: (array,) for name, array in self._engines.zeros(bucket).items()}
         self._engines.run(bucket, zeros, [(shape, rows)])
+        return processes
+
+    def _ready(self, bucket: int) -> int:
+        """Return what runs in place of a bucket: itself, but while engines are made ready."""
+        stand_in = self.stand_in
+        return bucket if stand_in is None else stand_in(bucket)
 
     @property
     def _batch(self) -> int:

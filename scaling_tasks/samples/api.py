@@ -50,7 +50,7 @@ def scan_dataset(
         ConfigError: An unknown or unusable option.
         DatasetError: The data cannot be read or does not fit the model.
     """
-    from scaling_tasks.samples.statistics import compute_statistics
+    from scaling_tasks.samples.compute_statistics import compute_statistics
 
     scaling = msgspec.to_builtins(auto_scaling) if isinstance(auto_scaling, AutoScalingSpec) else auto_scaling
     target = parse_target(

@@ -13,22 +13,21 @@ from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import ModelError, PlanError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
+from scaling_tasks.machine import versions
 from scaling_tasks.shapes.behaviour import Behaviour, Verdict, VerdictKind, plain_layouts
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
-from scaling_tasks.stages.machine import versions
-from scaling_tasks.stages.signature import target_signature
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.target_signature import target_signature
 from scaling_tasks.stages.verdict import ACCEPT, verdict_line
 
 if TYPE_CHECKING:
-    from scaling_tasks.onnx_model.reading import ModelSignature
+    from scaling_tasks.shapes.signature import ModelSignature
 
 __all__ = ["DOCUMENT", "STAGE", "Analysed", "analysed_now", "check_buckets", "prepared_name", "read_analysis", "work"]
 
 DOCUMENT = "analysis.json"
 _KIND, _VERSION = "analysis", 2
-_PROBED = 64
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     files = model_files(target.model)
     parameters = spec_parameters(target, "input_shape", "inputs", "shape_bucket")
     parameters["exact"] = target.spec.runtime.exact
+    parameters["multiples"] = target.spec.runtime.multiples
     policies = target.spec.runtime.policies.values()
     parameters["zeros"] = all(policy.mode == "zero" and policy.side == "end" for policy in policies)
     return Request(
@@ -94,9 +94,9 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     target = inside(inputs, parameters)
     signature = target_signature(target)
     if target.model.suffix == ".tflite":
-        behaviour, places, model = _probed(target, signature), 0, target.model.read_bytes()
+        behaviour, places, model = _asked(target, signature), 0, target.model.read_bytes()
     else:
-        behaviour, places, model = _followed(target, signature, exact=parameters["exact"])
+        behaviour, places, model = _followed(target, signature, parameters["multiples"], exact=parameters["exact"])
     possible = behaviour.kind
     if not parameters["exact"]:
         behaviour = behaviour.accepted(zeros=parameters["zeros"])
@@ -127,14 +127,10 @@ def analysed_now(target: Target) -> tuple[Analysed, str]:
     Raises:
         ModelError: The model cannot be read or contradicts the configuration.
     """
-    from scaling_tasks.actions.perform import materialise
+    from scaling_tasks.actions.perform import do_here
 
-    request = _request(target, Built(target), None)
     with tempfile.TemporaryDirectory() as directory:
-        inputs, outputs = Path(directory, "inputs"), Path(directory, "outputs")
-        materialise(request, inputs)
-        outputs.mkdir()
-        work(inputs, outputs, {**request.action.parameters, **request.hints})
+        outputs = do_here(_request(target, Built(target), None), Path(directory))
         return read_analysis(outputs / DOCUMENT), digest_file(outputs / prepared_name(target))
 
 
@@ -184,13 +180,15 @@ def _refusal(blocking: Sequence[Verdict], where: str) -> ModelError:
     )
 
 
-def _followed(target: Target, signature: ModelSignature, *, exact: bool) -> tuple[Behaviour, int, bytes]:
+def _followed(
+    target: Target, signature: ModelSignature, multiples: Mapping[str, int], *, exact: bool
+) -> tuple[Behaviour, int, bytes]:
     from scaling_tasks.analysis.analyse import analyse_model
     from scaling_tasks.analysis.preparation import prepare
 
     dims = {tensor.name: [_written(dim) for dim in tensor.dims] for tensor in signature.inputs.inputs}
     fixed = target.spec.inputs
-    found = analyse_model(target.model, input_shape=dims, fixed_inputs=fixed)
+    found = analyse_model(target.model, input_shape=dims, fixed_inputs=fixed, multiples=multiples)
     if exact:
         return found.behaviour, found.places, bytes(found.cleaned.SerializeToString(deterministic=True))
     # What is accepted is the model as it is.
@@ -205,19 +203,18 @@ def _written(dim: Any) -> int | str:
     return dim if isinstance(dim, int) else as_text(dim)
 
 
-def _probed(target: Target, signature: ModelSignature) -> Behaviour:
-    """Return the behaviour of a model whose graph cannot be followed: its lengths by running it, all else refused."""
-    from scaling_tasks.onnx_model.relations import derive_relations
+def _asked(target: Target, signature: ModelSignature) -> Behaviour:
+    """Return the behaviour of a TFLite model, whose graph is not followed: lengths from its interpreter, no promise."""
+    from scaling_tasks.onnx_model.tflite_lengths import output_lengths
 
-    buckets = [[_PROBED] * len(signature.inputs.variables)]
-    relations = derive_relations(target.model, signature, buckets)
+    lengths = output_lengths(target.model, signature.inputs)
     reason = "the graph of a TFLite model is not followed"
     verdicts = tuple(
         Verdict(output, variable, "refused", reason=reason)
-        for output in relations.axes
+        for output in lengths
         for variable in signature.inputs.variables
     )
-    return Behaviour(plain_layouts(relations.axes), verdicts)
+    return Behaviour(plain_layouts(lengths), verdicts)
 
 
 STAGE = Stage(

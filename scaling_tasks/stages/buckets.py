@@ -13,23 +13,23 @@ from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.errors import CompileError, PlanError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import is_plain_name
+from scaling_tasks.machine import versions
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import DOCUMENT, Analysed, check_buckets, read_analysis
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
-from scaling_tasks.stages.machine import versions
-from scaling_tasks.stages.signature import target_signature
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.target_signature import target_signature
 from scaling_tasks.stages.units import UnitsDocument, write_units
 
 if TYPE_CHECKING:
     from scaling_tasks.compilers.contract import Limits
     from scaling_tasks.config.specs import AutoScalingSpec, ShapeBucketSpec
-    from scaling_tasks.onnx_model.reading import ModelSignature
     from scaling_tasks.planning.costs import CostModel
     from scaling_tasks.planning.plan import BucketPlan
     from scaling_tasks.shapes.behaviour import Behaviour
-    from scaling_tasks.shapes.statistics import DatasetStatistics
+    from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
+    from scaling_tasks.shapes.signature import ModelSignature
 
 __all__ = ["STAGE", "make_plan", "make_units", "work"]
 
@@ -84,7 +84,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         PlanError: No plan can be made.
         CompileError: The backend is unknown or refuses its options.
     """
-    from scaling_tasks.shapes.statistics import DatasetStatistics
+    from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 
     target = _with_table(inside(inputs, parameters), inputs)
     document = inputs / "statistics.json"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import Action, Request
-from scaling_tasks.actions.publication import publish_generation
+from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there, write_result
 from scaling_tasks.errors import BundleError
 from scaling_tasks.execution.contract import Subject
@@ -17,7 +17,6 @@ from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
-from scaling_tasks.stages.workshop import known
 
 __all__ = ["STAGE"]
 
@@ -37,13 +36,15 @@ def _publish(target: Target) -> dict[str, Any]:
     Raises:
         BundleError: A file is not what was made, or the directory cannot be written.
     """
+    from scaling_tasks.actions.publication import publish_generation
+
     made = Built(target)
     files = bundle_files(made)
     record = target.result("bundle")
     with exclusive(target.state / "publishing.lock", moment=True):
         former = read_result_if_there(record)
         for file in files.values():
-            if known().digest(file.path) != file.digest:
+            if known_digests().digest(file.path) != file.digest:
                 raise BundleError("it is not what was made", where=str(file.path), fix="Build again.")
         try:
             publish_generation(
@@ -60,7 +61,7 @@ def _publish(target: Target) -> dict[str, Any]:
             ResultFile(name, file.digest, file.size, target.directory / name) for name, file in files.items()
         )
         for file in (*placed, *files.values()):
-            known().made(file.path, file.digest)
+            known_digests().made(file.path, file.digest)
         write_result(record, Result(_request(target, made, None).action.components, placed, {}))
         removed = leftovers(target, [unit.name for unit in planned_units(made).units])
         for path in removed:

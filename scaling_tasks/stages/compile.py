@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import Action, Request
-from scaling_tasks.compilers.environment import thread_environment
+from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.compilers import isolation
 from scaling_tasks.compilers.isolation import compile_parameters, compile_subject, renamed_files
 from scaling_tasks.compilers.registry import get_backend, outside_version
 from scaling_tasks.compilers.shared import SHARED
-from scaling_tasks.config.environment import knobs
+from scaling_tasks.compilers.thread_limits import thread_environment
+from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.execution.contract import Limits
 from scaling_tasks.files import digest_bytes
+from scaling_tasks.machine import kind
 from scaling_tasks.stages.analysis import prepared_name
 from scaling_tasks.stages.inputs import digests, home_name
-from scaling_tasks.stages.machine import kind
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 
-__all__ = ["STAGE", "options_with_files", "shared_name", "toolchain", "unit_action", "worker_limits"]
+__all__ = [
+    "STAGE",
+    "identity_of",
+    "options_with_files",
+    "shared_name",
+    "toolchain",
+    "unit_action",
+    "work",
+    "worker_limits",
+]
 
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
@@ -37,11 +48,25 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     return Request(
         action,
         {**sources, **more},
-        "scaling_tasks.compilers.isolation:work",
+        f"{__name__}:work",
         compile_subject(one, target.options),
         worker_limits(target),
         hints={"shared": str((target.state / "shared" / shared_name(action.components)).absolute())},
     )
+
+
+def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Compile and load, in a process of its own; return the names of the artefact's ``files`` and the ``toolchain``.
+
+    Raises:
+        CompileError: The compiler failed, or its artefact is not there or does not load.
+    """
+    environment = dict(os.environ)
+    made = isolation.work(inputs, outputs, parameters)
+    # Compilers leave variables behind that would tell where they are found.
+    os.environ.clear()
+    os.environ.update(environment)
+    return {**made, TOOLCHAIN: identity_of(isolation.located_options(parameters["options"], inputs))}
 
 
 def unit_action(target: Target, model: Mapping[str, str], parameters: dict[str, Any]) -> tuple[Action, dict[str, Path]]:
@@ -72,22 +97,30 @@ def toolchain(target: Target) -> dict[str, str]:
         CompileError: It is missing.
     """
     options = target.options
-    backend = get_backend(options["backend"])
-    if backend.input_files(options):  # They may change while this process lives.
-        return {**backend.identity(options), **outside_version(options["backend"])}
+    if get_backend(options["backend"]).input_files(options):  # They may change while this process lives.
+        return identity_of(options)
     return _toolchain(canonical_json(options))
 
 
 @functools.cache
 def _toolchain(text: str) -> dict[str, str]:
-    options = json.loads(text)
-    return {**get_backend(options["backend"]).identity(options), **outside_version(options["backend"])}
+    return identity_of(json.loads(text))
+
+
+def identity_of(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return what of the toolchain that is found here and now determines artefacts.
+
+    Raises:
+        CompileError: It is missing.
+    """
+    name = str(options["backend"])
+    return {**get_backend(name).identity(options), **outside_version(name)}
 
 
 def worker_limits(target: Target, *, all_cores: bool = False) -> Limits:
     """Return what a compiler or an engine of the target may use: its share of the machine."""
     options = target.options
-    threads = None if all_cores else options["threads"] or knobs().threads
+    threads = None if all_cores else options["threads"] or environment_settings().threads
     return Limits(options["timeout"], options["memory"], thread_environment(threads))
 
 

@@ -7,12 +7,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import Request
-from scaling_tasks.actions.perform import materialise
+from scaling_tasks.actions.known_digests import known_digests
+from scaling_tasks.actions.perform import do_here, renamed
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.files import digest_file
@@ -23,7 +23,7 @@ from scaling_tasks.stages.lock import built_section, read_lock
 from scaling_tasks.stages.stage import Built, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
-from scaling_tasks.stages.workshop import known, open_store
+from scaling_tasks.stages.workshop import open_store
 
 __all__ = ["FAIL", "KEPT", "LEFT_OUT", "MAY_RUN", "RESTORE", "RUN", "Change", "Forecast", "forecast_target"]
 
@@ -110,6 +110,7 @@ class _Walk:
         self._target, self._left_out, self._scratch = target, left_out, scratch
         self._results: dict[tuple[str, str | None], Result] = {}
         self._rows: dict[tuple[str, str | None], Forecast] = {}
+        self._homes: dict[Path, Path] = {}  # Where files belong that are made in the scratch directory for now.
         self._store = open_store()
         self._history: CompileHistory | None = None
 
@@ -165,10 +166,10 @@ class _Walk:
         except _UnknownError as error:
             return Forecast(name, RUN, (f"{error.what} changes what it is made from",), needs=needs)
         except ScalingTasksError as error:
-            return Forecast(name, FAIL, (str(error),), needs=needs)
+            return Forecast(name, FAIL, (str(renamed(error, self._homes)),), needs=needs)
         components = request.action.components
         recorded = read_result_if_there(self._target.result(stage.name, unit))
-        if recorded is not None and recorded.key == request.action.key and recorded.intact(known()):
+        if recorded is not None and recorded.key == request.action.key and recorded.intact(known_digests()):
             self._results[stage.name, unit] = recorded
             return Forecast(name, KEPT, needs=needs)
         reasons, changes = _why(recorded, components)
@@ -179,7 +180,7 @@ class _Walk:
         try:
             self._foresee(stage, unit, request)
         except ScalingTasksError as error:
-            reasons = (*reasons, f"it will fail: {error}")
+            reasons = (*reasons, f"it will fail: {renamed(error, self._homes)}")
         seconds = self._expected_seconds(components) if stage.name == "compile" else None
         return Forecast(name, RUN, reasons, changes, seconds, needs)
 
@@ -208,14 +209,8 @@ class _Walk:
             )
             self._results[stage.name, unit] = Result(request.action.components, files, {})
         elif request.limits is None:
-            place = self._scratch / f"{stage.name}-{unit}"
-            place.mkdir()
-            materialise(request, place / "inputs")
-            (place / "outputs").mkdir()
-            module, _, function = request.function.partition(":")
-            parameters = {**request.action.parameters, **request.hints}
-            getattr(import_module(module), function)(place / "inputs", place / "outputs", parameters)
-            made = sorted(path for path in (place / "outputs").iterdir())
+            made = sorted(do_here(request, self._scratch / f"{stage.name}-{unit}").iterdir())
+            self._homes |= {path: stage.place(self._target, unit, path.name) for path in made}
             files = tuple(ResultFile(path.name, digest_file(path), path.stat().st_size, path) for path in made)
             self._results[stage.name, unit] = Result(request.action.components, files, {})
 

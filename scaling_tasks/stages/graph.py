@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.stages import (
     analysis,
     buckets,
@@ -24,7 +25,7 @@ from scaling_tasks.stages import (
 from scaling_tasks.stages.pruning import note_target
 from scaling_tasks.stages.stage import Built, Stage
 from scaling_tasks.stages.target import Target
-from scaling_tasks.stages.workshop import known, open_workshop
+from scaling_tasks.stages.workshop import open_workshop
 
 __all__ = ["STAGES", "is_current", "run_stage", "stages_of"]
 
@@ -93,4 +94,5 @@ def is_current(name: str, target: Target, unit: str | None = None) -> str | None
     if recorded is None:
         return None
     action = stage.request(target, Built(target), unit).action
-    return action.key if recorded.key == action.key and recorded.intact(known()) else None
+    same = recorded.components == action.components
+    return action.key if same and recorded.intact(known_digests()) else None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from scaling_tasks.stages.workshop import known
+from scaling_tasks.actions.known_digests import known_digests
 
 __all__ = ["imported_files"]
 
@@ -44,16 +43,18 @@ def _files(module: str) -> Iterator[Path]:
 
 def _known_imports(file: Path) -> list[str]:
     """Return a file's imports, read out of it only when it has changed."""
-    noted = f"imports {file.as_posix()} {known().digest(file)}"
-    found: list[str] | None = known().fact(noted)
+    noted = f"imports {file.as_posix()} {known_digests().digest(file)}"
+    found: list[str] | None = known_digests().fact(noted)
     if found is None:
         found = sorted(set(_imports(file)))
-        known().note(noted, found)
+        known_digests().note(noted, found)
     return found
 
 
 def _imports(file: Path) -> Iterator[str]:
     """Yield the modules that a file's import statements may mean; a broken file imports nothing."""
+    import ast
+
     try:
         statements = list(ast.walk(ast.parse(file.read_bytes())))
     except (SyntaxError, ValueError):

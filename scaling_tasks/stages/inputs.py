@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.config.load import parse_target, section
 from scaling_tasks.errors import ConfigError, ModelError
 from scaling_tasks.files import is_inner_name
 from scaling_tasks.stages.stage import Made
 from scaling_tasks.stages.target import Target
-from scaling_tasks.stages.workshop import known
 
 __all__ = ["digests", "home_name", "inside", "model_files", "planned_model", "spec_parameters", "tree"]
 
@@ -23,15 +23,15 @@ def model_files(model: Path) -> dict[str, Path]:
         ModelError: It cannot be read, or names data outside its directory.
     """
     try:
-        noted = f"external {known().digest(model)}"
+        noted = f"external {known_digests().digest(model)}"
     except OSError as cause:
         raise ModelError(f"cannot be read ({cause.strerror})", where=str(model), fix="Check `model`.") from cause
-    names = known().fact(noted)
+    names = known_digests().fact(noted)
     if names is None:
         from scaling_tasks.onnx_model.digest import external_files
 
         names = [file.relative_to(model.parent).as_posix() for file in external_files(model)]
-        known().note(noted, names)
+        known_digests().note(noted, names)
     return {f"model/{name}": model.parent / name for name in (model.name, *names)}
 
 
@@ -75,7 +75,7 @@ def digests(files: Mapping[str, Path]) -> dict[str, str]:
     found = {}
     for name, path in files.items():
         try:
-            found[name] = known().digest(path)
+            found[name] = known_digests().digest(path)
         except OSError as cause:
             raise ModelError(f"cannot be read ({cause.strerror})", where=str(path), fix="Check the path.") from cause
     return found

@@ -11,16 +11,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.compilers.contract import Unit
-from scaling_tasks.config.environment import knobs
+from scaling_tasks.actions.known_digests import STATE
+from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.config.load import section
 from scaling_tasks.documents import canonical_json, parse_document
 from scaling_tasks.errors import LockError, ScalingTasksError
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import digest_bytes, write_if_changed
+from scaling_tasks.shapes.unit import Unit
+from scaling_tasks.stages.compile import STAGE as COMPILE
 from scaling_tasks.stages.compile import toolchain
 from scaling_tasks.stages.stage import Built, Made, Stage
-from scaling_tasks.stages.target import STATE, Target
+from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 
 __all__ = [
@@ -48,7 +50,7 @@ def _run(target: Target) -> dict[str, Any]:
     Raises:
         ScalingTasksError: Something that the section is made of is not built.
     """
-    if knobs().locked:
+    if environment_settings().locked:
         refuse_built(target)
         return {"changed": False}
     found = built_section(target)
@@ -122,11 +124,8 @@ def refuse(target: Target, unit: str | None = None) -> None:
         if different := [*differences(_without_artefacts(locked), found)]:
             raise _would_change(target, different)
         return
-    from scaling_tasks.stages.graph import STAGES
-
-    request = STAGES["compile"].request
-    assert request is not None
-    key = request(target, Built(target), unit).action.key
+    assert COMPILE.request is not None
+    key = COMPILE.request(target, Built(target), unit).action.key
     said = locked.get("units", {}).get(unit, {}).get("key")
     if said != key:
         raise _would_change(target, [*differences({"key": said}, {"key": key}, f"units.{unit}")])

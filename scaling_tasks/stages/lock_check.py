@@ -117,7 +117,7 @@ def _check_units(target: Target, locked: Mapping[str, Any]) -> Iterator[Finding]
 def _locked_units(target: Target, units: Mapping[str, Any], analysed: Analysed) -> UnitsDocument:
     """Return the units document that the locked buckets lead to."""
     from scaling_tasks.compilers.registry import get_backend
-    from scaling_tasks.stages.signature import target_signature
+    from scaling_tasks.stages.target_signature import target_signature
     from scaling_tasks.stages.units import UnitsDocument
 
     signature = target_signature(target)

@@ -14,7 +14,6 @@ from scaling_tasks.errors import BundleError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
 from scaling_tasks.stages.inputs import planned_model
-from scaling_tasks.stages.policies import given_policies
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units, read_units
@@ -59,19 +58,18 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     """
     import msgspec
 
-    from scaling_tasks.onnx_model.reading import ModelSignature
     from scaling_tasks.planning.plan import BucketPlan
     from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
+    from scaling_tasks.runtime.policies import given_policies
+    from scaling_tasks.shapes.signature import ModelSignature
 
     document = read_units(inputs / "units.json")
     model = inputs / parameters["model"]
     runtime = msgspec.convert(parameters["runtime"], RuntimeSpec)
     plan = BucketPlan.from_json((inputs / "buckets.json").read_bytes())
     order = [plan.variables.index(variable) for variable in document.inputs.variables]
-    costs = {
-        tuple(int(bucket[column]) for column in order): float(cost)
-        for bucket, cost in zip(plan.buckets, plan.bucket_costs, strict=True)
-    }
+    buckets = [tuple(int(bucket[column]) for column in order) for bucket in plan.buckets]
+    costs = dict(zip(buckets, map(float, plan.bucket_costs), strict=True))
     signature = ModelSignature(document.inputs, document.outputs)
     manifest = make_manifest(
         model.stem,
@@ -81,6 +79,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         document.behaviour,
         [(unit, [ArtefactFile(*file) for file in parameters["artefacts"][unit.name]]) for unit in document.units],
         costs,
+        hits=dict(zip(buckets, map(float, plan.hits), strict=True)),
         padding=given_policies(section(runtime)["padding"]),
         oversize=runtime.oversize,
         round_up=runtime.round_up,

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.errors import BundleError, VerificationFailed
 from scaling_tasks.execution.contract import Subject
-from scaling_tasks.stages.compile import toolchain, worker_limits
-from scaling_tasks.stages.machine import host
+from scaling_tasks.machine import host
+from scaling_tasks.stages.compile import identity_of, toolchain, worker_limits
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -33,6 +33,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         worker_limits(target, all_cores=True),
         # What was measured before is kept, and so is no part of the key.
         carried={_KNOWN: target.latency} if target.latency.exists() else {},
+        hints={"options": target.result_options},
         stored=False,
     )
 
@@ -48,7 +49,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     bundle = inputs / "bundle"
     table = measure_bundle(bundle, read_manifest(bundle), known)
     (outputs / _LATENCY).write_text(table.to_json(), encoding="utf-8")
-    return {"measured": len(table.seconds)}
+    return {"measured": len(table.seconds), TOOLCHAIN: identity_of(parameters["options"])}
 
 
 STAGE = Stage(

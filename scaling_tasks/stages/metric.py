@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.execution.contract import Subject
-from scaling_tasks.stages.compile import toolchain, worker_limits
+from scaling_tasks.machine import installed, processor
+from scaling_tasks.stages.compile import identity_of, toolchain, worker_limits
 from scaling_tasks.stages.imports import imported_files
 from scaling_tasks.stages.inputs import digests, home_name, planned_model, tree
-from scaling_tasks.stages.machine import installed, processor
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -57,6 +57,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         f"{__name__}:work",
         Subject(target.name, "the engine", VerificationFailed),
         worker_limits(target),
+        hints={"options": target.result_options},
     )
 
 
@@ -91,7 +92,8 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     if failure := result.failure():
         raise failure
     (outputs / "metric.json").write_text(result.to_json(), encoding="utf-8")
-    return {"buckets": result.buckets, "exact": result.exact}
+    tools = {**identity_of(parameters["options"]), **installed()}
+    return {"buckets": result.buckets, "exact": result.exact, TOOLCHAIN: tools}
 
 
 def _with_hint(error: VerificationFailed) -> VerificationFailed:

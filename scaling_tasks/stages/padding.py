@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.execution.contract import Subject
-from scaling_tasks.stages.compile import toolchain, worker_limits
+from scaling_tasks.machine import processor, versions
+from scaling_tasks.stages.compile import identity_of, toolchain, worker_limits
 from scaling_tasks.stages.inputs import digests, planned_model
-from scaling_tasks.stages.machine import processor, versions
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -20,6 +20,7 @@ __all__ = ["STAGE", "work"]
 
 # What the report calls a change where the configuration does not say: far above rounding, far below a decision.
 _NOTICEABLE = 1e-3
+_TOOLS = ("onnxruntime", "numpy")
 
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
@@ -35,13 +36,14 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         "fixed_inputs": target.spec.inputs,
     }
     inputs = {**model, **{name: file.digest for name, file in bundle.items()}, **digests(samples)}
-    tools = {**toolchain(target), **versions("onnxruntime", "numpy")}
+    tools = {**toolchain(target), **versions(*_TOOLS)}
     return Request(
         Action("padding", 4, inputs, parameters, tools, processor(), ("padding.json",)),
         {**sources, **{name: file.path for name, file in bundle.items()}, **samples},
         f"{__name__}:work",
         Subject(target.name, "the engine", VerificationFailed),
         worker_limits(target),
+        hints={"options": target.result_options},
     )
 
 
@@ -84,7 +86,8 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         more = {"policies": ranking, "recommended": best}
     text = result.to_json(more)
     (outputs / "padding.json").write_text(text, encoding="utf-8")
-    return {"changed": sorted(result.changed), "absolute": result.absolute}
+    tools = {**identity_of(parameters["options"]), **versions(*_TOOLS)}
+    return {"changed": sorted(result.changed), "absolute": result.absolute, TOOLCHAIN: tools}
 
 
 def _sample_files(directory: str | None) -> list[Path]:

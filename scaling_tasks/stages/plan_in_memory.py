@@ -12,12 +12,12 @@ import msgspec
 from scaling_tasks.config.load import load_target, parse_target
 from scaling_tasks.config.specs import TargetSpec
 from scaling_tasks.stages.buckets import make_plan
-from scaling_tasks.stages.signature import target_signature
 from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.target_signature import target_signature
 
 if TYPE_CHECKING:
     from scaling_tasks.planning.plan import BucketPlan
-    from scaling_tasks.shapes.statistics import DatasetStatistics
+    from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 
 __all__ = ["plan_target"]
 
@@ -45,8 +45,8 @@ def _statistics(target: Target) -> DatasetStatistics | None:
     dataset = target.spec.dataset
     if dataset is None or not target.needs_data:
         return None
+    from scaling_tasks.samples.compute_statistics import compute_statistics
     from scaling_tasks.samples.scan import scan
-    from scaling_tasks.samples.statistics import compute_statistics
 
     with tempfile.TemporaryDirectory() as directory:
         measurements = scan(dataset, Path(directory) / "cache")

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.actions.results import read_result_if_there
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import CacheError
 from scaling_tasks.execution.file_locks import exclusive, is_free
 from scaling_tasks.files import write_if_changed
 from scaling_tasks.stages.leftovers import leftovers
-from scaling_tasks.stages.target import STATE, Target
+from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import read_units_if_there
 
 __all__ = ["note_target", "remove", "stale_files"]

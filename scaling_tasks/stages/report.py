@@ -20,7 +20,7 @@ from scaling_tasks.stages.units import planned_units
 if TYPE_CHECKING:
     from scaling_tasks.actions.results import ResultFile
     from scaling_tasks.planning.plan import BucketPlan
-    from scaling_tasks.shapes.statistics import DatasetStatistics
+    from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 
 __all__ = ["STAGE", "work"]
 
@@ -60,7 +60,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     """Write the report."""
     from scaling_tasks.planning.plan import BucketPlan
     from scaling_tasks.reporting.page import report_page
-    from scaling_tasks.shapes.statistics import DatasetStatistics
+    from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 
     plan = BucketPlan.from_json((inputs / "buckets.json").read_bytes())
     document = inputs / "statistics.json"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.samples.scan import scan, summary_path, watch
 from scaling_tasks.stages.stage import Stage
-from scaling_tasks.stages.target import STATE, Target
+from scaling_tasks.stages.target import Target
 
 __all__ = ["STAGE", "summary"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scaling_tasks.actions.action import Request
+from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.actions.results import Result, ResultFile, read_result
 from scaling_tasks.errors import CacheError
 from scaling_tasks.stages.target import Target
-from scaling_tasks.stages.workshop import known
 
 __all__ = ["Built", "Made", "Place", "Stage"]
 
@@ -51,7 +51,7 @@ def _scanned(target: Target) -> Result:
 
     summary = summary_path(target.scan_cache)
     try:
-        file = ResultFile(summary.name, known().digest(summary), summary.stat().st_size, summary)
+        file = ResultFile(summary.name, known_digests().digest(summary), summary.stat().st_size, summary)
     except OSError as cause:
         raise CacheError(f"cannot be read ({cause.strerror})", where=str(summary), fix="Build it first.") from cause
     return Result({}, (file,), {})

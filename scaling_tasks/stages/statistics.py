@@ -10,9 +10,9 @@ from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
-from scaling_tasks.stages.signature import target_signature
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.target_signature import target_signature
 
 __all__ = ["STAGE", "work"]
 
@@ -48,8 +48,8 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         DatasetError: The data set has nothing that the model's variables could be taken from.
         ModelError: The model cannot be read.
     """
+    from scaling_tasks.samples.compute_statistics import compute_statistics
     from scaling_tasks.samples.scan import read_measurements
-    from scaling_tasks.samples.statistics import compute_statistics
 
     target = inside(inputs, parameters)
     measurements = read_measurements(target.dataset, inputs / _CACHE)

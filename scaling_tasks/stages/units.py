@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import PlanError
-from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.shapes.behaviour import Behaviour
-from scaling_tasks.shapes.signature import Signature, TensorSpec, parse_dims
+from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, parse_dims
+from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.stage import Made
 
 __all__ = [

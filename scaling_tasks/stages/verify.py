@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import Action, Request
-from scaling_tasks.compilers.contract import Unit
+from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.compilers.isolation import located_options
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.config.load import section
 from scaling_tasks.documents import document_text
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.execution.contract import Subject
-from scaling_tasks.stages.compile import options_with_files, toolchain, worker_limits
+from scaling_tasks.machine import processor, versions
+from scaling_tasks.shapes.unit import Unit
+from scaling_tasks.stages.compile import identity_of, options_with_files, toolchain, worker_limits
 from scaling_tasks.stages.inputs import digests, planned_model
-from scaling_tasks.stages.machine import processor, versions
-from scaling_tasks.stages.policies import given_policies
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units, signature_of, signature_parameters
@@ -25,6 +24,7 @@ from scaling_tasks.stages.units import planned_units, signature_of, signature_pa
 __all__ = ["STAGE", "leave_unverified", "work"]
 
 _DOCUMENT = "verification.json"
+_TOOLS = ("onnxruntime", "numpy")
 
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
@@ -54,7 +54,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             default.relative if spec.relative is None else spec.relative,
         ],
     }
-    tools = {**toolchain(target), **versions("onnxruntime", "numpy")}
+    tools = {**toolchain(target), **versions(*_TOOLS)}
     return Request(
         Action(
             "verify", 4, {**model, **artefact_digests, **digests(files)}, parameters, tools, processor(), (_DOCUMENT,)
@@ -85,6 +85,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     from scaling_tasks.compilers.contract import Tolerance
     from scaling_tasks.onnx_model.original import open_original
     from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
+    from scaling_tasks.runtime.policies import given_policies
     from scaling_tasks.shapes.behaviour import Behaviour
     from scaling_tasks.verification.numerics import verify_artefact
 
@@ -107,7 +108,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     if failure := result.failure():
         raise failure
     (outputs / _DOCUMENT).write_text(result.to_json(), encoding="utf-8")
-    return {"absolute": result.absolute}
+    return {"absolute": result.absolute, TOOLCHAIN: {**identity_of(options), **versions(*_TOOLS)}}
 
 
 STAGE = Stage(

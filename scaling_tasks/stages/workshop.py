@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaling_tasks.config.environment import knobs
-from scaling_tasks.stages.target import STATE
+from scaling_tasks.actions.known_digests import STATE, known_digests
+from scaling_tasks.config.environment import environment_settings
 
 if TYPE_CHECKING:
-    from scaling_tasks.actions.known_digests import KnownDigests
     from scaling_tasks.actions.perform import Workshop
     from scaling_tasks.store.store import Store
 
-__all__ = ["known", "open_store", "open_workshop"]
+__all__ = ["open_store", "open_workshop"]
 
 
 def open_store() -> Store:
@@ -23,14 +22,7 @@ def open_store() -> Store:
     """
     from scaling_tasks.store.store import Store
 
-    return Store(knobs().store or STATE / "store")
-
-
-def known() -> KnownDigests:
-    """Return the digests of files that did not change."""
-    from scaling_tasks.actions.known_digests import known_digests
-
-    return known_digests(STATE)
+    return Store(environment_settings().store or STATE / "store")
 
 
 def open_workshop() -> Workshop:
@@ -38,4 +30,4 @@ def open_workshop() -> Workshop:
     from scaling_tasks.actions.perform import Workshop
     from scaling_tasks.execution.local import LocalExecutor
 
-    return Workshop(STATE, open_store(), LocalExecutor(), known())
+    return Workshop(STATE, open_store(), LocalExecutor(), known_digests())

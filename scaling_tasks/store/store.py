@@ -11,8 +11,8 @@ from typing import Any
 
 from scaling_tasks.errors import CacheError
 from scaling_tasks.files import publish
+from scaling_tasks.store.activity import Journal, StoreActivity
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
-from scaling_tasks.store.journal import Journal, StoreActivity
 from scaling_tasks.store.records import Record, StoredFile, key_of
 
 __all__ = ["Record", "Store"]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
 
 from scaling_tasks.analysis.analyse import analyse_model
 from tests.analysis.drafts import Draft, assert_exact
@@ -188,27 +187,6 @@ def test_what_is_refused_says_why(kind: str) -> None:
     assert all(each.operator == kind and "not among" not in each.reason for each in refusals)
 
 
-def test_loop_is_refused() -> None:
-    draft = Draft(18)
-    x = draft.input("x", ["N", "T"])
-    step, going, value = (
-        helper.make_tensor_value_info("step", TensorProto.INT64, []),
-        helper.make_tensor_value_info("going", TensorProto.BOOL, []),
-        helper.make_tensor_value_info("value", TensorProto.FLOAT, None),
-    )
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["going"], ["on"]), helper.make_node("Softmax", ["value"], ["next"])],
-        "body",
-        [step, going, value],
-        [
-            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
-        ],
-    )
-    y = draft.add("Loop", [draft.constant(3), draft.constant(True), x], body=body)
-    assert {each.operator for each in analyse_model(draft.model(y)).behaviour.refusals} == {"Loop"}
-
-
 def test_random_numbers_are_refused_even_where_no_size_reaches() -> None:
     draft = Draft(18)
     x = draft.input("x", ["N", "T"])
@@ -221,3 +199,49 @@ def test_operators_that_nobody_knows_are_refused() -> None:
     y = draft.add("Mystery", [draft.input("x", ["N", "T"])], domain="example")
     (refusal, *_) = analyse_model(draft.model(y)).behaviour.refusals
     assert refusal.operator == "Mystery"
+
+
+def quantised(draft: Draft, x: str, scale: float = 0.05, point: int = 7) -> tuple[str, str, str]:
+    scales = draft.constant(scale, np.float32), draft.constant(point, np.uint8)
+    return (str(draft.add("QuantizeLinear", [x, *scales])), *scales)
+
+
+def test_dequantised_numbers_are_cleaned_before_they_are_dequantised() -> None:
+    draft = Draft(17)
+    q, *scales = quantised(draft, draft.shifted(draft.input("x", ["N", 3, "T"])))
+    y = draft.add("Conv", [draft.add("DequantizeLinear", [q, *scales]), draft.weights(4, 3, 3)], pads=[1, 1])
+    analysis = assert_exact(draft.model(y), BUCKET, ROWS)
+    producers = {node.output[0]: node.op_type for node in analysis.cleaned.graph.node}
+    (conv,) = (node for node in analysis.cleaned.graph.node if node.op_type == "Conv")
+    assert producers[conv.input[0]] == "DequantizeLinear"
+
+
+@pytest.mark.parametrize("kind", ["QLinearSigmoid", "QLinearAdd", "QLinearMul", "QLinearConcat"])
+def test_quantised_operators_of_single_positions(kind: str) -> None:
+    draft = Draft(17)
+    x = quantised(draft, draft.shifted(draft.input("x", ["N", "T", 3])))
+    other = quantised(draft, draft.add("Tanh", [draft.add("DequantizeLinear", [*x])]), 0.01, 100)
+    result = other[1:]
+    if kind == "QLinearConcat":
+        y = draft.add(kind, [*result, *x, *other], axis=1, **OWN)
+    else:
+        y = draft.add(kind, [*x, *result] if kind == "QLinearSigmoid" else [*x, *other, *result], **OWN)
+    summed_up = draft.add("ReduceSum", [draft.add("DequantizeLinear", [y, *result]), draft.constant([1])])
+    assert_exact(draft.model(summed_up), BUCKET, ROWS)
+
+
+def test_quantised_softmax_over_padding_is_refused_and_over_channels_followed() -> None:
+    for axis, refused in ((-1, False), (1, True)):
+        draft = Draft(17)
+        x = quantised(draft, draft.shifted(draft.input("x", ["N", "T", 3])))
+        y = draft.add("QLinearSoftmax", [*x, *x[1:]], axis=axis, opset=13, **OWN)
+        analysis = analyse_model(draft.model(draft.add("DequantizeLinear", [y, *x[1:]])))
+        assert bool(analysis.behaviour.refusals) == refused
+
+
+def test_nodes_in_any_order_are_followed() -> None:
+    draft = Draft(17)
+    y = draft.add("ReduceMean", [draft.shifted(draft.input("x", ["N", "T"]))], axes=[1])
+    draft.nodes.reverse()
+    model = draft.model(y)
+    assert_exact(model, BUCKET, ROWS)

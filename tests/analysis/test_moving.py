@@ -260,3 +260,28 @@ def test_triangle(upper: int, shift: int) -> None:
     y = draft.add("Trilu", [square, draft.constant(shift)], upper=upper)
     y = draft.add("MatMul", [y, x])
     assert_exact(draft.model(y), {"N": 2, "T": 9}, [{"N": 1, "T": 5}, {"N": 1, "T": 8}])
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_as_many_positions_added_at_the_start_as_the_size_says(fixed: bool) -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", "T", 3]))
+    shape = draft.add("Shape", [x])
+    length = draft.add("Slice", [shape, draft.constant([1]), draft.constant([2])])
+    zero = draft.constant([0])
+    pads = draft.add("Concat", [zero, length, zero, zero, length, zero], axis=0)
+    widened = draft.add("Pad", [draft.weights(1, 5, 3) if fixed else x, pads, draft.constant(0.5, np.float32)])
+    start = draft.add("Sub", [length, draft.constant([1])])
+    cut = draft.add("Slice", [widened, start, draft.add("Add", [start, length]), draft.constant([1])])
+    assert_exact(draft.model(draft.add("Add", [x, cut])), {"N": 2, "T": 9}, [{"N": 1, "T": 4}, {"N": 1, "T": 4}])
+
+
+def test_positions_as_many_as_data_says() -> None:
+    draft = Draft(17)
+    durations = draft.add("Ceil", [draft.add("Exp", [draft.input("x", ["T"])])])
+    ends = draft.add("CumSum", [durations, draft.constant(0)])
+    most = draft.add("Cast", [draft.add("ReduceSum", [durations], keepdims=0)], to=7)
+    frames = draft.add("Cast", [draft.add("Range", [draft.constant(0), most, draft.constant(1)])], to=1)
+    before = draft.add("Less", [frames, draft.add("Unsqueeze", [ends, draft.constant([1])])])
+    spread = draft.add("ReduceSum", [draft.add("Cast", [before], to=1), draft.constant([0])], keepdims=0)
+    assert_exact(draft.model(spread), {"T": 9}, [{"T": 4}])

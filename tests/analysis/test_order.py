@@ -52,6 +52,21 @@ def test_recurrent(data: Draw) -> None:
     )
 
 
+@pytest.mark.parametrize("used", [[0], [0, 1], [0, 1, 2]])
+def test_layers_are_written_without_told_lengths(used: list[int]) -> None:
+    """Compilers lack a fast form of layers that are told them; states that nobody takes need nothing."""
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["T", "N", 3]))
+    parts = [x, draft.weights(2, 16, 3), draft.weights(2, 16, 4), draft.weights(2, 32)]
+    names = draft.add("LSTM", parts, outputs=3, hidden_size=4, direction="bidirectional")
+    rows = [{"N": 1, "T": size} for size in (1, 4, 7)]
+    analysis = assert_exact(draft.model(*(names[at] for at in used)), {"N": 3, "T": 7}, rows)
+    layers = [node for node in analysis.cleaned.graph.node if node.op_type == "LSTM"]
+    assert len(layers) == 2
+    assert all(len(node.input) <= 4 or not node.input[4] for node in layers)
+    assert not analysis.behaviour.uniform
+
+
 @given(st.data())
 @thorough
 def test_gather(data: Draw) -> None:

@@ -147,3 +147,20 @@ def test_lrn_and_lp_normalisation(data: Draw) -> None:
         y = draft.add("LpNormalization", [x], axis=data.draw(st.sampled_from([1, 2, 3, -1])), p=2)
     bucket, rows = requests(data, 1, 6, H=1, W=1)
     assert_exact(draft.model(draft.add("Conv", [y, draft.weights(2, 4, 3, 3)], pads=[1, 1, 1, 1])), bucket, rows)
+
+
+@pytest.mark.parametrize("kind", ["InstanceNormalization", "LayerNormalization", "MeanVarianceNormalization"])
+def test_half_precision_is_normalised_over_sizes_in_single_precision(kind: str) -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", 3, "T"])
+    half = draft.add("Cast", [draft.shifted(x)], to=10)
+    factors = [draft.constant([1.5, 0.5, 2.0], np.float16), draft.constant([0.5, 0.0, -1.0], np.float16)]
+    if kind == "InstanceNormalization":
+        y = draft.add(kind, [half, *factors])
+    elif kind == "LayerNormalization":
+        turned = draft.add("Transpose", [half], perm=[0, 2, 1])
+        y = draft.add(kind, [turned, draft.constant([[1.0] * 3], np.float16)], axis=1)
+    else:
+        y = draft.add(kind, [half], axes=[2])
+    rows = [{"N": 1, "T": 4}, {"N": 1, "T": 7}]
+    assert_exact(draft.model(draft.add("Cast", [y], to=1)), {"N": 2, "T": 9}, rows, tolerance=3e-3)

@@ -152,7 +152,7 @@ def test_branch_of_a_fixed_input(fixed: int) -> None:
     assert analysis.behaviour.rows == "N"
 
 
-def test_branch_that_the_size_decides_is_refused() -> None:
+def test_branch_that_the_size_decides_is_followed() -> None:
     draft = Draft(17)
     x = draft.shifted(draft.input("x", ["N", "W"]))
     asked = draft.add("Greater", [length_of(draft, x, 1), draft.constant(16)])
@@ -166,7 +166,9 @@ def test_branch_that_the_size_decides_is_refused() -> None:
         for kind in ("Relu", "Tanh")
     ]
     y = draft.add("If", [asked], then_branch=branches[0], else_branch=branches[1])
-    assert {each.kind for each in analyse_model(draft.model(y)).behaviour.verdicts} == {"refused"}
+    for width in (16, 17):
+        rows = [{"N": 1, "W": width}] * 2
+        assert_exact(draft.model(draft.add("ReduceSum", [y, draft.constant([1])])), {"N": 2, "W": 20}, rows)
 
 
 def test_outputs_that_are_inputs_constants_and_sizes() -> None:
@@ -232,3 +234,23 @@ def test_decoder_with_a_cache(past: int) -> None:
     model = draft.model(*decoder(draft))
     rows = [{"N": 1, "new": 3, "past": past}] * 2
     assert_exact(model, {"N": 2, "new": 4, "past": 9}, rows, least_sizes={"past": 0})
+
+
+def test_blocks_cut_out_of_axes_beside_a_length_left_open_are_whole_ones() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", 3, "H", "W"]))
+    shape = draft.add("Shape", [x])
+    halves = [
+        draft.add(
+            "Div", [draft.add("Slice", [shape, draft.constant([at]), draft.constant([at + 1])]), draft.constant([2])]
+        )
+        for at in (2, 3)
+    ]
+    one = [draft.constant([number]) for number in (-1, 3, 2)]
+    blocks = draft.add("Concat", [one[0], one[1], halves[0], one[2], halves[1], one[2]], axis=0)
+    turned = draft.add("Transpose", [draft.add("Reshape", [x, blocks])], perm=[0, 1, 3, 5, 2, 4])
+    y = draft.add("Reshape", [turned, draft.add("Concat", [one[0], draft.constant([12]), *halves], axis=0)])
+    analysis = assert_exact(
+        draft.model(y), {"N": 2, "H": 8, "W": 6}, [{"N": 1, "H": 4, "W": 6}, {"N": 1, "H": 8, "W": 2}]
+    )
+    assert analysis.behaviour.rows == "N"

@@ -118,3 +118,16 @@ def test_spatial_pyramid_of_pools_leaves_numbers() -> None:
     y = draft.add("Conv", [y, draft.weights(4, 4, 3, 3)], pads=[1, 1, 1, 1])
     rows = [{"N": 1, "H": 3, "W": 7}, {"N": 1, "H": 5, "W": 1}]
     assert_exact(draft.model(y), {"N": 2, "H": 16, "W": 20}, rows)
+
+
+@pytest.mark.parametrize("group", [1, 4])
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (5, 2), (5, 3), (7, 4)])
+def test_automatic_pads_differ_by_row(group: int, mode: str, kernel: int, stride: int) -> None:
+    draft = Draft()
+    x = draft.shifted(draft.input("x", ["N", 4, "H", "W"]))
+    weights, bias = draft.weights(4, 4 // group, kernel, kernel), draft.weights(4)
+    y = draft.add("Conv", [x, weights, bias], group=group, auto_pad=mode, strides=[stride, stride])
+    rows = [{"N": 1, "H": 9 + at, "W": 15 - at} for at in range(5)]
+    analysis = assert_exact(draft.model(y), {"N": 5, "H": 16, "W": 18}, rows)
+    assert not analysis.behaviour.uniform

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from scaling_tasks.compilers import registry
-from scaling_tasks.compilers.contract import CompileJob, Unit
+from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.engines.registry import get_engine
 from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.shapes.unit import Unit
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 def test_the_built_in_backends_are_there_and_say_their_names():
     assert {"lite", "onnxruntime", "openvino"} <= set(backend_names())
-    for name in registry._BUILT_IN:
+    for name in registry.BUILT_IN:
         assert get_backend(name).name == name
 
 
@@ -50,7 +50,7 @@ def test_the_version_and_the_source_of_an_outside_package_are_in_the_key(outside
     source = outside_package / "faulty_backend.py"
     source.write_text(source.read_text() + "# changed\n")
     third = version()
-    assert {key for key in third if third[key] != second[key]} == {"backend_source"}
+    assert {key for key in third if third[key] != second[key]} == {"backend_source", "engine_source"}
     assert registry.outside_version("openvino") == {}
 
 
@@ -101,8 +101,8 @@ def test_an_entry_point_that_cannot_be_imported_names_the_package(outside_packag
 
 def test_looking_up_all_built_in_backends_imports_no_compiler():
     code = (
-        "import sys; from scaling_tasks.compilers.registry import _BUILT_IN, get_backend\n"
-        "[get_backend(name) for name in _BUILT_IN]\n"
+        "import sys; from scaling_tasks.compilers.registry import BUILT_IN, get_backend\n"
+        "[get_backend(name) for name in BUILT_IN]\n"
         "sys.exit(str([m for m in ('numpy', 'onnx', 'onnxruntime', 'openvino', 'nncase') if m in sys.modules] or ''))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

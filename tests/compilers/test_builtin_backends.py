@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,23 @@ class TestOpenVinoBlob(CompilerConformance):
         xml.write_bytes(xml.read_bytes()[:100])
         with pytest.raises(EngineError, match="does not load"):
             self.backend.accept(artefact, self.compile_options)
+
+    def test_a_blob_of_another_processor_is_passed_over_and_said(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        case = shared_variable_case(tmp_path)
+        artefact = self.compile(case, self.units(case)[0], tmp_path / "work").artefact
+        blob = artefact.files[-1]
+        origin, _, content = blob.read_bytes().partition(b"\n")
+        made = json.loads(origin)
+        blob.write_bytes(json.dumps({**made, "name": "another"}).encode() + b"\n" + content)
+        self.backend.accept(artefact, self.compile_options)
+        assert "is not loaded: it is of" in caplog.text
+        assert len(caplog.records) == 1
+
+    def test_the_processor_is_in_the_key(self):
+        assert "processor" in self.backend.identity(self.compile_options)
+        assert "processor" not in self.backend.identity({})
 
     def test_the_blob_holds_no_second_copy_of_the_weights(self, ocr_models: Path, tmp_path: Path):
         file, shape, _ = CASES["det"]

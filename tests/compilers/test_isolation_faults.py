@@ -17,7 +17,7 @@ from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import CompileError
-from scaling_tasks.execution.processes import resident_bytes
+from scaling_tasks.execution.process_trees import resident_bytes
 from scaling_tasks.shapes.signature import name_dimensions
 
 MIB = 2**20
@@ -145,7 +145,7 @@ def test_nothing_survives_the_death_of_the_build(make_job, tmp_path: Path, wait_
         "from scaling_tasks.compilers.contract import CompileJob\n"
         "from scaling_tasks.compilers.isolation import run_job\n"
         "from scaling_tasks.shapes.signature import Signature, TensorSpec\n"
-        "from scaling_tasks.compilers.contract import Unit\n"
+        "from scaling_tasks.shapes.unit import Unit\n"
         f"job = CompileJob(Path({str(job.model)!r}), Signature((TensorSpec('x', (1, 'W')),)), "
         f"Unit('W8', 'm_W8', ('W',), ((8,),)), {dict(job.options)!r})\n"
         f"run_job(job, Path({str(tmp_path / 'work')!r}), log=Path({str(tmp_path / 'm.log')!r}), timeout=600)\n"

@@ -224,15 +224,18 @@ def test_samples_that_fit_are_taken_largest_first_and_padded(samples: Path):
     assert [sample["x"].tolist() for sample in found] == [[[8.0] * 8 + [0.0] * 2], [[5.0] * 5 + [0.0] * 5]]
 
 
-def test_samples_enter_the_identity_of_a_quantised_model(samples: Path):
-    def identity(**own: object) -> dict[str, str]:
-        return NncaseBackend().identity({"options": {"target": "k230", **own}})
+def test_samples_on_which_a_model_is_calibrated_and_judged_are_inputs_of_a_quantised_one(samples: Path, tmp_path: Path):
+    def files(**own: object) -> tuple[Path, ...]:
+        return NncaseBackend().input_files({"options": {"target": "k230", **own}})
 
-    before = identity(calibration=str(samples))
-    assert identity(real_inputs=str(samples)) == before
-    assert before != identity(calibration="random") == identity(target="cpu", quantize=False) | {"nncase-kpu": "2.11.0"}
-    np.savez(samples / "s03.npz", x=np.zeros((1, 3), np.float32))
-    assert identity(calibration=str(samples)) != before
+    other = tmp_path / "other"
+    other.mkdir()
+    np.savez(other / "only.npz", x=np.zeros((1, 3), np.float32))
+    calibrating = tuple(sorted(samples.iterdir()))
+    assert files(calibration=str(samples)) == files(real_inputs=str(samples)) == calibrating
+    assert files(calibration=str(samples), real_inputs=str(other)) == (*calibrating, other / "only.npz")
+    assert files(calibration="random", real_inputs=str(other)) == (other / "only.npz",)
+    assert files(calibration="random") == files(calibration=str(samples), quantize=False) == ()
 
 
 QUANTISED_WITHOUT_DATA = r"real_inputs: a quantised model is calibrated and judged on real inputs.*`verify\.samples`"

@@ -13,13 +13,13 @@ from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.config.load import parse_target
-from scaling_tasks.doit_plugin.run import run_targets
+from scaling_tasks.doit_plugin.run_targets import run_targets
 from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import CompileError, ModelError
 from scaling_tasks.onnx_model.tflite import TfliteEngine, output_names, read_tflite, write_fixed_tflite
 from scaling_tasks.shapes.signature import Signature, TensorSpec
-from scaling_tasks.stages.signature import target_signature
 from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.target_signature import target_signature
 
 pytest.importorskip("ai_edge_litert", reason="the extra 'tflite' is not installed")
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from scaling_tasks.config.environment import Knobs, knobs, parse_size
+from scaling_tasks.config.environment import EnvironmentSettings, environment_settings, parse_size
 from scaling_tasks.errors import ConfigError
 
 
 def test_nothing_set_means_the_defaults() -> None:
-    assert knobs({}) == Knobs()
+    assert environment_settings({}) == EnvironmentSettings()
 
 
 def test_every_knob_is_read() -> None:
-    found = knobs(
+    found = environment_settings(
         {
             "SCALING_TASKS_LOCKED": "yes",
             "SCALING_TASKS_STORE": "/cache/store",
@@ -35,7 +35,7 @@ def test_every_knob_is_read() -> None:
 
 
 def test_the_summary_goes_where_the_ci_system_points() -> None:
-    assert knobs({"GITHUB_STEP_SUMMARY": "theirs.md"}).summary == Path("theirs.md")
+    assert environment_settings({"GITHUB_STEP_SUMMARY": "theirs.md"}).summary == Path("theirs.md")
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_sizes_that_are_none(text: str) -> None:
 @pytest.mark.parametrize(("name", "value"), [("LOCKED", "perhaps"), ("PROGRESS", "fancy"), ("STORE_SIZE", "big")])
 def test_a_wrong_value_names_the_variable(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=f"SCALING_TASKS_{name}"):
-        knobs({f"SCALING_TASKS_{name}": value})
+        environment_settings({f"SCALING_TASKS_{name}": value})

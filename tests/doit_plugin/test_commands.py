@@ -39,6 +39,19 @@ def test_plan_knows_every_unit_before_anything_was_built(repository: Repository)
     assert not (repository.root / ".scaling/store").exists()
 
 
+@pytest.mark.parametrize("broken", ["models/net.onnx", "table.json"])
+def test_plan_names_files_as_the_user_knows_them(repository: Repository, broken: str) -> None:
+    config = repository.root / "configs/net.yaml"
+    measured = "interval: 8\n  cost: measured\n  latency_table: table.json"
+    config.write_text(config.read_text().replace("interval: 8", measured))
+    (repository.root / "table.json").write_text("{}")
+    (repository.root / broken).write_bytes(b"broken")
+    output = repository.doit("plan").output
+    assert broken in output
+    assert "/tmp/" not in output
+    assert "scaling-tasks-" not in output
+
+
 def test_plan_of_what_is_built_is_empty(built: Repository) -> None:
     run = built.doit("plan")
     assert run.status == 0

@@ -7,17 +7,18 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.doit_plugin.repository import Repository
 
 
-def start(repository: Repository, *arguments: str) -> subprocess.Popen[str]:
+def start(repository: Repository, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "doit", *arguments],
         cwd=repository.root,
-        env={**os.environ, "PYTHONHASHSEED": "random"},
+        env={**os.environ, "PYTHONHASHSEED": "random", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -36,6 +37,19 @@ def test_runs_at_once_compile_everything_once(repository: Repository, runs: int)
     assert any("waiting for process" in output and "which is" in output for output in outputs)
     assert repository.doit().executed == []
     assert repository.doit("locked", "--built").ok
+
+
+def test_repositories_with_one_store_compile_everything_once(tmp_path: Path) -> None:
+    repositories = [Repository(tmp_path / name) for name in ("one", "two", "three")]
+    for each in repositories:
+        each.write_target()
+    store = tmp_path / "store"
+    started = [start(each, "-n", "2", SCALING_TASKS_STORE=str(store)) for each in repositories]
+    outputs = [run.communicate(timeout=300)[0] for run in started]
+    assert [run.returncode for run in started] == [0, 0, 0], "\n".join(outputs)
+    assert sum(output.count("  compiled in ") for output in outputs) == 3, "\n".join(outputs)
+    assert len({(each.root / "scaling.lock").read_bytes() for each in repositories}) == 1
+    assert not list((store / "locks").iterdir())
 
 
 def test_units_that_end_together_have_their_weights_once(repository: Repository) -> None:

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from scaling_tasks.config.environment import knobs
-from scaling_tasks.doit_plugin.load import jobs_asked_for
+from scaling_tasks.config.environment import environment_settings
+from scaling_tasks.doit_plugin.doit_internals import jobs_asked_for
 from scaling_tasks.errors import ConfigError
 from tests.doit_plugin.repository import Repository
 
@@ -32,14 +32,14 @@ def test_the_number_of_jobs_is_read_from_the_command_line(arguments: list[str], 
 def test_threads_times_jobs_is_at_most_the_cores() -> None:
     cores = os.cpu_count() or 1
     for jobs in (1, 2, cores, 10 * cores):
-        threads = knobs({"SCALING_TASKS_JOBS": str(jobs)}).threads
+        threads = environment_settings({"SCALING_TASKS_JOBS": str(jobs)}).threads
         assert threads >= 1
         assert threads * jobs <= max(cores, jobs)
 
 
 def test_a_wrong_number_of_jobs_is_refused() -> None:
     with pytest.raises(ConfigError, match="SCALING_TASKS_JOBS"):
-        knobs({"SCALING_TASKS_JOBS": "many"})
+        environment_settings({"SCALING_TASKS_JOBS": "many"})
 
 
 def test_the_command_that_runs_a_failed_unit_again_names_its_share(repository: Repository) -> None:

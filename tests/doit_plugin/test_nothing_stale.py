@@ -311,3 +311,34 @@ def test_another_checkout_beside_the_store_does_nothing_again(built: Repository,
 
 def content(repository: Repository) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (repository.root / "build/net").iterdir()}
+
+
+UPGRADED = """
+from pathlib import Path
+
+from scaling_tasks.compilers.onnxruntime import OnnxRuntimeBackend
+
+
+class Outside(OnnxRuntimeBackend):
+    name = "outside"
+
+    def compile(self, job, workdir):
+        artefact = super().compile(job, workdir)
+        source = Path(__file__)
+        if "upgraded" not in source.read_text().splitlines()[-1]:
+            source.write_text(source.read_text() + "# upgraded\\n")
+        return artefact
+"""
+
+
+def test_a_toolchain_that_changes_during_a_compile_poisons_nothing(repository: Repository, outside: Path) -> None:
+    (outside / "outside.py").write_text(UPGRADED)
+    environment = {"PYTHONPATH": str(outside), "PYTHONDONTWRITEBYTECODE": "1"}
+    repository.write_target(sizes=[(16, 24)], backend="outside")
+    run = repository.doit(environment=environment)
+    assert "compile:net:N1_H16_W24 failed: net_N1_H16_W24: its toolchain changed while it was at work" in run.output
+    stored = [path.read_text() for path in (repository.root / ".scaling/store/records").glob("*/*.json")]
+    assert not [text for text in stored if '"stage":"compile"' in text.replace(" ", "")]
+    again = repository.doit(environment=environment)
+    assert again.ok, again.output
+    assert again.compiled == ["net:N1_H16_W24"]

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-PREPARE = "from scaling_tasks.doit_plugin.processes import interruptible\ninterruptible()\n"
+PREPARE = "from scaling_tasks.doit_plugin.interruption import interruptible\ninterruptible()\n"
 SLEEP = "import time\ntime.sleep(20)\nprint('not interrupted')\n"
 SAID = "interrupted; what is finished will not be done again\n"
 

@@ -14,7 +14,7 @@ import pytest
 
 from scaling_tasks.engines.process_engine import ProcessEngine
 from scaling_tasks.errors import EngineError
-from scaling_tasks.execution.processes import descendants
+from scaling_tasks.execution.process_trees import descendants
 
 LOADER = """
 import time

@@ -35,6 +35,25 @@ def test_a_detector_that_runs_at_multiples_of_32_only(ocr_models: Path, build: B
     outcome.check([{"x": numbers(1, 3, *size)} for size in ((128, 128), (256, 416), (320, 480), (32, 448))])
 
 
+def test_sizes_are_multiples_where_the_configuration_says_so(build: Build) -> None:
+    """A convolution of stride 2 reads nothing beyond an even length."""
+    import scaling_tasks as st
+    from scaling_tasks.errors import BundleError
+
+    model = parsed("""g (float[1,2,H,W] x) => (float[1,2,h,w] y) <float[2,2,3,3] k = {
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 8, 7, 6, 5, 4, 3, 2, 1, 9, 8, 7, 6, 5, 4, 3, 2, 1
+    }> {
+        z = Exp(x)
+        y = Conv<strides = [2, 2], pads = [1, 1, 1, 1]>(z, k)
+    }""")
+    outcome = build(model, [{"H": 16, "W": 24}], runtime={"multiples": {"H": 2, "W": 4}})
+    outcome.check([{"x": numbers(1, 2, *size)} for size in ((8, 16), (2, 24), (16, 24))])
+    with st.load_bundle(outcome.root / "build/net") as served:
+        assert {verdict.kind for verdict in served.verdicts} == {"exact"}
+        with pytest.raises(BundleError, match=r"nearest .*'W': 8.*'W': 12"):
+            served.run({"x": numbers(1, 2, 8, 10)})
+
+
 def test_a_size_at_which_the_detector_does_not_run_is_refused(ocr_models: Path, build: Build) -> None:
     import scaling_tasks as st
     from scaling_tasks.errors import BundleError

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, Requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import Signature
-from scaling_tasks.shapes.statistics import DatasetStatistics, Requests
 
 
 def _boxes(path: Path) -> list[list[tuple[int, int]]]:

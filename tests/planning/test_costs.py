@@ -21,9 +21,9 @@ from scaling_tasks.onnx_model.tensor_shapes import ShapeOracle
 from scaling_tasks.planning.api import plan_buckets, plan_statistics
 from scaling_tasks.planning.measured import MeasuredCost
 from scaling_tasks.planning.plan import BucketPlan
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import name_dimensions
-from scaling_tasks.shapes.statistics import DatasetStatistics
 
 # Multiply-adds with one more per output element for a bias, as counted by onnx-tool 1.0.1 (Conv, MatMul). Its
 # transposed convolutions count every kernel tap at every output; there (stride = kernel) one tap in four meets an

@@ -13,9 +13,9 @@ from scaling_tasks.config.specs import AutoScalingSpec, ShapeBucketSpec
 from scaling_tasks.errors import ConfigError, PlanError
 from scaling_tasks.planning.api import plan_statistics
 from scaling_tasks.planning.plan import BucketPlan
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, Requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import name_dimensions
-from scaling_tasks.shapes.statistics import DatasetStatistics, Requests
 from tests.planning.mindocr_samples import mindocr_statistics
 
 IMAGE = {"batch_size": "N", "height": "H", "width": "W"}

@@ -15,10 +15,10 @@ from scaling_tasks.planning.request.options import make_options
 from scaling_tasks.planning.request.serving import score_requests
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.selection import BucketTable
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, Requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.partition import RunTable
 from scaling_tasks.shapes.signature import name_dimensions
-from scaling_tasks.shapes.statistics import DatasetStatistics, Requests
 
 CHOICES = (1, 4, 8, 16)
 

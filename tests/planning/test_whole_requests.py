@@ -15,11 +15,11 @@ from scaling_tasks.planning.costs import CallableCost
 from scaling_tasks.planning.planner import plan_requests
 from scaling_tasks.planning.request.options import make_options
 from scaling_tasks.planning.strategies.registry import STRATEGIES
+from scaling_tasks.samples.compute_statistics import compute_statistics
 from scaling_tasks.samples.scan import scan
-from scaling_tasks.samples.statistics import compute_statistics
+from scaling_tasks.shapes.dataset_statistics import Requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import name_dimensions
-from scaling_tasks.shapes.statistics import Requests
 from tests.planning.brute import best_total
 
 CHOICES = (1, 4, 8, 16)

@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.files import digest_file
-from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.runtime.manifest import ArtefactFile, Manifest, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.shapes.behaviour import Behaviour, plain_layouts
-from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec
+from scaling_tasks.shapes.unit import Unit
 
 SIGNATURE = ModelSignature(
     Signature((TensorSpec("x", ("N", 3, "W"), "float32"),)),

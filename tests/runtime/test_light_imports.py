@@ -12,7 +12,7 @@ import pytest
 from scaling_tasks.onnx_model.original import OriginalModel
 from tests.runtime.test_real_bundles import build
 
-BUILDING = ("onnx", "doit", "yaml", "msgspec", "highspy", "scipy", "sympy", "imagesize", "onnxruntime")
+BUILDING = ("onnx", "doit", "yaml", "msgspec", "highspy", "scipy", "imagesize", "onnxruntime")
 
 SERVE = """
 import sys

@@ -8,17 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.errors import BundleError
-from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.runtime.manifest import ArtefactFile, Fallback, Manifest, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.runtime.policies import Padding, padding_of
 from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.shapes.behaviour import Behaviour, Verdict, plain_layouts
 from scaling_tasks.shapes.expressions import Expression
-from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec
 from scaling_tasks.shapes.size_inputs import SizeInput
+from scaling_tasks.shapes.unit import Unit
 
 FILES = [ArtefactFile("m.xml", "ab"), ArtefactFile("m.bin", "cd")]
 

@@ -11,16 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_tasks.compilers.contract import Unit
 from scaling_tasks.errors import BundleError
 from scaling_tasks.files import digest_file
-from scaling_tasks.onnx_model.reading import ModelSignature
 from scaling_tasks.runtime.manifest import ArtefactFile, Manifest, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.runtime.oversize import OversizeServer
 from scaling_tasks.runtime.selection import BucketTable
 from scaling_tasks.shapes.behaviour import Behaviour, plain_layouts
-from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec
+from scaling_tasks.shapes.unit import Unit
 
 Bucket = tuple[int, int]
 

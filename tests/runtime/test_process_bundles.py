@@ -15,7 +15,7 @@ import pytest
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import BundleError, CompileError
-from scaling_tasks.execution.processes import descendants
+from scaling_tasks.execution.process_trees import descendants
 from scaling_tasks.onnx_model.original import OriginalModel
 from scaling_tasks.runtime.bundle import load_bundle
 from tests.runtime.test_real_bundles import build

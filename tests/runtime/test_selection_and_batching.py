@@ -51,7 +51,7 @@ def test_lookup_is_the_cheapest_containing_bucket(case: tuple[list[Shape], list[
 def test_searching_and_looking_up_agree(case: tuple[list[Shape], list[float], list[Shape]]) -> None:
     buckets, costs, shapes = case
     table = BucketTable(buckets, costs)
-    assert [table.find(shape) for shape in shapes] == [table._search(shape) for shape in shapes]
+    assert [table.find(shape) for shape in shapes] == [next(table.containing(shape), -1) for shape in shapes]
 
 
 def test_too_many_cells_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:

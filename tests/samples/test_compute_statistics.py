@@ -13,11 +13,11 @@ import pytest
 from scaling_tasks.config.specs import AutoScalingSpec, DatasetSpec
 from scaling_tasks.errors import ConfigError, DatasetError
 from scaling_tasks.samples.api import scan_dataset
+from scaling_tasks.samples.compute_statistics import compute_statistics
 from scaling_tasks.samples.scan import scan
-from scaling_tasks.samples.statistics import compute_statistics
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import name_dimensions
-from scaling_tasks.shapes.statistics import DatasetStatistics
 
 Shape = Mapping[str, Sequence[int | str]]
 REC, REC_BATCH = {"x": [1, 3, 48, -1]}, {"x": [-1, 3, 48, -1]}

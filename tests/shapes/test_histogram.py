@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_tasks.errors import DatasetError
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, Requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
-from scaling_tasks.shapes.statistics import DatasetStatistics, Requests
 
 samples = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=40)
 

@@ -21,6 +21,7 @@ from scaling_tasks.errors import EngineError, VerificationFailed
 from scaling_tasks.files import digest_file
 from scaling_tasks.onnx_model.original import OriginalModel
 from scaling_tasks.onnx_model.reading import read_signature
+from scaling_tasks.runtime.cropping import widened
 from scaling_tasks.runtime.manifest import ArtefactFile, Manifest, make_manifest
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.verification.comparison import INCOMPARABLE, compare, compare_outputs
@@ -172,3 +173,9 @@ def test_the_excess_is_what_allclose_decides(values: list[float], shift: float) 
     difference = compare("y", found, reference, Tolerance(0.5, 1e-3))
     assert difference.passed == bool((np.abs(found - reference) <= 0.5 + 1e-3 * np.abs(reference)).all())
     assert difference.absolute == np.abs(found - reference).max()
+
+
+def test_whole_numbers_are_widened_and_nothing_else():
+    given = {"a": np.array([1], np.int32), "b": np.array([1], np.float16), "c": np.array([1], np.int64)}
+    found = widened(given, {"a": "int64", "b": "float32", "c": "int32"})
+    assert {name: array.dtype.name for name, array in found.items()} == {"a": "int64", "b": "float16", "c": "int64"}

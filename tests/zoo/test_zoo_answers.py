@@ -19,12 +19,6 @@ SEEDS = range(6)
 REFUSED = {
     # Every scale follows from all values of a tensor, other rows and padding included.
     "ddddocr_old",
-    # Sub-graphs that are run as often, or if, sizes or values say so.
-    "branch_by_size",
-    "greedy_loop",
-    "looped_layers",
-    "looped_steps",
-    "scanned_cells",
     # Regions of a picture, cut where an input says.
     "regions",
 }

@@ -28,4 +28,6 @@ def load_rules() -> None:
         scanning,
         slicing,
         softmax,
+        spectra,
+        writing,
     )

@@ -63,10 +63,11 @@ def follow_fused_product(op: Operation) -> Tensor:
 
 @operator("EmbedLayerNormalization", domain=_OWN)
 def follow_embedding(op: Operation) -> Sequence[Tensor]:
-    """Follow the sum of embeddings of ids, which are 0 in padding, positions counted from the start."""
+    """Follow the sum of embeddings of ids, which are 0 in padding, positions counted from the start.
+
+    Its second output tells how many positions the mask of each row shows, and is 0 without a mask.
+    """
     ids, words = op.input(0), op.input(2)
-    if any(name for name in list(op.node.output)[1:]) and not op.has(7):
-        raise Refused("it counts positions without a mask")
     for index, table in ((0, 2), (1, 4), (8, 3)):
         if op.has(index):
             op.same_axis(0, 1, index, 1) if index else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,37 +68,62 @@ def windows(op: Operation, kernel: Sequence[int], lengths: Sequence[Length]) -> 
 def even_out(op: Operation, kernel: Sequence[int], fill: float) -> None:
     """Pad explicitly where ``auto_pad`` adds another number of positions before an axis at each size.
 
-    The axis gets as many as any size needs, and is then read from where the exact size's windows begin.
+    The axis gets as many as any size needs, before it as many as the exact size has there, the rest after it. Those are
+    few numbers, one or two for a stride of two, so that the axis is padded in each of these ways, and one is chosen.
     """
+    ends = _uneven(op, kernel)
+    if not ends:
+        return
+    op.clean(0, [at + 2 for at, end in enumerate(ends) if end.varies], fill)
+    for at, end in enumerate(ends):
+        if end.varies:
+            op.use(0, op.around.cleaner.extended(op.input(0), at + 2, end.before, end.counts, end.total, fill))
+    known = [(0, 0) if end.varies else (end.counts[0], end.total - end.counts[0]) for end in ends]
+    _pad_explicitly(op, known)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """What automatic padding adds to an axis.
+
+    Attributes:
+        varies: Whether its length does.
+        before: How many positions before it.
+        counts: All numbers that these can be, in order.
+        total: How many positions at most; fewer than one stride more than any size has.
+    """
+
+    varies: bool
+    before: Length
+    counts: tuple[int, ...]
+    total: int
+
+
+def _uneven(op: Operation, kernel: Sequence[int]) -> list[_Ends]:
+    """Return what is added to each axis where that is not the same before it at all sizes, else nothing."""
     mode = str(op.attribute("auto_pad", ""))
     if not mode.startswith("SAME"):
-        return
-    count = len(kernel)
-    strides, dilations = (op.attribute(name) or [1] * count for name in ("strides", "dilations"))
-    found = [Window(kernel[at], strides[at], dilations[at], 0, 0) for at in range(count)]
-    added = [
-        _added(op, window, op.input(0).known_axes[at + 2].length, upper=mode == "SAME_UPPER")
-        for at, window in enumerate(found)
-    ]
+        return []
+    strides, dilations = (op.attribute(name) or [1] * len(kernel) for name in ("strides", "dilations"))
+    found = [Window(size, strides[at], dilations[at], 0, 0) for at, size in enumerate(kernel)]
+    lengths = [axis.length for axis in op.input(0).known_axes[2:]]
+    added = [_added(op, *each, upper=mode == "SAME_UPPER") for each in zip(found, lengths, strict=True)]
     if all(op.domain.constant(before) is not None for before, _ in added):
-        return
-    pads = [0] * (2 * count)
-    for at, (window, (before, after)) in enumerate(zip(found, added, strict=True)):
-        axis = op.input(0).known_axes[at + 2]
-        most, rear = (int(op.domain.values(each).max()) for each in (before, after))
-        if not axis.variables:
-            pads[at], pads[at + count] = most, rear
-            continue
-        op.mixes(axis)
+        return []
+    varying = [at for at, axis in enumerate(op.input(0).known_axes[2:]) if axis.variables]
+    for at in varying:
+        op.mixes(op.input(0).known_axes[at + 2])
         op.compact(0, at + 2)
-        tensor = op.clean(0, [at + 2], fill)
-        op.use(0, op.around.cleaner.extended(tensor, at + 2, most, rear, fill))
-        outputs = (axis.length + (window.stride - 1)) // window.stride
-        target = grid((outputs - 1) * window.stride + window.span)
-        op.realign(0, at + 2, target, first=as_length(most) - before)
+        op.newly_cleaned |= op.padded(op.input(0).known_axes[at + 2])
+    counts = [tuple(int(each) for each in np.unique(op.domain.values(before))) for before, _ in added]
+    totals = [int(op.domain.values(before + after).max()) for before, after in added]
+    return [_Ends(at in varying, added[at][0], counts[at], totals[at]) for at in range(len(kernel))]
+
+
+def _pad_explicitly(op: Operation, pads: Sequence[tuple[int, int]]) -> None:
     kept = [attribute for attribute in op.node.attribute if attribute.name not in ("auto_pad", "pads")]
     del op.node.attribute[:]
-    op.node.attribute.extend([*kept, _pads(pads)])
+    op.node.attribute.extend([*kept, _pads([each[side] for side in (0, 1) for each in pads])])
 
 
 def _pads(pads: Sequence[int]) -> Any:
@@ -157,6 +183,8 @@ def follow_conv(op: Operation) -> Tensor:
         op.mixes(tensor.known_axes[1])
         raise Refused(f"it has {tensor.known_axes[1].length} channels, a number that follows the sizes")
     spatial = range(2, tensor.rank)
+    if not quantised and _is_depthwise(op, tensor, weights) and (ends := _uneven(op, kernel)):
+        return _each_way(op, kernel, ends)
     if not quantised:
         even_out(op, kernel, 0.0)
         tensor = op.input(0)
@@ -178,6 +206,44 @@ def follow_conv(op: Operation) -> Tensor:
     }
     dtype = {"ConvInteger": 6, "QLinearConv": op.input(7).dtype if op.has(7) else 2}.get(op.kind, tensor.dtype)
     return op.result(axes, dtype, fills=fills, finite=tensor.finite and weights.finite)
+
+
+def _is_depthwise(op: Operation, tensor: Tensor, weights: Tensor) -> bool:
+    """Whether every channel is convolved on its own, which takes less time than to move the image about."""
+    return tensor.dtype == 1 and tensor.finite and weights.finite and weights.known_axes[1].constant == 1
+
+
+def _each_way(op: Operation, kernel: Sequence[int], ends: Sequence[_Ends]) -> Tensor:
+    """Convolve with every number of positions before an axis, and choose one of the results."""
+    tensor = op.clean(0, [at + 2 for at, end in enumerate(ends) if end.varies], 0.0)
+    _pad_explicitly(op, [(end.counts[0], end.total - end.counts[0]) for end in ends])
+    strides, dilations = (op.attribute(name) or [1] * len(kernel) for name in ("strides", "dilations"))
+    axes = [tensor.known_axes[0], op.input(1).known_axes[0]]
+    for at, (size, end) in enumerate(zip(kernel, ends, strict=True)):
+        window = Window(size, strides[at], dilations[at], end.counts[0], end.total - end.counts[0])
+        axes.append(grid(output_length(op, window, tensor.known_axes[at + 2].length)))
+    result = op.result(axes, tensor.dtype)
+    ways: list[list[tuple[int, int]]] = [[]]
+    for end in ends:
+        ways = [[*way, (count, end.total - count)] for way in ways for count in end.counts]
+    names = [_copy(op, way) for way in ways]
+    for end in reversed(ends):
+        size = len(end.counts)
+        names = [
+            op.around.cleaner.chosen(result, end.before, end.counts, names[at : at + size])
+            for at in range(0, len(names), size)
+        ]
+    op.emitter.into(result.name, "Identity", names)
+    op.replaced = True
+    return result
+
+
+def _copy(op: Operation, pads: Sequence[tuple[int, int]]) -> str:
+    from onnx import helper
+
+    attributes = {each.name: helper.get_attribute_value(each) for each in op.node.attribute}
+    attributes["pads"] = [each[side] for side in (0, 1) for each in pads]
+    return op.emitter.node(op.kind, list(op.node.input), kind="convolved", **attributes)
 
 
 def _slide(op: Operation, axis: int, window: Window, zero: list[int]) -> Axis:

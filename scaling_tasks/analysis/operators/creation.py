@@ -66,6 +66,9 @@ def follow_constant_of_shape(op: Operation) -> Tensor:
 @operator("Range", sizes=(0, 1, 2))
 def follow_range(op: Operation) -> Tensor:
     """Follow Range: how far it goes may follow the sizes, where it starts may not."""
+    end = op.inputs[1]
+    if end is not None and end.axes is not None and end.value is None:
+        return _as_data_says(op)
     numbers = [op.numbers(at) for at in range(3)]
     start, limit, step = ((number or [as_length(0)])[0] for number in numbers)
     first, pace = (each.constant if each.constant is not None else op.domain.constant(each) for each in (start, step))
@@ -76,12 +79,19 @@ def follow_range(op: Operation) -> Tensor:
         length = larger(as_length(0), length)
     axis = grid(length)
     dtype = op.input(0).dtype
+    known: dict[str, Any] = {"counts_rows": op.rows is not None and op.rows in axis.variables}
     if first is None:
         _start_truly(op, start)
-        return op.result([axis], dtype)
-    return op.result(
-        [axis], dtype, low=float(first) if pace > 0 else -math.inf, high=math.inf if pace > 0 else float(first)
-    )
+        return op.result([axis], dtype, **known)
+    known["low"], known["high"] = (float(first), math.inf) if pace > 0 else (-math.inf, float(first))
+    return op.result([axis], dtype, **known)
+
+
+def _as_data_says(op: Operation) -> Tensor:
+    """Follow a Range whose end depends on data, such as how long speech is to be: all of it is valid."""
+    start, step = op.constants(0) or [0], op.constants(2) or [1]
+    low, high = (float(start[0]), math.inf) if step[0] > 0 else (-math.inf, float(start[0]))
+    return op.result([op.data_axis()], op.input(0).dtype, low=low, high=high)
 
 
 def _start_truly(op: Operation, start: Length) -> None:
@@ -111,6 +121,8 @@ def follow_eye(op: Operation) -> Tensor:
     tensor = op.input(0)
     if not all(axis.is_prefix for axis in tensor.known_axes):
         raise Refused("its axes are flattened grids")
+    for axis in tensor.known_axes:
+        op.mixes(axis)
     return op.result(tensor.known_axes, int(op.attribute("dtype", tensor.dtype)), low=0.0, high=1.0)
 
 

@@ -269,6 +269,8 @@ def _combined_fill(op: Operation, tensors: Sequence[Tensor], place: int) -> floa
         return 0.0
     if op.kind == "Min" and -math.inf in numbers:
         return -math.inf
+    if op.kind == "Add" and -math.inf in numbers and sum(not tensor.finite for tensor in tensors) == 1:
+        return -math.inf
     if any(number is None for number in numbers):
         return None
     return _computed(op, [number for number in numbers if number is not None])
@@ -331,6 +333,8 @@ def _combined_interval(op: Operation, tensors: Sequence[Tensor]) -> tuple[float,
         if tensors[0].name == tensors[1].name:
             return 0.0, math.inf
         return _products(lows, highs)
+    if op.kind == "Div" and lows[1] > 0 and tensors[0].dtype in _FLOATS and all(map(math.isfinite, (*lows, *highs))):
+        return _products([lows[0], 1 / highs[1]], [highs[0], 1 / lows[1]])
     if op.kind == "Div" and lows[1] > 0:
         return (0.0 if lows[0] >= 0 else -math.inf), math.inf
     if op.kind == "Pow":

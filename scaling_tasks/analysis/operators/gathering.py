@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from scaling_tasks.analysis.axes import grid
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.operators.counted import every_position, every_vector
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
 
-__all__ = ["safe_numbers"]
+__all__ = ["alike", "from_start", "safe_numbers"]
 
 
 @operator("Gather")
@@ -23,6 +25,8 @@ def follow_gather(op: Operation) -> Tensor:
     data, indices = op.input(0), op.input(1)
     place = op.axis(int(op.attribute("axis", 0)), data.rank)
     axis = data.known_axes[place]
+    if axis.variables and (found := every_position(op, place)) is not None:
+        return found
     if axis.variables:
         op.mixes(axis)
         if axis.is_prefix or op.padded(axis):
@@ -32,7 +36,7 @@ def follow_gather(op: Operation) -> Tensor:
         if op.padded(axis) and bool((numbers < 0).any()):
             if numbers.size == 1 and indices.value.ndim < 2:
                 return _from_end(op, place)
-            _from_start(op, 1, op.input(0).known_axes[place].length)
+            from_start(op, 1, [op.input(0).known_axes[place].length])
     else:
         safe_numbers(op, 1, [op.input(0).known_axes[place].length])
         indices = op.input(1)
@@ -72,34 +76,63 @@ def _from_end(op: Operation, place: int) -> Tensor:
     return op.result(axes, data.dtype, fills=fills, finite=data.finite, low=data.low, high=data.high)
 
 
-def safe_numbers(op: Operation, index: int, lengths: Sequence[Length]) -> None:
-    """Make computed numbers count from the start of axes of the given lengths, and those of padding point somewhere."""
+def safe_numbers(op: Operation, index: int, lengths: Sequence[Length], *, clamp: bool = True) -> None:
+    """Make computed numbers count from the start of axes of the given lengths, and those of padding point somewhere.
+
+    Args:
+        op: The operator.
+        index: The input that holds them.
+        lengths: Where there are several, the last axis of the numbers has one coordinate for each.
+        clamp: Whether those of padding may point anywhere, so that they need no mask; else they point to the first.
+    """
     indices = op.input(index)
     padded = [at for at, axis in enumerate(indices.known_axes) if op.padded(axis)]
     # Numbers computed from padding may lie outside of what is read.
     held = indices.low >= 0 and all(
         indices.high < (1 << 31) and op.domain.at_most(as_length(int(indices.high) + 1), length) for length in lengths
     )
-    if not held:
-        op.clean(index, padded, 0.0)
-    varying = [length for length in lengths if length.variables]
-    if indices.low >= 0 or not varying:
-        return
-    if len(lengths) > 1:
-        raise Refused("computed positions may be counted from the ends of several axes that follow the sizes")
-    _from_start(op, index, lengths[0])
+    if not held and padded:
+        if clamp and op.opset >= 12 and indices.dtype in (6, 7) and not any(length.variables for length in lengths):
+            _clamp(op, index, [int(length.constant or 0) for length in lengths])
+        else:
+            op.clean(index, padded, 0.0)
+    if indices.low < 0 and any(length.variables for length in lengths):
+        from_start(op, index, lengths)
 
 
-def _from_start(op: Operation, index: int, length: Length) -> None:
-    """Add the true length to negative numbers."""
+def _clamp(op: Operation, index: int, lengths: Sequence[int]) -> None:
+    """Keep numbers within axes of fixed lengths, which those that count are at every exact size."""
     emitter, indices = op.emitter, op.input(index)
-    op.newly_cleaned |= length.variables - {op.rows}
-    spec = SizeInput("", "value", "int64", expressions=(length.expression(),))
-    told = op.around.cleaner.companion(indices, [], spec)
-    dtype = np.int64 if indices.dtype == 7 else np.int32
-    below = emitter.once("Less", [indices.name, emitter.constant(np.array(0, dtype))])
+    ends = np.array(lengths, _numpy(indices.dtype))
+    last = emitter.constant(ends - 1 if len(lengths) > 1 else (ends - 1)[0])
+    name = emitter.once("Min", [indices.name, last])
+    if indices.low < 0:
+        name = emitter.once("Max", [name, emitter.constant(-ends if len(lengths) > 1 else -ends[0])])
+    op.use(index, replace(indices.changed(name=name, fills={}), positions=indices.positions))
+
+
+def from_start(op: Operation, index: int, lengths: Sequence[Length]) -> None:
+    """Add the true lengths to negative numbers."""
+    emitter, indices = op.emitter, op.input(index)
+    fixed = np.array(
+        [0 if length.variables else int(length.constant or 0) for length in lengths], _numpy(indices.dtype)
+    )
+    told = emitter.constant(fixed)
+    for at, length in enumerate(lengths):
+        if length.variables:
+            op.newly_cleaned |= length.variables - {op.rows}
+            spec = SizeInput("", "value", "int64", expressions=(length.expression(),))
+            number = op.around.cleaner.companion(indices, [], spec, dtype=indices.dtype)
+            if len(lengths) > 1:
+                number = emitter.once("Mul", [number, emitter.constant(np.eye(len(lengths), dtype=fixed.dtype)[at])])
+            told = emitter.once("Add", [told, number]) if len(lengths) > 1 else number
+    below = emitter.once("Less", [indices.name, emitter.constant(np.array(0, _numpy(indices.dtype)))])
     name = emitter.once("Where", [below, emitter.once("Add", [indices.name, told]), indices.name])
-    op.use(index, replace(indices, name=name, low=0.0, fills={}, value=None))
+    op.use(index, indices.changed(name=name, low=0.0, fills={}))
+
+
+def _numpy(dtype: int) -> Any:
+    return np.int64 if dtype == 7 else np.int32
 
 
 @operator("GatherElements")
@@ -110,13 +143,13 @@ def follow_gather_elements(op: Operation) -> Tensor:
     if data.known_axes[place].variables:
         op.mixes(data.known_axes[place])
         op.compact(0, place)
-    _alike(op, 0, 1, place)
+    alike(op, 0, 1, place)
     safe_numbers(op, 1, [op.input(0).known_axes[place].length])
     data, indices = op.input(0), op.input(1)
     return op.result(indices.known_axes, data.dtype, finite=data.finite, low=data.low, high=data.high)
 
 
-def _alike(op: Operation, index: int, other: int, place: int) -> None:
+def alike(op: Operation, index: int, other: int, place: int) -> None:
     """Let positions of two inputs mean the same along all axes but one; the second may be shorter."""
     for at in range(op.input(index).rank):
         left, right = op.input(index).known_axes[at], op.input(other).known_axes[at]
@@ -138,6 +171,8 @@ def follow_gather_nd(op: Operation) -> Tensor:
     depth = indices.known_axes[-1].constant
     if depth is None:
         raise Refused("how many axes it reads along follows the sizes of the request")
+    if (found := every_vector(op)) is not None:
+        return found
     for at in range(batch):
         op.same_axis(0, at, 1, at)
     for at in range(batch, batch + depth):
@@ -148,43 +183,6 @@ def follow_gather_nd(op: Operation) -> Tensor:
     data, indices = op.input(0), op.input(1)
     axes = [*indices.known_axes[:-1], *data.known_axes[batch + depth :]]
     return op.result(axes, data.dtype, finite=data.finite, low=data.low, high=data.high)
-
-
-@operator("ScatterND", "ScatterElements", "Scatter")
-def follow_scatter(op: Operation) -> Tensor:
-    """Follow writing by number where no number belongs to padding."""
-    indices = op.input(1)
-    if any(op.padded(axis) for axis in indices.known_axes):
-        raise Refused("numbers that belong to padding may write to valid positions")
-    rank = op.input(0).rank
-    if op.kind == "ScatterND":
-        depth = indices.known_axes[-1].constant or rank
-        written, along = list(range(depth)), list(range(depth, rank))
-    else:
-        place = op.axis(int(op.attribute("axis", 0)), rank)
-        written, along = [place], []
-        _alike(op, 0, 1, place)
-    for at in written:
-        axis = op.input(0).known_axes[at]
-        if axis.variables:
-            op.mixes(axis)
-            op.compact(0, at)
-    for at in along:
-        op.same_axis(0, at, 2, op.input(2).rank - rank + at)
-    if indices.is_constant and indices.low < 0 and any(op.padded(op.input(0).known_axes[at]) for at in written):
-        if op.kind == "ScatterND":
-            raise Refused("positions to write to are counted from the end, which lies elsewhere in a bucket")
-        _from_start(op, 1, op.input(0).known_axes[written[0]].length)
-    elif not indices.is_constant:
-        safe_numbers(op, 1, [op.input(0).known_axes[at].length for at in written])
-    data, updates = op.input(0), op.input(2)
-    return op.result(
-        data.known_axes,
-        data.dtype,
-        finite=data.finite and updates.finite,
-        low=min(data.low, updates.low),
-        high=max(data.high, updates.high),
-    )
 
 
 @operator("ReverseSequence")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scaling_tasks.analysis.axes import Axis, grid, join
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operation import Operation, Refused, merged_fills
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
+
+__all__ = ["concatenated"]
 
 
 @operator("Transpose")
@@ -104,14 +108,19 @@ def follow_tile(op: Operation) -> Tensor:
 @operator("Concat")
 def follow_concat(op: Operation) -> Tensor:
     """Follow Concat: pieces one after another; along the other axes all inputs lie alike."""
-    first = op.input(0)
+    return concatenated(op, range(len(op.inputs)))
+
+
+def concatenated(op: Operation, indices: Sequence[int]) -> Tensor:
+    """Return what the inputs of these numbers are one after another."""
+    first = op.input(indices[0])
     at = op.axis(int(op.attribute("axis", 0)), first.rank)
     axes = list(first.known_axes)
-    for index in range(1, len(op.inputs)):
+    for index in indices[1:]:
         for axis in range(first.rank):
             if axis != at:
-                axes[axis] = op.same_axis(0, axis, index, axis)
-    tensors = [op.input(index) for index in range(len(op.inputs))]
+                axes[axis] = op.same_axis(indices[0], axis, index, axis)
+    tensors = [op.input(index) for index in indices]
     axes = [tensors[0].known_axes[axis] if axis != at else axes[axis] for axis in range(first.rank)]
     real = [t.known_axes[at] for t in tensors if t.known_axes[at].constant != 0]
     axes[at] = join(real) if real else grid(0)
@@ -136,6 +145,8 @@ def follow_concat(op: Operation) -> Tensor:
 def follow_trilu(op: Operation) -> Tensor:
     """Follow Trilu: what it keeps is told by how far two positions are from their starts."""
     tensor = op.input(0)
+    for known in tensor.known_axes[-2:]:
+        op.mixes(known)
     if not all(axis.is_prefix for axis in tensor.known_axes[-2:]):
         for axis in (tensor.rank - 2, tensor.rank - 1):
             tensor = op.compact(0, axis)

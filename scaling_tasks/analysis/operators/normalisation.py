@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
+
+_HALVES = (10, 16)
 
 
 @operator("BatchNormalization")
@@ -34,12 +38,26 @@ def follow_layer_normalisation(op: Operation) -> Sequence[Tensor]:
     _no_rows(op, tensor, over)
     if not any(op.padded(tensor.known_axes[at]) for at in over):
         # A position's own channels, scaled: finite because of the epsilon.
-        return [op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite)]
+        high = _largest(op, over) if tensor.finite else math.inf
+        return [op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite, low=-high, high=high)]
     if len(op.node.output) > 1 and any(list(op.node.output)[1:]):
         raise Refused("its statistics are outputs")
-    scale = op.input(1)
-    shift = op.input(2) if op.has(2) else None
-    return [_normalise(op, over, scale, shift, centred=op.kind == "LayerNormalization")]
+    centred = op.kind == "LayerNormalization"
+
+    def follow() -> Tensor:
+        return _normalise(op, over, op.input(1), op.input(2) if op.has(2) else None, centred=centred)
+
+    return [_in_single_precision(op, follow)]
+
+
+def _largest(op: Operation, over: Sequence[int]) -> float:
+    """Return what no normalised number is larger than: of ``n`` numbers whose mean square is 1 none is above √n."""
+    lengths = [op.input(0).known_axes[at].constant for at in over]
+    parts = [max(abs(each.low), abs(each.high)) for each in op.inputs[1:3] if each is not None]
+    if None in lengths or not all(map(math.isfinite, parts)):
+        return math.inf
+    factor, *shift = parts or [1.0]
+    return 1.01 * (math.sqrt(math.prod(length for length in lengths if length is not None)) * factor + sum(shift))
 
 
 @operator("InstanceNormalization")
@@ -51,9 +69,13 @@ def follow_instance_normalisation(op: Operation) -> Tensor:
     if not any(op.padded(tensor.known_axes[at]) for at in over):
         return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite)
     places = [at - 1 for at in range(2, tensor.rank)]
-    names = [op.emitter.unsqueeze(op.input(index).name, places) for index in (1, 2)]
-    scale, shift = (op.input(index).named(name) for index, name in zip((1, 2), names, strict=True))
-    return _normalise(op, over, scale, shift, centred=True)
+
+    def follow() -> Tensor:
+        names = [op.emitter.unsqueeze(op.input(index).name, places) for index in (1, 2)]
+        scale, shift = (op.input(index).named(name) for index, name in zip((1, 2), names, strict=True))
+        return _normalise(op, over, scale, shift, centred=True)
+
+    return _in_single_precision(op, follow)
 
 
 @operator("MeanVarianceNormalization")
@@ -64,7 +86,7 @@ def follow_mean_variance_normalisation(op: Operation) -> Tensor:
     _no_rows(op, tensor, over)
     if not any(op.padded(tensor.known_axes[at]) for at in over):
         return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite)
-    return _normalise(op, over, None, None, centred=True)
+    return _in_single_precision(op, lambda: _normalise(op, over, None, None, centred=True))
 
 
 @operator("LRN")
@@ -97,8 +119,24 @@ def follow_group_normalisation(op: Operation) -> Tensor:
     over = list(range(2, tensor.rank))
     _no_rows(op, tensor, over)
     if any(op.padded(tensor.known_axes[at]) for at in over):
-        return _group(op, tensor)
+        return _in_single_precision(op, lambda: _group(op, op.input(0)))
     return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite)
+
+
+def _in_single_precision(op: Operation, follow: Callable[[], Tensor]) -> Tensor:
+    """Follow statistics in float32, as runtimes compute those of half precision, whose sums would overflow."""
+    dtype, output = op.input(0).dtype, op.node.output[0]
+    if dtype == 1:
+        return follow()
+    if dtype not in _HALVES:
+        raise Refused("statistics over a size of the request are followed for float32 and half precision only")
+    for index, tensor in enumerate(op.inputs):
+        if tensor is not None and tensor.dtype == dtype:
+            op.use(index, replace(tensor.changed(op.emitter.cast(tensor.name, 1)), dtype=1))
+    op.node.output[0] = op.emitter.fresh("single")
+    result = follow()
+    op.emitter.into(output, "Cast", [op.node.output[0]], to=dtype)
+    return replace(result.named(output), dtype=dtype)
 
 
 def _group(op: Operation, tensor: Tensor) -> Tensor:
@@ -106,8 +144,6 @@ def _group(op: Operation, tensor: Tensor) -> Tensor:
 
     ``[N, C, d1, …]`` is cleaned, its sums are taken per channel and then per group, and spread over the channels again.
     """
-    if tensor.dtype != 1:
-        raise Refused("statistics over a size of the request are followed for float32 only")
     emitter = op.emitter
     channels = int(tensor.known_axes[1].constant or 0)
     groups = int(op.attribute("num_groups"))
@@ -213,7 +249,5 @@ def _no_rows(op: Operation, tensor: Tensor, over: Sequence[int]) -> None:
 
 
 def _aligned(op: Operation, scale: Tensor | None, tensor: Tensor) -> None:
-    if tensor.dtype != 1:
-        raise Refused("statistics over a size of the request are followed for float32 only")
     if scale is not None and scale.variables:
         raise Refused("its factors follow the sizes of the request")

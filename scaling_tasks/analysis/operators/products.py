@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+
+import numpy as np
 
 from scaling_tasks.analysis.axes import Axis
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.operators.elementwise import broadcast
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.analysis.triangles import hidden_axes
 
 __all__ = ["clean_to_zero_point", "contract"]
 
@@ -36,8 +39,20 @@ def follow_matmul(op: Operation) -> Tensor:
         return op.result(axes, 6 if op.kind == "MatMulInteger" else op.input(7).dtype)
     both = left.finite and right.finite
     fills = _product_fills(left, right, len(lead)) if both else {}
-    positive = left.low >= 0 and right.low >= 0
-    return op.result(axes, left.dtype, fills=fills, finite=both, low=0.0 if positive else float("-inf"))
+    high = _largest(left, right) if both else math.inf
+    low = 0.0 if left.low >= 0 and right.low >= 0 else -high
+    return op.result(axes, left.dtype, fills=fills, finite=both, low=low, high=high)
+
+
+def _largest(left: Tensor, right: Tensor) -> float:
+    """Return what no sum of products is larger than, rounding included."""
+    count = left.known_axes[-1].constant
+    one, two = (max(abs(tensor.low), abs(tensor.high)) for tensor in (left, right))
+    if count is None or not math.isfinite(one):
+        return math.inf
+    if right.value is not None and right.is_constant and right.rank == 2:
+        return 1.01 * one * float(np.abs(right.value).sum(axis=0, dtype=np.float64).max(initial=0.0))
+    return 1.01 * one * two * count if math.isfinite(two) else math.inf
 
 
 def _product_fills(left: Tensor, right: Tensor, lead: int) -> dict[int, float]:
@@ -73,7 +88,7 @@ def clean_to_zero_point(op: Operation, index: int, axes: Sequence[int], point: i
     if padded:
         mask = op.around.cleaner.valid(tensor, padded, dtype=_BOOL)
         name = op.emitter.node("Where", [mask, tensor.name, zero.name], kind="clean")
-        op.use(index, replace(tensor, name=name, fills={}, value=None))
+        op.use(index, tensor.changed(name=name, fills={}))
     return True
 
 
@@ -101,12 +116,27 @@ def contract(
             raise Refused("what it takes for zero differs by row and by column")
         return
     clean = next((side for side in sides if op.input(side[0]).fills.get(side[1]) == 0), None)
+    hidden = next((side for side in sides if clean is None and _is_hidden(op, *side)), None)
+    if hidden is not None:
+        _finite_only(op, sides[1] if hidden == sides[0] else sides[0])
+        return
     # The one that has fewer axes is the smaller, as a rule.
     chosen = clean or (sides[0] if op.input(0).rank < op.input(second).rank else sides[1])
     other = sides[1] if chosen == sides[0] else sides[0]
     op.clean(chosen[0], [chosen[1]], 0.0)
-    if not op.input(other[0]).finite:
-        op.clean(other[0], [other[1]], 0.0)
+    _finite_only(op, other)
+
+
+def _is_hidden(op: Operation, index: int, axis: int) -> bool:
+    """Whether an input holds zeros beyond the end of an axis wherever a valid sum reads them."""
+    tensor = op.input(index)
+    return tensor.finite and axis - tensor.rank in hidden_axes(op, tensor)
+
+
+def _finite_only(op: Operation, side: tuple[int, int]) -> None:
+    """Clean what is multiplied with zeros where it may be no number."""
+    if not op.input(side[0]).finite:
+        op.clean(side[0], [side[1]], 0.0)
 
 
 @operator("Gemm")

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from scaling_tasks.analysis.axes import grid
 from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.operators.elementwise import broadcast
+from scaling_tasks.analysis.operators.movement import concatenated
 from scaling_tasks.analysis.registry import operator
-from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.analysis.tensors import Dequantised, Tensor
 
 _UINT8 = 2
 _RANGES = {2: (0.0, 255.0), 3: (-128.0, 127.0), 4: (0.0, 65535.0), 5: (-32768.0, 32767.0)}
@@ -35,11 +38,16 @@ def follow_dequantise(op: Operation) -> Tensor:
     """Follow DequantizeLinear: one scale, or one per position of an axis of fixed length."""
     tensor = op.input(0)
     _scales_are_fixed(op)
+    from onnx import helper
+
     scale, zero = _uniform(op, 1), _uniform(op, 2) if op.has(2) else 0.0
     known: dict[str, Any] = {}
     if scale is not None and zero is not None and scale > 0:
         known["fills"] = {axis: (fill - zero) * scale for axis, fill in tensor.fills.items()}
         known["low"], known["high"] = (tensor.low - zero) * scale, (tensor.high - zero) * scale
+    if zero is not None:
+        own = {each.name: helper.get_attribute_value(each) for each in op.node.attribute}
+        known["dequantised"] = Dequantised(tensor, tuple(op.node.input[1:]), zero, own)
     return op.result(tensor.known_axes, op.input(1).dtype, **known)
 
 
@@ -67,3 +75,59 @@ def _scales_are_fixed(op: Operation) -> None:
 def _uniform(op: Operation, index: int) -> float | None:
     tensor = op.inputs[index]
     return tensor.uniform if tensor is not None else None
+
+
+@operator("QLinearSigmoid", "QLinearLeakyRelu", domain="com.microsoft")
+def follow_quantised_unary(op: Operation) -> Tensor:
+    """Follow an operator of one quantised tensor: ``x``, its scale and zero point, those of the result."""
+    return op.result(op.input(0).known_axes, op.input(0).dtype, low=-128.0, high=255.0)
+
+
+@operator("QLinearAdd", "QLinearMul", domain="com.microsoft")
+def follow_quantised_binary(op: Operation) -> Tensor:
+    """Follow an operator of two quantised tensors, each with scale and zero point."""
+    return op.result(broadcast(op, [0, 3]), op.input(0).dtype, low=-128.0, high=255.0)
+
+
+@operator("QLinearConcat", domain="com.microsoft")
+def follow_quantised_concat(op: Operation) -> Tensor:
+    """Follow the concatenation of quantised tensors: scale and zero point of the result, then three inputs for each."""
+    tensors = range(2, len(op.inputs), 3)
+    return concatenated(op, list(tensors))
+
+
+@operator("QLinearGlobalAveragePool", domain="com.microsoft")
+def follow_quantised_global_average(op: Operation) -> Tensor:
+    """Follow the mean over all positions where none is padding; a mean of other counts would be rounded otherwise."""
+    tensor = op.input(0)
+    space = range(1, tensor.rank - 1) if op.attribute("channels_last", 0) else range(2, tensor.rank)
+    for at in space:
+        op.mixes(tensor.known_axes[at])
+        if op.padded(tensor.known_axes[at]):
+            raise Refused("it takes a quantised mean over a number of positions that follows the sizes")
+    axes = [grid(1) if at in space else axis for at, axis in enumerate(tensor.known_axes)]
+    return op.result(axes, tensor.dtype, low=-128.0, high=255.0)
+
+
+@operator("QLinearSoftmax", domain="com.microsoft")
+def follow_quantised_softmax(op: Operation) -> Tensor:
+    """Follow a softmax over an axis without padding; the least quantised number still has a weight."""
+    tensor = op.input(0)
+    first = op.axis(int(op.attribute("axis", -1)), tensor.rank)
+    for at in [first] if int(op.attribute("opset", 13)) >= 13 else range(first, tensor.rank):
+        op.mixes(tensor.known_axes[at])
+        if op.padded(tensor.known_axes[at]):
+            raise Refused("no quantised number is small enough to have no weight in its softmax")
+    return op.result(tensor.known_axes, tensor.dtype, low=-128.0, high=255.0)
+
+
+@operator("QGemm", domain="com.microsoft")
+def follow_quantised_gemm(op: Operation) -> Tensor:
+    """Follow a product of quantised matrices whose contracted axis is no padding: ``A, B`` and ``C``."""
+    turned = [bool(op.attribute("transA", 0)), bool(op.attribute("transB", 0))]
+    axis = op.same_axis(0, 0 if turned[0] else 1, 3, 1 if turned[1] else 0)
+    op.mixes(axis)
+    if op.padded(axis):
+        raise Refused("it sums quantised numbers over an axis that follows the sizes")
+    axes = [op.input(0).known_axes[int(turned[0])], op.input(3).known_axes[1 - int(turned[1])]]
+    return op.result(axes, op.input(8).dtype if op.has(8) else 1)

@@ -10,11 +10,12 @@ import numpy as np
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.operation import Operation
 from scaling_tasks.analysis.registry import operator
-from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.analysis.tensors import Tensor, constant_tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
 
-_INT32 = 6
-_LENGTHS = 4
+_FLOAT, _INT32 = 1, 6
+_LENGTHS, _PEEPHOLES = 4, 7
+_SHUT = 1e4
 _SENSE = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 """Per direction of a layer whether it goes backwards."""
 
@@ -32,6 +33,8 @@ def follow_recurrent(op: Operation) -> Sequence[Tensor]:
         time = tensor.known_axes[time_at]
     batch = tensor.known_axes[batch_at]
     hidden = grid(int(op.attribute("hidden_size") or (op.input(2).known_axes[-1].constant or 0)))
+    if op.has(_LENGTHS):
+        op.clean(_LENGTHS, [0], 0.0)  # What belongs to no row may be no length at all.
     told = False
     if op.padded(time) and not op.has(_LENGTHS) and (any(sense) or any(list(op.node.output)[1:])):
         told = not _can_be_turned(op)
@@ -52,9 +55,47 @@ def follow_recurrent(op: Operation) -> Sequence[Tensor]:
 
 def _can_be_turned(op: Operation) -> bool:
     """Return whether the layer can be written without telling it lengths, for which compilers lack a fast form."""
-    cells = op.kind == "LSTM" and len(op.node.output) > 2 and bool(op.node.output[2])
     own = op.attribute("activation_alpha") or op.attribute("activation_beta")
-    return not (cells or own or op.attribute("layout", 0) or op.opset < 10)
+    if own or op.attribute("layout", 0) or op.opset < 10:
+        return False
+    return not _has_cells(op) or _can_be_held(op)
+
+
+def _has_cells(op: Operation) -> bool:
+    """Return whether the last cell state is an output."""
+    return op.kind == "LSTM" and len(op.node.output) > 2 and bool(op.node.output[2])
+
+
+def _can_be_held(op: Operation) -> bool:
+    """Return whether gates can be shut and opened by a number that is added: the plain layer of modest weights."""
+    changed = ("activations", "clip", "input_forget")
+    if op.input(0).dtype != _FLOAT or any(op.attribute(name) for name in changed) or op.has(_PEEPHOLES):
+        return False
+    known = [np.abs(value).sum() for at in (1, 2, 3) if op.has(at) and (value := op.value_of(at)) is not None]
+    return len(known) == sum(op.has(at) for at in (1, 2, 3)) and max(known) < _SHUT / 4
+
+
+def _hold_cells(op: Operation) -> None:
+    """Let nothing change cells in the padding: one more input, 1 there, shuts the input's gate and opens the memory's.
+
+    A sigmoid of minus or plus ten thousand is 0 or 1 to the last bit in any precision.
+    """
+    emitter, x, weights = op.emitter, op.clean(0, [0], 0.0), op.value_of(1)
+    assert weights is not None
+    column = np.zeros((*weights.shape[:2], 1), weights.dtype)
+    size = weights.shape[1] // 4
+    column[:, :size], column[:, 2 * size : 3 * size] = -_SHUT, _SHUT  # Gates come as input, output, forget, cell.
+    shape = emitter.once("Slice", [emitter.once("Shape", [x.name]), *(_number(op, each) for each in (0, 2))])
+    shape = emitter.once("Concat", [shape, _number(op, 1)], axis=0)
+    beyond = emitter.once("Expand", [op.around.cleaner.valid(x, [0], on=0.0, off=1.0), shape])
+    name = emitter.node("Concat", [x.name, beyond], axis=2, kind="held")
+    op.use(0, x.changed(name, axes=(*x.known_axes[:2], grid(x.known_axes[2].length + 1)), fills={}))
+    wider = np.concatenate([weights, column], axis=2)
+    op.use(1, constant_tensor(emitter.constant(wider), _FLOAT, wider))
+
+
+def _number(op: Operation, number: int) -> str:
+    return op.emitter.constant(np.array([number], np.int64))
 
 
 def _turn(op: Operation, sense: Sequence[bool], axes: tuple[Axis, ...]) -> None:
@@ -69,22 +110,38 @@ def _turn(op: Operation, sense: Sequence[bool], axes: tuple[Axis, ...]) -> None:
     op.newly_cleaned |= op.padded(time)
     if not op.input(0).finite:
         op.clean(0, [0], 0.0)
+    if _has_cells(op):
+        _hold_cells(op)
     lengths = _lengths(op, time, batch, "int64") if any(sense) else ""
-    sequences, states = [], []
+    sequences, states, cells = [], [], []
     for at, backwards in enumerate(sense):
         x = op.input(0).name
         x = _reversed(op, x, lengths) if backwards else x
-        y = emitter.node(op.kind, _parts(op, x, at, len(sense)), kind="layer", **_attributes(op, at, len(sense)))
+        y, cell = _layer(op, _parts(op, x, at, len(sense)), _attributes(op, at, len(sense)))
+        cells.append(cell)
         if backwards:
             y = emitter.unsqueeze(_reversed(op, emitter.squeeze(y, [1]), lengths), [1])
         sequences.append(y)
         if any(list(op.node.output)[1:]):
             states.append(_state(op, y, axes, backwards=backwards))
-    for at, (parts, axis) in enumerate(((sequences, 1), (states, 0))):
+    for at, (parts, axis) in enumerate(((sequences, 1), (states, 0), (cells, 0))):
         if at < len(op.node.output) and op.node.output[at]:
             whole = ("Identity", {}) if len(parts) == 1 else ("Concat", {"axis": axis})
             emitter.into(op.node.output[at], whole[0], parts, **whole[1])
     op.replaced = True
+
+
+def _layer(op: Operation, parts: Sequence[str], attributes: dict[str, Any]) -> tuple[str, str]:
+    """Add a layer; return its sequence, and its last cells where these are wanted."""
+    from onnx import helper
+
+    if not _has_cells(op):
+        return op.emitter.node(op.kind, parts, kind="layer", **attributes), ""
+    # Some compilers do not take an output without a name between others.
+    sequence, state, cells = (op.emitter.fresh(kind) for kind in ("layer", "state", "cells"))
+    node = helper.make_node(op.kind, list(parts), [sequence, state, cells], name=sequence, **attributes)
+    op.emitter.nodes.append(node)
+    return sequence, cells
 
 
 def _reversed(op: Operation, name: str, lengths: str) -> str:

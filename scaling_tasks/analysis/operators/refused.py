@@ -17,10 +17,9 @@ refuse(
 refuse("it works on texts", "StringNormalizer", "StringConcat", "StringSplit", "RegexFullMatch", "TfIdfVectorizer")
 refuse(
     "it takes spectra over an axis whose length decides what they hold",
-    *("DFT", "STFT", "MelWeightMatrix", "HannWindow", "HammingWindow", "BlackmanWindow"),
+    *("MelWeightMatrix", "HannWindow", "HammingWindow", "BlackmanWindow"),
 )
-refuse("its body is run a number of times, and is not followed", "Loop", "Scan")
-refuse("which branch is taken depends on data or on the size", "If")
+refuse("it collects backwards or along another axis than the first", "Scan")
 refuse("padding would count among the values that it tells apart", "Unique")
 refuse(
     "its places are counted in a tensor whose size it is told apart from its input", "MaxUnpool", "Col2Im", "AffineGrid"
@@ -32,4 +31,18 @@ refuse(
     "it is told lengths of a cache as data",
     *("GroupQueryAttention", "PagedAttention", "DecoderMaskedMultiHeadAttention", "SparseAttention"),
     domain="com.microsoft",
+)
+refuse(
+    "it was made for the vector registers of one processor; save the optimised model at a lower level",
+    *(
+        "Conv",
+        "MaxPool",
+        "AveragePool",
+        "GlobalMaxPool",
+        "GlobalAveragePool",
+        "ReorderInput",
+        "ReorderOutput",
+        "Upsample",
+    ),
+    domain="com.microsoft.nchwc",
 )

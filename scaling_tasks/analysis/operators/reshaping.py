@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from scaling_tasks.analysis.axes import Axis, grid
-from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.lengths import Length, Rounding, as_length
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
@@ -60,13 +59,11 @@ def _wanted(op: Operation, tensor: Tensor) -> list[Length]:
         return [length for length in lengths if length is not None]
     # What is left is what remains of the old lengths once the known ones are taken out of them.
     pool = [length for axis in tensor.known_axes for length in _lengths(axis)]
-    rest = as_length(1)
-    for known in [each for each in lengths if each is not None]:
-        pool, uncancelled = _cancel(pool, known)
-        rest = rest * uncancelled
-    total = as_length(1)
-    for factor in pool:
-        total = total * factor
+    known = [each for each in lengths if each is not None]
+    pool, rest = _cancelled(pool, known)
+    if op.domain.divide(_product(pool), rest) is None and _whole_blocks(op, pool, known):
+        pool, rest = _cancelled([length for axis in tensor.known_axes for length in _blocks(op, axis, known)], known)
+    total = _product(pool)
     quotient = op.domain.divide(total, rest)
     if quotient is None:
         # The model only runs where what is left is whole.
@@ -78,6 +75,41 @@ def _wanted(op: Operation, tensor: Tensor) -> list[Length]:
 
 def _lengths(axis: Axis) -> list[Length]:
     return list(axis.pieces[0]) if len(axis.pieces) == 1 else [axis.length]
+
+
+def _cancelled(pool: list[Length], known: Sequence[Length]) -> tuple[list[Length], Length]:
+    """Take lengths out of a pool of factors; return what is left of either."""
+    rest = as_length(1)
+    for each in known:
+        pool, uncancelled = _cancel(pool, each)
+        rest = rest * uncancelled
+    return pool, rest
+
+
+def _block(length: Length, known: Sequence[Length]) -> tuple[Length, int] | None:
+    """Return one of the known lengths that is ``length // size``, and that size."""
+    for each in known:
+        atom = each.terms[0][0][0] if len(each.terms) == 1 and len(each.terms[0][0]) == 1 else None
+        if isinstance(atom, Rounding) and each.terms[0][1] == 1 and atom.operator == "//" and atom.left == length:
+            size = atom.right.constant
+            if size is not None:
+                return each, int(size)
+    return None
+
+
+def _whole_blocks(op: Operation, pool: Sequence[Length], known: Sequence[Length]) -> bool:
+    """Take a model that cuts an axis into blocks to be meant for whole ones; return whether there is such an axis."""
+    found = [(length, block) for length in pool if (block := _block(length, known)) is not None]
+    return bool(found) and all(op.domain.require(length, each * size) for length, (each, size) in found)
+
+
+def _blocks(op: Operation, axis: Axis, known: Sequence[Length]) -> list[Length]:
+    lengths: list[Length] = []
+    for length in _lengths(axis):
+        block = _block(length, known)
+        whole = block is not None and op.domain.equal(length, block[0] * block[1])
+        lengths += [block[0], as_length(block[1])] if block is not None and whole else [length]
+    return lengths
 
 
 def _cancel(pool: list[Length], length: Length) -> tuple[list[Length], Length]:
@@ -153,7 +185,7 @@ def _in_order(op: Operation, wanted: Sequence[Length]) -> list[Axis]:
     parts.append(emitter.once("Slice", [size, bounds[2], bounds[3]]))
     flat = emitter.node("Reshape", [tensor.name, emitter.once("Concat", parts, axis=0)])
     axes = (*old[:lead], source, *old[len(old) - tail :])
-    known = replace(tensor, name=flat, axes=axes, fills={}, value=None)
+    known = tensor.changed(name=flat, axes=axes, fills={})
     op.newly_cleaned |= op.padded(source)
     moved = op.around.cleaner.gather(known, lead, grid(*fresh), as_length(0), 1, "step")
     op.use(0, moved.named(emitter.node("Reshape", [moved.name, size])))

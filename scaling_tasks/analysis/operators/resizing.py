@@ -217,4 +217,4 @@ def _product(op: Operation, tensor: Tensor, at: int, target: Axis, how: Interpol
 def _turned(op: Operation, tensor: Tensor, order: list[int]) -> Tensor:
     name = op.emitter.node("Transpose", [tensor.name], perm=order)
     fills = {new: tensor.fills[old] for new, old in enumerate(order) if old in tensor.fills}
-    return replace(tensor, name=name, axes=tuple(tensor.known_axes[old] for old in order), fills=fills, value=None)
+    return tensor.changed(name=name, axes=tuple(tensor.known_axes[old] for old in order), fills=fills)

@@ -196,7 +196,10 @@ def follow_pad(op: Operation) -> Tensor:
             fills.pop(place, None)
             continue
         if op.domain.constant(before) is None:
-            raise Refused(f"it adds {before} positions at the start, another number at each size")
+            axes[place] = _led(op, place, before, after, value)
+            fills = {key: fill for key, fill in fills.items() if key != place and fill == value}
+            moved.append(at)
+            continue
         axes[place] = _padded(op, place, before, after, value, fills)
         if mode == "constant":
             # The added positions hold the value also beyond the ends of other axes.
@@ -208,6 +211,18 @@ def follow_pad(op: Operation) -> Tensor:
     tensor = op.input(0)
     ends = [tensor.low, tensor.high] if mode != "constant" else [min(tensor.low, value), max(tensor.high, value)]
     return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=ends[0], high=ends[1])
+
+
+def _led(op: Operation, place: int, before: Length, after: Length, value: float) -> Axis:
+    """Add another number of positions at the start at each size: one at each end, read as often as is needed."""
+    found = op.input(0).known_axes[place]
+    if found.variables:
+        found = op.compact(0, place).known_axes[place]
+        op.clean(0, [place], value)
+    op.use(0, op.around.cleaner.extended(op.input(0), place, as_length(1), [1], 2, value))
+    target = grid(found.length + before + after)
+    op.realign(0, place, target, first=as_length(1) - before, mode="edge")
+    return target
 
 
 def _padded(op: Operation, place: int, before: Length, after: Length, value: float, fills: dict[int, float]) -> Axis:

@@ -8,6 +8,7 @@ from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operation import Operation
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.analysis.triangles import sees_no_padding
 
 
 @operator("Softmax", "LogSoftmax", "Hardmax")
@@ -21,6 +22,8 @@ def follow_softmax(op: Operation) -> Tensor:
         if tensor.known_axes[at].variables:
             op.mixes(tensor.known_axes[at])
     over = [at for at in axes if op.padded(tensor.known_axes[at])]
+    if op.kind == "Softmax" and len(axes) == 1 and over and sees_no_padding(op, 0, axis):
+        return op.result(tensor.known_axes, tensor.dtype, low=0.0, high=1.0)
     # What a model adds to scores that do not count is no minus infinity: a row of such scores alone still weighs them.
     tensor = op.clean(0, over, -math.inf)
     # Where there is nothing to choose among, the whole row is no number.

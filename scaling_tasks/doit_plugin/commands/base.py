@@ -12,20 +12,22 @@ from doit.cmd_base import DoitCmdBase
 from doit.control import TaskControl
 from doit.exceptions import InvalidCommand
 
-from scaling_tasks.doit_plugin.streams import write_out
+from scaling_tasks.doit_plugin.console.output import write_out
 
 if TYPE_CHECKING:
     from scaling_tasks.stages.target import Target
 
-__all__ = ["JSON_OPTION", "TaskCommand", "closure", "selected", "target_of", "targets_of"]
+__all__ = ["JSON_OPTION", "TaskCommand", "closure", "flag", "selected", "target_of", "targets_of"]
 
-JSON_OPTION: dict[str, Any] = {
-    "name": "as_json",
-    "long": "json",
-    "type": bool,
-    "default": False,
-    "help": "write JSON",
-}
+Option = dict[str, Any]
+
+
+def flag(name: str, words: str, *, long: str = "", short: str = "") -> Option:
+    """Return a command's option that is given or not, as doit takes it; ``name`` is its argument's."""
+    return {"name": name, "long": long or name, "short": short, "type": bool, "default": False, "help": words}
+
+
+JSON_OPTION = flag("as_json", "write JSON", long="json")
 
 
 class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
@@ -35,12 +37,12 @@ class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
     """
 
     execute_tasks = False
-    cmd_options: tuple[dict[str, Any], ...] = (JSON_OPTION,)
+    cmd_options: tuple[Option, ...] = (JSON_OPTION,)
 
     def parse_execute(self, in_args: list[str]) -> Any:
         """Take flags such as ``--json`` behind the names of tasks too, where doit would take them for tasks."""
-        flags = {f"--{option['long']}" for option in self.cmd_options if option["type"] is bool and "long" in option}
-        flags |= {f"-{option['short']}" for option in self.cmd_options if option["type"] is bool and "short" in option}
+        flags = {f"--{option['long']}" for option in self.cmd_options if option["type"] is bool}
+        flags |= {f"-{option['short']}" for option in self.cmd_options if option["type"] is bool and option["short"]}
         return super().parse_execute(sorted(in_args, key=lambda argument: argument not in flags))
 
     def execute(self, params: Any, args: list[str]) -> int:

@@ -5,18 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, closure, selected
+from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, closure, flag, selected
 
 __all__ = ["Diagram"]
 
-_UNITS = {
-    "name": "units",
-    "short": "a",
-    "long": "all",
-    "type": bool,
-    "default": False,
-    "help": "one node for every unit instead of one for all units of a target",
-}
+_UNITS = flag("units", "one node for every unit instead of one for all units of a target", long="all", short="a")
 
 
 class Diagram(TaskCommand):

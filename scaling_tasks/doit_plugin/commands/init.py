@@ -41,7 +41,7 @@ class Init(Command):  # type: ignore[misc]  # doit carries no types
 
     def execute(self, opt_values: dict[str, Any], pos_args: list[str]) -> int:
         """Read the model, write the files, and say what to do next."""
-        from scaling_tasks.compilers.schema import complete_schema_text
+        from scaling_tasks.compilers.schema import schema_text
         from scaling_tasks.config.template import write_configuration
         from scaling_tasks.errors import ScalingTasksError
         from scaling_tasks.onnx_model.reading import read_signature
@@ -52,7 +52,7 @@ class Init(Command):  # type: ignore[misc]  # doit carries no types
         name = opt_values["target"] or Path(model).stem
         try:
             inputs = read_signature(Path(model)).inputs
-            schema = complete_schema_text()
+            schema = schema_text()
             path = write_configuration(Path("configs"), name, model, inputs, dataset, opt_values["backend"], schema)
         except ScalingTasksError as error:
             sys.stderr.write(f"error: {error}\n")

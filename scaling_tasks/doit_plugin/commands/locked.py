@@ -7,29 +7,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, targets_of
+from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, flag, targets_of
 
 if TYPE_CHECKING:
     from scaling_tasks.stages.lock_check import Finding
 
 __all__ = ["Locked"]
 
-_BUILT = {
-    "name": "built",
-    "short": "b",
-    "long": "built",
-    "type": bool,
-    "default": False,
-    "help": "also compare what is built here, down to the artefacts' bytes",
-}
-_STRICT = {
-    "name": "strict",
-    "short": "s",
-    "long": "strict",
-    "type": bool,
-    "default": False,
-    "help": "also fail where something could not be checked, such as a missing model or toolchain",
-}
+_BUILT = flag("built", "also compare what is built here, down to the artefacts' bytes", short="b")
+_STRICT = flag(
+    "strict", "also fail where something could not be checked, such as a missing model or toolchain", short="s"
+)
 
 
 class Locked(TaskCommand):

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, closure, selected
+from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, closure, flag, selected
 
 if TYPE_CHECKING:
     from scaling_tasks.stages.forecast import Forecast
 
 __all__ = ["Plan"]
 
-_ALL = {"name": "show_all", "short": "a", "long": "all", "type": bool, "default": False, "help": "show every task"}
+_ALL = flag("show_all", "show every task", long="all", short="a")
 
 
 class Plan(TaskCommand):
@@ -45,7 +45,7 @@ class Plan(TaskCommand):
 
     def _forecasts(self, tasks: Mapping[str, Any]) -> list[Forecast]:
         """Return the forecasts of the tasks asked for and of all that they need."""
-        from scaling_tasks.doit_plugin.forecast import forecast_tasks
+        from scaling_tasks.doit_plugin.task_forecast import forecast_tasks
 
         rows = forecast_tasks(tasks, self.dep_manager)
         if not self.sel_tasks:
@@ -109,6 +109,6 @@ _SAID = {
 
 
 def _duration(seconds: float) -> str:
-    from scaling_tasks.doit_plugin.wording import duration
+    from scaling_tasks.doit_plugin.console.quantities import duration
 
     return duration(seconds)

@@ -6,18 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, targets_of
+from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, flag, targets_of
 
 __all__ = ["Prune"]
 
-_DRY_RUN = {
-    "name": "dry_run",
-    "short": "n",
-    "long": "dry-run",
-    "type": bool,
-    "default": False,
-    "help": "only say what would be removed",
-}
+_DRY_RUN = flag("dry_run", "only say what would be removed", long="dry-run", short="n")
 _STORE_SIZE = {
     "name": "store_size",
     "long": "store-size",
@@ -51,11 +44,11 @@ class Prune(TaskCommand):
         return 1 if dry_run and anything else 0
 
     def _prune(self, dry_run: bool, store_size: str) -> dict[str, Any]:
-        from scaling_tasks.config.environment import knobs, parse_size
+        from scaling_tasks.config.environment import environment_settings, parse_size
         from scaling_tasks.stages import lock, pruning
         from scaling_tasks.stages.workshop import open_store
 
-        limit = parse_size(store_size, where="--store-size") if store_size else knobs().store_size
+        limit = parse_size(store_size, where="--store-size") if store_size else environment_settings().store_size
         tasks = self.tasks()
         targets = targets_of(tasks)
         files = pruning.stale_files(targets)
@@ -79,7 +72,7 @@ class Prune(TaskCommand):
         }
 
     def _tell(self, found: Mapping[str, Any], verb: str) -> None:
-        from scaling_tasks.doit_plugin.wording import size
+        from scaling_tasks.doit_plugin.console.quantities import size
 
         for path in found["files"]:
             self.write(f"{verb} {path}")

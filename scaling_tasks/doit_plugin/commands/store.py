@@ -46,7 +46,7 @@ class StoreReport(TaskCommand):
         return 0
 
     def _tell(self, found: dict[str, Any]) -> None:
-        from scaling_tasks.doit_plugin.wording import duration, size
+        from scaling_tasks.doit_plugin.console.quantities import duration, size
 
         self.write(f"{found['entries']} results, {size(found['bytes'])}")
         self.write(

@@ -28,7 +28,7 @@ class Why(TaskCommand):
     cmd_options = (JSON_OPTION,)
 
     def _execute(self, as_json: bool, pos_args: list[str]) -> int:
-        from scaling_tasks.doit_plugin.forecast import forecast_tasks
+        from scaling_tasks.doit_plugin.task_forecast import forecast_tasks
 
         if not pos_args:
             raise InvalidCommand("`why` needs the name of a task; `doit list --all` shows them.")
@@ -63,7 +63,7 @@ def _explanation(row: Forecast, rows: Mapping[str, Forecast]) -> Iterator[str]:
     for change in row.changes:
         yield f"    {change.component}: {_value(change.old)} -> {_value(change.new)}"
     if row.seconds is not None:
-        from scaling_tasks.doit_plugin.wording import duration
+        from scaling_tasks.doit_plugin.console.quantities import duration
 
         yield f"  compiling will take about {duration(row.seconds)}"
     before = [need for need in row.needs if need in rows and not rows[need].idle]

@@ -18,8 +18,8 @@ from scaling_tasks.planning.request.lattice import Lattice, make_lattice
 from scaling_tasks.planning.request.options import PlanOptions
 from scaling_tasks.planning.solver.effort import EFFORTS, Effort
 from scaling_tasks.planning.solver.problem import Problem
+from scaling_tasks.shapes.dataset_statistics import Column, Requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
-from scaling_tasks.shapes.statistics import Column, Requests
 
 __all__ = ["Choice", "NoPlanError", "Request", "largest_shape", "make_request", "problem_of"]
 

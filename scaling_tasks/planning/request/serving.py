@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.planning.costs import CostModel, cost_of
+from scaling_tasks.shapes.dataset_statistics import Requests
 from scaling_tasks.shapes.partition import RunTable, Served, weighted_total
 from scaling_tasks.shapes.signature import batch_variable
-from scaling_tasks.shapes.statistics import Requests
 
 __all__ = ["RequestScore", "Side", "runs_of", "score_requests", "serve"]
 

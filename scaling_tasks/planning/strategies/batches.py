@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from scaling_tasks.config.specs import AutoScalingSpec
+from scaling_tasks.shapes.dataset_statistics import Column, DatasetStatistics
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import HEIGHT, WIDTH, Signature
-from scaling_tasks.shapes.statistics import Column, DatasetStatistics
 
 __all__ = ["columns_of", "fold_batches"]
 

@@ -23,8 +23,8 @@ from scaling_tasks.planning.solver.effort import EFFORTS, Effort
 from scaling_tasks.planning.solver.problem import Problem
 from scaling_tasks.planning.solver.solve import solve
 from scaling_tasks.planning.strategies.joint_bound import bound_requests
+from scaling_tasks.shapes.dataset_statistics import Requests
 from scaling_tasks.shapes.partition import RunTable
-from scaling_tasks.shapes.statistics import Requests
 
 __all__ = ["choose_for_requests"]
 

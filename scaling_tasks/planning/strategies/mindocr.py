@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from scaling_tasks.planning.request.request import Choice, Request
 from scaling_tasks.planning.solver.product import product_of
+from scaling_tasks.shapes.dataset_statistics import Column
 from scaling_tasks.shapes.signature import is_batch
-from scaling_tasks.shapes.statistics import Column
 
 __all__ = ["batch_values", "choose_max_min", "choose_mean_std", "cut_evenly", "side_range"]
 

@@ -1,0 +1,87 @@
+"""Reading by number that takes every position where it is: no more than a change of shape, which mixes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from scaling_tasks.analysis.axes import Axis
+from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.operation import Operation
+from scaling_tasks.analysis.tensors import Tensor
+
+__all__ = ["every_position", "every_vector"]
+
+
+def every_position(op: Operation, place: int) -> Tensor | None:
+    """Follow a Gather whose numbers count the positions of a flattened grid, ``row · width + column``.
+
+    Exporters write the reading of a mask by rows and columns so. None where it is not that.
+    """
+    data, indices = op.input(0), op.input(1)
+    axis = data.known_axes[place]
+    if len(indices.positions) != 1 or len(axis.pieces) != 1 or op.opset < 10:
+        return None
+    told = indices.positions[0]
+    lengths = [length for length in axis.pieces[0] if length.constant != 1]
+    if told.first.terms or len(lengths) != len(told.steps):
+        return None
+    stride = as_length(1)
+    for length, at in zip(reversed(lengths), sorted(told.steps, reverse=True), strict=True):
+        if not _counts(op, indices.known_axes[at], length) or not op.domain.equal(told.steps[at], stride):
+            return None
+        stride = stride * length
+    return _reshaped(op, place, 1, list(told.steps), indices.rank)
+
+
+def every_vector(op: Operation) -> Tensor | None:
+    """Follow a GatherND whose numbers count the positions along each axis; None where it is not that."""
+    data, indices = op.input(0), op.input(1)
+    if int(op.attribute("batch_dims", 0)) or len(indices.positions) != indices.known_axes[-1].constant:
+        return None
+    steps = []
+    for at, told in enumerate(indices.positions):
+        if told.first.terms or len(told.steps) != 1:
+            return None
+        ((place, step),) = told.steps.items()
+        own = data.known_axes[at]
+        if step.constant != 1 or not own.is_prefix or not _counts(op, indices.known_axes[place], own.length):
+            return None
+        steps.append(place)
+    if steps != sorted(set(steps)):
+        return None
+    return _reshaped(op, 0, len(steps), steps, indices.rank - 1)
+
+
+def _counts(op: Operation, axis: Axis, length: Length) -> bool:
+    return axis.is_prefix and op.domain.equal(axis.length, length)
+
+
+def _reshaped(op: Operation, place: int, depth: int, steps: Sequence[int], rank: int) -> Tensor:
+    """Give the axes from ``place`` on the shape of the numbers, of ``rank`` axes, and repeat along the others."""
+    data, indices, emitter = op.input(0), op.input(1), op.emitter
+    sizes = emitter.once("Shape", [data.name]), emitter.once("Shape", [indices.name])
+    before = _part(op, sizes[0], 0, place)
+    after = _part(op, sizes[0], place + depth, data.rank)
+    one = emitter.constant(np.array([1], np.int64))
+    own = [_part(op, sizes[1], at, at + 1)[0] if at in steps else one for at in range(rank)]
+    shape = emitter.once("Concat", [*before, *own, *after], axis=0)
+    whole = emitter.once("Concat", [*before, *_part(op, sizes[1], 0, rank), *after], axis=0)
+    emitter.into(op.node.output[0], "Expand", [emitter.node("Reshape", [data.name, shape]), whole])
+    op.replaced = True
+    axes = [*data.known_axes[:place], *indices.known_axes[:rank], *data.known_axes[place + depth :]]
+    fills = {at: fill for at, fill in data.fills.items() if at < place}
+    fills |= {at + rank - depth: fill for at, fill in data.fills.items() if at >= place + depth}
+    inner = {data.fills.get(at) for at in range(place, place + depth) if op.padded(data.known_axes[at])}
+    if len(inner) == 1 and (fill := inner.pop()) is not None:
+        fills |= {place + at: fill for at in steps}
+    known: dict[str, Any] = {"finite": data.finite, "low": data.low, "high": data.high}
+    return op.result(axes, data.dtype, fills=fills, counts_rows=data.counts_rows, **known)
+
+
+def _part(op: Operation, sizes: str, start: int, end: int) -> list[str]:
+    if start >= end:
+        return []
+    return [op.emitter.once("Slice", [sizes, *(op.emitter.constant(np.array([at], np.int64)) for at in (start, end))])]

@@ -1,0 +1,125 @@
+"""Numbers that tell positions: what a tensor holds where it counts along its axes, such as ``row · width + column``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaling_tasks.analysis.lengths import Length, as_length
+
+if TYPE_CHECKING:
+    from scaling_tasks.analysis.operation import Operation
+    from scaling_tasks.analysis.tensors import Tensor
+
+__all__ = ["Positions", "positions_of"]
+
+_INTEGERS = (6, 7)
+
+
+@dataclass(frozen=True)
+class Positions:
+    """The number at ``coordinates`` is ``first + Σ steps[axis] · coordinates[axis]``.
+
+    Attributes:
+        steps: By axis, none of them 0.
+        first: The number where all coordinates are 0.
+    """
+
+    steps: Mapping[int, Length]
+    first: Length
+
+    def moved(self, kept: Mapping[int, int]) -> Positions:
+        """Return the same with its axes renumbered from old to new."""
+        return Positions({kept[axis]: step for axis, step in self.steps.items()}, self.first)
+
+
+def positions_of(op: Operation, given: Sequence[Tensor | None], result: Tensor) -> tuple[Positions, ...]:
+    """Return what positions the operator's result tells, none where it is not known to tell any.
+
+    Args:
+        op: The operator.
+        given: Its inputs as they were before sizes among them were told.
+        result: Its first output.
+
+    Returns:
+        One, or several where the last axis holds the coordinates of one position.
+    """
+    follow = _RULES.get(op.kind)
+    if follow is None or result.axes is None or result.dtype not in _INTEGERS or any(t is None for t in given):
+        return ()
+    return follow(op, [tensor for tensor in given if tensor is not None], result)
+
+
+def _range(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
+    start, step = (tensor.value for tensor in (given[0], given[2]))
+    if start is None or step is None:
+        return ()
+    return (Positions({0: as_length(step.reshape(-1)[0])}, as_length(start.reshape(-1)[0])),)
+
+
+def _same(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
+    return given[0].positions if given[0].dtype in _INTEGERS else ()
+
+
+def _unsqueezed(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
+    if len(given[0].positions) != 1:
+        return ()
+    added = {op.axis(axis, result.rank) for axis in op.constants(1, "axes") or []}
+    kept = [axis for axis in range(result.rank) if axis not in added]
+    return (given[0].positions[0].moved(dict(enumerate(kept))),)
+
+
+def _expanded(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
+    if len(given[0].positions) != 1:
+        return ()
+    offset = result.rank - given[0].rank
+    return (given[0].positions[0].moved({axis: axis + offset for axis in range(given[0].rank)}),)
+
+
+def _concatenated(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
+    last = result.rank - 1
+    if op.axis(int(op.attribute("axis", 0)), result.rank) != last:
+        return ()
+    if any(len(t.positions) != 1 or t.known_axes[last].constant != 1 for t in given):
+        return ()
+    return tuple(tensor.positions[0] for tensor in given)
+
+
+def _term(tensor: Tensor, rank: int) -> Positions | None:
+    """Return an operand with its axes numbered as the result's."""
+    if len(tensor.positions) == 1:
+        return tensor.positions[0].moved({axis: axis + rank - tensor.rank for axis in range(tensor.rank)})
+    if tensor.value is not None and tensor.value.size == 1 and tensor.dtype in _INTEGERS:
+        return Positions({}, as_length(tensor.value.reshape(-1)[0]))
+    return None
+
+
+def _sum(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
+    left, right = (_term(tensor, result.rank) for tensor in given)
+    if left is None or right is None:
+        return ()
+    steps = dict(left.steps)
+    for axis, step in right.steps.items():
+        steps[axis] = steps.get(axis, as_length(0)) + step
+    return (Positions({axis: step for axis, step in steps.items() if step.terms}, left.first + right.first),)
+
+
+def _product(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
+    left, right = (_term(tensor, result.rank) for tensor in given)
+    if left is None or right is None or (left.steps and right.steps):
+        return ()
+    steps, factor = (left.steps, right.first) if left.steps else (right.steps, left.first)
+    return (Positions({axis: step * factor for axis, step in steps.items()}, left.first * right.first),)
+
+
+_RULES = {
+    "Range": _range,
+    "Cast": _same,
+    "Identity": _same,
+    "Unsqueeze": _unsqueezed,
+    "Expand": _expanded,
+    "Concat": _concatenated,
+    "Add": _sum,
+    "Mul": _product,
+}

@@ -1,0 +1,121 @@
+"""What happened in a run so far: outcome and duration of every task of this package."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from scaling_tasks.doit_plugin.doit_internals import is_delayed
+
+__all__ = ["RunOutcomes", "is_ours"]
+
+UNREACHED, FAILED, KEPT = "not reached", "failed", "up to date"
+
+
+def is_ours(task: Any) -> bool:
+    """Return whether a task does the work of a stage."""
+    return bool(task.meta) and "stage" in task.meta and bool(task.actions)
+
+
+@dataclass
+class RunOutcomes:
+    """Outcomes by task name.
+
+    Attributes:
+        tasks: doit's live table of tasks; delayed ones join it as they are created.
+        selected: Names of the tasks asked for.
+        outcomes: ``compiled``, ``restored``, ``done``, ``up to date``, ``failed``, ``not reached`` or ``left out``.
+        messages: What a failed task said.
+        seconds: How long a task took.
+        started: When the tasks that are running now began, by the monotonic clock, in that order.
+        most_running: Most tasks that have run at once.
+    """
+
+    tasks: Mapping[str, Any] = field(default_factory=dict)
+    selected: tuple[str, ...] = ()
+    outcomes: dict[str, str] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    started: dict[str, float] = field(default_factory=dict)
+    most_running: int = 1
+    begun: float = field(default_factory=time.monotonic)
+
+    def start(self, name: str) -> None:
+        """Note that a task runs."""
+        self.started[name] = time.monotonic()
+        self.most_running = max(self.most_running, len(self.started))
+
+    def end(self, name: str, outcome: str, message: str = "") -> None:
+        """Note how a task ended."""
+        begun = self.started.pop(name, None)
+        if begun is not None:
+            self.seconds[name] = time.monotonic() - begun
+        self.outcomes[name] = outcome
+        if message:
+            self.messages[name] = message
+
+    def expected(self) -> tuple[list[str], bool]:
+        """Return the names of all tasks that this run concerns as far as known, and whether more may join them."""
+        found: dict[str, None] = {}
+        more = False
+        pending = list(self.selected)
+        seen = set(pending)
+        while pending:
+            task = self.tasks.get(pending.pop())
+            if task is None:
+                continue
+            if is_ours(task):
+                found[task.name] = None
+            needed = [*task.task_dep, *task.setup_tasks]
+            if (before := is_delayed(task)) is not None:
+                more = True
+                needed += [before] if before else []
+            pending += [name for name in needed if name not in seen]
+            seen.update(needed)
+        return list(found), more
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Gather one row of facts per target that this run reached."""
+        rows: dict[str, dict[str, Any]] = {}
+        for name, outcome in self.outcomes.items():
+            task = self.tasks[name]
+            row = rows.setdefault(task.meta["target"], {"target": task.meta["target"], "units": {}})
+            stage = task.meta["stage"]
+            row.setdefault("outcomes", {}).setdefault(stage, outcome)
+            if outcome == "left out":
+                row["left out"] = task.values["reason"]
+            elif stage == "compile":
+                row["units"][task.meta["unit"]] = outcome
+            elif stage == "verify" and "absolute" in task.values:
+                row["difference"] = max(row.get("difference", 0.0), task.values["absolute"])
+            else:
+                row[stage] = dict(task.values)
+        return [rows[name] for name in sorted(rows)]
+
+    def store_line(self) -> str:
+        """Return in one line what the store did for this run; nothing where nothing was compiled or restored."""
+        from scaling_tasks.doit_plugin.console.quantities import duration, size
+
+        restored = self._values("restored")
+        compiled = [*self._values("compiled"), *self._values("done")]
+        if not restored and not compiled:
+            return ""
+        return (
+            f"store: {_count(len(restored), 'hit')}, {_count(len(compiled), 'miss', 'misses')}; "
+            f"{size(_sum(restored, 'bytes'))} restored, {size(_sum(compiled, 'bytes'))} added; "
+            f"{duration(_sum(restored, 'seconds'))} of work saved"
+        )
+
+    def _values(self, outcome: str) -> list[Mapping[str, Any]]:
+        values = (self.tasks[name].values for name, ended in self.outcomes.items() if ended == outcome)
+        return [each for each in values if each.get("outcome") == outcome]
+
+
+def _sum(values: Iterable[Mapping[str, Any]], key: str) -> float:
+    return sum(float(each.get(key, 0.0)) for each in values)
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,185 @@
+"""Leaving nothing behind: signals as interrupts, and workers that end with the process that started them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+
+__all__ = ["end_with_parent", "interruptible", "speak_of_interrupts"]
+
+_GRACE_SECONDS = 5.0
+_INTERRUPTED = 128 + signal.SIGINT
+_MOMENT_SECONDS, _ONCE_SECONDS = 0.02, 1.0
+_TOLD = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Fork(threading.local):
+    """What this thread's fork in progress needs to know."""
+
+    going_on = False
+    parent = 0
+    mask: set[int] = set()  # noqa: RUF012 - replaced, never changed
+
+
+_fork = _Fork()
+_interrupted = -float("inf")
+_tied = False
+_prepared = False
+
+
+def speak_of_interrupts() -> None:
+    """Have an interrupt end this process with one line instead of a traceback; called before anything takes time."""
+    sys.excepthook = _say_interrupted
+
+
+def interruptible() -> None:
+    """Make this process, which runs doit, end in order however it is stopped.
+
+    Continuous integration stops a job with SIGTERM; as an interrupt it lets doit close and compilers be stopped.
+    Workers that are forked from here end when this process does, even by SIGKILL, when it can no longer tell them.
+    """
+    global _prepared
+    if threading.current_thread() is threading.main_thread():
+        # In the background of a shell SIGINT is ignored, and stays so.
+        _handle(_interrupt, signal.SIGTERM, *([signal.SIGINT] if _is_heeded(signal.SIGINT) else []))
+    if not _prepared:
+        _prepared = True
+        speak_of_interrupts()
+        # Imported now: a fork is no moment to import anything.
+        from scaling_tasks.execution.process_trees import die_with_parent
+
+        def tie() -> None:
+            global _tied
+            _tied = True
+            _leave_when_told()
+            die_with_parent(signal.SIGTERM, _fork.parent)
+            _unblock()
+
+        _HOOKS.add(tie.__code__)
+        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=tie)
+
+
+def _block() -> None:
+    """Hold back signals while this thread forks: one that came before the child is tied would leave it an orphan."""
+    _fork.going_on = True
+    _fork.parent = os.getpid()
+    _fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _fork.mask)
+    _fork.going_on = False
+
+
+_HOOKS = {_block.__code__, _unblock.__code__}
+
+
+def _put_off(frame: FrameType | None) -> bool:
+    """Have the alarm come back to a signal in the middle of a fork: whatever hooks of forks raise is lost."""
+    if _fork.going_on or (frame is not None and frame.f_code in _HOOKS):
+        signal.setitimer(signal.ITIMER_REAL, _MOMENT_SECONDS)
+        return True
+    return False
+
+
+def _handle(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> None:
+    for number in (*numbers, signal.SIGALRM):
+        signal.signal(number, handler)
+
+
+def _is_heeded(number: signal.Signals) -> bool:
+    return signal.getsignal(number) is not signal.SIG_IGN
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    global _interrupted
+    if _put_off(frame):
+        return
+    # A second interrupt must not break into what the first began, unless that one was swallowed somewhere.
+    last, _interrupted = _interrupted, time.monotonic()
+    if _interrupted - last > _ONCE_SECONDS:
+        raise KeyboardInterrupt
+
+
+def _leave_when_told() -> None:
+    """Have this worker end in order, once, and without a word: doit speaks for its workers."""
+    _handle(_leave, *filter(_is_heeded, _TOLD))
+
+
+def _turn_deaf() -> None:
+    for number in _TOLD:
+        # Not SIG_IGN: Python complains of a signal that is on its way when its handler is taken away.
+        signal.signal(number, lambda *_: None)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    if _put_off(frame):
+        return
+    # One Ctrl-C is followed by what doit sends its workers; the second must not break into what the first began.
+    _turn_deaf()
+    # The kernel ends a worker that does not find its way out, whatever its threads wait for.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, _GRACE_SECONDS)
+    raise _Stopped(_INTERRUPTED)
+
+
+class _Stopped(SystemExit):
+    """A worker was told to end; a traceback of it would say nothing."""
+
+    def __str__(self) -> str:
+        # What doit says where it only hears of this through the worker.
+        return "a worker was stopped"
+
+
+def end_with_parent() -> None:
+    """Have a worker that doit spawned end with doit; called when such a worker receives its tasks.
+
+    Its parent may be a server that outlives doit, so it watches doit itself.
+    """
+    global _tied
+    if _tied or multiprocessing.current_process().name == "MainProcess":
+        return
+    _tied = True
+    _leave_when_told()
+    threading.Thread(target=_watch_parent, name="parent watch", daemon=True).start()
+
+
+def _watch_parent() -> None:
+    # Tasks are received before the process knows its parent.
+    while (parent := multiprocessing.parent_process()) is None:
+        time.sleep(0.05)
+    multiprocessing.connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _say_interrupted(kind: type[BaseException], value: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        # The way out takes a few seconds at most; a second interrupt would only fill the screen.
+        _turn_deaf()
+        sys.stderr.write("interrupted; what is finished will not be done again\n")
+        # doit stops its workers only where the interrupt finds it waiting for them, not while it starts them.
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        threading.Thread(target=_end_in_time, name="end in time", daemon=True).start()
+    else:
+        sys.__excepthook__(kind, value, trace)
+
+
+def _end_in_time() -> None:
+    """End this process and its workers if their own way out takes too long.
+
+    An interrupt inside Condition.notify can lose the next wake-up, and the interpreter then waits for ever for the
+    thread that feeds a queue of multiprocessing.
+    """
+    time.sleep(_GRACE_SECONDS)
+    for worker in multiprocessing.active_children():
+        worker.kill()
+    sys.stderr.flush()
+    os._exit(_INTERRUPTED)

@@ -1,0 +1,106 @@
+"""A stage's doit task: what it does, what it waits for, and what ``clean`` removes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from doit.exceptions import TaskFailed
+
+from scaling_tasks.config.environment import environment_settings
+from scaling_tasks.doit_plugin.missing_toolchains import leave_out
+from scaling_tasks.doit_plugin.uptodate import StageCurrent
+from scaling_tasks.errors import ScalingTasksError
+from scaling_tasks.stages.graph import STAGES
+from scaling_tasks.stages.stage import Stage
+from scaling_tasks.stages.target import Target
+
+__all__ = ["RunStage", "TaskDict", "clean_stage", "left_out_task", "stage_task"]
+
+TaskDict = dict[str, Any]
+
+
+def stage_task(stage: Stage, target: Target, unit: str | None = None) -> TaskDict:
+    """Return the task of a stage for a target, or for one unit of it."""
+    return {
+        "actions": [RunStage(stage.name, target, unit)],
+        "uptodate": [StageCurrent(target, stage.name, unit)],
+        # For tasks of a dodo file that make a model, and for those that take up a product.
+        "file_dep": [target.model.as_posix()] if target.spec.model and not stage.after_plan else [],
+        "targets": [path.as_posix() for path in stage.products(target)],
+        "task_dep": [_name(each, target, unit) for each in stage.after if STAGES[each].applies(target)],
+        "verbosity": 1,
+        # Stages print nothing. Capturing would swap the streams of the whole process under the other threads.
+        "io": {"capture": False},
+        "clean": [] if stage.lasting else [(clean_stage, [stage.name, target, unit])],
+        "meta": {"stage": stage.name, "target": target.name, "unit": unit},
+    }
+
+
+def left_out_task(target: Target, reason: str) -> TaskDict:
+    """Return the task that stands for all units of a target whose toolchain is missing."""
+    return {
+        "actions": [(leave_out, [target, reason])],
+        "verbosity": 1,
+        "meta": {"stage": "compile", "target": target.name, "unit": None},
+    }
+
+
+def _name(stage: str, target: Target, unit: str | None) -> str:
+    """Return what a stage's task for a unit waits for: that unit alone where the stage before has it, else all."""
+    of_unit = unit is not None and STAGES[stage].per_unit
+    return f"{stage}:{target.name}:{unit}" if of_unit else f"{stage}:{target.name}"
+
+
+@dataclass(frozen=True)
+class RunStage:
+    """The action that runs a stage for a target, or for one unit of it.
+
+    An object instead of a function because every task has one, so that a worker that doit spawns comes by here when it
+    receives its tasks, before it waits for work.
+    """
+
+    stage: str
+    target: Target
+    unit: str | None = None
+
+    def __call__(self) -> dict[str, Any] | TaskFailed:
+        """Return the stage's summary, which doit stores as the task's values."""
+        from scaling_tasks.stages import lock
+        from scaling_tasks.stages.graph import run_stage
+
+        locked = environment_settings().locked and self.target.config is not None
+        try:
+            if locked and self.stage == "compile":
+                lock.refuse(self.target, self.unit)
+            summary = run_stage(self.stage, self.target, self.unit)
+            if locked and self.stage == "buckets":
+                lock.refuse(self.target)
+        except ScalingTasksError as error:
+            return TaskFailed(str(error))
+        return summary
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_received, (self.stage, self.target, self.unit))
+
+
+def _received(stage: str, target: Target, unit: str | None) -> RunStage:
+    from scaling_tasks.doit_plugin.interruption import end_with_parent
+
+    end_with_parent()
+    return RunStage(stage, target, unit)
+
+
+def clean_stage(stage: str, target: Target, unit: str | None, dryrun: bool) -> None:
+    """Remove what a stage made; the store keeps its copy."""
+    from scaling_tasks.actions.results import read_result_if_there
+
+    record = target.result(stage, unit)
+    result = read_result_if_there(record)
+    for path in (*(file.path for file in result.files), record) if result else ():
+        if path.exists():
+            # As doit says it of targets; a clean action has no other way to speak.
+            sys.stdout.write(f"{stage}:{target.name}{f':{unit}' if unit else ''} - removing file '{path}'\n")
+            if not dryrun:
+                path.unlink(missing_ok=True)

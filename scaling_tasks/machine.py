@@ -1,0 +1,60 @@
+"""What of a machine a result may depend on, and the versions of what is installed on it."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import sys
+from pathlib import Path
+
+from scaling_tasks.files import digest_bytes
+
+__all__ = ["host", "installed", "kind", "processor", "versions"]
+
+
+@functools.cache
+def kind() -> dict[str, str]:
+    """Return the operating system and the instruction set."""
+    return {"system": platform.system(), "machine": platform.machine()}
+
+
+@functools.cache
+def processor() -> dict[str, str]:
+    """Return the processor's model as well: engines choose their instructions by it, and round as those do."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), None)
+    # Only where it must: it starts a process.
+    return {**kind(), "processor": model or platform.processor()}
+
+
+@functools.cache
+def host() -> dict[str, str]:
+    """Return what tells this machine from any other."""
+    try:
+        number = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        number = ""
+    return {**processor(), "host": digest_bytes(f"{number} {platform.node()}".encode())[:16]}
+
+
+@functools.cache
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of packages, without importing them; ``absent`` where one is not installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+@functools.cache
+def installed() -> dict[str, str]:
+    """Return the version of Python and a digest of everything installed beside it, for work that may import any."""
+    names = {path.name for place in sys.path for path in Path(place or ".").glob("*.dist-info")}
+    return {"python": platform.python_version(), "packages": digest_bytes("\n".join(sorted(names)).encode())}

@@ -1,0 +1,189 @@
+"""Getting engines ready before requests ask for them, and what serves until then."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaling_tasks.errors import BundleError
+from scaling_tasks.runtime.pool import EnginePool
+from scaling_tasks.runtime.selection import BucketTable
+from scaling_tasks.runtime.serving import Server
+
+__all__ = ["Preparation", "Readiness", "ReadyBucket"]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReadyBucket:
+    """A bucket whose engine was loaded before a request asked for it.
+
+    Attributes:
+        sizes: One per variable.
+        seconds: How long loading and a first run took.
+        memory: By how many bytes the memory of this process and of the engine's own grew meanwhile, whatever made it
+            grow; 0 where the system does not tell.
+    """
+
+    sizes: Mapping[str, int]
+    seconds: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """How far getting ready has come.
+
+    Attributes:
+        ready: The buckets that are, in the order in which they were made ready.
+        waiting: The sizes of those that are not yet.
+        failed: Per artefact that cannot be loaded, why.
+        running: Whether buckets are being made ready now.
+    """
+
+    ready: tuple[ReadyBucket, ...]
+    waiting: tuple[Mapping[str, int], ...]
+    failed: tuple[str, ...]
+    running: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether every bucket is ready."""
+        return not self.waiting and not self.failed
+
+
+class Preparation:
+    """Makes buckets ready, those that are asked for first, then by their traffic.
+
+    Args:
+        server: Runs them.
+        engines: Loads them.
+        table: The buckets.
+        variables: Their columns.
+        hits: How often the data set that was planned for uses each bucket.
+        interchangeable: Whether a larger bucket gives the same answer, so that it may serve until the right one is
+            ready.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        engines: EnginePool,
+        table: BucketTable,
+        variables: Sequence[str],
+        hits: Sequence[float],
+        interchangeable: bool,
+    ) -> None:
+        self._server, self._engines, self._table, self._variables = server, engines, table, tuple(variables)
+        self._interchangeable = interchangeable
+        self._order = sorted(range(len(hits)), key=lambda bucket: (-hits[bucket], table.costs[bucket]))
+        self._lock = threading.Lock()
+        self._done: dict[int, ReadyBucket] = {}
+        self._failed: dict[int, str] = {}
+        self._asked: list[int] = []
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+
+    def readiness(self) -> Readiness:
+        """Return how far it has come."""
+        with self._lock:
+            waiting = [self._sizes(each) for each in self._order if each not in self._done and each not in self._failed]
+            running = self._thread is not None and self._thread.is_alive()
+            return Readiness(tuple(self._done.values()), tuple(waiting), tuple(self._failed.values()), running)
+
+    def make_ready(self, buckets: Sequence[int] | None, *, seconds: float | None, memory: int | None) -> None:
+        """Make buckets ready, those with the most traffic first, until all are or a budget is used up.
+
+        Args:
+            buckets: Which, all by default.
+            seconds: After so many no further one is begun.
+            memory: None is begun that would, if it takes as much as the largest so far, exceed so many bytes.
+
+        Raises:
+            BundleError: An artefact is missing or damaged.
+        """
+        chosen = [bucket for bucket in self._order if buckets is None or bucket in buckets]
+        ends, grown = None if seconds is None else time.monotonic() + seconds, [0]
+        for bucket in chosen:
+            if self._stopping or (ends is not None and time.monotonic() >= ends):
+                return
+            if memory is not None and sum(grown) + max(grown) > memory:
+                return
+            grown.append(self._make(bucket).memory)
+
+    def begin(self) -> None:
+        """Make all buckets ready in the background."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="scaling-tasks-ready")
+                self._thread.start()
+                if self._interchangeable:
+                    self._server.stand_in = self._instead_of
+
+    def close(self) -> None:
+        """Begin no further bucket, and wait for the one that is under way."""
+        self._stopping = True
+        if self._thread is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        # The interpreter waits for this thread at its end, so that it must see that end.
+        while not self._stopping and threading.main_thread().is_alive():
+            bucket = self._next()
+            if bucket is None:
+                break
+            try:
+                self._make(bucket)
+            except BundleError as cause:  # Whoever asks for the bucket gets the error.
+                self._failed[bucket] = str(cause)
+                _LOG.warning("%s", cause)
+        self._server.stand_in = None
+
+    def _next(self) -> int | None:
+        """Return the bucket to make ready next; None when all are, or as many as may be loaded at once."""
+        with self._lock:
+            if self._engines.full:
+                return None
+            for bucket in (*self._asked, *self._order):
+                if bucket not in self._done and bucket not in self._failed:
+                    return bucket
+            return None
+
+    def _make(self, bucket: int) -> ReadyBucket:
+        before, start = _resident_memory(), time.perf_counter()
+        processes = self._server.warm_up(bucket)
+        seconds, after = time.perf_counter() - start, _resident_memory() + sum(map(_resident_memory, processes))
+        made = ReadyBucket(self._sizes(bucket), seconds, max(0, after - before))
+        with self._lock:
+            self._done[bucket] = made
+        return made
+
+    def _instead_of(self, bucket: int) -> int:
+        """Return what serves a bucket's requests now: itself or, until it is ready, the next larger one that is."""
+        if self._engines.is_ready(bucket):
+            return bucket
+        with self._lock:
+            if bucket not in self._asked:
+                self._asked.append(bucket)
+        wanted = self._table.buckets[bucket]
+        found = (each for each in self._table.containing(wanted) if self._engines.is_ready(each))
+        return next(found, bucket)
+
+    def _sizes(self, bucket: int) -> Mapping[str, int]:
+        return dict(zip(self._variables, self._table.buckets[bucket], strict=True))
+
+
+def _resident_memory(process: int | None = None) -> int:
+    """Return the bytes of a process that are in memory, of this one by default; 0 where the system does not tell."""
+    try:
+        pages = int(Path(f"/proc/{process or 'self'}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    import resource
+
+    return pages * resource.getpagesize()
