@@ -20,7 +20,7 @@ __all__ = ["choose_by_masks"]
 
 _LARGEST = 3e38
 _FACTORS = ("valid", "ratio")
-_RESHAPING = ("Unsqueeze", "Reshape", "Identity")
+_RESHAPING = ("Expand", "Unsqueeze", "Reshape", "Identity")
 
 
 def choose_by_masks(model: onnx.ModelProto, size_inputs: Sequence[SizeInput]) -> None:
