@@ -1,9 +1,9 @@
-"""A million raw samples of one and two variables, from raw sizes to a scored plan with its bound.
+"""Large instances: a million samples of one and two variables, three variables, a thousand buckets.
 
 Usage: python -m benchmarks.planning.scale [--samples 1000000] [--intervals 32 8] [--counts 8 32]
 
-Prints seconds on the clock: processor time would count the second thread of numpy's matrix products, which spins while
-it waits. The last column is what of the gap no bound by this relaxation could close.
+Prints seconds of the processor, from raw sizes to a histogram and from it to a scored plan. The last column is what of
+the gap no bound by this relaxation could close.
 """
 
 from __future__ import annotations
@@ -36,12 +36,32 @@ def print_all(samples: int, intervals: Sequence[int], counts: Sequence[int]) -> 
     print("\n| samples | distinct | interval | k | histogram | plan | padding | above the bound | relaxation's own |")
     print("|---" * 9 + "|")
     for name, rows in raw_samples(samples).items():
-        begin = time.perf_counter()
-        histogram = ShapeHistogram.from_samples(rows, variables=("H", "W")[-rows.shape[1] :])
-        counted = time.perf_counter() - begin
-        for interval in intervals:
-            for count in counts:
-                print(f"| {name} | {len(histogram.weights)} | {_row(histogram, interval, count, counted)}", flush=True)
+        _print_rows(name, rows, [(interval, count) for interval in intervals for count in counts])
+    for name, rows in three_variables(samples // 10).items():
+        _print_rows(name, rows, [(16, 16)])
+    pair = np.random.default_rng(1).lognormal(6, 0.5, (samples // 50, 2)).astype(np.int64) + 1
+    _print_rows("independent lognormal pair", pair, [(1, 1000)])
+    _print_rows("lognormal lengths", raw_samples(samples)["lognormal lengths"], [(1, 1000)])
+
+
+def _print_rows(name: str, rows: NDArray[np.int64], cases: Sequence[tuple[int, int]]) -> None:
+    begin = time.process_time()
+    histogram = ShapeHistogram.from_samples(rows)
+    counted = time.process_time() - begin
+    for interval, count in cases:
+        print(f"| {name} | {len(histogram.weights)} | {_row(histogram, interval, count, counted)}", flush=True)
+
+
+def three_variables(count: int) -> dict[str, NDArray[np.int64]]:
+    """Return generated sizes of three variables by name; the batches count in units of the interval."""
+    random = np.random.default_rng(11)
+    encoder = random.lognormal(4.5, 0.6, count)
+    decoder, batch = encoder * random.lognormal(0, 0.3, count), np.minimum(64, random.geometric(0.1, count))
+    sides, channels = random.lognormal(6, 0.4, (count, 2)), random.choice([1, 3, 4], count, p=[0.2, 0.7, 0.1])
+    return {
+        "N x encoder x decoder": np.column_stack([16 * batch, encoder, decoder]).astype(np.int64) + 1,
+        "channels x H x W": np.column_stack([16 * channels, sides]).astype(np.int64),
+    }
 
 
 def raw_samples(count: int) -> dict[str, NDArray[np.int64]]:
@@ -60,9 +80,9 @@ def raw_samples(count: int) -> dict[str, NDArray[np.int64]]:
 
 
 def _row(histogram: ShapeHistogram, interval: int, count: int, counted: float) -> str:
-    begin = time.perf_counter()
+    begin = time.process_time()
     plan = plan_buckets(histogram, max_buckets=count, interval=interval)
-    planned = time.perf_counter() - begin
+    planned = time.process_time() - begin
     gap = plan.padding_ratio / (plan.lower_bound or 1) - 1
     relaxed = plan.details.get("relaxation")
     own = "-" if relaxed is None else f"{plan.padding_ratio / relaxed - 1:.2%}"

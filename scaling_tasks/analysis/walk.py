@@ -178,7 +178,7 @@ class Walk:
             found = rule.function(op)
         except Refused as refusal:
             return self._refused(op, refusal.text, refusal.fix)
-        except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as fault:
+        except (IndexError, KeyError, ValueError, ZeroDivisionError) as fault:
             return self._refused(op, f"its inputs do not go together as its definition says ({fault})", "")
         outputs = [found] if isinstance(found, Tensor) else list(found)
         told = positions_of(op, given, outputs[0])

@@ -196,7 +196,23 @@ def _allowed_near(request: Request, column: int, base: int, count: int) -> list[
     return sorted((size for size in sizes if size != base), key=lambda size: (size > base, abs(size - base)))
 
 
+def _binding(plan: BucketPlan) -> list[str]:
+    """Return one sentence for each limit or cap that binds: what relaxing it would give."""
+    limits = [
+        f"The limit {row['name']} binds: one more of it would save about {row['one_more_saves']:.4g} of Σ weight·cost."
+        for row in plan.details.get("limits", [])
+        if row["binds"]
+    ]
+    caps = [
+        f"The cap {row['name']} binds: without it the padding ratio would be {row['ratio_without']:.4f}."
+        for row in plan.details.get("caps", [])
+        if row["binds"]
+    ]
+    return [*limits, *caps]
+
+
 def _warned(plan: BucketPlan, options: PlanOptions) -> BucketPlan:
+    plan = replace(plan, warnings=(*plan.warnings, *_binding(plan)))
     allowance = options.drop_quantile + 1e-12
     if plan.coverage >= 1 - allowance or any("oversize" in note for note in plan.warnings):
         return plan

@@ -183,19 +183,7 @@ def _against_all(instance: Instance, plan: BucketPlan, grid: Shapes) -> str:
     own = np.asarray(instance.cost(histogram.samples), dtype=float)
     costs = np.asarray(instance.cost(grid), dtype=float)
     inside = (histogram.samples[:, None, :] <= grid[None, :, :]).all(axis=2)
-    lattice = make_lattice(
-        histogram.variables, options.get("interval", 1), options.get("choices"), options.get("ranges")
-    )
-    rounded = lattice.round(histogram.samples)[0]
-    servable = inside.any(axis=1) & _allowed(options, rounded, np.asarray(instance.cost(rounded), dtype=float))
-    must = servable.copy()
-    if options.get("drop_quantile"):
-        order = np.argsort(-own, kind="stable")
-        gone = np.zeros(len(own), dtype=bool)
-        gone[order[histogram.weights[order].cumsum() <= options["drop_quantile"] * histogram.total * (1 + 1e-12)]] = (
-            True
-        )
-        must = servable & ~gone if (servable & ~gone).any() else servable
+    must = _must(instance, own, inside.any(axis=1))
     served = np.where(inside, costs[None, :], np.inf)
     price = options.get("bucket_price", 0.0)
     prices = np.asarray(price(grid), dtype=float) if callable(price) else np.full(len(grid), price)
@@ -238,6 +226,21 @@ def _against_all(instance: Instance, plan: BucketPlan, grid: Shapes) -> str:
     if plain and claimed and mine > best * (1 + 3e-6):
         return f"said to be optimal at {mine}, {best} is reached"
     return ""
+
+
+def _must(instance: Instance, own: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which samples must be covered: those that fit some bucket, less those that may be dropped."""
+    histogram, options = instance.histogram, instance.options
+    lattice = make_lattice(
+        histogram.variables, options.get("interval", 1), options.get("choices"), options.get("ranges")
+    )
+    rounded = lattice.round(histogram.samples)[0]
+    servable = inside & _allowed(options, rounded, np.asarray(instance.cost(rounded), dtype=float))
+    gone = np.zeros(len(own), dtype=bool)
+    if share := options.get("drop_quantile"):
+        order = np.argsort(-own, kind="stable")
+        gone[order[histogram.weights[order].cumsum() <= share * histogram.total * (1 + 1e-12)]] = True
+    return servable & ~gone if (servable & ~gone).any() else servable
 
 
 def _some_sets(count: int, size: int) -> Shapes:

@@ -170,6 +170,7 @@ def test_limits_caps_and_robust_plans_are_configured():
     assert (10 + 0.5 * few.buckets.prod(axis=1)).sum() <= 2500 < (10 + 0.5 * free.buckets.prod(axis=1)).sum()
     assert few.details["limits"][0]["binds"]
     assert few.details["limits"][0]["one_more_saves"] > 0
+    assert any("limit bytes binds" in note for note in few.warnings)
     assert few.parameters["limits"] == {"bytes": [{"each": 10, "per_element": 0.5}, 2500]}
     single = plan(buckets_per={"N": 2})
     assert max(np.unique(single.buckets[:, 0], return_counts=True)[1]) <= 2
