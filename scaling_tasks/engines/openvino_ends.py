@@ -12,11 +12,12 @@ What lies further out is padding that nothing valid is computed from, before and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["clean_ends", "keeps_channels_last"]
 
@@ -65,7 +66,7 @@ def _reach(product: Any) -> dict[int, int]:
     if any(_UNKNOWN in counts for counts in known.values()):
         return {}
     found = {axis: max(counts) for axis, counts in known.items() if any(counts)}
-    return found if found and np.prod(shape) >= _LEAST * len(found) else {}
+    return found if found and math.prod(shape) >= _LEAST * len(found) else {}
 
 
 def _mask(product: Any) -> Any:
@@ -127,6 +128,7 @@ def _places(mask: Any, axis: int, count: int, lengths: tuple[int, int, int]) -> 
     Positions are ``[N, H, count, 3]``, or ``[N, count, W, 3]`` along the height. Where none lies past the end, the last
     one is named and keeps what it holds: the factor is 1 there, otherwise 0.
     """
+    import numpy as np
     from openvino import opset13 as ops
 
     other = 5 - axis
@@ -147,6 +149,7 @@ def _places(mask: Any, axis: int, count: int, lengths: tuple[int, int, int]) -> 
 
 
 def _whole(values: Sequence[int] | NDArray[Any]) -> Any:
+    import numpy as np
     from openvino import opset13 as ops
 
     return ops.constant(np.asarray(values, np.int32))
