@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.engines.contract import backend_options
-from scaling_tasks.engines.openvino_ends import clean_ends, keeps_channels_last
 from scaling_tasks.engines.packages import PackageEngine
 from scaling_tasks.engines.threads import thread_count
 from scaling_tasks.errors import EngineError
@@ -65,6 +64,9 @@ ENGINE = PackageEngine("openvino", OpenVinoEngine)
 
 def compiled_model(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
     """Return what an OpenVINO core makes of a file for the options' device."""
+    # Not above: listing tasks looks backends up, and must not load numpy.
+    from scaling_tasks.engines.openvino_ends import clean_ends, keeps_channels_last
+
     model, device = _read(core, path), _device(options)
     if keeps_channels_last(core, device) and not model.is_dynamic():
         clean_ends(model)
