@@ -54,7 +54,7 @@ def bound_requests(
     game = _Game.of(runs, side, choices)
     whole = len(runs.items) * len(game.costs)
     if whole <= _WORK:
-        return game.climb(start, most, upper, max(2, min(20, effort.ascent // max(1, whole))))
+        return game.climb(start, most, upper, max(2, min(40, 2 * effort.ascent // max(1, whole))))
     part = runs.some(max(1, len(runs.starts) * _WORK // whole))
     small = _Game.of(part, side, choices)
     few = side.table(part, buckets).min(axis=1)
