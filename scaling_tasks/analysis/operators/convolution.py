@@ -121,7 +121,8 @@ def _uneven(op: Operation, kernel: Sequence[int]) -> list[_Ends]:
 
 
 def _pad_explicitly(op: Operation, pads: Sequence[tuple[int, int]]) -> None:
-    kept = [attribute for attribute in op.node.attribute if attribute.name not in ("auto_pad", "pads")]
+    # With automatic padding nothing is left to round up; beside it the last window would lie in padding alone.
+    kept = [attribute for attribute in op.node.attribute if attribute.name not in ("auto_pad", "pads", "ceil_mode")]
     del op.node.attribute[:]
     op.node.attribute.extend([*kept, _pads([each[side] for side in (0, 1) for each in pads])])
 

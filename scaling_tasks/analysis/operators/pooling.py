@@ -119,6 +119,9 @@ def _pooled(op: Operation) -> tuple[list[Window], list[Length]]:
         if axis.variables and not window.is_point:
             op.mixes(axis)
             axis = op.compact(0, at + 2).known_axes[at + 2]
+        if axis.variables and window.dilation > 1:
+            # A shorter axis may lie between the positions of a window, which then holds nothing.
+            op.positive(axis.length - (window.dilation - 1), f"a step of {window.dilation} passes over {axis.length}")
         lengths.append(_length(op, window, axis.length))
     return found, lengths
 
