@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import numpy as np
@@ -159,7 +160,9 @@ def test_a_target_is_built_from_it(model: Path, tmp_path: Path, monkeypatch: pyt
         # The graph of a TFLite model is not followed, so that what padding does to answers is not known.
         "runtime": {"padding": "accept"},
     }
+    monkeypatch.delenv("SCALING_TASKS_JOBS", raising=False)
     assert run_targets([Target(parse_target(spec))], jobs=1) == 0
+    assert "SCALING_TASKS_JOBS" not in os.environ
     with st.load_bundle("build/small") as bundle:
         inputs = np.random.default_rng(0).normal(size=(1, 13, 8)).astype(np.float32)
         (answer,) = bundle.run({"x": inputs}).values()

@@ -118,6 +118,9 @@ def _resized(op: Operation, lengths: list[Length], factors: list[Fraction | None
         if factor != 1 and not op.domain.equal(length, axis.length)
     ]
     sized = [at for at in changed if tensor.known_axes[at].variables or lengths[at].variables]
+    if changed and how.mode != "nearest" and not tensor.finite:
+        # Engines interpolate along all axes, and a neighbour counts nothing only where it is a number.
+        op.clean(0, [at for at, axis in enumerate(tensor.known_axes) if at not in changed and axis.variables], 0.0)
     for at in sized:
         op.positive(lengths[at], "it leaves no position")
         op.mixes(tensor.known_axes[at])
