@@ -97,3 +97,15 @@ def test_a_matrix_survives_its_document() -> None:
     how = Interpolation("linear", "align_corners")
     spec = SizeInput("m", "matrix", "float32", ((("H",),), (("W",),)), ("H", "W"), resize=how, turned=True)
     assert SizeInput.from_payload(spec.to_payload()) == spec
+
+
+def test_padding_that_is_no_number_stays_out_of_what_is_interpolated() -> None:
+    """Along an axis that keeps its length an engine still adds the neighbour, times zero."""
+    draft = Draft(13)
+    x = draft.input("x", ["N", 1, "L", 4])
+    hidden = draft.add("LogSoftmax", [draft.add("Squeeze", [x, draft.constant([1], np.int64)])], axis=1)
+    scales = draft.constant([1.0, 1.0, 2.0], np.float32)
+    empty = draft.constant(np.zeros(0), np.float32)
+    attributes = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    y = draft.add("Resize", [hidden, empty, scales], **attributes)
+    assert_exact(draft.model(y), {"N": 3, "L": 17}, [{"N": 1, "L": 9}, {"N": 1, "L": 17}, {"N": 1, "L": 1}])
