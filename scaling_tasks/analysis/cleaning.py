@@ -223,7 +223,9 @@ class Cleaner:
         if key in self._done:
             return self._done[key]
         if self.rows is None or not tensor.finite or tensor.dtype != _FLOAT:
-            spec_axis = self.gather(tensor, axis, found, as_length(0), 1, "edge")
+            # Positions beyond the end are only told of an axis of one length, not of a product of several.
+            target = grid(found.length) if found.is_prefix else found
+            spec_axis = self.gather(tensor, axis, target, as_length(0), 1, "edge")
             self._done[key] = spec_axis
             return spec_axis
         # Per row, which a gathering of slices cannot do: what is valid, plus the last slice wherever it is not.

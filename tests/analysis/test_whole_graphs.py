@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, event, given, note, settings
 from benchmarks.zoo.bucketed import serve
 from benchmarks.zoo.judging import apart, open_session, perturbed
 from scaling_tasks.analysis.analyse import Analysis, analyse_model
+from tests.analysis.drawing import thorough
 from tests.analysis.random_graphs import RandomModel, random_models
 
 _TOLERANCE = 2e-5
@@ -19,7 +21,9 @@ _ILL_CONDITIONED = 1e-3
 """Of the largest value: a model that rounding moves further than this tells nothing."""
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    thorough, max_examples=int(os.environ.get("ANALYSIS_EXAMPLES", "150")), suppress_health_check=list(HealthCheck)
+)
 @given(random_models())
 def test_bucket_answers_as_the_original_at_the_exact_size(random: RandomModel) -> None:
     note(f"operators: {random.operators}")
