@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.lengths import Length, as_length, product_of
 from scaling_tasks.shapes.layouts import Layout
 
 __all__ = ["Axis", "grid"]
@@ -32,10 +32,7 @@ class Axis:
         """How many positions there are."""
         total = as_length(0)
         for piece in self.pieces:
-            product = as_length(1)
-            for length in piece:
-                product = product * length
-            total = total + product
+            total = total + product_of(piece)
         return total
 
     @cached_property

@@ -165,7 +165,7 @@ class Cleaner:
         pads[axis], pads[axis + tensor.rank] = before, total - before
         if emitter.opset < 11:
             return emitter.node("Pad", [tensor.name], pads=pads, value=float(number), kind="extended")
-        inputs = [tensor.name, emitter.constant(np.array(pads, np.int64)), emitter.constant(number)]
+        inputs = [tensor.name, emitter.numbers(pads), emitter.constant(number)]
         return emitter.node("Pad", inputs, kind="extended")
 
     def nearest(self, tensor: Tensor, axis: int, target: Axis, how: Interpolation) -> Tensor:
@@ -217,29 +217,38 @@ class Cleaner:
         return self._emitter.constant(fill_size_input(spec, {}, {}))
 
     def edge(self, tensor: Tensor, axis: int) -> Tensor:
-        """Return the tensor with its last valid slice along ``axis`` repeated in the padding."""
+        """Return the tensor with its last valid slice along ``axis``, which is compact, repeated in the padding."""
         found = tensor.known_axes[axis]
         key = (tensor.name, axis, "edge")
         if key in self._done:
             return self._done[key]
         if self.rows is None or not tensor.finite or tensor.dtype != _FLOAT:
             # Positions beyond the end are only told of an axis of one length, not of a product of several.
-            target = grid(found.length) if found.is_prefix else found
-            spec_axis = self.gather(tensor, axis, target, as_length(0), 1, "edge")
-            self._done[key] = spec_axis
-            return spec_axis
+            self._done[key] = self.gather(tensor, axis, grid(found.length), as_length(0), 1, "edge")
+            return self._done[key]
         # Per row, which a gathering of slices cannot do: what is valid, plus the last slice wherever it is not.
         self.places += 1
         emitter = self._emitter
-        last = SizeInput("", "at", "float32", expressions=((found.length - 1).expression(),))
-        chosen = emitter.node("Mul", [tensor.name, self.companion(tensor, [axis], last)])
-        edge = emitter.reduce("ReduceSum", chosen, [axis], keepdims=1)
+        edge = self.position(tensor, axis, found.length - 1, keep=True)
         kept = emitter.node("Mul", [tensor.name, self.valid(tensor, [axis])])
         repeated = emitter.node("Mul", [edge, self.valid(tensor, [axis], on=0.0, off=1.0)])
         name = emitter.node("Add", [kept, repeated], kind="edge")
         fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
         self._done[key] = tensor.changed(name=name, fills=fills)
         return self._done[key]
+
+    def position(self, tensor: Tensor, axis: int, at: Length, *, keep: bool) -> str:
+        """Return what a finite tensor of floats holds at one position along ``axis``, which may be another per row.
+
+        Args:
+            tensor: What is read.
+            axis: Along which.
+            at: The position at the exact size.
+            keep: Whether the axis stays, of length 1.
+        """
+        spec = SizeInput("", "at", "float32", expressions=(at.expression(),))
+        chosen = self._emitter.node("Mul", [tensor.name, self.companion(tensor, [axis], spec)])
+        return self._emitter.reduce("ReduceSum", chosen, [axis], keepdims=int(keep))
 
     def companion(self, tensor: Tensor, axes: Sequence[int], spec: SizeInput, *, dtype: int | None = None) -> str:
         """Return an extra input that can be multiplied with ``tensor``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,14 @@ class Emitter:
             self.constants[name] = value
         return self._made[key]
 
+    def numbers(self, values: Iterable[int]) -> str:
+        """Return the name of a constant vector of whole numbers."""
+        return self.constant(np.array(list(values), np.int64))
+
+    def part_of_shape(self, name: str, start: int, end: int) -> str:
+        """Return the lengths of the axes from ``start`` to ``end`` of a tensor as it is at run time."""
+        return self.once("Slice", [self.once("Shape", [name]), self.numbers([start]), self.numbers([end])])
+
     def size_input(self, spec: SizeInput) -> str:
         """Return the name of an extra input like ``spec``, whose own name does not matter."""
         key = ("input", replace(spec, name=""))
@@ -95,13 +103,13 @@ class Emitter:
             return name
         if self.opset < 13:
             return self.once("Unsqueeze", [name], axes=list(axes))
-        return self.once("Unsqueeze", [name, self.constant(np.array(axes, np.int64))])
+        return self.once("Unsqueeze", [name, self.numbers(axes)])
 
     def squeeze(self, name: str, axes: Sequence[int]) -> str:
         """Return ``name`` without the given axes, each of length 1."""
         if self.opset < 13:
             return self.once("Squeeze", [name], axes=list(axes))
-        return self.once("Squeeze", [name, self.constant(np.array(axes, np.int64))])
+        return self.once("Squeeze", [name, self.numbers(axes)])
 
     def cast(self, name: str, dtype: int) -> str:
         """Return ``name`` as another element type."""
@@ -111,5 +119,5 @@ class Emitter:
         """Add a reduction, whose axes are an attribute or an input by version."""
         as_input = self.opset >= (13 if operator == "ReduceSum" else 18)
         if as_input:
-            return self.node(operator, [name, self.constant(np.array(axes, np.int64))], keepdims=keepdims)
+            return self.node(operator, [name, self.numbers(axes)], keepdims=keepdims)
         return self.node(operator, [name], axes=list(axes), keepdims=keepdims)

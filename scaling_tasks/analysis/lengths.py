@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from scaling_tasks.shapes.expressions import Expression, as_text
 
-__all__ = ["Length", "Rounding", "as_length"]
+__all__ = ["Length", "Rounding", "as_length", "product_of"]
 
 Number: TypeAlias = "int | Fraction"
 
@@ -216,6 +216,11 @@ def combine(operator: str, left: Length, right: Length) -> Length:
     if operator == "//":
         return left // right
     return smaller(left, right) if operator == "min" else larger(left, right)
+
+
+def product_of(lengths: Iterable[Length]) -> Length:
+    """Return the product of lengths, 1 of none."""
+    return math.prod(lengths, start=as_length(1))
 
 
 def smaller(left: Length, right: Length) -> Length:

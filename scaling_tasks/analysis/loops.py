@@ -227,9 +227,9 @@ def _filled_up(op: Operation, raw: str, name: str, rank: int, count: _Count) -> 
     if op.opset < 11:
         raise Refused("it collects what follows the sizes")
     emitter = op.emitter
-    one, less = (emitter.constant(np.array([number], np.int64)) for number in (1, count.less))
+    one, less = (emitter.numbers([number]) for number in (1, count.less))
     bucket = emitter.once("Sub", [emitter.once("Reshape", [emitter.cast(count.name, _INT64), one]), less])
-    own = emitter.node("Slice", [emitter.node("Shape", [raw]), emitter.constant(np.array([0], np.int64)), one])
+    own = emitter.part_of_shape(raw, 0, 1)
     zeros = [emitter.constant(np.zeros(size, np.int64)) for size in (rank + 1, rank)]
     missing = emitter.node("Sub", [bucket, own])
     pads = [zeros[0], missing, *([zeros[1]] if rank else [])]

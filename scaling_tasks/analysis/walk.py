@@ -250,7 +250,7 @@ class Walk:
         parts = [self._scalar(element, tensor.dtype, None) for element in elements]
         whole = parts[0] if len(parts) == 1 else emitter.once("Concat", parts, axis=0)
         if len(shape) != 1:
-            whole = emitter.once("Reshape", [whole, emitter.constant(np.array(shape, np.int64))])
+            whole = emitter.once("Reshape", [whole, emitter.numbers(shape)])
         return Tensor(whole, tensor.dtype, tuple(grid(size) for size in shape), low=low)
 
     def _scalar(self, element: Length, dtype: int, like: Tensor | None) -> str:

@@ -109,3 +109,15 @@ def test_padding_that_is_no_number_stays_out_of_what_is_interpolated() -> None:
     attributes = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
     y = draft.add("Resize", [hidden, empty, scales], **attributes)
     assert_exact(draft.model(y), {"N": 3, "L": 17}, [{"N": 1, "L": 9}, {"N": 1, "L": 17}, {"N": 1, "L": 1}])
+
+
+@pytest.mark.parametrize("rows", ["N", 1])
+def test_the_edge_of_a_flattened_axis_is_repeated(rows: str | int) -> None:
+    draft = Draft(13)
+    x = draft.input("x", [rows, 2, "L", 4])
+    flat = draft.add("Reshape", [x, draft.constant([0, 2, 1, -1], np.int64)])
+    scales = draft.constant([1.0, 1.0, 1.0, 2.0], np.float32)
+    attributes = {"mode": "nearest", "coordinate_transformation_mode": "half_pixel", "nearest_mode": "ceil"}
+    y = draft.add("Resize", [flat, draft.constant(np.zeros(0), np.float32), scales], **attributes)
+    count = {"N": 1} if rows == "N" else {}
+    assert_exact(draft.model(y), {"L": 17} | ({"N": 3} if count else {}), [{"L": 9} | count, {"L": 17} | count])

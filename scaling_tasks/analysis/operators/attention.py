@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from scaling_tasks.analysis.axes import Axis, grid, join
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
@@ -97,7 +95,7 @@ def _lines(op: Operation, mask: str, query: Tensor, form: _Form) -> str:
     """Repeat a mask's one line for every query."""
     emitter = op.emitter
     size = emitter.once("Shape", [query.name], start=form.positions, end=form.positions + 1)
-    one = emitter.constant(np.array([1], np.int64))
+    one = emitter.numbers([1])
     return emitter.once("Expand", [mask, emitter.once("Concat", [one, one, size, one], axis=0)])
 
 

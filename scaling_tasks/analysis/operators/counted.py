@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from scaling_tasks.analysis.axes import Axis
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation
@@ -62,13 +60,13 @@ def _counts(op: Operation, axis: Axis, length: Length) -> bool:
 def _reshaped(op: Operation, place: int, depth: int, steps: Sequence[int], rank: int) -> Tensor:
     """Give the axes from ``place`` on the shape of the numbers, of ``rank`` axes, and repeat along the others."""
     data, indices, emitter = op.input(0), op.input(1), op.emitter
-    sizes = emitter.once("Shape", [data.name]), emitter.once("Shape", [indices.name])
-    before = _part(op, sizes[0], 0, place)
-    after = _part(op, sizes[0], place + depth, data.rank)
-    one = emitter.constant(np.array([1], np.int64))
-    own = [_part(op, sizes[1], at, at + 1)[0] if at in steps else one for at in range(rank)]
+    before = [emitter.part_of_shape(data.name, 0, place)] if place else []
+    after = [emitter.part_of_shape(data.name, place + depth, data.rank)] if place + depth < data.rank else []
+    one = emitter.numbers([1])
+    own = [emitter.part_of_shape(indices.name, at, at + 1) if at in steps else one for at in range(rank)]
     shape = emitter.once("Concat", [*before, *own, *after], axis=0)
-    whole = emitter.once("Concat", [*before, *_part(op, sizes[1], 0, rank), *after], axis=0)
+    target = [emitter.part_of_shape(indices.name, 0, rank)] if rank else []
+    whole = emitter.once("Concat", [*before, *target, *after], axis=0)
     emitter.into(op.node.output[0], "Expand", [emitter.node("Reshape", [data.name, shape]), whole])
     op.replaced = True
     axes = [*data.known_axes[:place], *indices.known_axes[:rank], *data.known_axes[place + depth :]]
@@ -79,9 +77,3 @@ def _reshaped(op: Operation, place: int, depth: int, steps: Sequence[int], rank:
         fills |= {place + at: fill for at in steps}
     known: dict[str, Any] = {"finite": data.finite, "low": data.low, "high": data.high}
     return op.result(axes, data.dtype, fills=fills, counts_rows=data.counts_rows, **known)
-
-
-def _part(op: Operation, sizes: str, start: int, end: int) -> list[str]:
-    if start >= end:
-        return []
-    return [op.emitter.once("Slice", [sizes, *(op.emitter.constant(np.array([at], np.int64)) for at in (start, end))])]

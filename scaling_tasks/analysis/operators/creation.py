@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import grid
-from scaling_tasks.analysis.lengths import Length, as_length, larger
+from scaling_tasks.analysis.lengths import Length, as_length, larger, product_of
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.refusal import no_data
 from scaling_tasks.analysis.registry import operator
@@ -41,9 +41,7 @@ def follow_shape(op: Operation) -> Tensor:
 @operator("Size", sizes=(0,))
 def follow_size(op: Operation) -> Tensor:
     """Follow Size: the number of elements."""
-    total = as_length(1)
-    for axis in op.input(0).known_axes:
-        total = total * axis.length
+    total = product_of(axis.length for axis in op.input(0).known_axes)
     value = np.empty((), object if total.variables else np.int64)
     value[()] = total if total.variables else int(total.constant or 0)
     return constant_tensor(op.node.output[0], _INT64, value)

@@ -64,10 +64,8 @@ def _from_end(op: Operation, place: int) -> Tensor:
             name = op.emitter.squeeze(name, [place])
         op.emitter.into(op.node.output[0], "Identity", [name])
     else:
-        spec = SizeInput("", "at", "float32", expressions=(position.expression(),))
-        chosen = op.emitter.node("Mul", [data.name, op.around.cleaner.companion(data, [place], spec)])
-        summed = op.emitter.reduce("ReduceSum", chosen, [place], keepdims=int(numbers.ndim > 0))
-        op.emitter.into(op.node.output[0], "Identity", [summed])
+        name = op.around.cleaner.position(data, place, position, keep=numbers.ndim > 0)
+        op.emitter.into(op.node.output[0], "Identity", [name])
     op.replaced = True
     kept = [grid(1)] if numbers.ndim else []
     axes = [*data.known_axes[:place], *kept, *data.known_axes[place + 1 :]]

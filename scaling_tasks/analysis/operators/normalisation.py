@@ -155,7 +155,7 @@ def _group(op: Operation, tensor: Tensor) -> Tensor:
 
     def mean(name: str) -> str:
         summed = emitter.reduce("ReduceSum", name, over, keepdims=1)
-        flat = emitter.node("Squeeze", [summed, emitter.constant(np.array(over, np.int64))])
+        flat = emitter.node("Squeeze", [summed, emitter.numbers(over)])
         mixed = emitter.node("MatMul", [flat, mixing])
         return emitter.node("Mul", [emitter.unsqueeze(mixed, over), _inverse_count(op, tensor, over)])
 
@@ -170,9 +170,9 @@ def _group(op: Operation, tensor: Tensor) -> Tensor:
         name = op.input(index).name
         if not per_channel:
             factor = channels // groups
-            grown = emitter.node("Unsqueeze", [name, emitter.constant(np.array([1], np.int64))])
-            tiled = emitter.node("Tile", [grown, emitter.constant(np.array([1, factor], np.int64))])
-            name = emitter.node("Reshape", [tiled, emitter.constant(np.array([channels], np.int64))])
+            grown = emitter.node("Unsqueeze", [name, emitter.numbers([1])])
+            tiled = emitter.node("Tile", [grown, emitter.numbers([1, factor])])
+            name = emitter.node("Reshape", [tiled, emitter.numbers([channels])])
         whole = _last(op, kind, whole, emitter.unsqueeze(name, places), last=kind == "Add")
     op.newly_cleaned |= {name for at in padded for name in op.padded(tensor.known_axes[at])}
     op.replaced = True

@@ -85,17 +85,12 @@ def _hold_cells(op: Operation) -> None:
     column = np.zeros((*weights.shape[:2], 1), weights.dtype)
     size = weights.shape[1] // 4
     column[:, :size], column[:, 2 * size : 3 * size] = -_SHUT, _SHUT  # Gates come as input, output, forget, cell.
-    shape = emitter.once("Slice", [emitter.once("Shape", [x.name]), *(_number(op, each) for each in (0, 2))])
-    shape = emitter.once("Concat", [shape, _number(op, 1)], axis=0)
+    shape = emitter.once("Concat", [emitter.part_of_shape(x.name, 0, 2), emitter.numbers([1])], axis=0)
     beyond = emitter.once("Expand", [op.around.cleaner.valid(x, [0], on=0.0, off=1.0), shape])
     name = emitter.node("Concat", [x.name, beyond], axis=2, kind="held")
     op.use(0, x.changed(name, axes=(*x.known_axes[:2], grid(x.known_axes[2].length + 1)), fills={}))
     wider = np.concatenate([weights, column], axis=2)
     op.use(1, constant_tensor(emitter.constant(wider), _FLOAT, wider))
-
-
-def _number(op: Operation, number: int) -> str:
-    return op.emitter.constant(np.array([number], np.int64))
 
 
 def _turn(op: Operation, sense: Sequence[bool], axes: tuple[Axis, ...]) -> None:
@@ -158,7 +153,7 @@ def _parts(op: Operation, x: str, at: int, count: int) -> list[str]:
         elif (value := op.value_of(index)) is not None:
             parts.append(op.emitter.constant(np.ascontiguousarray(value[at : at + 1])))
         else:
-            number = op.emitter.constant(np.array([at], np.int64))
+            number = op.emitter.numbers([at])
             parts.append(op.emitter.once("Gather", [tensor.name, number], axis=0))
     while not parts[-1]:
         parts.pop()
@@ -183,9 +178,7 @@ def _state(op: Operation, sequence: str, axes: tuple[Axis, ...], *, backwards: b
     if backwards:
         return emitter.node("Gather", [sequence, emitter.constant(np.array(0, np.int64))], axis=0)
     known = Tensor(sequence, op.input(0).dtype, axes)
-    last = SizeInput("", "at", "float32", expressions=((axes[0].length - 1).expression(),))
-    chosen = emitter.node("Mul", [sequence, op.around.cleaner.companion(known, [0], last)])
-    return emitter.reduce("ReduceSum", chosen, [0], keepdims=0)
+    return op.around.cleaner.position(known, 0, axes[0].length - 1, keep=False)
 
 
 def _lengths(op: Operation, time: Axis, batch: Axis, dtype: str) -> str:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-import numpy as np
-
 from scaling_tasks.analysis.axes import Axis, grid
-from scaling_tasks.analysis.lengths import Length, Rounding, as_length
+from scaling_tasks.analysis.lengths import Length, Rounding, as_length, product_of
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
@@ -31,13 +29,8 @@ def follow_flatten(op: Operation) -> Tensor:
     """Follow Flatten."""
     tensor = op.input(0)
     at = op.axis(int(op.attribute("axis", 1)), tensor.rank)
-    halves = []
-    for axes in (tensor.known_axes[:at], tensor.known_axes[at:]):
-        product = as_length(1)
-        for axis in axes:
-            product = product * axis.length
-        halves.append(product)
-    return _reshaped(op, halves)
+    halves = (tensor.known_axes[:at], tensor.known_axes[at:])
+    return _reshaped(op, [product_of(axis.length for axis in axes) for axes in halves])
 
 
 def _reshaped(op: Operation, wanted: Sequence[Length]) -> Tensor:
@@ -61,9 +54,9 @@ def _wanted(op: Operation, tensor: Tensor) -> list[Length]:
     pool = [length for axis in tensor.known_axes for length in _lengths(axis)]
     known = [each for each in lengths if each is not None]
     pool, rest = _cancelled(pool, known)
-    if op.domain.divide(_product(pool), rest) is None and _whole_blocks(op, pool, known):
+    if op.domain.divide(product_of(pool), rest) is None and _whole_blocks(op, pool, known):
         pool, rest = _cancelled([length for axis in tensor.known_axes for length in _blocks(op, axis, known)], known)
-    total = _product(pool)
+    total = product_of(pool)
     quotient = op.domain.divide(total, rest)
     if quotient is None:
         # The model only runs where what is left is whole.
@@ -136,7 +129,7 @@ def regroup(op: Operation, wanted: Sequence[Length]) -> list[Axis]:
     Raises:
         Refused: The lengths do not go together, or not in a way that can be followed.
     """
-    old, new = (_product(lengths) for lengths in ([axis.length for axis in op.input(0).known_axes], wanted))
+    old, new = (product_of(lengths) for lengths in ([axis.length for axis in op.input(0).known_axes], wanted))
     if not op.domain.equal(old, new) and not op.domain.require(old, new):
         raise Refused(f"{old} positions are never {new}")
     for _ in range(8):
@@ -147,13 +140,6 @@ def regroup(op: Operation, wanted: Sequence[Length]) -> list[Axis]:
         except _Uneven:
             return _in_order(op, wanted)
     raise Refused("its old and new axes do not go together")
-
-
-def _product(lengths: Sequence[Length]) -> Length:
-    total = as_length(1)
-    for length in lengths:
-        total = total * length
-    return total
 
 
 class _Uneven(Exception):  # noqa: N818
@@ -180,9 +166,9 @@ def _in_order(op: Operation, wanted: Sequence[Length]) -> list[Axis]:
     source = grid(*(length for axis in middle for length in axis.pieces[0]))
     op.mixes(source)
     size = emitter.once("Shape", [tensor.name])
-    bounds = [emitter.constant(np.array([at], np.int64)) for at in (0, lead, len(old) - tail, len(old))]
-    parts = [emitter.once("Slice", [size, bounds[0], bounds[1]]), emitter.constant(np.array([-1], np.int64))]
-    parts.append(emitter.once("Slice", [size, bounds[2], bounds[3]]))
+    before = emitter.part_of_shape(tensor.name, 0, lead)
+    after = emitter.part_of_shape(tensor.name, len(old) - tail, len(old))
+    parts = [before, emitter.numbers([-1]), after]
     flat = emitter.node("Reshape", [tensor.name, emitter.once("Concat", parts, axis=0)])
     axes = (*old[:lead], source, *old[len(old) - tail :])
     known = tensor.changed(name=flat, axes=axes, fills={})

@@ -110,7 +110,7 @@ def _without(op: Operation, kept: Sequence[int], places: Sequence[int]) -> None:
         return
     if op.opset < 10:
         raise Refused("its bounds are attributes and follow the sizes of the request")
-    chosen = op.emitter.constant(np.array(kept, np.int64))
+    chosen = op.emitter.numbers(kept)
     while len(op.node.input) < 5:
         op.node.input.append("")
         op.inputs.append(None)
@@ -267,6 +267,6 @@ def _only(op: Operation, places: Sequence[int], pads: Sequence[Length], kept: Se
         attribute = next(each for each in op.node.attribute if each.name == "pads")
         attribute.ints[:] = numbers
     else:
-        op.node.input[1] = op.emitter.constant(np.array(numbers, np.int64))
+        op.node.input[1] = op.emitter.numbers(numbers)
         if len(op.node.input) > 3:
             op.node.input[3] = ""

@@ -94,6 +94,6 @@ def _apart(op: Operation, place: int, padded: Sequence[int]) -> None:
     raw, output = emitter.fresh("written"), op.node.output[0]
     op.node.output[0] = raw
     emitter.nodes.append(op.node)
-    bounds = [emitter.constant(np.array([number], np.int64)) for number in (1, np.iinfo(np.int64).max, place)]
+    bounds = [emitter.numbers([number]) for number in (1, np.iinfo(np.int64).max, place)]
     emitter.into(output, "Slice", [raw, *bounds])
     op.replaced = True
