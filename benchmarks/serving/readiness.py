@@ -23,6 +23,7 @@ import numpy as np
 
 from scaling_tasks.config.load import parse_target
 from scaling_tasks.doit_plugin.run_targets import run_targets
+from scaling_tasks.process_memory import process_memory
 from scaling_tasks.runtime.bundle import load_bundle
 from scaling_tasks.stages.target import Target
 
@@ -55,12 +56,6 @@ def build(root: Path, widths: list[int], *, blob: bool) -> Path:
     return root / "build" / str(spec["name"])
 
 
-def proportional_memory() -> float:
-    """Return what this process holds, shared pages by share, in MB."""
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-
-
 def line_of(width: int) -> np.ndarray[Any, Any]:
     """Return a random line."""
     return np.random.default_rng(width).uniform(-1, 1, (1, 3, 48, width)).astype(np.float32)
@@ -70,14 +65,14 @@ def serve(way: str, directory: Path, widths: list[int]) -> dict[str, float]:
     """Return seconds to the first answer and to the last, and the memory then."""
     import openvino
 
-    before, start = proportional_memory(), time.perf_counter()
+    before, start = process_memory(), time.perf_counter()
     if way == "dynamic":
         request = openvino.Core().compile_model(MODEL, "CPU", {"PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
         request.infer({"x": line_of(100)})
         first = time.perf_counter() - start
         for width in widths:
             request.infer({"x": line_of(width)})
-        return {"first": first, "all": time.perf_counter() - start, "memory": proportional_memory() - before}
+        return {"first": first, "all": time.perf_counter() - start, "memory": (process_memory() - before) / MEGABYTE}
     model = load_bundle(directory, warm_up="background" if way == "background" else way == "warm_up")
     model.run({"x": line_of(100)})
     first = time.perf_counter() - start
@@ -86,7 +81,7 @@ def serve(way: str, directory: Path, widths: list[int]) -> dict[str, float]:
             model.run({"x": line_of(width)})
     while model.readiness.running:
         time.sleep(0.005)
-    return {"first": first, "all": time.perf_counter() - start, "memory": proportional_memory() - before}
+    return {"first": first, "all": time.perf_counter() - start, "memory": (process_memory() - before) / MEGABYTE}
 
 
 def main() -> None:

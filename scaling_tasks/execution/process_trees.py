@@ -10,11 +10,12 @@ import signal
 import time
 from pathlib import Path
 
+from scaling_tasks.process_memory import process_memory
+
 __all__ = ["descendants", "die_with_parent", "kill_tree", "resident_bytes", "wait_exit"]
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.02
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def die_with_parent(death_signal: int, parent: int | None = None) -> None:
@@ -68,16 +69,7 @@ def resident_bytes(pid: int) -> int:
 
     What they share, as after a fork, counts once where the kernel tells.
     """
-    return sum(map(_resident_share, (pid, *descendants(pid))))
-
-
-def _resident_share(pid: int) -> int:
-    with contextlib.suppress(OSError, StopIteration, ValueError):
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) * 1024
-    with contextlib.suppress(OSError, IndexError, ValueError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
-    return 0
+    return sum(map(process_memory, (pid, *descendants(pid))))
 
 
 def wait_exit(pid: int, timeout: float) -> bool:

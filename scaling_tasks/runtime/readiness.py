@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from scaling_tasks.errors import BundleError
+from scaling_tasks.process_memory import process_memory
 from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.runtime.selection import BucketTable
 from scaling_tasks.runtime.serving import Server
@@ -140,7 +140,8 @@ class Preparation:
             try:
                 self._make(bucket)
             except BundleError as cause:  # Whoever asks for the bucket gets the error.
-                self._failed[bucket] = str(cause)
+                with self._lock:
+                    self._failed[bucket] = str(cause)
                 _LOG.warning("%s", cause)
         self._server.stand_in = None
 
@@ -155,9 +156,9 @@ class Preparation:
             return None
 
     def _make(self, bucket: int) -> ReadyBucket:
-        before, start = _resident_memory(), time.perf_counter()
+        before, start = process_memory(), time.perf_counter()
         processes = self._server.warm_up(bucket)
-        seconds, after = time.perf_counter() - start, _resident_memory() + sum(map(_resident_memory, processes))
+        seconds, after = time.perf_counter() - start, process_memory() + sum(map(process_memory, processes))
         made = ReadyBucket(self._sizes(bucket), seconds, max(0, after - before))
         with self._lock:
             self._done[bucket] = made
@@ -176,14 +177,3 @@ class Preparation:
 
     def _sizes(self, bucket: int) -> Mapping[str, int]:
         return dict(zip(self._variables, self._table.buckets[bucket], strict=True))
-
-
-def _resident_memory(process: int | None = None) -> int:
-    """Return the bytes of a process that are in memory, of this one by default; 0 where the system does not tell."""
-    try:
-        pages = int(Path(f"/proc/{process or 'self'}/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-    import resource
-
-    return pages * resource.getpagesize()

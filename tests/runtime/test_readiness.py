@@ -76,7 +76,7 @@ def test_a_budget_of_seconds_begins_nothing_after_its_end(opened: Any, monkeypat
 def test_a_budget_of_bytes_is_not_exceeded_by_more_of_the_same(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model, _ = opened(BUCKETS, hits=HITS)
     measured = iter([0, 40, 40, 80, 80, 120])
-    monkeypatch.setattr("scaling_tasks.runtime.readiness._resident_memory", lambda: next(measured))
+    monkeypatch.setattr("scaling_tasks.runtime.readiness.process_memory", lambda: next(measured))
     assert [ready.memory for ready in model.warm_up(memory=100).ready] == [40, 40]
 
 
