@@ -42,9 +42,10 @@ class OpenVinoEngine:
 
         core = openvino.Core()
         try:
+            model = _read(core, path)
             # The plug-in gives an output also the names of what it turns out to be the same as; these are its own.
-            self._outputs = tuple(port.get_any_name() for port in _read(core, path).outputs)
-            compiled = _import(core, path, options) or compiled_model(core, path, options)
+            self._outputs = tuple(port.get_any_name() for port in model.outputs)
+            compiled = _import(core, path, options) or _compile(core, model, options)
         except RuntimeError as cause:
             raise EngineError(f"does not load ({last_line(cause)})", where=str(path)) from cause
         self._request = compiled.create_infer_request()
@@ -64,10 +65,15 @@ ENGINE = PackageEngine("openvino", OpenVinoEngine)
 
 def compiled_model(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
     """Return what an OpenVINO core makes of a file for the options' device."""
+    return _compile(core, _read(core, path), options)
+
+
+def _compile(core: Any, model: Any, options: Mapping[str, Any]) -> Any:
+    """Compile a model, which may be changed on the way."""
     # Not above: listing tasks looks backends up, and must not load numpy.
     from scaling_tasks.engines.openvino_ends import clean_ends, keeps_channels_last
 
-    model, device = _read(core, path), _device(options)
+    device = _device(options)
     if keeps_channels_last(core, device) and not model.is_dynamic():
         clean_ends(model)
     return core.compile_model(model, device, _properties(options))

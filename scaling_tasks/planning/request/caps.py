@@ -47,7 +47,7 @@ class Caps:
         """Return whether each shape [n, d] may be a bucket, bool [n]."""
         good: NDArray[np.bool_] = np.ones(len(shapes), dtype=bool)
         for columns, most in self.products.values():
-            good &= shapes[:, list(columns)].astype(np.float64).prod(axis=1) <= most
+            good &= _multiplied(shapes, columns) <= most
         if self.latency is not None:
             good &= cost_of(model, shapes) <= self.latency * (1 + 1e-12)
         return good
@@ -61,12 +61,17 @@ class Caps:
     def used(self, buckets: NDArray[np.int64], model: CostModel) -> dict[str, tuple[float, float]]:
         """Return what the buckets come to at most, and the cap, by name."""
         found = {
-            f"reachable.{text}": (float(buckets[:, list(columns)].astype(np.float64).prod(axis=1).max()), most)
+            f"reachable.{text}": (float(_multiplied(buckets, columns).max()), most)
             for text, (columns, most) in self.products.items()
         }
         if self.latency is not None:
             found["latency"] = (float(cost_of(model, buckets).max()), self.latency)
         return found
+
+
+def _multiplied(shapes: NDArray[np.int64], columns: tuple[int, ...]) -> NDArray[np.float64]:
+    product: NDArray[np.float64] = shapes[:, list(columns)].astype(np.float64).prod(axis=1)
+    return product
 
 
 class CappedCost:
