@@ -3,8 +3,9 @@
     python -m benchmarks.zoo [--models yolo_head,…] [--backends onnxruntime,…] [--sizes 50] [--patience 60]
         [--write docs/zoo.md]
 
-Prints a line for each model as it is done. Ends with status 1 where an answer is beyond rounding though no verdict
-refused it.
+Prints a line for each model as it is done. What was found is kept, for the same code, below ``.scaling/zoo`` or where
+``--keep`` says: a run that was stopped goes on where it was, and one with other backends adds to it. Ends with status 1
+where an answer is beyond rounding though no verdict refused it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import sys
 from pathlib import Path
 
 from benchmarks.zoo.bucketed import backend_options
+from benchmarks.zoo.kept import Findings
 from benchmarks.zoo.registry import ZOO, zoo_model
 from benchmarks.zoo.table import page, row_line
-from benchmarks.zoo.verdict import judge
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import CompileError
 from scaling_tasks.machine import processor, versions
@@ -58,12 +59,14 @@ def main() -> int:
         help="seconds after which a backend is asked no more sizes (%(default)g)",
     )
     parser.add_argument("--write", type=Path, help="where to write the page")
+    parser.add_argument("--keep", type=Path, default=Path(".scaling/zoo"), help="directory of findings (%(default)s)")
     options = parser.parse_args()
     models = [zoo_model(name) for name in options.models.split(",")] if options.models else ZOO
     backends = installed(options.backends.split(","))
+    findings = Findings(options.keep, options.sizes, options.patience)
     rows, loads = [], []
     for model in models:
-        rows.append(judge(model, backends, options.sizes, options.patience))
+        rows.append(findings.row(model, backends))
         loads.append(os.getloadavg()[0])
         print(row_line(rows[-1], backends, options.sizes), flush=True)
         for cell in rows[-1].cells:

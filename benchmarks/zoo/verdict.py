@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,17 @@ from scaling_tasks.errors import CompileError, EngineError, ScalingTasksError
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.shapes.behaviour import Verdict
 
-__all__ = ["LEAST_SIZES", "LEAST_TOLERANCE", "ROUNDINGS", "Cell", "Row", "judge", "mixed_batches", "tolerance"]
+__all__ = [
+    "LEAST_SIZES",
+    "LEAST_TOLERANCE",
+    "ROUNDINGS",
+    "Cell",
+    "Row",
+    "compare",
+    "judge",
+    "mixed_batches",
+    "tolerance",
+]
 
 LEAST_TOLERANCE = 1e-5
 """Of the largest value: a hundred units in the last place of a float32."""
@@ -106,8 +116,8 @@ class Row:
         return tuple(each for each in self.verdicts if each.kind == "refused")
 
 
-def judge(model: ZooModel, backends: Sequence[str], sizes: int, patience: float) -> Row:
-    """Analyse a model and compare every backend at as many random sizes, or as many as ``patience`` seconds allow."""
+def judge(model: ZooModel, sizes: int) -> Row:
+    """Analyse a model, and see what padding with zeros does to it, and rounding, at as many random sizes."""
     proto = model.build()
     original = open_session(proto, threads=1)
     seeds = range(sizes)
@@ -117,17 +127,28 @@ def judge(model: ZooModel, backends: Sequence[str], sizes: int, patience: float)
         analysis = analyse(model, proto)
         own = rounding(model, proto, original, seeds, analysis.behaviour.rows)
         verdicts = analysis.behaviour.verdicts
-        refused = {verdict.output for verdict in verdicts if verdict.kind == "refused"}
-        if refused and len(refused) < len(proto.graph.output):
-            proto = without_outputs(proto, refused)
-            analysis = analyse(model, proto)
+        places = _what_is_left(model, proto, analysis)[1].places
     except ScalingTasksError as error:
         return Row(model, zeros=zeros, rounding=own, problem=str(error))
-    nothing_left = bool(analysis.behaviour.refusals)
-    cells = (
-        () if nothing_left else tuple(_cell(model, proto, analysis, each, own, seeds, patience) for each in backends)
-    )
-    return Row(model, verdicts, analysis.behaviour.rows, analysis.places, zeros, own, cells)
+    return Row(model, verdicts, analysis.behaviour.rows, places, zeros, own)
+
+
+def compare(row: Row, backend: str, sizes: int, patience: float) -> Cell | None:
+    """Compare a backend at as many random sizes, or as many as ``patience`` seconds allow; None if all is refused."""
+    proto = row.model.build()
+    proto, analysis = _what_is_left(row.model, proto, analyse(row.model, proto))
+    if analysis.behaviour.refusals:
+        return None
+    return _cell(row.model, proto, analysis, backend, row.rounding, range(sizes), patience)
+
+
+def _what_is_left(model: ZooModel, proto: onnx.ModelProto, analysis: Analysis) -> tuple[onnx.ModelProto, Analysis]:
+    """Return the model without the outputs that are refused, and its analysis; as it is where all are or none."""
+    refused = {verdict.output for verdict in analysis.behaviour.refusals}
+    if not refused or len(refused) == len(proto.graph.output):
+        return proto, analysis
+    rest = without_outputs(proto, refused)
+    return rest, analyse(model, rest)
 
 
 def _cell(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.zoo import __main__ as command
+from benchmarks.zoo import kept
 from benchmarks.zoo.judging import apart
 from benchmarks.zoo.registry import zoo_model
 from benchmarks.zoo.table import page, row_line
@@ -62,7 +63,12 @@ def test_command_judges_one_model_and_writes_the_page(
 ) -> None:
     file = tmp_path / "zoo.md"
     arguments = ["zoo", "--models", "rnn_reverse", "--backends", "onnxruntime", "--sizes", "4", "--write", str(file)]
-    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr(sys, "argv", [*arguments, "--keep", str(tmp_path / "kept")])
     assert command.main() == 0
-    assert capsys.readouterr().out.startswith("| rnn_reverse | ")
+    printed = capsys.readouterr().out
+    assert printed.startswith("| rnn_reverse | ")
+    monkeypatch.setattr(kept, "judge", None)  # What was found is not looked for again.
+    monkeypatch.setattr(kept, "compare", None)
+    assert command.main() == 0
+    assert capsys.readouterr().out == printed
     assert "1 models: 0 exact, 1 cleaned" in file.read_text()
