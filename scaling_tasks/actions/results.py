@@ -96,12 +96,12 @@ def read_result(path: Path) -> Result:
 
 @functools.lru_cache(maxsize=4096)
 def _read(path: Path, inode: int, written: int) -> Result:
-    payload = read_document(path, _KIND, _VERSION, error=CacheError)
-    try:
-        files = tuple(ResultFile(name, digest, size, Path(place)) for name, digest, size, place in payload["files"])
-        return Result(payload["components"], files, payload["values"])
-    except (LookupError, TypeError, ValueError) as cause:
-        raise CacheError(f"incomplete ({cause!r})", where=str(path), fix="Delete it and build again.") from cause
+    return read_document(path, _KIND, _VERSION, error=CacheError, build=_result)
+
+
+def _result(payload: Mapping[str, Any]) -> Result:
+    files = tuple(ResultFile(name, digest, size, Path(place)) for name, digest, size, place in payload["files"])
+    return Result(payload["components"], files, payload["values"])
 
 
 def read_result_if_there(path: Path) -> Result | None:

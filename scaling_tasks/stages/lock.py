@@ -77,9 +77,19 @@ def read_lock() -> dict[str, Any]:
         text = LOCK.read_bytes()
     except FileNotFoundError:
         return {}
-    targets = parse_document(text, _KIND, _VERSION, where=str(LOCK), error=LockError).get("targets")
-    if not isinstance(targets, dict):
-        raise LockError("it has no targets", where=str(LOCK), fix="Take it from git again, or delete it and build.")
+    fix = "Take it from git again, or delete it and build."
+    return parse_document(
+        text, _KIND, _VERSION, where=str(LOCK), error=LockError, build=_sections, sealed=False, fix=fix
+    )
+
+
+def _sections(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the targets' sections; refuse what could not be compared with what is built."""
+    targets: dict[str, Any] = payload["targets"]
+    for name, found in targets.items():
+        units = found.get("units", {})
+        if not all(isinstance(unit, dict) for unit in units.values()):
+            raise TypeError(f"the units of {name!r}")
     return targets
 
 
