@@ -36,8 +36,9 @@ class Plan(TaskCommand):
         if as_json:
             self.write_json("forecast", _payload(rows))
         else:
+            width = max((len(row.name) for row in rows), default=0)
             for row in rows if show_all else busy:
-                self.write(_line(row, max(len(each.name) for each in rows)))
+                self.write(_line(row, width))
             self.write(_summary(rows))
             for line in _verdicts(rows):
                 self.write(line)
