@@ -43,7 +43,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--targets", type=int, default=200)
     parser.add_argument("--buckets", type=int, default=50)
-    parser.add_argument("--directory", help="where to write the repository; the system's temporary directory by default")
+    parser.add_argument("--directory", help="where to write it; the system's temporary directory by default")
     parser.add_argument("--skip-build", action="store_true", help="only what is done before anything is built")
     return parser.parse_args()
 

@@ -5,6 +5,7 @@ Nothing here changes what is built, only where things are kept, what is checked 
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from scaling_tasks.errors import ConfigError
 __all__ = ["EnvironmentSettings", "environment_settings", "parse_size"]
 
 _PREFIX = "SCALING_TASKS_"
+_OWN = ("LOCKED", "STORE", "STORE_SIZE", "JUNIT", "SUMMARY", "PROGRESS", "JOBS")
+_NAMES = (*(f"{_PREFIX}{name}" for name in _OWN), "GITHUB_STEP_SUMMARY")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
@@ -45,7 +48,12 @@ class EnvironmentSettings:
     @property
     def threads(self) -> int:
         """One job's share of the cores, at least 1."""
-        return max(1, (os.cpu_count() or 1) // self.jobs)
+        return max(1, _cores() // self.jobs)
+
+
+@functools.cache
+def _cores() -> int:
+    return os.cpu_count() or 1
 
 
 def environment_settings(environment: Mapping[str, str] | None = None) -> EnvironmentSettings:
@@ -55,6 +63,12 @@ def environment_settings(environment: Mapping[str, str] | None = None) -> Enviro
         ConfigError: Naming the variable whose value is not usable.
     """
     variables = os.environ if environment is None else environment
+    return _settings(tuple((name, variables.get(name, "")) for name in _NAMES))
+
+
+@functools.lru_cache(maxsize=16)
+def _settings(given: tuple[tuple[str, str], ...]) -> EnvironmentSettings:
+    variables = dict(given)
     size = variables.get(f"{_PREFIX}STORE_SIZE", "")
     return EnvironmentSettings(
         locked=_flag(variables, "LOCKED"),

@@ -51,7 +51,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         f"{__name__}:work",
         compile_subject(one, target.options),
         worker_limits(target),
-        hints={"shared": str((target.state / "shared" / shared_name(action.components)).absolute())},
+        hints=lambda: {"shared": str((target.state / "shared" / shared_name(action.components)).absolute())},
     )
 
 
@@ -99,7 +99,7 @@ def toolchain(target: Target) -> dict[str, str]:
     options = target.options
     if get_backend(options["backend"]).input_files(options):  # They may change while this process lives.
         return identity_of(options)
-    return _toolchain(canonical_json(options))
+    return _toolchain(target.options_text)
 
 
 @functools.cache
