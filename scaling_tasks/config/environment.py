@@ -14,11 +14,9 @@ from pathlib import Path
 
 from scaling_tasks.errors import ConfigError
 
-__all__ = ["EnvironmentSettings", "environment_settings", "parse_size"]
+__all__ = ["EnvironmentSettings", "environment_settings", "job_threads", "parse_size"]
 
 _PREFIX = "SCALING_TASKS_"
-_OWN = ("LOCKED", "STORE", "STORE_SIZE", "JUNIT", "SUMMARY", "PROGRESS", "JOBS")
-_NAMES = (*(f"{_PREFIX}{name}" for name in _OWN), "GITHUB_STEP_SUMMARY")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
@@ -45,15 +43,20 @@ class EnvironmentSettings:
     progress: str = "auto"
     jobs: int = 1
 
-    @property
-    def threads(self) -> int:
-        """One job's share of the cores, at least 1."""
-        return max(1, _cores() // self.jobs)
-
 
 @functools.cache
 def _cores() -> int:
     return os.cpu_count() or 1
+
+
+def job_threads(environment: Mapping[str, str] | None = None) -> int:
+    """Return one job's share of the cores, at least 1.
+
+    Raises:
+        ConfigError: The number of jobs is not usable.
+    """
+    # Without the other settings: it is asked for with every unit.
+    return max(1, _cores() // _count(os.environ if environment is None else environment, "JOBS"))
 
 
 def environment_settings(environment: Mapping[str, str] | None = None) -> EnvironmentSettings:
@@ -63,12 +66,6 @@ def environment_settings(environment: Mapping[str, str] | None = None) -> Enviro
         ConfigError: Naming the variable whose value is not usable.
     """
     variables = os.environ if environment is None else environment
-    return _settings(tuple((name, variables.get(name, "")) for name in _NAMES))
-
-
-@functools.lru_cache(maxsize=16)
-def _settings(given: tuple[tuple[str, str], ...]) -> EnvironmentSettings:
-    variables = dict(given)
     size = variables.get(f"{_PREFIX}STORE_SIZE", "")
     return EnvironmentSettings(
         locked=_flag(variables, "LOCKED"),

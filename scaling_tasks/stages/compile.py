@@ -15,7 +15,7 @@ from scaling_tasks.compilers.isolation import compile_parameters, compile_subjec
 from scaling_tasks.compilers.registry import get_backend, outside_version
 from scaling_tasks.compilers.shared import SHARED
 from scaling_tasks.compilers.thread_limits import thread_environment
-from scaling_tasks.config.environment import environment_settings
+from scaling_tasks.config.environment import job_threads
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.execution.contract import Limits
 from scaling_tasks.files import digest_bytes
@@ -120,7 +120,7 @@ def identity_of(options: Mapping[str, Any]) -> dict[str, str]:
 def worker_limits(target: Target, *, all_cores: bool = False) -> Limits:
     """Return what a compiler or an engine of the target may use: its share of the machine."""
     options = target.options
-    threads = None if all_cores else options["threads"] or environment_settings().threads
+    threads = None if all_cores else options["threads"] or job_threads()
     return Limits(options["timeout"], options["memory"], thread_environment(threads))
 
 
