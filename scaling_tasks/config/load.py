@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,9 @@ def section(spec: msgspec.Struct | None) -> Any:
 
 
 def _convert(source: Source) -> TargetSpec:
+    for path in _no_numbers(source.values):
+        fix = "Write a number; a large one where nothing is to be excluded."
+        raise ConfigError("not a finite number", where=source.where(path), fix=fix)
     values = _accept_padding_of_shape_bucket(_accept_both_spellings(source))
     try:
         spec = msgspec.convert(values, TargetSpec, strict=True)
@@ -71,6 +75,18 @@ def _convert(source: Source) -> TargetSpec:
         raise _explain(str(cause), source) from cause
     check_target(spec, source)
     return _with_real_inputs(spec)
+
+
+def _no_numbers(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield where values are infinite or no number, which neither keys nor documents can hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _no_numbers(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _no_numbers(inner, (*path, index))
 
 
 def _with_real_inputs(spec: TargetSpec) -> TargetSpec:

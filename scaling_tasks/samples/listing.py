@@ -1,4 +1,4 @@
-"""One pass over an image folder: names, sizes and modification times, without opening a file.
+"""One pass over an image folder: names, sizes and change times, without opening a file.
 
 Standard library only: the plugin calls this on every run to see whether the data set is still what the cache says.
 """
@@ -17,7 +17,7 @@ from scaling_tasks.errors import DatasetError
 
 __all__ = ["UNTRUSTED", "Folder", "walk"]
 
-UNTRUSTED = -1  # stands for a modification time that must not be believed: the file is read again next time
+UNTRUSTED = -1  # stands for a change time that must not be believed: the file is read again next time
 
 _Inodes = tuple[tuple[int, int], ...]
 
@@ -30,7 +30,7 @@ class Folder:
         path: Relative to the data set, ``""`` for the data set itself.
         names: File names, in the order in which the file system lists them until `sort` is called.
         sizes: Bytes per file, ``array('q')``; -1 where there is no regular file behind the name.
-        times: Modification times in nanoseconds, ``array('q')``.
+        times: Change times (``st_ctime``, which no tool can set back) in nanoseconds, ``array('q')``.
     """
 
     path: str
@@ -107,7 +107,7 @@ def _take(entry: os.DirEntry[str], folder: Folder, here: _Inodes) -> str | None:
         kind = S_IFMT(status.st_mode)
         if kind == S_IFDIR:
             return name if (status.st_dev, status.st_ino) not in here else None
-        size, when = (status.st_size, status.st_mtime_ns) if kind == S_IFREG else (-1, 0)
+        size, when = (status.st_size, status.st_ctime_ns) if kind == S_IFREG else (-1, 0)
     folder.names.append(name)
     folder.sizes.append(size)
     folder.times.append(when)

@@ -76,7 +76,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         files,
         f"{__name__}:work",
         Subject(target.name, "the analysis", ModelError),
-        hints={"where": target.config},
+        hints=lambda: {"where": target.config},
     )
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.documents import canonical_json, document_text, parse_document
+import msgspec
+
+from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import CacheError
 from scaling_tasks.files import digest_bytes, digest_file, is_inner_name
 
-__all__ = ["Record", "StoredFile", "key_of"]
+__all__ = ["Record", "StoredFile", "action_text", "key_of"]
 
 _KIND, _VERSION = "store-record", 1
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -89,6 +91,12 @@ class Record:
         return cls(key_of(components), components, files, details)
 
 
+def action_text(components: Mapping[str, Any]) -> str:
+    """Return the components as JSON with sorted keys; two actions are the same where their texts are."""
+    # A build with nothing to do writes thousands; this takes a tenth of the time that Python's own encoder takes.
+    return msgspec.json.encode(components, order="sorted").decode()
+
+
 def key_of(components: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the components as canonical JSON."""
-    return digest_bytes(canonical_json(components).encode())
+    """Return the SHA-256 of the components' text."""
+    return digest_bytes(action_text(components).encode())
