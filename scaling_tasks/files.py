@@ -18,6 +18,7 @@ __all__ = [
     "copy_digest",
     "digest_bytes",
     "digest_file",
+    "is_below",
     "is_inner_name",
     "is_plain_name",
     "link_or_copy",
@@ -66,8 +67,16 @@ def is_plain_name(name: str) -> bool:
 
 def is_inner_name(name: str) -> bool:
     """Return whether ``name`` is a relative path in its only spelling that stays below where it starts."""
+    return is_below(name) and str(PurePosixPath(name)) == name
+
+
+def is_below(name: str) -> bool:
+    """Return whether a path leads only downwards; what lies there may still be a link to elsewhere.
+
+    Caches of models keep every file as a link to a store of contents.
+    """
     path = PurePosixPath(name)
-    return bool(path.parts) and str(path) == name and not path.is_absolute() and not {"..", "\0"} & {*path.parts, *name}
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def write_if_changed(path: Path, content: bytes, *, durable: bool = False) -> bool:

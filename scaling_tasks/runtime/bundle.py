@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from scaling_tasks.documents import read_regular
 from scaling_tasks.engines.contract import Engine
 from scaling_tasks.engines.registry import get_engine
 from scaling_tasks.engines.threads import limited_threads
@@ -26,7 +27,7 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / MANIFEST
     try:
-        text = path.read_bytes()
+        text = read_regular(path)
     except OSError as cause:
         raise BundleError(
             f"cannot be read ({cause.strerror})", where=str(path), fix="Build the bundle first."

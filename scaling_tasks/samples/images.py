@@ -21,13 +21,13 @@ from scaling_tasks.samples.recall import recall
 
 __all__ = ["cached_images", "same_images", "scan_images", "write_images"]
 
-# A file changed this shortly before it was listed can change again without a new modification time: the clock of the
+# A file changed this shortly before it was listed can change again without a new change time: the clock of the
 # file system ticks every few milliseconds, on some file systems every second or two.
 _TICK, _COARSE_TICK = 20_000_000, 2_000_000_000
 
 
 def same_images(root: str, header: Header) -> bool:
-    """Return whether names, sizes and modification times below ``root`` are those of the cache with this header.
+    """Return whether names, sizes and change times below ``root`` are those of the cache with this header.
 
     One listing, nothing opened. Directories are sorted only where the file system lists them in another order than at
     the last scan, as it does in a copy of the data set.

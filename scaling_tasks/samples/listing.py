@@ -1,4 +1,4 @@
-"""One pass over an image folder: names, sizes and modification times, without opening a file.
+"""One pass over an image folder: names, sizes and change times, without opening a file.
 
 Standard library only: the plugin calls this on every run to see whether the data set is still what the cache says.
 """
@@ -17,9 +17,9 @@ from scaling_tasks.errors import DatasetError
 
 __all__ = ["UNTRUSTED", "Folder", "walk"]
 
-UNTRUSTED = -1  # stands for a modification time that must not be believed: the file is read again next time
+UNTRUSTED = -1  # stands for a change time that must not be believed: the file is read again next time
 
-# Modification times are kept in 64 bits of nanoseconds, and from the year 2262 on wrap around.
+# Times are kept in 64 bits of nanoseconds, and from the year 2262 on wrap around.
 _HALF, _WHOLE = 1 << 63, 1 << 64
 
 
@@ -31,7 +31,7 @@ class Folder:
         path: Relative to the data set, ``""`` for the data set itself.
         names: File names, in the order in which the file system lists them until `sort` is called.
         sizes: Bytes per file, ``array('q')``; -1 where there is no regular file behind the name.
-        times: Modification times in nanoseconds, ``array('q')``.
+        times: Change times (``st_ctime``, which no tool can set back) in nanoseconds, ``array('q')``.
     """
 
     path: str
@@ -112,7 +112,7 @@ def _take(entry: os.DirEntry[str], folder: Folder) -> str | None:
         kind = S_IFMT(status.st_mode)
         if kind == S_IFDIR:
             return name
-        size, when = (status.st_size, status.st_mtime_ns) if kind == S_IFREG else (-1, 0)
+        size, when = (status.st_size, status.st_ctime_ns) if kind == S_IFREG else (-1, 0)
     folder.names.append(name)
     folder.sizes.append(size)
     folder.times.append(when if -_HALF <= when < _HALF else (when + _HALF) % _WHOLE - _HALF)

@@ -35,7 +35,7 @@ def summary_path(cache_path: Path) -> Path:
 
 
 def watch(dataset: DatasetSpec, cache_path: Path) -> bool:
-    """Return whether the cache still describes the data set, by one listing with sizes and modification times.
+    """Return whether the cache still describes the data set, by one listing with sizes and change times.
 
     False too where the last scan ended in an error, and where the cache or its summary is damaged. Never raises:
     whatever is wrong, the scan says it.
@@ -136,7 +136,7 @@ def _scan_file(dataset: DatasetSpec, cache_path: Path, kind: str) -> Measurement
         say_damaged(cache_path)
     try:
         if _is_young(path):
-            time.sleep(_TICK / 1e9)  # what is written after this cannot have the same modification time
+            time.sleep(_TICK / 1e9)  # what is written after this cannot have the same change time
         state = _file_state(path)
         if stored and stored[0].kind == kind and stored[0].content == digest_file(path):
             found, content = stored[1], stored[0].content
@@ -168,11 +168,11 @@ def _publish_summary(found: Measurements, cache_path: Path, kind: str) -> Header
 
 def _file_state(path: Path) -> tuple[int, int]:
     status = path.stat()
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_ctime_ns
 
 
 def _is_young(path: Path) -> bool:
-    return abs(time.time_ns() - path.stat().st_mtime_ns) < _TICK
+    return abs(time.time_ns() - path.stat().st_ctime_ns) < _TICK
 
 
 def _check(found: Measurements, dataset: DatasetSpec) -> None:

@@ -66,7 +66,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         files,
         f"{__name__}:work",
         Subject(target.name, "the planner", PlanError),
-        hints={"where": target.config},
+        hints=lambda: {"where": target.config},
     )
 
 
