@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from scaling_tasks.errors import ModelError, one_line
@@ -234,13 +235,10 @@ def _check_functions(model: Any, graphs: Sequence[Any], nodes: Sequence[list[Any
 def _callees_first(bodies: dict[_Key, list[Any]], where: str) -> Iterator[_Key]:
     """Yield functions, each behind those that it calls."""
     calls = {key: {(node.domain, node.op_type) for node in nodes} & bodies.keys() for key, nodes in bodies.items()}
-    while calls:
-        ready = [key for key, called in calls.items() if not called & calls.keys()]
-        if not ready:
-            raise ModelError(f"the function {_shown(next(iter(calls))[1])} calls itself", where=where, fix=_FIX)
-        yield from ready
-        for key in ready:
-            del calls[key]
+    try:
+        yield from TopologicalSorter(calls).static_order()
+    except CycleError as cause:
+        raise ModelError(f"the function {_shown(cause.args[1][0][1])} calls itself", where=where, fix=_FIX) from cause
 
 
 def _shown(name: str) -> str:
