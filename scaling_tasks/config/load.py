@@ -14,12 +14,14 @@ import msgspec
 from scaling_tasks.config.checks import check_target
 from scaling_tasks.config.source import Source, read_yaml
 from scaling_tasks.config.specs import TargetSpec
-from scaling_tasks.errors import ConfigError
+from scaling_tasks.errors import ConfigError, Mistakes
 
-__all__ = ["DEFAULTS", "load_target", "parse_target", "section"]
+__all__ = ["DEFAULTS", "load_target", "parse_target", "section", "source_of"]
 
 DEFAULTS = "_defaults.yaml"
 """The file beside the targets' own that holds what they have in common."""
+
+_MOST_MISTAKES = 50
 
 # Data sets of sizes alone.
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq")
@@ -36,18 +38,27 @@ def load_target(path: Path) -> TargetSpec:
     A file ``_defaults.yaml`` beside it says what holds where the target says nothing.
 
     Raises:
+        ConfigError: Naming file, line and key; all of them where there are several.
+    """
+    return _convert(source_of(path))
+
+
+def source_of(path: Path) -> Source:
+    """Return what one target's YAML file says, over what ``_defaults.yaml`` beside it says.
+
+    Raises:
         ConfigError: Naming file, line and key.
     """
     source = read_yaml(path)
     own = Source(source.name, {"name": path.stem, **_accept_both_spellings(source)}, source.lines)
     defaults = path.with_name(DEFAULTS)
     if not defaults.exists():
-        return _convert(own)
+        return own
     common = read_yaml(defaults)
     if "name" in common.values:
         where = common.where(("name",))
         raise ConfigError("every target would have this name", where=where, fix="Name targets in their own files.")
-    return _convert(own.over(Source(common.name, _accept_both_spellings(common), common.lines)))
+    return own.over(Source(common.name, _accept_both_spellings(common), common.lines))
 
 
 def parse_target(values: Mapping[str, Any], *, where: str = "target") -> TargetSpec:
@@ -65,28 +76,47 @@ def section(spec: msgspec.Struct | None) -> Any:
 
 
 def _convert(source: Source) -> TargetSpec:
-    for path in _no_numbers(source.values):
-        fix = "Write a number; a large one where nothing is to be excluded."
-        raise ConfigError("not a finite number", where=source.where(path), fix=fix)
     values = _accept_padding_of_shape_bucket(_accept_both_spellings(source))
-    try:
-        spec = msgspec.convert(values, TargetSpec, strict=True)
-    except msgspec.ValidationError as cause:
-        raise _explain(str(cause), source) from cause
-    check_target(spec, source)
-    return _with_real_inputs(spec)
+    found: list[ConfigError] = []
+    while len(found) < _MOST_MISTAKES:
+        try:
+            spec = msgspec.convert(values, TargetSpec, strict=True)
+        except msgspec.ValidationError as cause:
+            found.append(_explain(str(cause), source))
+            # What is told is taken away, so that the next mistake is found.
+            rest = _without(values, _blamed(str(cause)))
+            if rest is None:
+                break
+            values = rest
+        else:
+            try:
+                check_target(spec, source)
+            except ConfigError as error:
+                found.append(error)
+            if not found:
+                return _with_real_inputs(spec)
+            break
+    raise found[0] if len(found) == 1 else Mistakes(found)
 
 
-def _no_numbers(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Yield where values are infinite or no number, which neither keys nor documents can hold."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield path
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _no_numbers(inner, (*path, key))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _no_numbers(inner, (*path, index))
+def _blamed(message: str) -> tuple[str | int, ...]:
+    """Return the path of the key that a validation error is about."""
+    match = _ERROR.match(message)
+    path = _path(match["path"] or "" if match else "")
+    unknown = _UNKNOWN.match(match["what"] if match else message)
+    return (*path, unknown["field"]) if unknown else path
+
+
+def _without(values: Any, path: tuple[str | int, ...]) -> Any:
+    """Return a copy of the values without what lies at a path; None where nothing does."""
+    if not path:
+        return None
+    key, rest = path[0], path[1:]
+    if not isinstance(values, dict) or key not in values:
+        return None
+    inner = _without(values[key], rest) if rest else None
+    kept = {name: value for name, value in values.items() if name != key}
+    return kept if inner is None else {**kept, key: inner}
 
 
 def _with_real_inputs(spec: TargetSpec) -> TargetSpec:
