@@ -17,6 +17,7 @@ __all__ = [
     "PlanError",
     "ScalingTasksError",
     "VerificationFailed",
+    "one_line",
 ]
 
 
@@ -102,3 +103,19 @@ class BundleError(ScalingTasksError):
 
 class VerificationFailed(ScalingTasksError):  # noqa: N818 - what happened, not what is wrong with the input
     """A compiled model answers differently from the original."""
+
+
+def one_line(message: object, most: int = 200) -> str:
+    """Return the beginning of a foreign text, such as a library's message or a key, on one line and printable.
+
+    Args:
+        message: The text, or what has one.
+        most: Characters.
+    """
+    try:
+        text = str(message)
+    except ValueError:  # Python writes no number of thousands of digits
+        text = "a number of thousands of digits"
+    words = " ".join(text[: 4 * most].split())
+    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
+    return shown if len(shown) <= most else shown[: most - 1] + "…"

@@ -76,7 +76,8 @@ def load_targets(configs: str = "configs") -> list[Target]:
             wrong += error.errors if isinstance(error, Mistakes) else [error]
             continue
         if target.name in targets:
-            what, where = f"the name {target.name!r} is taken by {targets[target.name].config}", f"{path.as_posix()}: name"
+            what = f"the name {target.name!r} is taken by {targets[target.name].config}"
+            where = f"{path.as_posix()}: name"
             wrong.append(ConfigError(what, where=where, fix="Give each target its own name."))
         targets[target.name] = target
     if wrong:
