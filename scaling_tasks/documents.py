@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from scaling_tasks.errors import ScalingTasksError
-from scaling_tasks.files import digest_bytes
+from scaling_tasks.files import digest_bytes, read_regular
 
-__all__ = ["MOST_BYTES", "canonical_json", "document_text", "parse_document", "read_document", "read_regular"]
+__all__ = ["MOST_BYTES", "canonical_json", "document_text", "parse_document", "read_document"]
 
 MOST_BYTES = 1 << 28
 """The largest document that is read: 256 MiB."""
@@ -118,26 +116,10 @@ def read_document(
         ScalingTasksError: Of type ``error``, when the file is missing, unreadable, too large or no such document.
     """
     try:
-        text = read_regular(path)
+        text = read_regular(path, MOST_BYTES)
     except OSError as cause:
         raise error(f"cannot be read ({cause.strerror})", where=str(path), fix="Build it first.") from cause
     return parse_document(text, kind, version, where=str(path), error=error, build=build, sealed=sealed)
-
-
-def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Return the content of a file, which must be one: opening a pipe or a device could wait for ever.
-
-    Raises:
-        OSError: It cannot be read, is no regular file, or has more than ``most`` bytes.
-    """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(0, "no regular file", str(path))
-        if status.st_size > most:
-            raise OSError(0, f"{status.st_size} bytes, more than the {most} that are read", str(path))
-        return file.read(most + 1)
 
 
 def _is_intact(content: bytes) -> bool:

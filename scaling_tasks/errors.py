@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "BundleError",
     "CacheError",
@@ -10,6 +12,7 @@ __all__ = [
     "DatasetError",
     "EngineError",
     "LockError",
+    "Mistakes",
     "ModelError",
     "PlanError",
     "ScalingTasksError",
@@ -48,6 +51,22 @@ def _rebuild(kind: type[ScalingTasksError], what: str, where: str, fix: str) -> 
 
 class ConfigError(ScalingTasksError):
     """A configuration file or option is wrong."""
+
+
+class Mistakes(ConfigError):  # noqa: N818 - what they are
+    """Several things are wrong with configurations.
+
+    Args:
+        errors: Them, two at least.
+    """
+
+    def __init__(self, errors: Sequence[ScalingTasksError]) -> None:
+        lines = "".join(f"\n  {each}" for each in errors)
+        super().__init__(f"{len(errors)} mistakes:{lines}")
+        self.errors = tuple(errors)
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return (Mistakes, (self.errors,))
 
 
 class DatasetError(ScalingTasksError):

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _BLOCK = 1 << 20
+_LONGEST_NAME = 128
 _FICLONE = 0x40049409  # ioctl: share the extents of another file, copy on write (btrfs, xfs)
 
 
@@ -60,9 +61,13 @@ def _flush(path: Path) -> None:
 
 
 def is_plain_name(name: str) -> bool:
-    """Return whether ``name`` is one visible component of a path, so that no directory is left or entered by it."""
-    hidden_or_empty = name[:1] in ("", ".")
-    return not hidden_or_empty and PurePosixPath(name).name == name and name.isprintable() and "\\" not in name
+    """Return whether ``name`` is one visible component of a path, so that no directory is left or entered by it.
+
+    It is no option of a command and no pattern either, and has room for endings: at most 128 bytes.
+    """
+    if name[:1] in ("", ".", "-") or not name.isprintable() or {*"\\*?[]"} & set(name):
+        return False
+    return PurePosixPath(name).name == name and len(name.encode("utf-8", "replace")) <= _LONGEST_NAME
 
 
 def is_inner_name(name: str) -> bool:

@@ -58,7 +58,7 @@ def test_a_payload_of_another_form_is_refused(payload: dict[str, object]) -> Non
 def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     path = tmp_path / "thing.json"
     os.mkfifo(path)
-    with pytest.raises(CacheError, match="no regular file"):
+    with pytest.raises(CacheError, match="not a regular file"):
         read_document(path, "thing", 1, error=CacheError, build=dict)
 
 
@@ -66,5 +66,5 @@ def test_a_file_of_a_terabyte_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "thing.json"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(CacheError, match="more than the 268435456"):
+    with pytest.raises(CacheError, match="larger than 268435456"):
         read_document(path, "thing", 1, error=CacheError, build=dict)

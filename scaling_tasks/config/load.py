@@ -15,12 +15,14 @@ from scaling_tasks.config.checks import check_target
 from scaling_tasks.config.source import Source, read_yaml
 from scaling_tasks.config.specs import TargetSpec
 from scaling_tasks.config.yaml_values import KeyPath
-from scaling_tasks.errors import ConfigError, one_line
+from scaling_tasks.errors import ConfigError, Mistakes, one_line
 
-__all__ = ["DEFAULTS", "load_target", "parse_target", "section"]
+__all__ = ["DEFAULTS", "load_target", "parse_target", "section", "source_of"]
 
 DEFAULTS = "_defaults.yaml"
 """The file beside the targets' own that holds what they have in common."""
+
+_MOST_MISTAKES = 50
 
 # Data sets of sizes alone.
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq")
@@ -37,18 +39,27 @@ def load_target(path: Path) -> TargetSpec:
     A file ``_defaults.yaml`` beside it says what holds where the target says nothing.
 
     Raises:
+        ConfigError: Naming file, line and key; all of them where there are several.
+    """
+    return _convert(source_of(path))
+
+
+def source_of(path: Path) -> Source:
+    """Return what one target's YAML file says, over what ``_defaults.yaml`` beside it says.
+
+    Raises:
         ConfigError: Naming file, line and key.
     """
     source = read_yaml(path)
     own = Source(source.name, {"name": path.stem, **_accept_both_spellings(source)}, source.lines)
     defaults = path.with_name(DEFAULTS)
     if not os.path.lexists(defaults):
-        return _convert(own)
+        return own
     common = read_yaml(defaults)
     if "name" in common.values:
         where = common.where(("name",))
         raise ConfigError("every target would have this name", where=where, fix="Name targets in their own files.")
-    return _convert(own.over(Source(common.name, _accept_both_spellings(common), common.lines)))
+    return own.over(Source(common.name, _accept_both_spellings(common), common.lines))
 
 
 def parse_target(values: Mapping[str, Any], *, where: str = "target") -> TargetSpec:
@@ -68,12 +79,46 @@ def section(spec: msgspec.Struct | None) -> Any:
 def _convert(source: Source) -> TargetSpec:
     source.check()
     values = _accept_padding_of_shape_bucket(_accept_both_spellings(source))
-    try:
-        spec = msgspec.convert(values, TargetSpec, strict=True)
-    except msgspec.ValidationError as cause:
-        raise _explain(str(cause), values, source) from cause
-    check_target(spec, source)
-    return _with_real_inputs(spec)
+    found: list[ConfigError] = []
+    while len(found) < _MOST_MISTAKES:
+        try:
+            spec = msgspec.convert(values, TargetSpec, strict=True)
+        except msgspec.ValidationError as cause:
+            found.append(_explain(str(cause), values, source))
+            # What is told is taken away, so that the next mistake is found.
+            rest = _without(values, _blamed(str(cause)))
+            if rest is None:
+                break
+            values = rest
+        else:
+            try:
+                check_target(spec, source)
+            except ConfigError as error:
+                found.append(error)
+            if not found:
+                return _with_real_inputs(spec)
+            break
+    raise found[0] if len(found) == 1 else Mistakes(found)
+
+
+def _blamed(message: str) -> KeyPath:
+    """Return the path of the key that a validation error is about."""
+    match = _ERROR.match(message)
+    path = _path(match["path"] or "" if match else "")
+    unknown = _UNKNOWN.match(match["what"] if match else message)
+    return (*path, unknown["field"]) if unknown else path
+
+
+def _without(values: Any, path: KeyPath) -> Any:
+    """Return a copy of the values without what lies at a path; None where nothing does."""
+    if not path:
+        return None
+    key, rest = path[0], path[1:]
+    if not isinstance(values, dict) or key not in values:
+        return None
+    inner = _without(values[key], rest) if rest else None
+    kept = {name: value for name, value in values.items() if name != key}
+    return kept if inner is None else {**kept, key: inner}
 
 
 def _with_real_inputs(spec: TargetSpec) -> TargetSpec:

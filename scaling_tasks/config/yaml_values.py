@@ -27,7 +27,6 @@ _CORE = "tag:yaml.org,2002:"
 _MERGE = _CORE + "merge"
 _FOREIGN = "Use numbers, texts, true, false, null, lists and mappings."
 
-
 # A tenth of the time where PyYAML has its parser in C.
 _FastLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -17,10 +17,10 @@ import msgspec
 from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.config.load import section
-from scaling_tasks.documents import canonical_json, parse_document, read_regular
+from scaling_tasks.documents import MOST_BYTES, canonical_json, parse_document
 from scaling_tasks.errors import LockError, ScalingTasksError
 from scaling_tasks.execution.file_locks import exclusive
-from scaling_tasks.files import digest_bytes, write_if_changed
+from scaling_tasks.files import digest_bytes, read_regular, write_if_changed
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import STAGE as COMPILE
 from scaling_tasks.stages.compile import toolchain
@@ -88,7 +88,14 @@ def read_lock() -> dict[str, Any]:
 def _read(path: Path, inode: int, written: int, changed: int) -> dict[str, Any]:
     fix = "Take it from git again, or delete it and build."
     return parse_document(
-        read_regular(path), _KIND, _VERSION, where=str(LOCK), error=LockError, build=_sections, sealed=False, fix=fix
+        read_regular(path, MOST_BYTES),
+        _KIND,
+        _VERSION,
+        where=str(LOCK),
+        error=LockError,
+        build=_sections,
+        sealed=False,
+        fix=fix,
     )
 
 

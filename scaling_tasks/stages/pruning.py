@@ -14,7 +14,7 @@ from scaling_tasks.actions.results import read_result_if_there
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import CacheError
 from scaling_tasks.execution.file_locks import exclusive, is_free
-from scaling_tasks.files import write_if_changed
+from scaling_tasks.files import is_inner_name, write_if_changed
 from scaling_tasks.stages.leftovers import leftovers
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import read_units_if_there
@@ -77,9 +77,15 @@ def _of_gone_targets(targets: Sequence[Target]) -> Iterator[Path]:
         results = (read_result_if_there(path) for path in sorted((state / "results").rglob("*.json")))
         files = (file.path for result in results if result for file in result.files)
         # Only what lies in the target's own directory: another may have taken the directory over.
-        places = {Path(directory)} - directories
+        places = {Path(directory)} - directories if _is_inside(directory) else set()
         yield from (path for path in files if path.parent in places and path.is_file())
         yield from sorted(path for path in state.rglob("*") if path.is_file())
+
+
+def _is_inside(directory: str) -> bool:
+    """Return whether a directory lies below the repository, links followed: nothing elsewhere is ever removed."""
+    here = Path.cwd().resolve()
+    return is_inner_name(directory) and Path(directory).resolve().is_relative_to(here)
 
 
 def _logs(targets: Sequence[Target]) -> Iterator[Path]:

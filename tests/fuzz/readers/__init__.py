@@ -1,4 +1,4 @@
-"""One module per kind of file that is read; each registers its readers by naming them ``READERS = (Reader(…), …)``.
+"""One module per kind of file that is read; each names its readers ``READERS = (Reader(…), …)``.
 
 A reader writes valid files, reads them, and says what may come of spoiled ones; see `tests.fuzz.reader.Reader`:
 
