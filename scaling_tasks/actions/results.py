@@ -12,18 +12,16 @@ from typing import Any
 import msgspec
 
 from scaling_tasks.actions.known_digests import KnownDigests
-from scaling_tasks.documents import document_text
+from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import CacheError, ScalingTasksError
 from scaling_tasks.files import digest_bytes, write_if_changed
 
 __all__ = ["Result", "ResultFile", "read_result", "read_result_if_there", "write_result"]
 
 _KIND, _VERSION = "result", 2
-_FORMAT = f"scaling-tasks/{_KIND}/{_VERSION}"
 
 
 class _Document(msgspec.Struct):
-    format: str
     action: str
     files: list[tuple[str, str, int, str]]
     values: dict[str, Any]
@@ -118,14 +116,11 @@ def read_result(path: Path) -> Result:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _read(path: Path, inode: int, written: int) -> Result:
-    try:
-        document = msgspec.json.decode(path.read_bytes(), type=_Document)
-    except OSError as cause:
-        raise CacheError(f"cannot be read ({cause.strerror})", where=str(path), fix="Build it first.") from cause
-    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
-        raise CacheError(f"not a result ({cause})", where=str(path), fix="Delete it and build again.") from cause
-    if document.format != _FORMAT:
-        raise CacheError(f"its format is {document.format!r}", where=str(path), fix="Delete it and build again.")
+    return read_document(path, _KIND, _VERSION, error=CacheError, build=_result)
+
+
+def _result(payload: Mapping[str, Any]) -> Result:
+    document = msgspec.convert(payload, _Document)
     files = tuple(ResultFile(name, digest, size, Path(place)) for name, digest, size, place in document.files)
     return Result(document.action, files, document.values)
 

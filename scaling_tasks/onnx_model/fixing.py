@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from scaling_tasks.errors import ModelError
 from scaling_tasks.files import link_or_copy
 from scaling_tasks.onnx_model.digest import external_files
+from scaling_tasks.onnx_model.model_file import read_model
 
 if TYPE_CHECKING:
     import onnx
@@ -33,12 +34,7 @@ def write_fixed_model(source: Path, shapes: Mapping[str, tuple[int, ...]], targe
     Raises:
         ModelError: The model cannot be read, or an input or dimension does not fit it.
     """
-    import onnx
-
-    try:
-        model = onnx.load(str(source), load_external_data=False)
-    except Exception as cause:  # OSError, or protobuf's own type, whose package has no annotations
-        raise ModelError(f"not a readable ONNX model ({cause})", where=str(source), fix="Check `model`.") from cause
+    model = read_model(source)
     link_external_data(source, target.parent)
     target.write_bytes(fix_dimensions(model, shapes, where=str(source)).SerializeToString(deterministic=True))
     return target

@@ -76,7 +76,7 @@ def pack(blocks: Iterable[Block]) -> list[Buffer]:
 
 
 def unpack(body: memoryview) -> Iterator[Block]:
-    """Yield the blocks of a cache file's body without copying them."""
+    """Yield the blocks of a cache file's body, which its digest has shown to be undamaged, without copying them."""
     start = 8 + int.from_bytes(body[:8], "little")
     for path, listed, mark, count, length in json.loads(bytes(body[8:start])):
         middle, end = start + length, start + length + 24 * count

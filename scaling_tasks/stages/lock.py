@@ -17,10 +17,10 @@ import msgspec
 from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.config.load import section
-from scaling_tasks.documents import canonical_json, parse_document
+from scaling_tasks.documents import MOST_BYTES, canonical_json, parse_document
 from scaling_tasks.errors import LockError, ScalingTasksError
 from scaling_tasks.execution.file_locks import exclusive
-from scaling_tasks.files import digest_bytes, write_if_changed
+from scaling_tasks.files import digest_bytes, read_regular, write_if_changed
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import STAGE as COMPILE
 from scaling_tasks.stages.compile import toolchain
@@ -86,9 +86,26 @@ def read_lock() -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=1)
 def _read(path: Path, inode: int, written: int, changed: int) -> dict[str, Any]:
-    targets = parse_document(path.read_bytes(), _KIND, _VERSION, where=str(LOCK), error=LockError).get("targets")
-    if not isinstance(targets, dict):
-        raise LockError("it has no targets", where=str(LOCK), fix="Take it from git again, or delete it and build.")
+    fix = "Take it from git again, or delete it and build."
+    return parse_document(
+        read_regular(path, MOST_BYTES),
+        _KIND,
+        _VERSION,
+        where=str(LOCK),
+        error=LockError,
+        build=_sections,
+        sealed=False,
+        fix=fix,
+    )
+
+
+def _sections(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the targets' sections; refuse what could not be compared with what is built."""
+    targets: dict[str, Any] = payload["targets"]
+    for name, found in targets.items():
+        units = found.get("units", {})
+        if not all(isinstance(unit, dict) for unit in units.values()):
+            raise TypeError(f"the units of {name!r}")
     return targets
 
 

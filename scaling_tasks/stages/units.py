@@ -115,17 +115,17 @@ def read_units(path: Path) -> UnitsDocument:
     Raises:
         PlanError: It is missing or damaged.
     """
-    payload = read_document(path, _KIND, _VERSION, error=PlanError)
-    try:
-        return UnitsDocument(
-            payload["model"],
-            Signature(_tensors(payload["inputs"])),
-            _tensors(payload["outputs"]),
-            Behaviour.from_payload(payload["behaviour"]),
-            tuple(_unit(each) for each in payload["units"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as cause:
-        raise PlanError(f"incomplete ({cause!r})", where=str(path), fix="Delete it and build again.") from cause
+    return read_document(path, _KIND, _VERSION, error=PlanError, build=_document)
+
+
+def _document(payload: Mapping[str, Any]) -> UnitsDocument:
+    return UnitsDocument(
+        payload["model"],
+        Signature(_tensors(payload["inputs"])),
+        _tensors(payload["outputs"]),
+        Behaviour.from_payload(payload["behaviour"]),
+        tuple(_unit(each) for each in payload["units"]),
+    )
 
 
 def read_units_if_there(path: Path) -> UnitsDocument | None:

@@ -82,12 +82,13 @@ class Record:
         Raises:
             CacheError: The text is no record.
         """
-        payload = parse_document(text, _KIND, _VERSION, where=where, error=CacheError)
-        try:
-            files = tuple(StoredFile(name, digest, size) for name, digest, size in payload["files"])
-            return cls(key_of(payload["components"]), payload["components"], files, payload["details"])
-        except (KeyError, TypeError, ValueError) as cause:
-            raise CacheError(f"incomplete ({cause!r})", where=where, fix="Delete it and build again.") from cause
+        return parse_document(text, _KIND, _VERSION, where=where, error=CacheError, build=cls._of)
+
+    @classmethod
+    def _of(cls, payload: Mapping[str, Any]) -> Record:
+        files = tuple(StoredFile(name, digest, size) for name, digest, size in payload["files"])
+        components, details = dict(payload["components"]), dict(payload["details"])
+        return cls(key_of(components), components, files, details)
 
 
 def action_text(components: Mapping[str, Any]) -> str:
