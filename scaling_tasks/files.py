@@ -122,15 +122,9 @@ def read_regular(path: Path, most: int) -> bytes:
         OSError: There is none, or it is larger.
     """
     with open_regular(path) as file:
-<<<<<<< HEAD
-        too_large = os.fstat(file.fileno()).st_size > most
-        content = b"" if too_large else file.read(most + 1)
-    if too_large or len(content) > most:
-=======
         size = os.fstat(file.fileno()).st_size
         content = file.read(size + 1) if size <= most else b""
     if max(size, len(content)) > most:
->>>>>>> data
         raise OSError(errno.EFBIG, f"it is larger than {most} bytes", str(path))
     return content
 

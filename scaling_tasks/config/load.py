@@ -101,7 +101,6 @@ def _convert(source: Source) -> TargetSpec:
     raise found[0] if len(found) == 1 else Mistakes(found)
 
 
-<<<<<<< HEAD
 def _blamed(message: str) -> KeyPath:
     """Return the path of the key that a validation error is about."""
     match = _ERROR.match(message)
@@ -122,8 +121,6 @@ def _without(values: Any, path: KeyPath) -> Any:
     return kept if inner is None else {**kept, key: inner}
 
 
-=======
->>>>>>> data
 def _with_real_inputs(spec: TargetSpec) -> TargetSpec:
     """Name the target's real inputs for nncase's quantisation: its samples, or the images of its data set."""
     section = spec.compile
