@@ -13,6 +13,8 @@ import onnx
 import pytest
 
 from scaling_tasks.execution.environment import toolchain_settings, worker_environment
+from scaling_tasks.files import digest_file
+from scaling_tasks.runtime.bundle import load_bundle
 from tests.doit_plugin.repository import Repository
 from tests.doit_plugin.test_nothing_stale import assert_right, put_weights_aside
 
@@ -170,6 +172,19 @@ def test_an_output_in_another_place_is_published_there(repository: Repository, t
     assert_right(repository)
     assert (root / "build").is_symlink()
     assert repository.doit("plan").status == 0
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_copy_of_a_bundle_is_as_large_as_the_bundle(repository: Repository, tmp_path: Path, backend: str) -> None:
+    """Weights lie there once under one name, not under one name per bucket that a copy would not share."""
+    repository.write_target(backend=backend)
+    assert repository.doit().ok
+    files = [path for path in (repository.root / "build/net").iterdir() if path.name != "report.html"]
+    assert len({digest_file(path) for path in files}) == len(files)
+    shutil.copytree(repository.root / "build/net", tmp_path / "copy")
+    x = np.ones((1, 3, 20, 30), np.float32)
+    with load_bundle(tmp_path / "copy") as copy, load_bundle(repository.root / "build/net") as model:
+        np.testing.assert_array_equal(copy.run({"x": x})["y"], model.run({"x": x})["y"])
 
 
 def test_a_renamed_target_takes_its_results_along(built: Repository) -> None:
