@@ -41,6 +41,7 @@ def load_bundle(
     in_flight: int = 1,
     copies: int = 1,
     threads: int | None = None,
+    batch_wait: float = 0.0,
     refuse_nan: bool = True,
     warm_up: bool | Literal["background"] = False,
 ) -> BucketedModel:
@@ -54,6 +55,8 @@ def load_bundle(
             where many requests at the same time have the same size.
         threads: How many threads each engine uses; its own choice by default. On a CPU, as many batches in flight as
             there are cores with one thread each serve the most requests, one batch with all threads answers soonest.
+        batch_wait: For how many seconds a request of ``submit`` may wait for others. It does only where a batch is
+            cheaper by the bundle's costs: these should say what an inference takes (``cost: measured``).
         refuse_nan: Whether NaN in an input is an error.
         warm_up: Whether all engines are loaded now, or in the ``background``: then first answers come at once,
             until all is ready from larger buckets where these give the same.
@@ -74,6 +77,7 @@ def load_bundle(
         resident=resident,
         in_flight=in_flight,
         copies=copies,
+        batch_wait=batch_wait,
         refuse_nan=refuse_nan,
     )
     if warm_up == "background":
