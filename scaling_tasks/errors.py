@@ -12,6 +12,7 @@ __all__ = [
     "LockError",
     "ModelError",
     "PlanError",
+    "RequestError",
     "ScalingTasksError",
     "VerificationFailed",
 ]
@@ -79,6 +80,10 @@ class LockError(ScalingTasksError):
 
 class BundleError(ScalingTasksError):
     """A bundle cannot be loaded, or a request does not fit it."""
+
+
+class RequestError(BundleError):
+    """A request does not fit the model: another one would be served."""
 
 
 class VerificationFailed(ScalingTasksError):  # noqa: N818 - what happened, not what is wrong with the input

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from itertools import islice
 
-from scaling_tasks.errors import BundleError
+from scaling_tasks.errors import BundleError, RequestError
 from scaling_tasks.runtime.requests import Arrays
 from scaling_tasks.runtime.serving import Request, Rows, Server
 
@@ -253,7 +253,7 @@ class DynamicBatcher:
             with self._changed:
                 if waiting.answer.done():
                     continue
-                if job.again:
+                if job.again or isinstance(cause, RequestError):
                     for row in [row for row in self._rows if row[0] is waiting]:
                         del self._rows[row]
                     self._planned = None

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, SupportsIndex
 
-from scaling_tasks.errors import BundleError
+from scaling_tasks.errors import BundleError, RequestError
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.cropping import Cropper
 from scaling_tasks.runtime.dynamic_batching import Answer, DynamicBatcher
@@ -133,7 +133,8 @@ class BucketedModel:
             Output name to array at the size that the original model gives for these inputs.
 
         Raises:
-            BundleError: The request does not fit the model, or no bucket contains it and the policy is ``error``.
+            RequestError: The request does not fit the model, or no bucket contains it and the policy is ``error``.
+            BundleError: An artefact is missing or damaged, or the engine failed.
         """
         return self._server.run(Request(*self._reader.read(inputs)))
 
@@ -141,7 +142,8 @@ class BucketedModel:
         """Serve many requests of any sizes in batches of least total cost; results are in the order of requests.
 
         Raises:
-            BundleError: A request does not fit; nothing is run then.
+            RequestError: A request does not fit; nothing is run then.
+            BundleError: An artefact is missing or damaged, or the engine failed.
         """
         read = [Request(*self._reader.read(inputs)) for inputs in requests]
         if self._in_flight < 2:
@@ -161,7 +163,7 @@ class BucketedModel:
         answer = Answer()
         try:
             request = Request(*self._reader.read(inputs))
-        except BundleError as error:
+        except RequestError as error:
             self._executor.get()  # A closed model says so.
             answer.set_exception(error)
         else:
@@ -227,6 +229,11 @@ class BucketedModel:
         answer; where there is none, the request loads its own.
         """
         self._preparation.begin()
+
+    def wait_until_ready(self) -> Readiness:
+        """Wait for what is made ready in the background, and return what came of it."""
+        self._preparation.wait()
+        return self.readiness
 
     @property
     def readiness(self) -> Readiness:
