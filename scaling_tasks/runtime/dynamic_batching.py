@@ -16,6 +16,9 @@ from scaling_tasks.runtime.serving import Request, Rows, Server
 
 __all__ = ["Answer", "DynamicBatcher"]
 
+# How often a request is tried: the process of an engine may die again while it starts.
+_MOST_TRIES = 3
+
 # Rows that are partitioned at a time, the oldest: some milliseconds for the search.
 _MOST_ROWS = 256
 
@@ -66,7 +69,7 @@ class _Job:
         rows: What it serves.
         since: When the first of its requests came.
         ready: Whether it gains nothing by waiting.
-        again: Whether it failed before.
+        failures: How often it failed before.
     """
 
     engine: int
@@ -74,7 +77,7 @@ class _Job:
     rows: tuple[_Row, ...]
     since: float
     ready: bool
-    again: bool = False
+    failures: int = 0
 
     @property
     def requests(self) -> list[_Waiting]:
@@ -90,8 +93,8 @@ class DynamicBatcher:
     costs what the fullest batch of its smallest bucket would cost it. What is left of an optimal partition is optimal
     for the rest, so that batches may run one by one while others come.
 
-    A batch whose engine fails runs once more, each of its requests by itself: none fails for another's sake, nor
-    because an engine's process died.
+    A batch whose engine fails runs again, each of its requests by itself, up to two times: none fails for another's
+    sake, nor because an engine's process died.
 
     Args:
         server: Runs batches.
@@ -253,10 +256,10 @@ class DynamicBatcher:
             with self._changed:
                 if waiting.answer.done():
                     continue
-                if job.again or isinstance(cause, RequestError):
+                if job.failures + 1 == _MOST_TRIES or isinstance(cause, RequestError):
                     for row in [row for row in self._rows if row[0] is waiting]:
                         del self._rows[row]
                     self._planned = None
                     waiting.answer.set_exception(cause)
                 else:
-                    self._alone.append(_Job(job.engine, job.bucket, own, waiting.since, ready=True, again=True))
+                    self._alone.append(_Job(job.engine, job.bucket, own, waiting.since, True, job.failures + 1))

@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # Engines may have processes of their own; gRPC need not prepare for them, since they use none of it.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # What matters it raises.
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     try:
         openers = {
