@@ -240,6 +240,11 @@ class BucketedModel:
         """Which buckets were made ready before a request asked for them, and whether more are under way."""
         return self._preparation.readiness()
 
+    @property
+    def loads(self) -> int:
+        """How many engines were loaded so far; once all buckets are ready, and none is evicted, it stays."""
+        return self._engines.loads
+
     def stats(self) -> Traffic:
         """Return what was served so far; saved as ``.csv`` it is a data set for the next plan."""
         return self._traffic.snapshot()

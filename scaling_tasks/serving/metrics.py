@@ -13,7 +13,6 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from scaling_tasks.runtime.model import BucketedModel
-from scaling_tasks.runtime.traffic import Traffic
 
 __all__ = ["Metrics", "Served"]
 
@@ -30,13 +29,16 @@ class Served:
     oversize: Counter[str] = field(default_factory=Counter)
     needed: int = 0
     computed: int = 0
+    loads: int = 0
 
     def copy(self) -> Served:
         """Return the same counts, to be added to."""
         return replace(self, runs=self.runs.copy(), oversize=self.oversize.copy())
 
-    def add(self, traffic: Traffic) -> None:
+    def add(self, generation: BucketedModel) -> None:
         """Add what one generation served."""
+        traffic = generation.stats()
+        self.loads += generation.loads
         self.requests += traffic.requests
         self.oversize.update(traffic.oversize)
         self.needed += traffic.needed
@@ -93,9 +95,11 @@ class Metrics(Collector):
         oversize = _total("oversize", "Requests that no bucket contains, by policy; batch: cut.", ["model", "policy"])
         padding = _gauge("padding_ratio", "Elements computed per element asked for; 1 is no padding.", ["model"])
         buckets = _gauge("buckets", "Buckets by state: ready, waiting, failed.", ["model", "state"])
+        loads = _total("engine_loads", "Engines that were loaded; it stays once all buckets are ready.", ["model"])
         for name, read in self._models.items():
             served, model = read()
             requests.add_metric([name], served.requests)
+            loads.add_metric([name], served.loads)
             padding.add_metric([name], served.computed / served.needed if served.needed else 1.0)
             for bucket, count in sorted(served.runs.items()):
                 runs.add_metric([name, bucket], count)
@@ -104,7 +108,7 @@ class Metrics(Collector):
             readiness = model.readiness
             for state in ("ready", "waiting", "failed"):
                 buckets.add_metric([name, state], len(getattr(readiness, state)))
-        return [requests, runs, oversize, padding, buckets]
+        return [requests, runs, oversize, padding, buckets, loads]
 
 
 def _total(name: str, what: str, labels: Sequence[str]) -> CounterMetricFamily:

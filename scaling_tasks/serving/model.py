@@ -116,7 +116,7 @@ class BundleModel(InferenceModel):
             self._retired.append(old)
             await _close(old)
             self._retired.remove(old)
-            self._past.add(old.stats())
+            self._past.add(old)
             self._metrics.reloads.labels(self.name).inc()
 
     async def close(self) -> None:
@@ -148,7 +148,7 @@ class BundleModel(InferenceModel):
     def _counted(self) -> tuple[Served, BucketedModel]:
         total = self._past.copy()
         for generation in (*self._retired, self._generation):
-            total.add(generation.stats())
+            total.add(generation)
         return total, self._generation
 
 
