@@ -154,12 +154,16 @@ class DynamicBatcher:
 
     def _work(self) -> None:
         """Run jobs as long as there are some, or some that wait and nobody who watches them."""
-        while (job := self._take()) is not None:
-            try:
-                self._run(job)
-            finally:
-                with self._changed:
-                    self._busy[job.engine] -= 1
+        try:
+            while (job := self._take()) is not None:
+                try:
+                    self._run(job)
+                finally:
+                    with self._changed:
+                        self._busy[job.engine] -= 1
+        except BaseException as cause:  # Nobody may wait for what no worker is left to do.
+            self._abandon(cause)
+            raise
 
     def _take(self) -> _Job | None:
         with self._changed:
@@ -181,6 +185,21 @@ class DynamicBatcher:
                 self._watched = True
                 self._changed.wait(min(patient))
                 self._watched = False
+
+    def _abandon(self, cause: BaseException) -> None:
+        """Give up the worker, and all requests that wait."""
+        with self._changed:
+            self._workers -= 1
+            left = {
+                *(waiting for waiting, _ in self._rows),
+                *(waiting for job in self._alone for waiting, _ in job.rows),
+            }
+            self._rows.clear()
+            self._alone.clear()
+            self._planned = None
+        for waiting in left:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(cause)
 
     def _due(self, job: _Job, now: float) -> bool:
         return job.ready or self._closing or job.since + self._wait <= now

@@ -144,6 +144,16 @@ def test_a_request_that_fails_takes_its_other_rows_with_it(opened: Any) -> None:
     assert len(log.runs) <= 10
 
 
+def test_nobody_waits_for_a_worker_that_is_lost(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = opened(costs=COSTS)
+    with monkeypatch.context() as patched:
+        patched.setattr(model._server, "partition", lambda shapes: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            model.submit(request_of(30)).result(60)
+    assert_served(model.submit(request_of(31)), request_of(31))
+    model.close()
+
+
 SIZES = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 64)), min_size=1, max_size=12)
 
 

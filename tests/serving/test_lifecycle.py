@@ -209,3 +209,13 @@ def test_a_start_that_cannot_be_is_told_in_one_line(bundle: Path, tmp_path: Path
         port = str(taken.getsockname()[1])
         assert f"127.0.0.1:{port}: cannot listen there" in refused(str(bundle), "--http-port", port)
         assert f"127.0.0.1:{port}: cannot listen there" in refused(str(bundle), "--http-port", "0", "--grpc-port", port)
+
+
+def test_a_server_without_its_packages_says_how_to_get_them(bundle: Path) -> None:
+    script = (
+        "import sys; sys.modules['kserve'] = None; from scaling_tasks.serving.__main__ import main; "
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(bundle)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr == ("error: the package 'kserve' is not installed. Run `pip install 'scaling-tasks[serve]'`.\n")
