@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scaling_tasks.engines.contract import Engine
+from scaling_tasks.engines.isolated import ALWAYS_ISOLATED, load_isolated
 from scaling_tasks.engines.registry import get_engine
 from scaling_tasks.engines.threads import limited_threads
 from scaling_tasks.errors import BundleError, EngineError
@@ -42,6 +43,7 @@ def load_bundle(
     copies: int = 1,
     threads: int | None = None,
     batch_wait: float = 0.0,
+    isolated: bool = False,
     refuse_nan: bool = True,
     warm_up: bool | Literal["background"] = False,
 ) -> BucketedModel:
@@ -57,6 +59,8 @@ def load_bundle(
             there are cores with one thread each serve the most requests, one batch with all threads answers soonest.
         batch_wait: For how many seconds a request of ``submit`` may wait for others. It does only where a batch is
             cheaper by the bundle's costs: these should say what an inference takes (``cost: measured``).
+        isolated: Whether each engine has a process of its own, as MindSpore Lite's and nncase's always have: one that
+            dies is replaced, and ``submit`` runs again what ran there. Each process takes an engine's memory.
         refuse_nan: Whether NaN in an input is an error.
         warm_up: Whether all engines are loaded now, or in the ``background``: then first answers come at once,
             until all is ready from larger buckets where these give the same.
@@ -66,9 +70,9 @@ def load_bundle(
     """
     directory = hold(Path(path))
     manifest = read_manifest(directory)
-    loader = _loader(manifest.engine, manifest.options, threads, directory)
+    loader = _loader(manifest.engine, manifest.options, threads, isolated, directory)
     spare = manifest.fallback
-    fallback = None if spare is None else _loader(spare.engine, spare.options, threads, directory)
+    fallback = None if spare is None else _loader(spare.engine, spare.options, threads, isolated, directory)
     model = BucketedModel(
         directory,
         manifest,
@@ -87,7 +91,7 @@ def load_bundle(
     return model
 
 
-def _loader(name: str, options: Mapping[str, Any], threads: int | None, directory: Path) -> Loader:
+def _loader(name: str, options: Mapping[str, Any], threads: int | None, isolated: bool, directory: Path) -> Loader:
     """Return what loads artefacts of an engine that is installed, each with so many threads."""
     try:
         kind = get_engine(name)
@@ -95,8 +99,10 @@ def _loader(name: str, options: Mapping[str, Any], threads: int | None, director
     except EngineError as cause:
         raise BundleError(cause.what, where=str(directory), fix=cause.fix) from cause
 
+    apart = isolated and name not in ALWAYS_ISOLATED
+
     def load(path: Path, options: Mapping[str, Any]) -> Engine:
         with limited_threads(threads):
-            return kind.load(path, options)
+            return load_isolated(name, path, options) if apart else kind.load(path, options)
 
     return load

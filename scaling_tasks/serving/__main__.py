@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 copies=options.copies,
                 resident=options.resident,
                 batch_wait=options.batch_wait / 1000,
+                isolated=options.isolated,
             )
             for name, path in _named(options.bundles).items()
         }
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=int, default=1, help="threads of each engine")
     add("--copies", type=int, default=1, help="most engines of one artefact")
     add("--resident", type=int, default=0, help="most engines kept loaded, per bundle; 0 for all")
+    add("--isolated", action="store_true", help="each engine in a process of its own, which may die unnoticed")
     add("--grace", type=float, default=30.0, help="seconds for requests that still run when the server is to end")
     return parser
 

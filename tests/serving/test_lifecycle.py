@@ -128,18 +128,22 @@ def test_a_model_gets_ready_and_is_let_go(server: Served, wanted: list[Any]) -> 
     assert server.client("grpc").is_model_ready("cls")
 
 
-def test_a_killed_worker_loses_no_request(classifier: Path, wanted: list[Any], tmp_path: Path) -> None:
-    own = {"target": "cpu"}
-    try:
-        get_backend("nncase").identity({"backend": "nncase", "device": "cpu", "options": own})
-    except CompileError as missing:
-        pytest.skip(str(missing))
-    # Of one width, since this bundle accepts what padding does.
-    requests, answers = zip(
-        *[pair for pair in zip(REQUESTS, wanted, strict=True) if pair[0].shape[3] == 64], strict=True
-    )
-    directory = build(classifier, "nncase", [-1, 3, 48, -1], [(1, 64), (2, 64)], tmp_path / "cls", **own)
-    server = Served(str(directory))
+@pytest.mark.parametrize("engine", ["nncase", "openvino"])
+def test_a_killed_worker_loses_no_request(
+    classifier: Path, exact: Path, wanted: list[Any], tmp_path: Path, engine: str
+) -> None:
+    requests, answers, arguments = REQUESTS, wanted, [f"cls={exact}", "--isolated"]
+    if engine == "nncase":
+        try:
+            get_backend("nncase").identity({"backend": "nncase", "device": "cpu", "options": {"target": "cpu"}})
+        except CompileError as missing:
+            pytest.skip(str(missing))
+        # Of one width, since this bundle accepts what padding does.
+        chosen = [number for number, pixels in enumerate(REQUESTS) if pixels.shape[3] == 64]
+        requests, answers = [REQUESTS[number] for number in chosen], [wanted[number] for number in chosen]
+        made = build(classifier, engine, [-1, 3, 48, -1], [(1, 64), (2, 64)], tmp_path / "cls", target="cpu")
+        arguments = [str(made)]
+    server = Served(*arguments)
     try:
         server.wait_until_ready()
         workers = set(descendants(server.process.pid))
@@ -151,7 +155,7 @@ def test_a_killed_worker_loses_no_request(classifier: Path, wanted: list[Any], t
                 for worker in set(descendants(server.process.pid)):
                     os.kill(worker, signal.SIGKILL)
                 served = server.metrics().get(ANSWERED, 0.0)
-                while server.metrics().get(ANSWERED, 0.0) < served + len(REQUESTS):
+                while server.metrics().get(ANSWERED, 0.0) < served + 2 * len(requests):
                     time.sleep(0.05)
 
         assert_all_served(under_load(server, "cls", requests, kill), answers, 8)
