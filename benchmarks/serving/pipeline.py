@@ -20,7 +20,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from benchmarks.serving.systems import THREADS
 from scaling_tasks.process_memory import process_memory
 
 DEFAULT = "RapidOCR, onnxruntime"
+OURS, OURS_ONE = "ours, an engine per bucket", "ours, an engine for all buckets"
 PLACE = BUILD / "pipeline"
 Read = Callable[[Any], list[str]]
 
@@ -45,14 +46,14 @@ def find_data() -> tuple[Path, Path, Path, Path]:
     return example / "images", example / "det_gt.txt", example / "images", example / "det_gt.txt"
 
 
-def build() -> None:
-    """Build the three bundles in a repository of its own, as the worked example does."""
+def build(names: Collection[str]) -> None:
+    """Build the bundles in a repository of their own, as the worked example does."""
     from scaling_tasks.config.load import parse_target
     from scaling_tasks.doit_plugin.run_targets import run_targets
     from scaling_tasks.stages.target import Target
 
     _, _, sizes, lines = find_data()
-    own = {"compile": {"backend": "openvino"}}
+    forms = {OURS: ("", {}), OURS_ONE: ("-one", {"dynamic": True})}
     specs: list[dict[str, Any]] = [
         {
             "name": "det",
@@ -78,19 +79,25 @@ def build() -> None:
     ]
     PLACE.mkdir(parents=True, exist_ok=True)
     os.chdir(PLACE)
-    if run_targets([Target(parse_target({**spec, **own})) for spec in specs], jobs=THREADS) != 0:
+    targets = [
+        {**spec, "name": spec["name"] + ending, "compile": {"backend": "openvino", "options": own}}
+        for ending, own in (forms[name] for name in names if name in forms)
+        for spec in specs
+    ]
+    if run_targets([Target(parse_target(target)) for target in targets], jobs=THREADS) != 0:
         raise SystemExit("the bundles could not be built")
     os.chdir(ROOT)
 
 
-def ours() -> Read:
+def ours(ending: str = "", copies: int = 1) -> Read:
     """Return the example's pipeline: one thread per core in detection, one line per core in recognition."""
     from examples.ocr.ocr import read_image, read_letters
     from scaling_tasks.runtime.bundle import load_bundle
 
-    detection = load_bundle(PLACE / "build/det", threads=THREADS, warm_up="background")
-    recognition = load_bundle(PLACE / "build/rec", threads=1, in_flight=THREADS, warm_up="background")
-    direction = load_bundle(PLACE / "build/cls", threads=1, in_flight=THREADS, warm_up="background")
+    built, each = PLACE / "build", {"threads": 1, "in_flight": THREADS, "copies": copies}
+    detection = load_bundle(built / f"det{ending}", threads=THREADS, warm_up="background")
+    recognition = load_bundle(built / f"rec{ending}", warm_up="background", **each)
+    direction = load_bundle(built / f"cls{ending}", warm_up="background", **each)
     letters = read_letters(ROOT / "models/ppocr_rec.onnx")
     return lambda image: [line.text for line in read_image(image, detection, recognition, letters, direction)]
 
@@ -108,7 +115,8 @@ def rapidocr(package: str) -> Read:
 SYSTEMS: dict[str, Callable[[], Read]] = {
     DEFAULT: lambda: rapidocr("rapidocr_onnxruntime"),
     "RapidOCR, OpenVINO": lambda: rapidocr("rapidocr_openvino"),
-    "ours, three bundles": ours,
+    OURS: ours,
+    OURS_ONE: lambda: ours("-one", copies=THREADS),
 }
 
 
@@ -179,12 +187,15 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=16)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--many", type=int, default=0)
+    parser.add_argument("--rows", default="", help="comma-separated parts of row names; all by default")
     options = parser.parse_args()
-    build()
+    parts = options.rows.split(",")
+    names = [name for name in SYSTEMS if name == DEFAULT or any(part in name for part in parts)]
+    build(names)
     images, annotation, _, _ = find_data()
     truth = labelled(annotation, options.pages)
     pages = [images / Path(file).name for file in truth]
-    systems = {name: System(name, pages) for name in SYSTEMS}
+    systems = {name: System(name, pages) for name in names}
     seconds = {name: np.zeros((options.turns, len(pages))) for name in systems}
     texts: dict[str, list[list[str]]] = {name: [[] for _ in pages] for name in systems}
     memory = dict.fromkeys(systems, 0)
