@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 __all__ = [
     "copy_digest",
     "digest_bytes",
     "digest_file",
+    "is_below",
     "is_inner_name",
     "is_plain_name",
     "link_or_copy",
+    "open_regular",
     "publish",
+    "read_regular",
     "reflink",
     "write_if_changed",
 ]
@@ -61,8 +67,16 @@ def is_plain_name(name: str) -> bool:
 
 def is_inner_name(name: str) -> bool:
     """Return whether ``name`` is a relative path in its only spelling that stays below where it starts."""
+    return is_below(name) and str(PurePosixPath(name)) == name
+
+
+def is_below(name: str) -> bool:
+    """Return whether a path leads only downwards; what lies there may still be a link to elsewhere.
+
+    Caches of models keep every file as a link to a store of contents.
+    """
     path = PurePosixPath(name)
-    return bool(path.parts) and str(path) == name and not path.is_absolute() and not {"..", "\0"} & {*path.parts, *name}
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def write_if_changed(path: Path, content: bytes, *, durable: bool = False) -> bool:
@@ -71,13 +85,43 @@ def write_if_changed(path: Path, content: bytes, *, durable: bool = False) -> bo
     Leaving an unchanged file alone keeps its modification time, so that nothing downstream looks changed.
     """
     try:
-        if path.read_bytes() == content:
+        if read_regular(path, len(content)) == content:
             return False
-    except FileNotFoundError:
-        pass
+    except OSError:
+        pass  # absent, longer, or no file at all: it is replaced
     with publish(path, durable=durable) as temporary:
         temporary.write_bytes(content)
     return True
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading, links followed; anything else could block or have no end.
+
+    Raises:
+        OSError: There is none that can be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a directory", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the content of a regular file of at most so many bytes.
+
+    Raises:
+        OSError: There is none, or it is larger.
+    """
+    with open_regular(path) as file:
+        too_large = os.fstat(file.fileno()).st_size > most
+        content = b"" if too_large else file.read(most + 1)
+    if too_large or len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most} bytes", str(path))
+    return content
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -103,7 +147,7 @@ def digest_bytes(content: bytes) -> str:
 def digest_file(path: Path) -> str:
     """Return the SHA-256 of the file at ``path`` in hexadecimal, read in blocks of 1 MiB."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()

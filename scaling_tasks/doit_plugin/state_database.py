@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sqlite3
 import sys
@@ -34,8 +35,8 @@ class ScalingState:
     def get(self, task_id: str, dependency: str) -> Any:
         """Return one entry of a task's record, None where there is none."""
         if task_id not in self._cache:
-            row = self._connection.execute("SELECT record FROM tasks WHERE name = ?", (task_id,)).fetchone()
-            self._cache[task_id] = json.loads(row[0]) if row else {}
+            text = self._written.get(task_id)
+            self._cache[task_id] = json.loads(text) if text else {}
         return self._cache[task_id].get(dependency)
 
     def set(self, task_id: str, dependency: str, value: Any) -> None:
@@ -43,6 +44,11 @@ class ScalingState:
         self._cache.setdefault(task_id, {})[dependency] = value
         if dependency in ("deps:", "ignore:"):
             self._commit(task_id)
+
+    @functools.cached_property
+    def _written(self) -> dict[str, str]:
+        """All records as they are when the first is asked for: one query instead of thousands."""
+        return dict(self._connection.execute("SELECT name, record FROM tasks"))
 
     def in_(self, task_id: str) -> bool:
         """Return whether there is a record of the task."""
@@ -56,12 +62,12 @@ class ScalingState:
 
     def remove(self, task_id: str) -> None:
         """Forget a task."""
-        self._cache.pop(task_id, None)
+        self._cache[task_id] = {}
         self._connection.execute("DELETE FROM tasks WHERE name = ?", (task_id,))
 
     def remove_all(self) -> None:
         """Forget everything."""
-        self._cache = {}
+        self._cache, self._written = {}, {}
         self._connection.execute("DELETE FROM tasks")
 
     def dump(self) -> None:

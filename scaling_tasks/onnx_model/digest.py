@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import ModelError
-from scaling_tasks.files import digest_bytes, digest_file
+from scaling_tasks.files import digest_bytes, digest_file, is_below
 
 __all__ = ["digest_model", "external_files"]
 
@@ -17,7 +17,7 @@ _known: dict[_FileState, str] = {}
 def digest_model(path: Path) -> str:
     """Return the SHA-256 over the model file and every external data file it names, in hexadecimal.
 
-    Digests are remembered within the process by path, inode, size and modification time, so that a build asks the
+    Digests are remembered within the process by path, inode, size and change time, so that a build asks the
     disk once per file.
 
     Raises:
@@ -59,19 +59,18 @@ def _locations(model: object) -> set[str]:
 
 
 def _inside(path: Path, location: str) -> Path:
-    file = path.parent / location
-    if not file.resolve().is_relative_to(path.parent.resolve()):
+    if not is_below(location):
         raise ModelError(
             f"its external data {location!r} lies outside its directory",
             where=str(path),
             fix="Put the data beside the model.",
         )
-    return file
+    return path.parent / location
 
 
 def _digest(path: Path) -> str:
     stat = path.stat()
-    state = (str(path.resolve()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    state = (str(path.resolve()), stat.st_ino, stat.st_size, stat.st_ctime_ns)
     if state not in _known:
         _known[state] = digest_file(path)
     return _known[state]

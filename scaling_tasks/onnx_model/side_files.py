@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling_tasks.errors import ModelError
+from scaling_tasks.files import is_below
 
 if TYPE_CHECKING:
     import onnx
@@ -40,7 +41,7 @@ def take_in_weights(model: onnx.ModelProto, directory: Path, *, leave: str = "")
 
 def _read(directory: Path, location: str, offset: int, length: int | None, name: str) -> bytes:
     path = directory / location
-    if not path.resolve().is_relative_to(directory.resolve()):
+    if not is_below(location):
         raise ModelError(f"the weights {name!r} lie outside the model's directory", where=str(path))
     try:
         with path.open("rb") as file:

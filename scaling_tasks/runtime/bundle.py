@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.engines.contract import Engine
 from scaling_tasks.engines.isolated import ALWAYS_ISOLATED, load_isolated
 from scaling_tasks.engines.registry import get_engine
 from scaling_tasks.engines.threads import limited_threads
 from scaling_tasks.errors import BundleError, EngineError
+from scaling_tasks.files import read_regular
 from scaling_tasks.runtime.held import hold
 from scaling_tasks.runtime.loading import Loader
 from scaling_tasks.runtime.manifest import MANIFEST, Manifest
@@ -27,7 +29,7 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / MANIFEST
     try:
-        text = path.read_bytes()
+        text = read_regular(path, MOST_BYTES)
     except OSError as cause:
         raise BundleError(
             f"cannot be read ({cause.strerror})", where=str(path), fix="Build the bundle first."

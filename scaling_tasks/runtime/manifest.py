@@ -138,11 +138,7 @@ class Manifest:
         Raises:
             BundleError: The text is not such a document.
         """
-        payload = parse_document(text, _KIND, _VERSION, where=where, error=BundleError)
-        try:
-            return _from_payload(payload)
-        except (KeyError, TypeError, ValueError, AttributeError) as cause:
-            raise BundleError(f"incomplete ({cause!r})", where=where, fix="Delete it and build again.") from cause
+        return parse_document(text, _KIND, _VERSION, where=where, error=BundleError, build=_from_payload)
 
 
 def make_manifest(

@@ -33,7 +33,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         worker_limits(target, all_cores=True),
         # What was measured before is kept, and so is no part of the key.
         carried={_KNOWN: target.latency} if target.latency.exists() else {},
-        hints={"options": target.result_options},
+        hints=lambda: {"options": target.result_options},
         stored=False,
     )
 

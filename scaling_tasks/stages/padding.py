@@ -43,7 +43,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         f"{__name__}:work",
         Subject(target.name, "the engine", VerificationFailed),
         worker_limits(target),
-        hints={"options": target.result_options},
+        hints=lambda: {"options": target.result_options},
     )
 
 

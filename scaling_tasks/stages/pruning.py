@@ -6,6 +6,7 @@ Only files that our own records name are ever found, never a directory's other c
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 from scaling_tasks.actions.known_digests import STATE
@@ -66,15 +67,17 @@ def _of_gone_targets(targets: Sequence[Target]) -> Iterator[Path]:
         if state in kept or not state.is_dir():
             continue
         try:
-            noted = read_document(state / "target.json", _KIND, _VERSION, error=CacheError)
+            config, directory = read_document(
+                state / "target.json", _KIND, _VERSION, error=CacheError, build=itemgetter("config", "directory")
+            )
         except CacheError:
-            noted = {"config": "", "directory": ""}
-        if noted["config"] is None:
+            config, directory = "", ""
+        if config is None:
             continue  # Made from a command line: no configuration has gone, and the files are the user's.
         results = (read_result_if_there(path) for path in sorted((state / "results").rglob("*.json")))
         files = (file.path for result in results if result for file in result.files)
         # Only what lies in the target's own directory: another may have taken the directory over.
-        places = {Path(noted["directory"])} - directories
+        places = {Path(directory)} - directories
         yield from (path for path in files if path.parent in places and path.is_file())
         yield from sorted(path for path in state.rglob("*") if path.is_file())
 

@@ -19,6 +19,7 @@ from scaling_tasks.errors import CacheError
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.store.records import Record, StoredFile
 from scaling_tasks.store.store import Store
+from tests.documents import resealed
 
 COMPONENTS = {"model": "abc", "bucket": [1, 320], "identity": {"tool": "1.0"}}
 
@@ -155,7 +156,7 @@ def test_a_record_under_another_key_is_not_believed(store: Store, tmp_path: Path
 def test_a_record_cannot_name_what_lies_elsewhere(store: Store, tmp_path: Path, name: str):
     record = store.put(COMPONENTS, write(tmp_path / "in", a=b"1"), {})
     path = store.root / "records" / record.key[:2] / f"{record.key}.json"
-    path.write_text(path.read_text().replace('["a",', f"[{json.dumps(name)},"))
+    path.write_text(resealed(path.read_text().replace('["a",', f"[{json.dumps(name)},")))
     assert store.get(COMPONENTS) is None
     with pytest.raises(ValueError, match="is no stored file"):
         StoredFile(name, record.files[0].digest, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 import sys
@@ -13,11 +14,12 @@ from doit.control import TaskControl
 from doit.exceptions import InvalidCommand
 
 from scaling_tasks.doit_plugin.console.output import write_out
+from scaling_tasks.doit_plugin.doit_internals import without_units
 
 if TYPE_CHECKING:
     from scaling_tasks.stages.target import Target
 
-__all__ = ["JSON_OPTION", "TaskCommand", "closure", "flag", "selected", "target_of", "targets_of"]
+__all__ = ["JSON_OPTION", "TaskCommand", "closure", "flag", "groups_of", "selected", "target_of", "targets_of"]
 
 Option = dict[str, Any]
 
@@ -37,6 +39,8 @@ class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
     """
 
     execute_tasks = False
+    needs_units = True
+    """Whether it looks at the tasks of units."""
     cmd_options: tuple[Option, ...] = (JSON_OPTION,)
 
     def parse_execute(self, in_args: list[str]) -> Any:
@@ -50,7 +54,8 @@ class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
         from scaling_tasks.errors import ScalingTasksError
 
         try:
-            return int(super().execute(params, args) or 0)
+            with contextlib.nullcontext() if self.needs_units else without_units():
+                return int(super().execute(params, args) or 0)
         except ScalingTasksError as error:
             sys.stderr.write(f"error: {error}\n")
             return 3
@@ -96,6 +101,16 @@ def closure(names: Iterable[str], needs: Mapping[str, Iterable[str]]) -> set[str
         if name not in found:
             found.add(name)
             pending += needs.get(name, ())
+    return found
+
+
+def groups_of(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return which of these tasks each group stands for, at every level: ``compile`` and ``compile:<target>``."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        parts = name.split(":")
+        for count in range(1, len(parts)):
+            found.setdefault(":".join(parts[:count]), []).append(name)
     return found
 
 

@@ -21,6 +21,7 @@ class ExportCommands(TaskCommand):
         "compile.options.adopt to their directory."
     )
     cmd_options = (JSON_OPTION,)
+    needs_units = False
 
     def _execute(self, as_json: bool, pos_args: list[str]) -> int:
         from scaling_tasks.errors import ScalingTasksError

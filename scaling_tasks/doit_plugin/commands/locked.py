@@ -31,6 +31,7 @@ class Locked(TaskCommand):
         "`doit locked=1` or SCALING_TASKS_LOCKED=1 makes a build fail that would."
     )
     cmd_options = (JSON_OPTION, _BUILT, _STRICT)
+    needs_units = False
 
     def _execute(self, as_json: bool, built: bool, strict: bool) -> int:
         from scaling_tasks.errors import ScalingTasksError

@@ -27,6 +27,7 @@ class StoreReport(TaskCommand):
         "With --json also a mark: give it to a later call as --since to count only what happened in between."
     )
     cmd_options = (JSON_OPTION, _SINCE)
+    needs_units = False
 
     def _execute(self, as_json: bool, since: int) -> int:
         from scaling_tasks.stages.workshop import open_store
