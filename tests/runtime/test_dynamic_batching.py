@@ -62,7 +62,7 @@ def test_what_came_while_the_engine_was_at_work_runs_together(opened: Any) -> No
             assert_served(answer, request)
     # Four narrow ones in one run, the wide one by itself: 14 + 12, and not 3 narrow and 2 in a wide batch.
     assert sorted(log.runs[1:]) == [(1, 3, 64), (4, 3, 32)]
-    assert answers[-1].waited >= answers[0].waited >= 0
+    assert all(answer.waited > 0 for answer in answers)
 
 
 def test_a_request_waits_for_others_and_a_full_batch_does_not(opened: Any) -> None:
@@ -82,7 +82,6 @@ def test_it_does_not_wait_longer_than_it_may(opened: Any) -> None:
     requests = [request_of(30), request_of(31)]
     for answer, request in zip([model.submit(request) for request in requests], requests, strict=True):
         assert_served(answer, request)
-        assert answer.waited >= 0.04
     assert log.runs in ([(4, 3, 32)], [(1, 3, 32)] * 2)  # The second may come when the first has run.
     model.close()
 
