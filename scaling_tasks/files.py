@@ -26,6 +26,7 @@ __all__ = [
     "publish",
     "read_regular",
     "reflink",
+    "remove_whole",
     "write_if_changed",
 ]
 
@@ -127,6 +128,14 @@ def read_regular(path: Path, most: int) -> bytes:
     if max(size, len(content)) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most} bytes", str(path))
     return content
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a file, a link, or a directory with all that is in it, as far as it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -18,7 +18,7 @@ __all__ = ["ScalingState"]
 _PATIENCE_SECONDS = 60.0
 _DIGITS = 16
 # What SQLite says where the file itself is in order, or may be.
-_NOT_DAMAGED = ("locked", "busy", "readonly", "read-only", "unable to open", "disk", "full", "I/O")
+_NOT_DAMAGED = ("locked", "busy", "readonly", "read-only", "unable to open", "is full", "I/O")
 _TABLE = "CREATE TABLE IF NOT EXISTS tasks (name TEXT PRIMARY KEY, record TEXT NOT NULL)"
 
 
@@ -35,19 +35,25 @@ class ScalingState:
     def __init__(self, name: str, codec: Any, *, module_name: str | None = None) -> None:
         self.name = name
         self._connection = _open(Path(name))
-        self._cache: dict[str, dict[str, Any]] = {}
+        self._changed: dict[str, dict[str, Any]] = {}
+        self._latest: tuple[str, dict[str, Any]] = ("", {})
 
     def get(self, task_id: str, dependency: str) -> Any:
         """Return one entry of a task's record, None where there is none."""
-        if task_id not in self._cache:
-            self._cache[task_id] = _record(self._written.get(task_id, ""))
-        return self._cache[task_id].get(dependency)
+        return self._record(task_id).get(dependency)
 
     def set(self, task_id: str, dependency: str, value: Any) -> None:
         """Set one entry; the record is committed with its last one."""
-        self._cache.setdefault(task_id, {})[dependency] = value
+        self._changed.setdefault(task_id, self._record(task_id))[dependency] = value
         if dependency in ("deps:", "ignore:"):
             self._commit(task_id)
+
+    def _record(self, task_id: str) -> dict[str, Any]:
+        if task_id in self._changed:
+            return self._changed[task_id]
+        if self._latest[0] != task_id:  # doit asks for one entry of a task after the other.
+            self._latest = task_id, _record(self._written.get(task_id, ""))
+        return self._latest[1]
 
     @functools.cached_property
     def _written(self) -> dict[str, str]:
@@ -56,7 +62,7 @@ class ScalingState:
 
     def in_(self, task_id: str) -> bool:
         """Return whether there is a record of the task."""
-        if self._cache.get(task_id):
+        if self._changed.get(task_id):
             return True
         return bool(self._execute("SELECT 1 FROM tasks WHERE name = ?", task_id))
 
@@ -66,12 +72,12 @@ class ScalingState:
 
     def remove(self, task_id: str) -> None:
         """Forget a task."""
-        self._cache[task_id] = {}
+        self._changed[task_id] = {}
         self._execute("DELETE FROM tasks WHERE name = ?", task_id)
 
     def remove_all(self) -> None:
         """Forget everything."""
-        self._cache, self._written = {}, {}
+        self._changed, self._written, self._latest = {}, {}, ("", {})
         self._execute("DELETE FROM tasks")
 
     def dump(self) -> None:
@@ -79,7 +85,7 @@ class ScalingState:
         self._connection.close()
 
     def _commit(self, task_id: str) -> None:
-        text = json.dumps(self._cache[task_id])
+        text = json.dumps(self._changed[task_id])
         self._execute("INSERT OR REPLACE INTO tasks VALUES (?, ?)", task_id, _checksum(text) + text)
 
     def _execute(self, statement: str, *values: str) -> list[Any]:
@@ -106,7 +112,7 @@ def _checksum(text: str) -> str:
     return digest_bytes(text.encode("utf-8", "surrogatepass"))[:_DIGITS]
 
 
-def _put_aside(path: Path, error: Exception) -> None:
+def _put_aside(path: Path, error: object) -> None:
     """Rename a damaged database: losing state costs no compile."""
     aside = path.with_suffix(".damaged")
     path.replace(aside)
@@ -119,6 +125,8 @@ def _open(path: Path) -> sqlite3.Connection:
     """Open the database, made where absent; a damaged one is put aside, because losing state costs no compile."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # Opening a pipe would wait for ever.
+            _put_aside(path, "no regular file")
         return _connect(path)
     except sqlite3.DatabaseError as error:
         if any(word in str(error) for word in _NOT_DAMAGED):
