@@ -15,6 +15,7 @@ __all__ = [
     "Mistakes",
     "ModelError",
     "PlanError",
+    "RequestError",
     "ScalingTasksError",
     "VerificationFailed",
     "one_line",
@@ -99,6 +100,10 @@ class LockError(ScalingTasksError):
 
 class BundleError(ScalingTasksError):
     """A bundle cannot be loaded, or a request does not fit it."""
+
+
+class RequestError(BundleError):
+    """A request does not fit the model: another one would be served."""
 
 
 class VerificationFailed(ScalingTasksError):  # noqa: N818 - what happened, not what is wrong with the input

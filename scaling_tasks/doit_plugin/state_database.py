@@ -18,7 +18,7 @@ __all__ = ["ScalingState"]
 _PATIENCE_SECONDS = 60.0
 _DIGITS = 16
 # What SQLite says where the file itself is in order, or may be.
-_NOT_DAMAGED = ("locked", "busy", "readonly", "read-only", "unable to open", "disk", "full", "I/O")
+_NOT_DAMAGED = ("locked", "busy", "readonly", "read-only", "unable to open", "is full", "I/O")
 _TABLE = "CREATE TABLE IF NOT EXISTS tasks (name TEXT PRIMARY KEY, record TEXT NOT NULL)"
 
 
@@ -112,7 +112,7 @@ def _checksum(text: str) -> str:
     return digest_bytes(text.encode("utf-8", "surrogatepass"))[:_DIGITS]
 
 
-def _put_aside(path: Path, error: Exception) -> None:
+def _put_aside(path: Path, error: object) -> None:
     """Rename a damaged database: losing state costs no compile."""
     aside = path.with_suffix(".damaged")
     path.replace(aside)
@@ -125,6 +125,8 @@ def _open(path: Path) -> sqlite3.Connection:
     """Open the database, made where absent; a damaged one is put aside, because losing state costs no compile."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # Opening a pipe would wait for ever.
+            _put_aside(path, "no regular file")
         return _connect(path)
     except sqlite3.DatabaseError as error:
         if any(word in str(error) for word in _NOT_DAMAGED):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling_tasks.errors import ModelError
+from scaling_tasks.errors import ModelError, one_line
 from scaling_tasks.files import link_or_copy
 from scaling_tasks.onnx_model.digest import external_files
 from scaling_tasks.onnx_model.model_file import read_model
@@ -62,7 +62,8 @@ def fix_dimensions(
     """Return a copy of ``model`` with its inputs fixed and all other shapes inferred anew.
 
     Raises:
-        ModelError: A name is no input of the model, a rank differs, or a fixed dimension would change.
+        ModelError: A name is no input of the model, a rank differs, a fixed dimension would change, or shapes cannot be
+            inferred.
     """
     import onnx
 
@@ -77,7 +78,11 @@ def fix_dimensions(
     del fixed.graph.value_info[:]
     for value in fixed.graph.output:
         _forget_dimensions(value)
-    return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+    try:
+        return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+    except Exception as cause:  # onnx's own types and RuntimeError alike
+        what = f"its shapes cannot be inferred at {one_line(dict(shapes), 100)} ({one_line(cause)})"
+        raise ModelError(what, where=where, fix="Export the model again.") from cause
 
 
 def _fix_input(value: onnx.ValueInfoProto, shape: tuple[int, ...], *, where: str) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from scaling_tasks.errors import ModelError, one_line
 from scaling_tasks.onnx_model.side_files import external_place
+from scaling_tasks.onnx_model.wiring import check_wired
 
 __all__ = ["LARGEST_DIMENSION", "MOST_NODES", "MOST_TENSOR_BYTES", "check_sound", "tensor_bytes"]
 
@@ -30,38 +32,38 @@ def check_sound(model: Any, where: str) -> None:
     Raises:
         ModelError: An input or output without a name or given twice, an unknown element type, weights that do not fit
             their dimensions or lie outside the model's directory, a node without an operator, or functions that call
-            themselves or come to more than `MOST_NODES`.
+            themselves or come to more than `MOST_NODES`; or see `check_wired`.
     """
-    if any(isinstance(text, bytes) for text in _texts(model)):
+    graphs = list(_graphs(model.graph))
+    bodies = [list(_nodes(function.node)) for function in model.functions]
+    if any(isinstance(text, bytes) for text in _texts(model, graphs, bodies)):
         # What the library gives for a text that is none.
         raise ModelError("not an ONNX model (a name in it is not UTF-8 text)", where=where, fix=_FIX)
     try:
         _check_values(model.graph, where)
-        for graph in _graphs(model.graph):
-            for tensor in _tensors(graph, graph.node):
+        for graph in graphs:
+            for tensor in (*graph.initializer, *_sparse(graph)):
                 _check_tensor(tensor, where)
-            _check_nodes(graph.node, where)
-        for function in model.functions:
-            for tensor in _tensors(None, _nodes(function.node)):
-                _check_tensor(tensor, where)
-            _check_nodes(list(_nodes(function.node)), where)
-        _check_functions(model, where)
+        for nodes in (*(graph.node for graph in graphs), *bodies):
+            _check_nodes(nodes, where)
+        _check_functions(model, graphs, bodies, where)
+        check_wired(model, where)
     except (UnicodeDecodeError, RecursionError) as cause:
         raise ModelError(f"not an ONNX model ({one_line(cause)})", where=where, fix=_FIX) from cause
 
 
-def _texts(model: Any) -> Iterator[str | bytes]:
+def _texts(model: Any, graphs: Sequence[Any], bodies: Sequence[Sequence[Any]]) -> Iterator[str | bytes]:
     """Yield every name, and where weights lie."""
-    for graph in _graphs(model.graph):
+    for graph in graphs:
         for value in (*graph.input, *graph.output, *graph.value_info):
             yield value.name
             yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
         yield from _texts_of_nodes(graph.node)
         for tensor in graph.initializer:
             yield from _texts_of_tensor(tensor)
-    for function in model.functions:
+    for function, nodes in zip(model.functions, bodies, strict=True):
         yield from (function.name, function.domain, *function.input, *function.output, *function.attribute)
-        yield from _texts_of_nodes(list(_nodes(function.node)))
+        yield from _texts_of_nodes(nodes)
     yield from (opset.domain for opset in model.opset_import)
 
 
@@ -70,7 +72,7 @@ def _texts_of_nodes(nodes: Sequence[Any]) -> Iterator[str | bytes]:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         for attribute in node.attribute:
             yield from (attribute.name, attribute.ref_attr_name)
-            for tensor in (attribute.t, *attribute.tensors):
+            for tensor in _own_tensors(attribute):
                 yield from _texts_of_tensor(tensor)
 
 
@@ -139,11 +141,8 @@ def _graphs(graph: Any) -> Iterator[Any]:
 
 def _bodies(nodes: Sequence[Any]) -> list[Any]:
     attributes = [attribute for node in nodes for attribute in node.attribute]
-    return [
-        graph
-        for attribute in attributes
-        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else []))
-    ]
+    one = [attribute.g for attribute in attributes if attribute.type == attribute.GRAPH]
+    return one + [graph for attribute in attributes if attribute.type == attribute.GRAPHS for graph in attribute.graphs]
 
 
 def _nodes(nodes: Sequence[Any]) -> Iterator[Any]:
@@ -154,16 +153,15 @@ def _nodes(nodes: Sequence[Any]) -> Iterator[Any]:
             yield from graph.node
 
 
-def _tensors(graph: Any, nodes: Any) -> Iterator[Any]:
-    if graph is not None:
-        yield from graph.initializer
-        for sparse in graph.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.type == attribute.TENSOR and not attribute.ref_attr_name:
-                yield attribute.t
-            yield from attribute.tensors
+def _own_tensors(attribute: Any) -> list[Any]:
+    if attribute.type == attribute.TENSOR:
+        return [] if attribute.ref_attr_name else [attribute.t]
+    return list(attribute.tensors) if attribute.type == attribute.TENSORS else []
+
+
+def _sparse(graph: Any) -> Iterator[Any]:
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
 
 
 def _check_tensor(tensor: Any, where: str) -> None:
@@ -210,47 +208,37 @@ def _check_nodes(nodes: Sequence[Any], where: str) -> None:
             if not attribute.name:
                 what = f"the node {_shown(node.name or node.op_type)} has an attribute without a name"
                 raise ModelError(what, where=where, fix=_FIX)
+            for tensor in _own_tensors(attribute):
+                _check_tensor(tensor, where)
 
 
 _Key = tuple[str, str]
 
 
-def _check_functions(model: Any, where: str) -> None:
+def _check_functions(model: Any, graphs: Sequence[Any], nodes: Sequence[list[Any]], where: str) -> None:
     """Refuse functions that call themselves, and those that come to very much when each call is written out."""
     bodies: dict[_Key, list[Any]] = {}
-    for function in model.functions:
+    for function, own in zip(model.functions, nodes, strict=True):
         if not function.name:
             raise ModelError("a function has no name", where=where, fix=_FIX)
-        bodies[function.domain, function.name] = list(_nodes(function.node))
+        bodies[function.domain, function.name] = own
     sizes: dict[_Key, int] = {}
     for key in _callees_first(bodies, where):
         sizes[key] = sum(sizes.get((node.domain, node.op_type), 1) for node in bodies[key])
-    total = sum(sizes.get((node.domain, node.op_type), 1) for graph in _graphs(model.graph) for node in graph.node)
+    total = sum(len(graph.node) for graph in graphs)
+    if sizes:
+        total = sum(sizes.get((node.domain, node.op_type), 1) for graph in graphs for node in graph.node)
     if total > MOST_NODES:
         raise ModelError(f"it comes to {total} nodes, more than {MOST_NODES}", where=where, fix="Give a smaller model.")
 
 
 def _callees_first(bodies: dict[_Key, list[Any]], where: str) -> Iterator[_Key]:
     """Yield functions, each behind those that it calls."""
-    done: set[_Key] = set()
-    for start in bodies:
-        path: list[_Key] = []
-        pending = [start]
-        while pending:
-            key = pending[-1]
-            if path and path[-1] == key:  # back from what it calls
-                path.pop()
-                pending.pop()
-                if key not in done:
-                    done.add(key)
-                    yield key
-            elif key in done:
-                pending.pop()
-            elif key in path:
-                raise ModelError(f"the function {_shown(key[1])} calls itself", where=where, fix=_FIX)
-            else:
-                path.append(key)
-                pending += {(node.domain, node.op_type) for node in bodies[key]} & bodies.keys()
+    calls = {key: {(node.domain, node.op_type) for node in nodes} & bodies.keys() for key, nodes in bodies.items()}
+    try:
+        yield from TopologicalSorter(calls).static_order()
+    except CycleError as cause:
+        raise ModelError(f"the function {_shown(cause.args[1][0][1])} calls itself", where=where, fix=_FIX) from cause
 
 
 def _shown(name: str) -> str:

@@ -8,10 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.results import Result, ResultFile, read_result, write_result
-from scaling_tasks.documents import document_text
-from scaling_tasks.planning.api import plan_buckets
 from scaling_tasks.planning.plan import BucketPlan
+
+from scaling_tasks.actions.results import Result, ResultFile, read_result, write_result
+from scaling_tasks.documents import MOST_BYTES, document_text
+from scaling_tasks.errors import CacheError
+from scaling_tasks.files import read_regular
+from scaling_tasks.planning.api import plan_buckets
 from scaling_tasks.runtime.bundle import read_manifest
 from scaling_tasks.runtime.traffic import Traffic
 from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
@@ -50,12 +53,12 @@ def _units(directory: Path) -> list[Path]:
 
 
 def _plan() -> BucketPlan:
-    histogram = ShapeHistogram.from_samples(("H", "W"), [[32, 100], [48, 320], [64, 64], [32, 100]])
+    histogram = ShapeHistogram.from_samples([[32, 100], [48, 320], [64, 64], [32, 100]], variables=("H", "W"))
     return plan_buckets(histogram, max_buckets=2, interval=8)
 
 
 def _statistics() -> str:
-    histogram = ShapeHistogram.from_samples(("H", "W"), [[32, 100], [48, 320]])
+    histogram = ShapeHistogram.from_samples([[32, 100], [48, 320]], variables=("H", "W"))
     return DatasetStatistics(histogram, histogram, None, {"images": 2}).to_json()
 
 
@@ -77,17 +80,24 @@ def _get(directory: Path) -> Any:
     return None if found is None else (found.components, found.files, found.details)
 
 
+def _content(path: Path) -> bytes:
+    try:
+        return read_regular(path, MOST_BYTES)
+    except OSError as cause:
+        raise CacheError(str(cause), where=str(path)) from cause
+
+
 def _resealed(read: Callable[[Path], Any], name: str) -> Callable[[Path], Any]:
     """Return a reader of documents that were forged: whatever a file holds, its checksum is made right."""
 
     def forged(directory: Path) -> Any:
         for path in directory.rglob(name):
             try:
-                payload = json.loads(path.read_bytes())
+                payload = json.loads(read_regular(path, MOST_BYTES))
                 _, kind, version = payload.pop("format").split("/")
                 payload.pop("checksum", None)
                 path.write_text(document_text(kind, int(version), payload), encoding="utf-8")
-            except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
+            except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
                 pass  # Read as it is.
         return read(directory)
 
@@ -112,13 +122,13 @@ READERS = (
         "buckets",
         "buckets.json",
         _written("buckets.json", lambda: _plan().to_json()),
-        lambda directory: BucketPlan.from_json((directory / "buckets.json").read_bytes()).to_json(),
+        lambda directory: BucketPlan.from_json(_content(directory / "buckets.json")).to_json(),
     ),
     *_readers(
         "statistics",
         "statistics.json",
         _written("statistics.json", _statistics),
-        lambda directory: DatasetStatistics.from_json((directory / "statistics.json").read_bytes()).to_json(),
+        lambda directory: DatasetStatistics.from_json(_content(directory / "statistics.json")).to_json(),
     ),
     *_readers(
         "traffic",
