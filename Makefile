@@ -10,13 +10,17 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Builds the targets in configs/ and ends with the table of targets; one that fails does not stop the others.
 BUILD := $(BIN)/doit --continue -n $(JOBS)
 
+# Other seeds spoil files in other ways.
+SEED ?= 0
+CASES ?= 30000
+
 CODE := scaling_tasks datasets models
 DATA := datasets/receipts/det_gt.txt
 MODELS_WHEEL := rapidocr-onnxruntime==1.4.4
 PACKAGING := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := example
-.PHONY: example test inputs toolchains nncase models zoo zoo-models clean distclean help
+.PHONY: example test fuzz inputs toolchains nncase models zoo zoo-models clean distclean help
 
 example: inputs toolchains  ## set everything up and build the worked example (the default)
 	$(BUILD)
@@ -27,6 +31,9 @@ test: $(VENV)/.test nncase inputs toolchains zoo-models  ## the same set-up, the
 	$(BIN)/ruff format --check
 	$(BIN)/mypy $(CODE)
 	$(BIN)/python -m pytest -n $(JOBS)
+
+fuzz: $(VENV)/.test  ## spoil files of every kind in 30,000 ways; every reader must take it (CASES=, SEED=)
+	$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED) --jobs $(JOBS)
 
 inputs: models $(DATA)  ## prepare the example's models and data
 

@@ -1,15 +1,27 @@
-"""JSON documents: byte-deterministic, each with a format header."""
+"""JSON documents: byte-deterministic, each with a format header and a checksum, read whole or refused."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scaling_tasks.errors import ScalingTasksError
+from scaling_tasks.files import digest_bytes, read_regular
 
-__all__ = ["canonical_json", "document_text", "parse_document", "read_document"]
+__all__ = ["MOST_BYTES", "canonical_json", "document_text", "parse_document", "read_document"]
+
+MOST_BYTES = 1 << 28
+"""The largest document that is read: 256 MiB."""
+
+_T = TypeVar("_T")
+
+_OPENING, _CLOSING = b'{\n  "checksum": "', b'",\n'
+_DIGITS = 64
+
+# What taking apart a value of another form than expected can raise.
+_MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 def canonical_json(value: Any, *, indent: int | None = None) -> str:
@@ -22,40 +34,94 @@ def canonical_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=indent, separators=separators)
 
 
-def document_text(kind: str, version: int, payload: Mapping[str, Any]) -> str:
-    """Return a document of ``kind``: one line per key, nested values compact, so that diffs stay readable."""
+def document_text(kind: str, version: int, payload: Mapping[str, Any], *, sealed: bool = True) -> str:
+    """Return a document of ``kind``: one line per key, nested values compact, so that diffs stay readable.
+
+    Args:
+        kind: What the document is.
+        version: Of its form.
+        payload: What it holds.
+        sealed: Whether its first line is a checksum of the others, so that no edited or damaged one is believed. Not
+            for documents that people write or merge.
+    """
     whole = {"format": f"scaling-tasks/{kind}/{version}", **payload}
     lines = [f"  {canonical_json(key)}: {canonical_json(whole[key])}" for key in sorted(whole)]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    rest = ",\n".join(lines) + "\n}\n"
+    if not sealed:
+        return "{\n" + rest
+    return _OPENING.decode() + digest_bytes(rest.encode()) + _CLOSING.decode() + rest
 
 
 def parse_document(
-    text: str | bytes, kind: str, version: int, *, where: str, error: type[ScalingTasksError]
-) -> dict[str, Any]:
-    """Return the payload of a document after checking its header.
+    text: str | bytes,
+    kind: str,
+    version: int,
+    *,
+    where: str,
+    error: type[ScalingTasksError],
+    build: Callable[[dict[str, Any]], _T],
+    sealed: bool = True,
+    fix: str = "Delete it and build again.",
+) -> _T:
+    """Return what ``build`` makes of the payload of a document.
+
+    Args:
+        text: The document.
+        kind: What it must be.
+        version: The form it must have.
+        where: The file, for messages.
+        error: What is raised.
+        build: Checks the payload and returns the value; whatever the payload lacks or has of another type may raise.
+        sealed: Whether the checksum must be there and right.
+        fix: What to do about a document that is refused.
 
     Raises:
-        ScalingTasksError: Of type ``error``, when the text is not JSON or of another kind or version.
+        ScalingTasksError: Of type ``error``: the text is no JSON, of another kind or version, edited or damaged, or
+            does not hold what it should.
     """
+    content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     try:
-        whole = json.loads(text)
-    except ValueError as cause:
-        raise error(f"not a JSON document ({cause})", where=where, fix="Delete it and build again.") from cause
+        whole = json.loads(content)
+    except (ValueError, RecursionError) as cause:
+        raise error(f"not a JSON document ({cause})", where=where, fix=fix) from cause
     expected = f"scaling-tasks/{kind}/{version}"
     found = whole.get("format") if isinstance(whole, dict) else None
     if found != expected:
-        raise error(f"its format is {found!r}, not {expected!r}", where=where, fix="Delete it and build again.")
-    return {key: value for key, value in whole.items() if key != "format"}
+        raise error(f"its format is {found!r}, not {expected!r}", where=where, fix=fix)
+    if sealed and not _is_intact(content):
+        raise error("damaged or edited: its checksum is another", where=where, fix=fix)
+    payload = {key: value for key, value in whole.items() if key not in ("format", "checksum")}
+    try:
+        return build(payload)
+    except ScalingTasksError as cause:
+        if isinstance(cause, error) and cause.where:
+            raise
+        raise error(f"does not hold what it should ({cause.what})", where=where, fix=cause.fix or fix) from cause
+    except _MISFITS as cause:
+        raise error(f"does not hold what it should ({cause!r})", where=where, fix=fix) from cause
 
 
-def read_document(path: Path, kind: str, version: int, *, error: type[ScalingTasksError]) -> dict[str, Any]:
-    """Return the payload of the document at ``path``.
+def read_document(
+    path: Path,
+    kind: str,
+    version: int,
+    *,
+    error: type[ScalingTasksError],
+    build: Callable[[dict[str, Any]], _T],
+    sealed: bool = True,
+) -> _T:
+    """Return what ``build`` makes of the document at ``path``, see ``parse_document``.
 
     Raises:
-        ScalingTasksError: Of type ``error``, when the file is missing, unreadable or of another kind.
+        ScalingTasksError: Of type ``error``, when the file is missing, unreadable, too large or no such document.
     """
     try:
-        text = path.read_bytes()
+        text = read_regular(path, MOST_BYTES)
     except OSError as cause:
         raise error(f"cannot be read ({cause.strerror})", where=str(path), fix="Build it first.") from cause
-    return parse_document(text, kind, version, where=str(path), error=error)
+    return parse_document(text, kind, version, where=str(path), error=error, build=build, sealed=sealed)
+
+
+def _is_intact(content: bytes) -> bool:
+    head = len(_OPENING) + _DIGITS + len(_CLOSING)
+    return content[:head] == _OPENING + digest_bytes(content[head:]).encode() + _CLOSING

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "BundleError",
     "CacheError",
@@ -10,10 +12,13 @@ __all__ = [
     "DatasetError",
     "EngineError",
     "LockError",
+    "Mistakes",
     "ModelError",
     "PlanError",
+    "RequestError",
     "ScalingTasksError",
     "VerificationFailed",
+    "one_line",
 ]
 
 
@@ -49,6 +54,22 @@ class ConfigError(ScalingTasksError):
     """A configuration file or option is wrong."""
 
 
+class Mistakes(ConfigError):  # noqa: N818 - what they are
+    """Several things are wrong with configurations.
+
+    Args:
+        errors: Them, two at least.
+    """
+
+    def __init__(self, errors: Sequence[ScalingTasksError]) -> None:
+        lines = "".join(f"\n  {each}" for each in errors)
+        super().__init__(f"{len(errors)} mistakes:{lines}")
+        self.errors = tuple(errors)
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return (Mistakes, (self.errors,))
+
+
 class DatasetError(ScalingTasksError):
     """The data set cannot be read or measured."""
 
@@ -81,5 +102,25 @@ class BundleError(ScalingTasksError):
     """A bundle cannot be loaded, or a request does not fit it."""
 
 
+class RequestError(BundleError):
+    """A request does not fit the model: another one would be served."""
+
+
 class VerificationFailed(ScalingTasksError):  # noqa: N818 - what happened, not what is wrong with the input
     """A compiled model answers differently from the original."""
+
+
+def one_line(message: object, most: int = 200) -> str:
+    """Return the beginning of a foreign text, such as a library's message or a key, on one line and printable.
+
+    Args:
+        message: The text, or what has one.
+        most: Characters.
+    """
+    try:
+        text = str(message)
+    except ValueError:  # Python writes no number of thousands of digits
+        text = "a number of thousands of digits"
+    words = " ".join(text[: 4 * most].split())
+    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
+    return shown if len(shown) <= most else shown[: most - 1] + "…"

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 __all__ = [
     "copy_digest",
     "digest_bytes",
     "digest_file",
+    "is_below",
     "is_inner_name",
     "is_plain_name",
     "link_or_copy",
+    "open_regular",
     "publish",
+    "read_regular",
     "reflink",
+    "remove_whole",
     "write_if_changed",
 ]
 
 _BLOCK = 1 << 20
+_LONGEST_NAME = 128
 _FICLONE = 0x40049409  # ioctl: share the extents of another file, copy on write (btrfs, xfs)
 
 
@@ -54,15 +62,27 @@ def _flush(path: Path) -> None:
 
 
 def is_plain_name(name: str) -> bool:
-    """Return whether ``name`` is one visible component of a path, so that no directory is left or entered by it."""
-    hidden_or_empty = name[:1] in ("", ".")
-    return not hidden_or_empty and PurePosixPath(name).name == name and name.isprintable() and "\\" not in name
+    """Return whether ``name`` is one visible component of a path, so that no directory is left or entered by it.
+
+    It is no option of a command and no pattern either, and has room for endings: at most 128 bytes.
+    """
+    if name[:1] in ("", ".", "-") or not name.isprintable() or {*"\\*?[]"} & set(name):
+        return False
+    return PurePosixPath(name).name == name and len(name.encode("utf-8", "replace")) <= _LONGEST_NAME
 
 
 def is_inner_name(name: str) -> bool:
     """Return whether ``name`` is a relative path in its only spelling that stays below where it starts."""
+    return is_below(name) and str(PurePosixPath(name)) == name
+
+
+def is_below(name: str) -> bool:
+    """Return whether a path leads only downwards; what lies there may still be a link to elsewhere.
+
+    Caches of models keep every file as a link to a store of contents.
+    """
     path = PurePosixPath(name)
-    return bool(path.parts) and str(path) == name and not path.is_absolute() and not {"..", "\0"} & {*path.parts, *name}
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def write_if_changed(path: Path, content: bytes, *, durable: bool = False) -> bool:
@@ -71,13 +91,51 @@ def write_if_changed(path: Path, content: bytes, *, durable: bool = False) -> bo
     Leaving an unchanged file alone keeps its modification time, so that nothing downstream looks changed.
     """
     try:
-        if path.read_bytes() == content:
+        if read_regular(path, len(content)) == content:
             return False
-    except FileNotFoundError:
-        pass
+    except OSError:
+        pass  # absent, longer, or no file at all: it is replaced
     with publish(path, durable=durable) as temporary:
         temporary.write_bytes(content)
     return True
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading, links followed; anything else could block or have no end.
+
+    Raises:
+        OSError: There is none that can be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a directory", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the content of a regular file of at most so many bytes.
+
+    Raises:
+        OSError: There is none, or it is larger.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1) if size <= most else b""
+    if max(size, len(content)) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most} bytes", str(path))
+    return content
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a file, a link, or a directory with all that is in it, as far as it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -103,7 +161,7 @@ def digest_bytes(content: bytes) -> str:
 def digest_file(path: Path) -> str:
     """Return the SHA-256 of the file at ``path`` in hexadecimal, read in blocks of 1 MiB."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""How soon a bundle answers, how soon all of it is ready, and what that takes: engines from IR and from blobs.
+"""How soon a bundle answers, how soon all of it is ready, and what that takes: an IR or a blob per bucket, or one IR.
 
     python -m benchmarks.serving.readiness [--widths 32]
 
@@ -37,14 +37,14 @@ def widths_of(count: int) -> list[int]:
     return sorted({round(width / 8) * 8 for width in np.geomspace(32, 1216, count)})
 
 
-def build(root: Path, widths: list[int], *, blob: bool) -> Path:
-    """Build the bundle in a repository of its own, ``root``."""
+def build(root: Path, widths: list[int], name: str, options: dict[str, bool]) -> Path:
+    """Build a bundle in a repository of its own, ``root``, with these options of the backend."""
     spec = {
-        "name": "blob" if blob else "ir",
+        "name": name,
         "model": str(MODEL.resolve()),
         "input_shape": {"x": [1, 3, 48, -1]},
         "auto_scaling": {"strategy": "explicit", "buckets": [{"W": width} for width in widths]},
-        "compile": {"backend": "openvino", "options": {"blob": blob}},
+        "compile": {"backend": "openvino", "options": options},
     }
     home = Path.cwd()
     os.chdir(root)
@@ -95,13 +95,17 @@ def main() -> None:
         print(json.dumps(serve(options.row[0], Path(options.row[1]), widths)))
         return
     with tempfile.TemporaryDirectory() as place:
-        forms = {"IR": build(Path(place), widths, blob=False), "blob": build(Path(place), widths, blob=True)}
+        forms = {
+            "IR per bucket": build(Path(place), widths, "per_bucket", {}),
+            "blob per bucket": build(Path(place), widths, "blob", {"blob": True}),
+            "one IR": build(Path(place), widths, "one", {"dynamic": True}),
+        }
         print(
             "| engines | ready | first answer, s | all ready, s | memory, MB | bundle, MB |\n|---|---|---|---|---|---|"
         )
         for form, directory in forms.items():
             size = sum(path.stat().st_size for path in directory.iterdir()) / MEGABYTE
-            for way in WAYS if form == "IR" else WAYS[:-1]:
+            for way in WAYS if form == "one IR" else WAYS[:-1]:
                 command = [sys.executable, "-m", "benchmarks.serving.readiness", "--widths", str(options.widths)]
                 row = [*command, "--row", way, str(directory)]
                 found = json.loads(subprocess.run(row, check=True, capture_output=True, text=True).stdout)

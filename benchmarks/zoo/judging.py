@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,18 @@ from numpy.typing import NDArray
 
 from benchmarks.zoo.model import Arrays, Sizes, ZooModel
 
-__all__ = ["Answer", "Differences", "apart", "crop", "differences", "open_session", "pad", "plain_answer", "rounding"]
+__all__ = [
+    "Answer",
+    "Differences",
+    "apart",
+    "crop",
+    "differences",
+    "open_session",
+    "pad",
+    "plain_answer",
+    "rounding",
+    "while_patient",
+]
 
 Answer = Callable[[Arrays, Sizes], Mapping[str, NDArray[Any]]]
 """Answers a request: its inputs at their exact sizes, and those sizes, to outputs at the exact sizes."""
@@ -89,6 +101,16 @@ def differences(
         for name, array in expected.items():
             worst[name] = max(worst.get(name, 0.0), apart(found.get(name), array))
     return worst
+
+
+def while_patient(seeds: Iterable[int], seconds: float, least: int, done: list[int]) -> Iterator[int]:
+    """Yield seeds until so many seconds have passed, ``least`` of them in any case; note in ``done`` those yielded."""
+    started = time.perf_counter()
+    for seed in seeds:
+        if len(done) >= least and time.perf_counter() - started > seconds:
+            return
+        done.append(seed)
+        yield seed
 
 
 def apart(found: NDArray[Any] | None, expected: NDArray[Any]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,38 @@ from benchmarks.zoo.bucketed import (
     time_both,
     without_outputs,
 )
-from benchmarks.zoo.judging import Differences, apart, differences, open_session, plain_answer, rounding
+from benchmarks.zoo.judging import (
+    Differences,
+    apart,
+    differences,
+    open_session,
+    plain_answer,
+    rounding,
+    while_patient,
+)
 from benchmarks.zoo.model import Arrays, ZooModel
 from scaling_tasks.analysis.analyse import Analysis
 from scaling_tasks.errors import CompileError, EngineError, ScalingTasksError
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.shapes.behaviour import Verdict
 
-__all__ = ["LEAST_TOLERANCE", "ROUNDINGS", "Cell", "Row", "judge", "mixed_batches", "tolerance"]
+__all__ = [
+    "LEAST_SIZES",
+    "LEAST_TOLERANCE",
+    "ROUNDINGS",
+    "Cell",
+    "Row",
+    "compare",
+    "judge",
+    "mixed_batches",
+    "tolerance",
+]
 
 LEAST_TOLERANCE = 1e-5
 """Of the largest value: a hundred units in the last place of a float32."""
+
+LEAST_SIZES = 6
+"""Sizes at which every backend is asked, however slow it is."""
 
 ROUNDINGS = 10.0
 """How many times the model's own rounding is still rounding."""
@@ -46,6 +67,7 @@ class Cell:
         backend: Its name.
         worst: The largest difference over sizes and outputs, relative to the output's largest value.
         passed: Whether each output is within the tolerance.
+        sizes: At how many random sizes it was asked.
         itself: How far the plain model is at the bucket, where nothing is padded: what the backend does on its own.
         seconds: What the plain model takes at the bucket, one thread.
         cost: How many times as long the cleaned one takes; 0 where the plain one does not run.
@@ -56,6 +78,7 @@ class Cell:
     backend: str
     worst: float = float("inf")
     passed: bool = False
+    sizes: int = 0
     itself: float = 0.0
     seconds: float = 0.0
     cost: float = 0.0
@@ -93,8 +116,8 @@ class Row:
         return tuple(each for each in self.verdicts if each.kind == "refused")
 
 
-def judge(model: ZooModel, backends: Sequence[str], sizes: int) -> Row:
-    """Analyse a model and compare every backend at as many random sizes."""
+def judge(model: ZooModel, sizes: int) -> Row:
+    """Analyse a model, and see what padding with zeros does to it, and rounding, at as many random sizes."""
     proto = model.build()
     original = open_session(proto, threads=1)
     seeds = range(sizes)
@@ -104,19 +127,38 @@ def judge(model: ZooModel, backends: Sequence[str], sizes: int) -> Row:
         analysis = analyse(model, proto)
         own = rounding(model, proto, original, seeds, analysis.behaviour.rows)
         verdicts = analysis.behaviour.verdicts
-        refused = {verdict.output for verdict in verdicts if verdict.kind == "refused"}
-        if refused and len(refused) < len(proto.graph.output):
-            proto = without_outputs(proto, refused)
-            analysis = analyse(model, proto)
+        places = _what_is_left(model, proto, analysis)[1].places
     except ScalingTasksError as error:
         return Row(model, zeros=zeros, rounding=own, problem=str(error))
-    nothing_left = bool(analysis.behaviour.refusals)
-    cells = () if nothing_left else tuple(_cell(model, proto, analysis, each, own, seeds) for each in backends)
-    return Row(model, verdicts, analysis.behaviour.rows, analysis.places, zeros, own, cells)
+    return Row(model, verdicts, analysis.behaviour.rows, places, zeros, own)
+
+
+def compare(row: Row, backend: str, sizes: int, patience: float) -> Cell | None:
+    """Compare a backend at as many random sizes, or as many as ``patience`` seconds allow; None if all is refused."""
+    proto = row.model.build()
+    proto, analysis = _what_is_left(row.model, proto, analyse(row.model, proto))
+    if analysis.behaviour.refusals:
+        return None
+    return _cell(row.model, proto, analysis, backend, row.rounding, range(sizes), patience)
+
+
+def _what_is_left(model: ZooModel, proto: onnx.ModelProto, analysis: Analysis) -> tuple[onnx.ModelProto, Analysis]:
+    """Return the model without the outputs that are refused, and its analysis; as it is where all are or none."""
+    refused = {verdict.output for verdict in analysis.behaviour.refusals}
+    if not refused or len(refused) == len(proto.graph.output):
+        return proto, analysis
+    rest = without_outputs(proto, refused)
+    return rest, analyse(model, rest)
 
 
 def _cell(
-    model: ZooModel, proto: onnx.ModelProto, analysis: Analysis, backend: str, own: Differences, seeds: range
+    model: ZooModel,
+    proto: onnx.ModelProto,
+    analysis: Analysis,
+    backend: str,
+    own: Differences,
+    seeds: range,
+    patience: float,
 ) -> Cell:
     original = open_session(proto, threads=1)
     given, told = at_bucket(model, proto, analysis)
@@ -135,8 +177,10 @@ def _cell(
             tensors = (*analysis.inputs.inputs, *analysis.behaviour.tensors())
             files = compile_bucket(backend, analysis.cleaned, tensors, model.bucket, Path(folder, "cleaned"))
             with serve(analysis, proto, backend, model.bucket, files) as served:
-                found = differences(model, proto, answer_of(served), original, seeds)
-                for name, gap in mixed_batches(model, proto, served, original, seeds).items():
+                done: list[int] = []
+                asked = while_patient(seeds, patience, LEAST_SIZES, done)
+                found = differences(model, proto, answer_of(served), original, asked)
+                for name, gap in mixed_batches(model, proto, served, original, done).items():
                     found[name] = max(found[name], gap)
             seconds, cost = time_both(backend, plain, files[0], given, told) if plain and not problem else (0.0, 0.0)
         except Exception as error:  # A mistake of the runtime is a finding of its own and must not end the run.
@@ -144,7 +188,7 @@ def _cell(
     # A plain bucket that cannot even be compared excuses nothing.
     excused = {name: 2 * gap if np.isfinite(gap) else 0.0 for name, gap in itself.items()}
     passed = all(gap <= max(tolerance(own[name]), excused[name]) for name, gap in found.items())
-    return Cell(backend, max(found.values()), passed, max(itself.values()), seconds, cost)
+    return Cell(backend, max(found.values()), passed, len(done), max(itself.values()), seconds, cost)
 
 
 def tolerance(own: float) -> float:
@@ -153,7 +197,11 @@ def tolerance(own: float) -> float:
 
 
 def mixed_batches(
-    model: ZooModel, proto: onnx.ModelProto, served: BucketedModel, original: Callable[[Arrays], Arrays], seeds: range
+    model: ZooModel,
+    proto: onnx.ModelProto,
+    served: BucketedModel,
+    original: Callable[[Arrays], Arrays],
+    seeds: Iterable[int],
 ) -> Differences:
     """Return how far requests of different sizes are from the original that were put together in batches."""
     behaviour = served.manifest.behaviour

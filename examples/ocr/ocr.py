@@ -26,6 +26,7 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 LINE_HEIGHT, LONGEST_SIDE = 48, 960
+DIRECTION_WIDTH, DIRECTION_THRESHOLD = 192, 0.9
 MASK_THRESHOLD, BOX_THRESHOLD, GROW = 0.3, 0.5, 1.6
 
 
@@ -38,12 +39,19 @@ class Line:
 
 
 def read_image(
-    image: Pixels, detection: BucketedModel, recognition: BucketedModel, letters: Sequence[str]
+    image: Pixels,
+    detection: BucketedModel,
+    recognition: BucketedModel,
+    letters: Sequence[str],
+    direction: BucketedModel | None = None,
 ) -> list[Line]:
-    """Return the lines of ``image`` (BGR) from top to bottom."""
+    """Return the lines of ``image`` (BGR) from top to bottom; where ``direction`` is given, upside down ones too."""
     boxes = find_lines(image, detection)
     widest = max(bucket["W"] for bucket in recognition.buckets)
-    crops = [prepare_line(cut_line(image, box), widest) for box in boxes]
+    cuts = [cut_line(image, box) for box in boxes]
+    if direction is not None:
+        cuts = upright(cuts, direction)
+    crops = [prepare_line(cut, widest) for cut in cuts]
     # The runtime decides which lines run together, pads each to its bucket, and cuts the answers back.
     answers = recognition.run_many([{"x": crop[None]} for crop in crops])
     texts = [decode(next(iter(answer.values()))[0], letters) for answer in answers]
@@ -114,6 +122,19 @@ def cut_line(image: Pixels, corners: Floats) -> Pixels:
         image, transform, (width, height), borderMode=cv2.BORDER_REPLICATE, flags=cv2.INTER_CUBIC
     )
     return np.asarray(np.rot90(crop) if height / width >= 1.5 else crop, dtype=np.uint8)
+
+
+def upright(cuts: Sequence[Pixels], direction: BucketedModel) -> list[Pixels]:
+    """Return the lines, those turned that the model takes for upside down."""
+    inputs = np.zeros((len(cuts), 3, LINE_HEIGHT, DIRECTION_WIDTH), np.float32)
+    for row, cut in zip(inputs, cuts, strict=True):
+        line = prepare_line(cut, DIRECTION_WIDTH)
+        row[:, :, : line.shape[2]] = line
+    if not cuts:
+        return []
+    (answer,) = direction.run({"x": inputs}).values()
+    turned = answer[:, 1] > DIRECTION_THRESHOLD
+    return [np.asarray(np.rot90(cut, 2)) if turn else cut for cut, turn in zip(cuts, turned, strict=True)]
 
 
 def prepare_line(crop: Pixels, widest: int) -> Floats:

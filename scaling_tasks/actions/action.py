@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.documents import canonical_json
 from scaling_tasks.execution.contract import Limits, Subject
 from scaling_tasks.files import digest_bytes
+from scaling_tasks.store.records import action_text
 
 __all__ = ["TOOLCHAIN", "Action", "Request"]
 
@@ -45,17 +45,18 @@ class Action:
     @cached_property
     def components(self) -> dict[str, Any]:
         """The action as plain JSON values, as they are after being written and read."""
-        plain: dict[str, Any] = json.loads(self._canonical)
+        plain: dict[str, Any] = json.loads(self.text)
         return plain
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of the components as canonical JSON."""
-        return digest_bytes(self._canonical.encode())
+        """SHA-256 of the text."""
+        return digest_bytes(self.text.encode())
 
     @cached_property
-    def _canonical(self) -> str:
-        return canonical_json({name: getattr(self, name) for name in self.__dataclass_fields__})
+    def text(self) -> str:
+        """The components as JSON: two actions are the same where their texts are."""
+        return action_text({name: getattr(self, name) for name in self.__dataclass_fields__})
 
     def makes(self, name: str) -> bool:
         """Return whether a file of this name is one of its outputs."""
@@ -72,7 +73,7 @@ class Request:
         function: ``module:function`` that does the work, see ``execution.contract.Work``.
         subject: How a failure is told.
         limits: What the work may use in a process of its own; None where it is done in this one.
-        hints: Parameters that change no result, such as a directory of shared work.
+        hints: Gives parameters that change no result, such as a directory of shared work; asked for where work is done.
         carried: Files for the work whose content the action names in another way, by name.
         stored: Whether the store keeps the result.
     """
@@ -82,6 +83,6 @@ class Request:
     function: str
     subject: Subject
     limits: Limits | None = None
-    hints: Mapping[str, Any] = field(default_factory=dict)
+    hints: Callable[[], Mapping[str, Any]] = dict
     carried: Mapping[str, Path] = field(default_factory=dict)
     stored: bool = True

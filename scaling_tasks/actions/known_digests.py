@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from scaling_tasks.files import digest_file, publish
 
 __all__ = ["STATE", "KnownDigests", "known_digests"]
@@ -76,12 +78,12 @@ class KnownDigests:
 
     def _load(self) -> None:
         try:
-            lines = self._path.read_text("utf-8", errors="replace").splitlines()
+            lines = self._path.read_bytes().splitlines()
         except OSError:
             return
         for line in lines:
             with contextlib.suppress(ValueError, TypeError):  # Cut short by a full disk.
-                kind, name, value = json.loads(line)
+                kind, name, value = msgspec.json.decode(line)
                 (self._known if kind == "file" else self._noted)[name] = value
         entries = len(self._known) + len(self._noted)
         if len(lines) > 2 * entries + _SPARE_LINES:

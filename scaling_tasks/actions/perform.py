@@ -75,7 +75,7 @@ class Workshop:
             else:
                 files = self._placed(found, place, None)
             values = dict(found.details.get(_VALUES, {}))
-            write_result(record, Result(action.components, files, values))
+            write_result(record, Result(action.text, files, values))
         told = [*values.pop("warnings", ()), *warnings]
         facts = {"outcome": outcome, "seconds": found.details.get("seconds", 0.0), "bytes": found.size}
         return {**values, **facts, **({"warnings": told} if told else {})}
@@ -217,7 +217,7 @@ def _prepared(request: Request, workdir: Path) -> Work:
             raise request.subject.error(
                 "it changed while it was being built from", where=str(source), fix="Build again."
             )
-    return Work(request.function, inputs, outputs, {**request.action.parameters, **request.hints})
+    return Work(request.function, inputs, outputs, {**request.action.parameters, **request.hints()})
 
 
 def _names(directory: Path) -> list[str]:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from scaling_tasks.actions.known_digests import KnownDigests
-from scaling_tasks.documents import canonical_json, document_text, read_document
+from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import CacheError, ScalingTasksError
 from scaling_tasks.files import digest_bytes, write_if_changed
 
 __all__ = ["Result", "ResultFile", "read_result", "read_result_if_there", "write_result"]
 
-_KIND, _VERSION = "result", 1
+_KIND, _VERSION = "result", 2
+
+
+class _Document(msgspec.Struct):
+    action: str
+    files: list[tuple[str, str, int, str]]
+    values: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -40,19 +49,24 @@ class Result:
     """What an action made.
 
     Attributes:
-        components: The action's, see ``Action.components``.
+        action: The action's ``text``. A build holds the results of thousands of units, which read would take megabytes.
         files: What it made, in its own order.
         values: What it had to tell.
     """
 
-    components: Mapping[str, Any]
+    action: str
     files: tuple[ResultFile, ...]
     values: Mapping[str, Any]
 
-    @functools.cached_property
+    @property
     def key(self) -> str:
         """The action's key."""
-        return digest_bytes(canonical_json(self.components).encode())
+        return digest_bytes(self.action.encode())
+
+    @property
+    def components(self) -> Mapping[str, Any]:
+        """The action's components."""
+        return _components(self.action)
 
     def file(self, name: str) -> ResultFile:
         """Return the file that the action called ``name``.
@@ -73,10 +87,16 @@ class Result:
             return False
 
 
+@functools.lru_cache(maxsize=256)
+def _components(action: str) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(action)
+    return plain
+
+
 def write_result(path: Path, result: Result) -> None:
     """Publish a result's record; equal results give equal bytes."""
     files = [[file.name, file.digest, file.size, file.path.as_posix()] for file in result.files]
-    payload = {"components": result.components, "files": files, "values": dict(result.values)}
+    payload = {"action": result.action, "files": files, "values": dict(result.values)}
     write_if_changed(path, document_text(_KIND, _VERSION, payload).encode())
 
 
@@ -94,14 +114,15 @@ def read_result(path: Path) -> Result:
     return _read(path, status.st_ino, status.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1 << 16)
 def _read(path: Path, inode: int, written: int) -> Result:
-    payload = read_document(path, _KIND, _VERSION, error=CacheError)
-    try:
-        files = tuple(ResultFile(name, digest, size, Path(place)) for name, digest, size, place in payload["files"])
-        return Result(payload["components"], files, payload["values"])
-    except (LookupError, TypeError, ValueError) as cause:
-        raise CacheError(f"incomplete ({cause!r})", where=str(path), fix="Delete it and build again.") from cause
+    return read_document(path, _KIND, _VERSION, error=CacheError, build=_result)
+
+
+def _result(payload: Mapping[str, Any]) -> Result:
+    document = msgspec.convert(payload, _Document)
+    files = tuple(ResultFile(name, digest, size, Path(place)) for name, digest, size, place in document.files)
+    return Result(document.action, files, document.values)
 
 
 def read_result_if_there(path: Path) -> Result | None:

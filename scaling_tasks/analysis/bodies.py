@@ -5,20 +5,43 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
+from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.tensors import Tensor, is_symbolic
 
 if TYPE_CHECKING:
     import onnx
 
-    from scaling_tasks.analysis.walk import Walk
-
-__all__ = ["emitted_body", "follow_branches", "join_facts", "replace_body", "walk_body"]
+__all__ = ["GraphWalk", "emitted_body", "follow_branches", "join_facts", "replace_body", "walk_body"]
 
 
-def walk_body(walk: Walk, body: onnx.GraphProto) -> tuple[Sequence[onnx.NodeProto], list[Tensor]]:
+class GraphWalk(Protocol):
+    """The walk that has come to an operator with a body, as far as the body needs it.
+
+    Attributes:
+        emitter: The cleaned graph.
+        tensors: What is known, by name in the original graph.
+    """
+
+    emitter: Emitter
+    tensors: dict[str, Tensor]
+
+    def run(self, graph: onnx.GraphProto) -> None:
+        """Follow all nodes of ``graph``."""
+
+    def told(self, tensor: Tensor) -> Tensor:
+        """Return a tensor of sizes as data: those of the request."""
+
+    def mark(self) -> tuple[Any, ...]:
+        """Return where the walk is, before it goes into a body."""
+
+    def leave(self, mark: tuple[Any, ...], *, keep: bool) -> None:
+        """Leave a body: what it holds is out of reach from now on, and forgotten unless it is kept."""
+
+
+def walk_body(walk: GraphWalk, body: onnx.GraphProto) -> tuple[Sequence[onnx.NodeProto], list[Tensor]]:
     """Walk over a body whose inputs are known; return the nodes that came of it and what is known of its outputs.
 
     Raises:
@@ -32,7 +55,7 @@ def walk_body(walk: Walk, body: onnx.GraphProto) -> tuple[Sequence[onnx.NodeProt
         walk.emitter.nodes = outer
 
 
-def _told(walk: Walk, name: str) -> Tensor:
+def _told(walk: GraphWalk, name: str) -> Tensor:
     tensor = walk.tensors.get(name)
     if tensor is None:
         raise Refused(f"nothing in its body computes {name!r}")
@@ -40,7 +63,7 @@ def _told(walk: Walk, name: str) -> Tensor:
 
 
 def emitted_body(
-    walk: Walk, body: onnx.GraphProto, nodes: Sequence[onnx.NodeProto], results: Sequence[Tensor]
+    walk: GraphWalk, body: onnx.GraphProto, nodes: Sequence[onnx.NodeProto], results: Sequence[Tensor]
 ) -> onnx.GraphProto:
     """Return the body with the nodes that came of it."""
     from onnx import helper
@@ -89,7 +112,7 @@ def join_facts(before: Tensor, after: Tensor) -> Tensor:
     )
 
 
-def follow_branches(walk: Walk, op: Operation) -> list[Tensor]:
+def follow_branches(walk: GraphWalk, op: Operation) -> list[Tensor]:
     """Follow both branches of an If whose condition a bucket computes as the exact size does.
 
     Raises:

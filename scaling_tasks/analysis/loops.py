@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling_tasks.analysis.axes import grid
-from scaling_tasks.analysis.bodies import emitted_body, join_facts, replace_body, walk_body
+from scaling_tasks.analysis.bodies import GraphWalk, emitted_body, join_facts, replace_body, walk_body
 from scaling_tasks.analysis.lengths import Length, as_length, larger
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.preparation import outer_names
@@ -22,8 +22,6 @@ from scaling_tasks.analysis.tensors import Tensor, is_symbolic
 
 if TYPE_CHECKING:
     import onnx
-
-    from scaling_tasks.analysis.walk import Walk
 
 __all__ = ["follow_loop"]
 
@@ -63,7 +61,7 @@ class _Count:
     less: int = 0
 
 
-def follow_loop(walk: Walk, op: Operation) -> list[Tensor]:
+def follow_loop(walk: GraphWalk, op: Operation) -> list[Tensor]:
     """Follow a Loop; its node gets the body as it was emitted.
 
     Raises:
@@ -84,7 +82,7 @@ def follow_loop(walk: Walk, op: Operation) -> list[Tensor]:
     return _outputs(op, states, turn, count)
 
 
-def _settled(walk: Walk, body: onnx.GraphProto, states: list[Tensor]) -> tuple[_Turn, list[Tensor]]:
+def _settled(walk: GraphWalk, body: onnx.GraphProto, states: list[Tensor]) -> tuple[_Turn, list[Tensor]]:
     used = {name for node in body.node for name in (*node.input, *outer_names(node))}
     used |= {value.name for value in body.output}
     read = {at for at, value in enumerate(body.input[2:]) if value.name in used}
@@ -100,7 +98,7 @@ def _settled(walk: Walk, body: onnx.GraphProto, states: list[Tensor]) -> tuple[_
     raise Refused("what its states hold does not settle from turn to turn")
 
 
-def _walked(walk: Walk, body: onnx.GraphProto, states: Sequence[Tensor]) -> _Turn:
+def _walked(walk: GraphWalk, body: onnx.GraphProto, states: Sequence[Tensor]) -> _Turn:
     for value, dtype in zip(body.input, (_INT64, _BOOL), strict=False):
         axes = tuple(grid(1) for _ in value.type.tensor_type.shape.dim)
         walk.tensors[value.name] = Tensor(value.name, dtype, axes, low=0.0, high=math.inf if dtype == _INT64 else 1.0)

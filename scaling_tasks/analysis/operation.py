@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.cleaning import Cleaner
+from scaling_tasks.analysis.domain import Domain
+from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length, larger
+from scaling_tasks.analysis.order import Order
 from scaling_tasks.analysis.refusal import Refused
 from scaling_tasks.analysis.tensors import Reason, Tensor
-from scaling_tasks.analysis.triangles import Order
 from scaling_tasks.shapes.behaviour import DATA
 
 if TYPE_CHECKING:
     import onnx
-
-    from scaling_tasks.analysis.domain import Domain
-    from scaling_tasks.analysis.emitter import Emitter
 
 __all__ = ["Operation", "Refused", "Surroundings", "merged_fills"]
 

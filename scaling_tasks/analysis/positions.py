@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.lengths import as_length
+from scaling_tasks.analysis.operation import Operation
+from scaling_tasks.analysis.tensors import Positions, Tensor
 
-if TYPE_CHECKING:
-    from scaling_tasks.analysis.operation import Operation
-    from scaling_tasks.analysis.tensors import Tensor
-
-__all__ = ["Positions", "positions_of"]
+__all__ = ["positions_of"]
 
 _INTEGERS = (6, 7)
-
-
-@dataclass(frozen=True)
-class Positions:
-    """The number at ``coordinates`` is ``first + Σ steps[axis] · coordinates[axis]``.
-
-    Attributes:
-        steps: By axis, none of them 0.
-        first: The number where all coordinates are 0.
-    """
-
-    steps: Mapping[int, Length]
-    first: Length
-
-    def moved(self, kept: Mapping[int, int]) -> Positions:
-        """Return the same with its axes renumbered from old to new."""
-        return Positions({kept[axis]: step for axis, step in self.steps.items()}, self.first)
 
 
 def positions_of(op: Operation, given: Sequence[Tensor | None], result: Tensor) -> tuple[Positions, ...]:

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length
-from scaling_tasks.analysis.positions import Positions
 
-__all__ = ["Dequantised", "Reason", "Tensor", "constant_tensor", "is_symbolic"]
+__all__ = ["Dequantised", "Positions", "Reason", "Tensor", "constant_tensor", "is_symbolic"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,23 @@ class Dequantised:
     parameters: tuple[str, ...]
     point: float
     attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Numbers that count along axes: the one at ``coordinates`` is ``first + Σ steps[axis] · coordinates[axis]``.
+
+    Attributes:
+        steps: By axis, none of them 0.
+        first: The number where all coordinates are 0.
+    """
+
+    steps: Mapping[int, Length]
+    first: Length
+
+    def moved(self, kept: Mapping[int, int]) -> Positions:
+        """Return the same with its axes renumbered from old to new."""
+        return Positions({kept[axis]: step for axis, step in self.steps.items()}, self.first)
 
 
 @dataclass(frozen=True)

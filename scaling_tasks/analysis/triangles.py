@@ -16,18 +16,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 
 from scaling_tasks.analysis.intervals import COMBINED, EVERYTHING, Interval, truth
+from scaling_tasks.analysis.operation import Operation
+from scaling_tasks.analysis.order import Triangle
 from scaling_tasks.analysis.tensors import Tensor
 
-if TYPE_CHECKING:
-    from scaling_tasks.analysis.operation import Operation
-
-__all__ = ["Order", "Triangle", "follow_order", "hidden_axes", "sees_no_padding"]
+__all__ = ["follow_order", "hidden_axes", "sees_no_padding"]
 
 _MODEST = 1e30
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "Einsum")
@@ -41,44 +39,6 @@ _UNDERFLOW = 1000.0
 _WIDE_FLOATS = (1, 11, 16)
 _MOST = 1 << 24
 """Elements; larger constants are not looked through."""
-
-
-@dataclass(frozen=True)
-class Triangle:
-    """What a tensor holds by the order of two of its positions.
-
-    Attributes:
-        row: An axis, counted from the end.
-        column: Another one.
-        later: Bounds of the elements whose column is behind their row.
-        seen: Bounds of all others.
-    """
-
-    row: int
-    column: int
-    later: Interval
-    seen: Interval
-
-
-@dataclass
-class Order:
-    """What is known of tensors by their names in the cleaned graph, so that it never outlives a change of them.
-
-    Attributes:
-        triangles: See ``Triangle``.
-        counts: The axis (from the end) whose positions a tensor counts from 0.
-        hidden: Axes (from the end) beyond whose end there are zeros wherever all other axes are valid.
-        modest: Tensors of which no element is larger than a score can be.
-    """
-
-    triangles: dict[str, Triangle] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    hidden: dict[str, frozenset[int]] = field(default_factory=dict)
-    modest: set[str] = field(default_factory=set)
-
-    def copy(self) -> Order:
-        """Return what is known now, to come back to behind a body whose names mean something else each turn."""
-        return Order(dict(self.triangles), dict(self.counts), dict(self.hidden), set(self.modest))
 
 
 def sees_no_padding(op: Operation, index: int, axis: int) -> bool:

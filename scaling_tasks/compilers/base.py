@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 
     Inputs = dict[str, NDArray[np.generic]]
 
-__all__ = ["BackendBase", "backend_options", "check_choice", "static_units"]
+__all__ = ["BackendBase", "backend_options", "check_choice", "is_dynamic", "one_unit", "static_units"]
+
+
+ANY_NUMBER = 1 << 20
+"""More buckets than any plan has."""
 
 
 class BackendBase:
     """Base of a backend that compiles one static bucket per unit.
 
-    A subclass sets ``name`` and ``engine`` and implements ``compile``; everything else has a default.
+    A subclass sets ``name`` and ``engine`` and implements ``compile``; everything else has a default. One whose
+    ``options_type`` has a ``dynamic`` gets all buckets in one unit where a target sets it.
 
     Attributes:
         name: What ``compile.backend`` says.
@@ -50,8 +55,8 @@ class BackendBase:
         return self.tolerance
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
-        """Return one bucket per unit."""
-        return Limits()
+        """Return one bucket per unit, or any number with ``dynamic``."""
+        return Limits(most_buckets=ANY_NUMBER) if is_dynamic(options) else Limits()
 
     def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
         """Refuse keys of ``compile.options`` that the backend does not have, and values of other types.
@@ -78,8 +83,9 @@ class BackendBase:
     def units(
         self, model_stem: str, signature: Signature, buckets: Sequence[Sequence[int]], options: Mapping[str, Any]
     ) -> tuple[Unit, ...]:
-        """Return one unit per bucket."""
-        return static_units(model_stem, signature.variables, buckets)
+        """Return one unit per bucket, or one for all with ``dynamic``."""
+        group = one_unit if is_dynamic(options) else static_units
+        return group(model_stem, signature.variables, buckets)
 
     def compile(self, job: CompileJob, workdir: Path) -> Artefact:
         """Compile in the current (worker) process."""
@@ -109,6 +115,19 @@ def static_units(model_stem: str, variables: Sequence[str], buckets: Sequence[Se
         name = "_".join(f"{_label(variable)}{value}" for variable, value in zip(variables, bucket, strict=True))
         units.append(Unit(name, f"{model_stem}_{name}", tuple(variables), (bucket,)))
     return tuple(units)
+
+
+def one_unit(model_stem: str, variables: Sequence[str], buckets: Sequence[Sequence[int]]) -> tuple[Unit, ...]:
+    """Return all distinct buckets in one unit, ``<model>_dynamic``: an artefact that takes the size of each."""
+    if not variables:
+        return static_units(model_stem, variables, buckets)
+    distinct = tuple(dict.fromkeys(tuple(int(value) for value in bucket) for bucket in buckets))
+    return (Unit("dynamic", f"{model_stem}_dynamic", tuple(variables), distinct),)
+
+
+def is_dynamic(options: Mapping[str, Any]) -> bool:
+    """Return whether the option ``dynamic`` asks for one artefact for all buckets."""
+    return bool(backend_options(options).get("dynamic", False))
 
 
 def _label(variable: str) -> str:

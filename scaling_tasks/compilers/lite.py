@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.compilers import lite_converter
-from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice, static_units
+from scaling_tasks.compilers.base import (
+    BackendBase,
+    backend_options,
+    check_choice,
+    is_dynamic,
+)
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
 from scaling_tasks.compilers.lite_config import PRECISION_MODES, ascend_config
@@ -63,10 +68,8 @@ class LiteBackend(BackendBase):
     error_pattern = r"\[ERROR\](?!.*IsConvNode\] prim is nullptr)|^INPUT (ILLEGAL|INVALID)"
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
-        """Return one bucket per unit for the CPU, 100 gears for Ascend."""
-        if _device(options) == "ascend" or _is_dynamic(options):
-            return Limits(fewest_buckets=1, most_buckets=MOST_GEARS)
-        return Limits()
+        """Return one bucket per unit for the CPU, or all in one, and 100 gears for Ascend."""
+        return Limits(most_buckets=MOST_GEARS) if _device(options) == "ascend" else super().limits(options)
 
     def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
         """Refuse unknown options and values."""
@@ -99,10 +102,7 @@ class LiteBackend(BackendBase):
         """Return one unit per bucket for the CPU, MindOCR's artefacts for Ascend."""
         if _device(options) == "ascend":
             return gear_units(model_stem, signature, buckets, joint=_gears(options) == "joint")
-        if _is_dynamic(options) and signature.variables:
-            distinct = tuple(dict.fromkeys(tuple(int(value) for value in bucket) for bucket in buckets))
-            return (Unit("dynamic", f"{model_stem}_dynamic", signature.variables, distinct),)
-        return static_units(model_stem, signature.variables, buckets)
+        return super().units(model_stem, signature, buckets, options)
 
     def compile(self, job: CompileJob, workdir: Path) -> Artefact:
         """Convert with the converter that was found, or under the Python, in which a CPU's artefact is loaded too."""
@@ -170,7 +170,7 @@ def _request(job: CompileJob, workdir: Path) -> dict[str, Any]:
         config = workdir / f"{job.unit.stem}.config.txt"
         config.write_text(ascend_config(job), encoding="utf-8")
         return request | {"optimize": _ascend_optimize(job.options), "config_file": str(config)}
-    if len(job.unit.buckets) == 1 and not _is_dynamic(job.options):
+    if len(job.unit.buckets) == 1 and not is_dynamic(job.options):
         (values,) = job.unit.values()
         shapes = job.signature.shapes(values)
         if framework == "ONNX" and any(len(shape) < _FEWEST_AXES for shape in shapes.values()):
@@ -235,7 +235,3 @@ def _device(options: Mapping[str, Any]) -> str:
 
 def _gears(options: Mapping[str, Any]) -> str:
     return str(backend_options(options).get("gears", "per_batch"))
-
-
-def _is_dynamic(options: Mapping[str, Any]) -> bool:
-    return bool(backend_options(options).get("dynamic", False))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice
+from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice, is_dynamic
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Tolerance
 from scaling_tasks.compilers.options import Annotated, Options, option
 from scaling_tasks.compilers.shared import made_once, shared_name
@@ -31,13 +31,15 @@ class OnnxRuntimeOptions(Options, frozen=True):
     """What onnxruntime may do to the graph."""
 
     optimization: Annotated[str, option("how far the graph is optimised offline", *_LEVELS)] = "basic"
+    dynamic: Annotated[bool, option("one model for all buckets: ready sooner, in less memory")] = False
 
 
 class OnnxRuntimeBackend(BackendBase):
     """Fixes the dimensions and lets onnxruntime fold constants and fuse nodes offline.
 
     Option ``optimization``: ``basic`` (default; standard ONNX operators, portable), ``extended`` (onnxruntime's own
-    fused operators, portable between CPUs) or ``all`` (layouts for the CPU that compiles).
+    fused operators, portable between CPUs) or ``all`` (layouts for the CPU that compiles). ``dynamic`` (default false):
+    the dimensions stay open, and one session with the weights once serves all buckets.
     """
 
     name = engine = "onnxruntime"
@@ -61,15 +63,16 @@ class OnnxRuntimeBackend(BackendBase):
         share. At level ``basic`` it is also what each bucket starts from; what the higher levels make of a dynamic
         model could hide from them what they would make of a static one.
         """
-        (values,) = job.unit.values()
         level = _level(job.options)
         dynamic = workdir / "dynamic.onnx"
         made_once(job, workdir, _SHARED, lambda: _optimise_dynamic(job.model, workdir, _LEVELS[level]))
-        stem = workdir / job.unit.stem
+        stem, weights = workdir / job.unit.stem, shared_name(workdir / _SHARED[0])
+        if is_dynamic(job.options):
+            return Artefact(share_weights(dynamic, dynamic, Path(f"{stem}.onnx"), weights))
+        (values,) = job.unit.values()
         source, place = (dynamic, workdir) if level == "basic" else (job.model, _apart(workdir))
         fixed = write_fixed_model(source, job.signature.shapes(values), place / f"{stem.name}.fixed.onnx")
         optimised = optimise(fixed, place / f"{stem.name}.optimised.onnx", _LEVELS[level])
-        weights = shared_name(workdir / _SHARED[0])
         return Artefact(share_weights(optimised, dynamic, Path(f"{stem}.onnx"), weights))
 
 

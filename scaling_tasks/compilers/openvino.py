@@ -1,9 +1,9 @@
-"""OpenVINO: one static IR per bucket, whose weights are the same bytes for every bucket."""
+"""OpenVINO: one static IR per bucket, whose weights are the same bytes for every bucket, or one IR for all buckets."""
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ class OpenVinoOptions(Options, frozen=True):
     inference_precision: Annotated[str, option("in which a CPU computes", *_INFERENCE_PRECISIONS)] = "f32"
     device: Annotated[str, option("on which artefacts are loaded: CPU, GPU, NPU, …")] = "CPU"
     blob: Annotated[bool, option("store what the plug-in makes of the model too, which loads faster")] = False
+    dynamic: Annotated[bool, option("one IR for all buckets: ready sooner, in less memory, slower at small sizes")] = (
+        False
+    )
 
 
 class OpenVinoBackend(BackendBase):
@@ -39,7 +42,9 @@ class OpenVinoBackend(BackendBase):
     instructions for it; ``device``, on which artefacts are loaded: ``CPU`` (default) or any OpenVINO device name;
     ``blob`` (default false): also store what OpenVINO's plug-in makes of the IR, which loads in a third of the time,
     without a second copy of most weights. It suits the processor that compiles: on another, and with another OpenVINO,
-    the IR beside it is loaded, and no results are shared with machines that have another.
+    the IR beside it is loaded, and no results are shared with machines that have another. ``dynamic`` (default false):
+    one IR that takes the sizes of all buckets, and so one engine, which holds the weights once and keeps what it
+    prepares for each size.
 
     The IR is byte-deterministic. Reshaping leaves the weights alone, so that all buckets have one ``.bin`` file, called
     after its content; the last line of each ``.xml`` says which.
@@ -78,10 +83,10 @@ class OpenVinoBackend(BackendBase):
         """Reshape and save."""
         import openvino
 
-        (values,) = job.unit.values()
+        shapes = [job.signature.shapes(values) for values in job.unit.values()]
         try:
             model = openvino.Core().read_model(job.model)
-            model.reshape({name: list(shape) for name, shape in job.signature.shapes(values).items()})
+            model.reshape({name: _span([shape[name] for shape in shapes]) for name in shapes[0]})
         except RuntimeError as cause:
             raise CompileError(last_line(cause), where=str(job.model)) from cause
         _name_tensors(model)
@@ -90,6 +95,11 @@ class OpenVinoBackend(BackendBase):
         weights = xml.with_suffix(".bin")  # Empty or missing where the model has none.
         files = (xml, _call_after_content(xml, weights)) if weights.is_file() and weights.stat().st_size else (xml,)
         return Artefact((*files, _export(xml, job.options)) if has_blob(job.options) else files)
+
+
+def _span(shapes: Sequence[Sequence[int]]) -> list[int | tuple[int, int]]:
+    """Return each axis' size, or the least and the most where the shapes differ in it."""
+    return [low if (low := min(sizes)) == (high := max(sizes)) else (low, high) for sizes in zip(*shapes, strict=True)]
 
 
 def _call_after_content(xml: Path, weights: Path) -> Path:

@@ -5,6 +5,7 @@ Nothing here changes what is built, only where things are kept, what is checked 
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from scaling_tasks.errors import ConfigError
 
-__all__ = ["EnvironmentSettings", "environment_settings", "parse_size"]
+__all__ = ["EnvironmentSettings", "environment_settings", "job_threads", "parse_size"]
 
 _PREFIX = "SCALING_TASKS_"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
@@ -42,10 +43,20 @@ class EnvironmentSettings:
     progress: str = "auto"
     jobs: int = 1
 
-    @property
-    def threads(self) -> int:
-        """One job's share of the cores, at least 1."""
-        return max(1, (os.cpu_count() or 1) // self.jobs)
+
+@functools.cache
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def job_threads(environment: Mapping[str, str] | None = None) -> int:
+    """Return one job's share of the cores, at least 1.
+
+    Raises:
+        ConfigError: The number of jobs is not usable.
+    """
+    # Without the other settings: it is asked for with every unit.
+    return max(1, _cores() // _count(os.environ if environment is None else environment, "JOBS"))
 
 
 def environment_settings(environment: Mapping[str, str] | None = None) -> EnvironmentSettings:

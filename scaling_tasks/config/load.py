@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +14,15 @@ import msgspec
 from scaling_tasks.config.checks import check_target
 from scaling_tasks.config.source import Source, read_yaml
 from scaling_tasks.config.specs import TargetSpec
-from scaling_tasks.errors import ConfigError
+from scaling_tasks.config.yaml_values import KeyPath
+from scaling_tasks.errors import ConfigError, Mistakes, one_line
 
-__all__ = ["DEFAULTS", "load_target", "parse_target", "section"]
+__all__ = ["DEFAULTS", "load_target", "parse_target", "section", "source_of"]
 
 DEFAULTS = "_defaults.yaml"
 """The file beside the targets' own that holds what they have in common."""
+
+_MOST_MISTAKES = 50
 
 # Data sets of sizes alone.
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq")
@@ -35,18 +39,27 @@ def load_target(path: Path) -> TargetSpec:
     A file ``_defaults.yaml`` beside it says what holds where the target says nothing.
 
     Raises:
+        ConfigError: Naming file, line and key; all of them where there are several.
+    """
+    return _convert(source_of(path))
+
+
+def source_of(path: Path) -> Source:
+    """Return what one target's YAML file says, over what ``_defaults.yaml`` beside it says.
+
+    Raises:
         ConfigError: Naming file, line and key.
     """
     source = read_yaml(path)
     own = Source(source.name, {"name": path.stem, **_accept_both_spellings(source)}, source.lines)
     defaults = path.with_name(DEFAULTS)
-    if not defaults.exists():
-        return _convert(own)
+    if not os.path.lexists(defaults):
+        return own
     common = read_yaml(defaults)
     if "name" in common.values:
         where = common.where(("name",))
         raise ConfigError("every target would have this name", where=where, fix="Name targets in their own files.")
-    return _convert(own.over(Source(common.name, _accept_both_spellings(common), common.lines)))
+    return own.over(Source(common.name, _accept_both_spellings(common), common.lines))
 
 
 def parse_target(values: Mapping[str, Any], *, where: str = "target") -> TargetSpec:
@@ -64,13 +77,48 @@ def section(spec: msgspec.Struct | None) -> Any:
 
 
 def _convert(source: Source) -> TargetSpec:
+    source.check()
     values = _accept_padding_of_shape_bucket(_accept_both_spellings(source))
-    try:
-        spec = msgspec.convert(values, TargetSpec, strict=True)
-    except msgspec.ValidationError as cause:
-        raise _explain(str(cause), source) from cause
-    check_target(spec, source)
-    return _with_real_inputs(spec)
+    found: list[ConfigError] = []
+    while len(found) < _MOST_MISTAKES:
+        try:
+            spec = msgspec.convert(values, TargetSpec, strict=True)
+        except msgspec.ValidationError as cause:
+            found.append(_explain(str(cause), values, source))
+            # What is told is taken away, so that the next mistake is found.
+            rest = _without(values, _blamed(str(cause)))
+            if rest is None:
+                break
+            values = rest
+        else:
+            try:
+                check_target(spec, source)
+            except ConfigError as error:
+                found.append(error)
+            if not found:
+                return _with_real_inputs(spec)
+            break
+    raise found[0] if len(found) == 1 else Mistakes(found)
+
+
+def _blamed(message: str) -> KeyPath:
+    """Return the path of the key that a validation error is about."""
+    match = _ERROR.match(message)
+    path = _path(match["path"] or "" if match else "")
+    unknown = _UNKNOWN.match(match["what"] if match else message)
+    return (*path, unknown["field"]) if unknown else path
+
+
+def _without(values: Any, path: KeyPath) -> Any:
+    """Return a copy of the values without what lies at a path; None where nothing does."""
+    if not path:
+        return None
+    key, rest = path[0], path[1:]
+    if not isinstance(values, dict) or key not in values:
+        return None
+    inner = _without(values[key], rest) if rest else None
+    kept = {name: value for name, value in values.items() if name != key}
+    return kept if inner is None else {**kept, key: inner}
 
 
 def _with_real_inputs(spec: TargetSpec) -> TargetSpec:
@@ -126,23 +174,25 @@ def _accept_both_spellings(source: Source) -> dict[str, Any]:
     return values
 
 
-def _explain(message: str, source: Source) -> ConfigError:
+def _explain(message: str, values: Any, source: Source) -> ConfigError:
     match = _ERROR.match(message)
-    what = match["what"] if match else message
-    path = _path(match["path"] or "" if match else "")
+    what = one_line(match["what"] if match else message)
+    path = _found_keys(_path(match["path"] or "" if match else ""), message, values)
     unknown = _UNKNOWN.match(what)
     if unknown:
         field = unknown["field"]
-        known = sorted(part.encode_name for part in _fields_at(path, source.values))
+        known = sorted(part.encode_name for part in _fields_at(path, values))
         return ConfigError(
-            f"unknown key {field!r}", where=source.where((*path, field)), fix=_suggest(field, known, "keys")
+            f"unknown key {one_line(repr(field), 60)}",
+            where=source.where((*path, field)),
+            fix=_suggest(field, known, "keys"),
         )
     missing = _MISSING.search(what)
-    choices = _choices(_kind_at(path, source.values)[0]) if not missing or missing["field"] == "kind" else []
+    choices = _choices(_kind_at(path, values)[0]) if not missing or missing["field"] == "kind" else []
     fix = _suggest(what.rpartition(" ")[2].strip("'"), choices, "values") if choices else "See the configuration table."
     if missing and not choices:
         fix = f"Write `{missing['field']}: …`."
-    return ConfigError(_plain(what, path, source), where=source.where(path), fix=fix)
+    return ConfigError(_plain(what, path, values), where=source.where(path), fix=fix)
 
 
 def _suggest(given: str, known: list[str], noun: str) -> str:
@@ -150,49 +200,97 @@ def _suggest(given: str, known: list[str], noun: str) -> str:
     return f"Did you mean {near[0]!r}?" if near else f"Known {noun}: {', '.join(known)}."
 
 
-def _path(text: str) -> tuple[str | int, ...]:
+def _path(text: str) -> KeyPath:
     steps = ((name, index) for name, index in _STEP.findall(text))
     return tuple(name or (int(index) if index.isdigit() else index) for name, index in steps)
 
 
-def _plain(what: str, path: tuple[str | int, ...], source: Source) -> str:
-    value: Any = source.values
+def _found_keys(path: KeyPath, message: str, values: Any) -> KeyPath:
+    """Return the path with the keys of mappings, for which the library writes dots."""
+    found: list[str | int] = []
+    for part in path:
+        key = _failing_key(tuple(found), message, values) if part == "..." else part
+        if key is None:
+            break
+        found.append(key)
+    return tuple(found)
+
+
+def _failing_key(path: KeyPath, message: str, values: Any) -> str | None:
+    """Return the first key of the mapping at ``path`` that alone gives the same message."""
+    mapping = _value_at(path, values)
+    for key in mapping if isinstance(mapping, dict) else ():
+        try:
+            msgspec.convert(_with_value(path, values, {key: mapping[key]}), TargetSpec, strict=True)
+        except msgspec.ValidationError as cause:
+            if str(cause) == message:
+                return str(key)
+    return None
+
+
+def _value_at(path: KeyPath, values: Any) -> Any:
     for part in path:
         try:
-            value = value[part]
+            values = values[part]
         except (KeyError, IndexError, TypeError):
-            return what[:1].lower() + what[1:]
-    if isinstance(value, dict):
+            return None
+    return values
+
+
+def _with_value(path: KeyPath, values: Any, value: Any) -> Any:
+    if not path:
+        return value
+    copy: Any = dict(values) if isinstance(values, dict) else list(values)
+    copy[path[0]] = _with_value(path[1:], values[path[0]], value)
+    return copy
+
+
+def _plain(what: str, path: KeyPath, values: Any) -> str:
+    value = _value_at(path, values)
+    if value is None or isinstance(value, dict):
         return what[:1].lower() + what[1:]
-    return f"{value!r} is not valid: {what[:1].lower() + what[1:]}"
+    return f"{one_line(repr(value), 60)} is not valid: {what[:1].lower() + what[1:]}"
 
 
-def _fields_at(path: tuple[str | int, ...], values: Any) -> tuple[msgspec.inspect.Field, ...]:
-    return _struct(*_kind_at(path, values)).fields
+def _fields_at(path: KeyPath, values: Any) -> tuple[msgspec.inspect.Field, ...]:
+    kind = _member(*_kind_at(path, values))
+    return kind.fields if isinstance(kind, msgspec.inspect.StructType) else ()
 
 
-def _kind_at(path: tuple[str | int, ...], values: Any) -> tuple[Any, Any]:
+def _kind_at(path: KeyPath, values: Any) -> tuple[Any, Any]:
     """Return the type that the specs declare at ``path``, as far down as they declare one, and what is given there."""
     kind: Any = msgspec.inspect.type_info(TargetSpec)
     for part in path:
-        if not isinstance(part, str) or part == "...":
-            return kind, values
-        found = next((field for field in _struct(kind, values).fields if field.encode_name == part), None)
-        if found is None:
-            return kind, values
-        kind, values = found.type, values.get(part) if isinstance(values, Mapping) else None
+        inner = _inner(_member(kind, values), part)
+        if inner is None:
+            break
+        kind, values = inner, _value_at((part,), values)
     return kind, values
 
 
-def _struct(kind: Any, values: Any) -> msgspec.inspect.StructType:
-    """Return the struct in a type such as ``Spec | None``, or the one of several that the given tag names."""
-    if isinstance(kind, msgspec.inspect.UnionType):
-        members = [member for member in kind.types if isinstance(member, msgspec.inspect.StructType)]
-        given = values if isinstance(values, Mapping) else {}
-        kind = next((member for member in members if given.get(member.tag_field) == member.tag), members[0])
-    if not isinstance(kind, msgspec.inspect.StructType):
-        raise TypeError(f"{kind} has no fields")
-    return kind
+def _inner(kind: Any, part: str | int) -> Any:
+    """Return the type of what lies under a key or place, None where nothing is declared."""
+    if isinstance(kind, msgspec.inspect.StructType):
+        return next((field.type for field in kind.fields if field.encode_name == part), None)
+    if isinstance(kind, msgspec.inspect.DictType):
+        return kind.value_type
+    if isinstance(kind, msgspec.inspect.TupleType) and isinstance(part, int):
+        return kind.item_types[part] if part < len(kind.item_types) else None
+    return getattr(kind, "item_type", None)
+
+
+def _member(kind: Any, values: Any) -> Any:
+    """Return the member of a type such as ``Spec | None`` that is meant: by its tag, or by what is given."""
+    if not isinstance(kind, msgspec.inspect.UnionType):
+        return kind
+    inspect = msgspec.inspect
+    given = values if isinstance(values, Mapping) else {}
+    structs = [member for member in kind.types if isinstance(member, inspect.StructType)]
+    tagged = [member for member in structs if member.tag_field and given.get(member.tag_field) == member.tag]
+    mappings = [member for member in kind.types if isinstance(member, inspect.DictType)]
+    lists = [member for member in kind.types if hasattr(member, "item_type") or isinstance(member, inspect.TupleType)]
+    fitting = lists if isinstance(values, (list, tuple)) else [*tagged, *structs, *mappings]
+    return (fitting or kind.types)[0]
 
 
 def _choices(kind: Any) -> list[str]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from scaling_tasks.config.yaml_values import MOST_BYTES, MOST_DEPTH, KeyPath, dotted, parse_yaml
+from scaling_tasks.errors import ConfigError, one_line
+from scaling_tasks.files import read_regular
 
-from scaling_tasks.errors import ConfigError
+__all__ = ["LARGEST_NUMBER", "Source", "read_yaml"]
 
-__all__ = ["Source", "read_yaml"]
-
-KeyPath = tuple[str | int, ...]
+LARGEST_NUMBER = 2**53
+"""Of whole numbers: others than Python read them too."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,20 @@ class Source:
         """Return ``file:line: a.b.c`` for a key path, with the nearest line that is known."""
         if self.defaults and self.defaults._known(path) > self._known(path):
             return self.defaults.where(path)
-        key = _dotted(path)
+        key = dotted(path)
         for length in range(len(path), -1, -1):
             if (line := self.lines.get(path[:length])) is not None:
                 return f"{self.name}:{line}: {key}" if key else f"{self.name}:{line}"
         return f"{self.name}: {key}" if key else self.name
+
+    def check(self) -> None:
+        """Refuse values that nothing here can mean, wherever they stand.
+
+        Raises:
+            ConfigError: A key is no text, a text holds NUL or half a character, a number is not finite or beyond
+                `LARGEST_NUMBER`, or values are nested without end.
+        """
+        _check(self.values, (), self)
 
     def over(self, defaults: Source) -> Source:
         """Return these values with those of ``defaults`` wherever nothing is said; mappings are merged key by key."""
@@ -65,46 +75,47 @@ def read_yaml(path: Path) -> Source:
     """Read a YAML mapping.
 
     Raises:
-        ConfigError: The file is missing, no YAML, no mapping, or gives a key twice.
+        ConfigError: The file cannot be read, or see `parse_yaml`.
     """
     name = path.as_posix()
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as cause:
-        raise ConfigError(f"cannot be read ({cause})", where=name, fix="Check the path and its permissions.") from cause
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as cause:
-        mark = getattr(cause, "problem_mark", None)
-        line = f"{name}:{mark.line + 1}" if mark else name
-        problem = getattr(cause, "problem", None) or str(cause)
-        raise ConfigError(f"not YAML ({problem})", where=line, fix="Mend the syntax at that line.") from cause
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigError("not a mapping of keys to values", where=name, fix="Write `model: …` and so on.")
-    return Source(name, values, dict(_lines(node, (), name)))
+        text = read_regular(path, MOST_BYTES).decode("utf-8-sig")
+    except OSError as cause:
+        why = cause.strerror or cause
+        raise ConfigError(f"cannot be read ({why})", where=name, fix="Check the path and its permissions.") from cause
+    except UnicodeDecodeError as cause:
+        raise ConfigError(f"not UTF-8 text ({cause.reason})", where=name, fix="Save it as UTF-8.") from cause
+    values, lines = parse_yaml(text, name)
+    return Source(name, values, lines)
 
 
-def _lines(node: yaml.Node, path: KeyPath, name: str) -> Iterator[tuple[KeyPath, int]]:
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key_node, value in node.value:
-            key = str(key_node.value)
-            line = key_node.start_mark.line + 1
-            if key in seen:
-                raise ConfigError(
-                    f"the key is given twice, first in line {seen[key]}",
-                    where=f"{name}:{line}: {_dotted((*path, key))}",
-                    fix="Keep one of them.",
-                )
-            seen[key] = line
-            yield (*path, key), line
-            yield from _lines(value, (*path, key), name)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield (*path, index), value.start_mark.line + 1
-            yield from _lines(value, (*path, index), name)
+def _check(value: Any, path: KeyPath, source: Source) -> None:
+    if len(path) > MOST_DEPTH:
+        raise ConfigError(f"more than {MOST_DEPTH} levels", where=source.where(path), fix="Nest values less deeply.")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                what = f"the key {one_line(repr(key))} is no text"
+                raise ConfigError(what, where=source.where(path), fix="Put it in quotes.")
+            _check_text(key, (*path, key), source)
+            _check(inner, (*path, key), source)
+    elif isinstance(value, (list, tuple)):
+        for place, inner in enumerate(value):
+            _check(inner, (*path, place), source)
+    elif isinstance(value, str):
+        _check_text(value, path, source)
+    elif isinstance(value, float) and not math.isfinite(value):
+        fix = "Write a number; a large one where nothing is to be excluded."
+        raise ConfigError(f"{value} is not a finite number", where=source.where(path), fix=fix)
+    elif isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        what = f"{one_line(value, 40)} is beyond {LARGEST_NUMBER}"
+        raise ConfigError(what, where=source.where(path), fix="Write a smaller number.")
 
 
-def _dotted(path: KeyPath) -> str:
-    return ".".join(str(part) for part in path)
+def _check_text(text: str, path: KeyPath, source: Source) -> None:
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ConfigError(
+            f"{one_line(repr(text), 60)} holds what no file name and no text can",
+            where=source.where(path),
+            fix="Correct it.",
+        )

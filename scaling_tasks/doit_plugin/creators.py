@@ -20,6 +20,7 @@ from scaling_tasks.doit_plugin.doit_internals import (
     named_on_command_line,
     placeholder,
     task_below,
+    units_matter,
 )
 from scaling_tasks.doit_plugin.missing_toolchains import missing_toolchain
 from scaling_tasks.doit_plugin.stage_task import TaskDict, left_out_task, stage_task
@@ -145,6 +146,8 @@ class _TargetStage:
 
     def names(self, *, running: bool = False) -> list[str]:
         """Return the names of the units there are, and of those that were asked for and may not exist."""
+        if not running and not units_matter():
+            return []
         if missing_toolchain(self.target):
             return [_LEFT_OUT] if self.stage == "compile" else []
         prefix = f"{self.group}:"

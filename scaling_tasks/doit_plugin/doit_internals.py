@@ -5,9 +5,10 @@ Checked against every version of doit that is supported: ``tests/doit_plugin/tes
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from doit.task import DelayedLoaded, DelayedLoader, Task, dict_to_task
@@ -23,6 +24,8 @@ __all__ = [
     "named_on_command_line",
     "placeholder",
     "task_below",
+    "units_matter",
+    "without_units",
 ]
 
 RUNNING = {"running": True}
@@ -150,6 +153,30 @@ def named_on_command_line(prefix: str) -> list[str]:
     could not be asked of a unit that is not planned yet, or not any more.
     """
     return [word for word in sys.argv[1:] if word.startswith(prefix) and "*" not in word]
+
+
+_LISTS_NO_UNITS = (["list"], ["list", "-q"], ["list", "--quiet"])
+_without_units = False
+
+
+def units_matter() -> bool:
+    """Return whether the command that tasks are made for looks at those of units.
+
+    doit makes every task for a command that runs none, and calls creators without telling them for which command. Of
+    10,000 units that takes seconds, and ``doit list`` shows none of them.
+    """
+    return not _without_units and sys.argv[1:] not in _LISTS_NO_UNITS
+
+
+@contextlib.contextmanager
+def without_units() -> Iterator[None]:
+    """Make no tasks of units in here: for a command that finds units by itself."""
+    global _without_units
+    before, _without_units = _without_units, True
+    try:
+        yield
+    finally:
+        _without_units = before
 
 
 def jobs_asked_for(arguments: Sequence[str]) -> int:

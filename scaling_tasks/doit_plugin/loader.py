@@ -21,7 +21,7 @@ from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.load import load_target
 from scaling_tasks.doit_plugin.creators import creators
 from scaling_tasks.doit_plugin.doit_internals import jobs_asked_for
-from scaling_tasks.errors import ConfigError
+from scaling_tasks.errors import ConfigError, Mistakes, ScalingTasksError
 from scaling_tasks.stages.target import Target
 
 __all__ = ["ScalingLoader", "add_tasks", "doit_config", "load_targets", "load_tasks"]
@@ -34,10 +34,12 @@ def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
     say over every setting it names.
 
     Raises:
-        SystemExit: With one line, when a configuration is wrong; doit would show a traceback otherwise.
+        SystemExit: With one line per mistake, when configurations are wrong; doit would show a traceback otherwise.
     """
     try:
         targets = load_targets(configs)
+    except Mistakes as several:
+        raise SystemExit("\n".join(f"error: {error}" for error in several.errors)) from None
     except ConfigError as error:
         raise SystemExit(f"error: {error}") from None
     if not targets and multiprocessing.parent_process() is None:
@@ -60,20 +62,29 @@ def load_targets(configs: str = "configs") -> list[Target]:
     """Read every configuration in a directory, in order of their names; ``_defaults.yaml`` holds what they share.
 
     Raises:
-        ConfigError: One of them is wrong, or two give the same name.
+        ConfigError: One of them is wrong, or two give the same name; with several mistakes all of them, and what else
+            is wrong with the others.
     """
     targets: dict[str, Target] = {}
+    wrong: list[ScalingTasksError] = []
     for path in sorted(Path(configs).glob("*.yaml")):
         if path.name.startswith("_"):
             continue  # Not a target: what targets have in common.
-        target = Target(load_target(path), path.as_posix())
+        try:
+            target = Target(load_target(path), path.as_posix())
+        except ConfigError as error:
+            wrong += error.errors if isinstance(error, Mistakes) else [error]
+            continue
         if target.name in targets:
-            raise ConfigError(
-                f"the name {target.name!r} is taken by {targets[target.name].config}",
-                where=f"{path.as_posix()}: name",
-                fix="Give each target its own name.",
-            )
+            what = f"the name {target.name!r} is taken by {targets[target.name].config}"
+            where = f"{path.as_posix()}: name"
+            wrong.append(ConfigError(what, where=where, fix="Give each target its own name."))
         targets[target.name] = target
+    if wrong:
+        from scaling_tasks.stages.mistakes import find_mistakes
+
+        wrong += (error for target in targets.values() for error in find_mistakes(target))
+        raise wrong[0] if len(wrong) == 1 else Mistakes(wrong)
     return list(targets.values())
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.doit_plugin.commands.base import target_of
 from scaling_tasks.doit_plugin.missing_toolchains import missing_toolchain
-from scaling_tasks.stages.forecast import FAIL, KEPT, MAY_RUN, RUN, Forecast, forecast_target
+from scaling_tasks.doit_plugin.task_targets import target_of
+from scaling_tasks.stages.forecast import FAIL, KEPT, MAY_RUN, RUN, Forecast, Forecaster
 
 if TYPE_CHECKING:
     from scaling_tasks.stages.target import Target
@@ -42,6 +42,8 @@ class _Walk:
         self.rows: dict[str, Forecast] = {}
         self._tasks, self._state = tasks, state
         self._done: set[str] = set()
+        self._makers: dict[str, list[str]] = {}  # Of files, tasks that are not idle.
+        self._forecaster = Forecaster()
 
     def visit(self, name: str) -> None:
         if name in self._done or name not in self._tasks:
@@ -54,24 +56,30 @@ class _Walk:
         if target is not None:
             self._targets_rows(target)
         elif task.actions:
-            self.rows[name] = self._guest(task)
+            self._add(self._guest(task))
 
     def _targets_rows(self, target: Target) -> None:
         if f"buckets:{target.name}" in self.rows:
             return
         left_out = missing_toolchain(target) if target.compiles else None
-        makers = self._makers([target.model.as_posix()] if target.spec.model else [])
-        for row in forecast_target(target, left_out):
+        makers = self._changers([target.model.as_posix()] if target.spec.model else [])
+        for row in self._forecaster.forecasts(target, left_out):
             if makers and row.action in (KEPT, FAIL):
                 action = MAY_RUN if row.idle else RUN
                 row = replace(row, action=action, reasons=tuple(makers), needs=row.needs)
-            self.rows[row.name] = row
+            self._add(row)
+
+    def _add(self, row: Forecast) -> None:
+        self.rows[row.name] = row
+        if not row.idle and row.name in self._tasks:
+            for path in self._tasks[row.name].targets:
+                self._makers.setdefault(path, []).append(row.name)
 
     def _guest(self, task: Any) -> Forecast:
         """Return what doit's own rules say of a task, and what follows from the tasks before it."""
         needs = (*task.task_dep, *task.setup_tasks)
         found = self._state.get_status(task, self._tasks, get_log=True)
-        waiting = tuple(self._makers(task.file_dep))
+        waiting = tuple(self._changers(task.file_dep))
         made = {path for path in task.file_dep if any(path in reason for reason in waiting)}
         if missing := [path for path in found.reasons["missing_file_dep"] or () if path not in made]:
             lacking = tuple(f"{path} is missing and no task makes it" for path in missing)
@@ -80,11 +88,9 @@ class _Walk:
             return Forecast(task.name, RUN, _reasons(task, found.reasons, self._state) or waiting, needs=needs)
         return Forecast(task.name, MAY_RUN if waiting else KEPT, waiting, needs=needs)
 
-    def _makers(self, paths: Any) -> list[str]:
+    def _changers(self, paths: Iterable[str]) -> list[str]:
         """Return which tasks that are not idle may change which of the paths."""
-        busy = [name for name, row in self.rows.items() if not row.idle and name in self._tasks]
-        pairs = ((name, path) for name in busy for path in self._tasks[name].targets)
-        return sorted(f"{name} may change {path}" for name, path in pairs if path in paths)
+        return sorted(f"{name} may change {path}" for path in paths for name in self._makers.get(path, ()))
 
 
 def _reasons(task: Any, reasons: Mapping[str, Any], state: Any) -> tuple[str, ...]:

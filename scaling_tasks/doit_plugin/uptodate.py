@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,9 @@ class StageCurrent:
             # The task's own action meets the same error and reports it where it belongs.
             return False
         return key is not None and values.get(KEY) == key
+
+    # doit asks for it before every call, and finding it out takes longer than many a check.
+    __signature__ = inspect.Signature.from_callable(lambda task, values: None)
 
     def __repr__(self) -> str:
         return f"key of {self.stage}:{self.target.name}" + (f":{self.unit}" if self.unit else "")

@@ -52,7 +52,8 @@ class ProcessEngine:
         # Absolute, because the process has a working directory of its own; the interpreter unresolved, because the
         # environment that it belongs to is told from the name by which it is called.
         self._before = [str(python.absolute()), process_worker.__file__, str(loader.resolve())]
-        self._after = [str(path.resolve()), *arguments]
+        # Not resolved either: it may lead through a directory that is held, whatever its name is by the next start.
+        self._after = [str(path.absolute()), *arguments]
         self._environment = dict(environment)
         self._lock = threading.Lock()
         self._unanswered = self._closed = False

@@ -59,13 +59,13 @@ def read_job(path: Path) -> JobFile:
     Raises:
         ScalingTasksError: The file is missing or no job.
     """
-    payload = read_document(path, _JOB, _VERSION, error=ScalingTasksError)
-    try:
-        places = Path(payload["inputs"]), Path(payload["outputs"])
-        work = Work(payload["function"], *places, payload["parameters"])
-        return JobFile(work, Path(payload["outcome"]), payload["memory"])
-    except (LookupError, TypeError, ValueError) as cause:
-        raise ScalingTasksError("is no job", where=str(path), fix="Delete it and build again.") from cause
+    return read_document(path, _JOB, _VERSION, error=ScalingTasksError, build=_job)
+
+
+def _job(payload: Mapping[str, Any]) -> JobFile:
+    places = Path(payload["inputs"]), Path(payload["outputs"])
+    work = Work(payload["function"], *places, payload["parameters"])
+    return JobFile(work, Path(payload["outcome"]), payload["memory"])
 
 
 def write_outcome(path: Path, outcome: Outcome) -> None:
@@ -78,7 +78,10 @@ def read_outcome(path: Path) -> Outcome | None:
     """Return the outcome at ``path``; None where the worker did not live to write one."""
     if not path.exists():
         return None
-    payload = read_document(path, _OUTCOME, _VERSION, error=ScalingTasksError)
+    return read_document(path, _OUTCOME, _VERSION, error=ScalingTasksError, build=_outcome)
+
+
+def _outcome(payload: Mapping[str, Any]) -> Outcome:
     error = payload["error"]
     return Outcome(payload["values"], tuple(error) if error else None)
 

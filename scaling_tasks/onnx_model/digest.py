@@ -6,7 +6,9 @@ from pathlib import Path
 
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import ModelError
-from scaling_tasks.files import digest_bytes, digest_file
+from scaling_tasks.files import digest_bytes, digest_file, read_regular
+from scaling_tasks.onnx_model.model_file import MOST_BYTES, read_model
+from scaling_tasks.onnx_model.side_files import external_place, external_tensors
 
 __all__ = ["digest_model", "external_files"]
 
@@ -17,7 +19,7 @@ _known: dict[_FileState, str] = {}
 def digest_model(path: Path) -> str:
     """Return the SHA-256 over the model file and every external data file it names, in hexadecimal.
 
-    Digests are remembered within the process by path, inode, size and modification time, so that a build asks the
+    Digests are remembered within the process by path, inode, size and change time, so that a build asks the
     disk once per file.
 
     Raises:
@@ -40,38 +42,24 @@ def external_files(path: Path) -> tuple[Path, ...]:
         ModelError: The file is not an ONNX model, or names data outside its directory.
     """
     # Every external tensor carries the key "location"; most models have none and need not be parsed.
-    if path.suffix != ".onnx" or b"location" not in path.read_bytes():
+    if path.suffix != ".onnx" or not _mentions(path, b"location"):
         return ()
-    import onnx
+    tensors = external_tensors(read_model(path))
+    return tuple(sorted({path.parent / external_place(tensor, str(path)).location for tensor in tensors}))
 
+
+def _mentions(path: Path, word: bytes) -> bool:
     try:
-        model = onnx.load(str(path), load_external_data=False)
-    except Exception as cause:  # protobuf's own type, whose package has no annotations
-        raise ModelError("not an ONNX model", where=str(path), fix="Check `model`.") from cause
-    return tuple(sorted({_inside(path, location) for location in _locations(model)}))
-
-
-def _locations(model: object) -> set[str]:
-    from onnx.external_data_helper import ExternalDataInfo, _get_all_tensors, uses_external_data
-
-    tensors = _get_all_tensors(model)
-    return {ExternalDataInfo(tensor).location for tensor in tensors if uses_external_data(tensor)}
-
-
-def _inside(path: Path, location: str) -> Path:
-    file = path.parent / location
-    if not file.resolve().is_relative_to(path.parent.resolve()):
+        return word in read_regular(path, MOST_BYTES)
+    except OSError as cause:
         raise ModelError(
-            f"its external data {location!r} lies outside its directory",
-            where=str(path),
-            fix="Put the data beside the model.",
-        )
-    return file
+            f"cannot be read ({cause.strerror or cause})", where=str(path), fix="Check `model`."
+        ) from cause
 
 
 def _digest(path: Path) -> str:
     stat = path.stat()
-    state = (str(path.resolve()), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    state = (str(path.resolve()), stat.st_ino, stat.st_size, stat.st_ctime_ns)
     if state not in _known:
         _known[state] = digest_file(path)
     return _known[state]

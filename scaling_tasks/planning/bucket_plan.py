@@ -121,11 +121,7 @@ class BucketPlan:
         Raises:
             PlanError: The text is not such a document.
         """
-        payload = parse_document(text, _KIND, _VERSION, where=where, error=PlanError)
-        try:
-            return _from_payload(payload)
-        except (KeyError, TypeError, ValueError) as cause:
-            raise PlanError(f"incomplete ({cause!r})", where=where, fix="Delete it and build again.") from cause
+        return parse_document(text, _KIND, _VERSION, where=where, error=PlanError, build=_from_payload)
 
 
 def _from_payload(payload: dict[str, Any]) -> BucketPlan:

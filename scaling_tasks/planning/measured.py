@@ -60,16 +60,16 @@ class MeasuredCost:
         Raises:
             PlanError: The file is missing, is no latency table, or is over other variables.
         """
-        payload = read_document(path, _KIND, _VERSION, error=PlanError)
-        try:
+
+        def build(payload: Mapping[str, Any]) -> MeasuredCost:
             names = [str(name) for name in payload["variables"]]
-            if set(names) != set(variables):
+            if set(names) != set(variables) or len(names) != len(variables):
                 what = f"it is over {names}, not over {list(variables)}"
                 raise PlanError(what, where=str(path), fix="Measure again.")
             table = np.asarray(payload["shapes"], dtype=np.int64).reshape(-1, len(names))
             return cls(variables, table[:, [names.index(name) for name in variables]], payload["seconds"])
-        except (KeyError, TypeError, ValueError) as cause:
-            raise PlanError(f"incomplete ({cause!r})", where=str(path), fix="Measure again.") from cause
+
+        return read_document(path, _KIND, _VERSION, error=PlanError, build=build, sealed=False)
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> MeasuredCost:
@@ -84,7 +84,7 @@ class MeasuredCost:
 
     def to_json(self) -> str:
         """Return the latency document that ``read`` reads."""
-        return document_text(_KIND, _VERSION, self._payload())
+        return document_text(_KIND, _VERSION, self._payload(), sealed=False)
 
     def _payload(self) -> dict[str, Any]:
         return {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scaling_tasks.documents import read_document
 from scaling_tasks.errors import PlanError
@@ -30,10 +32,9 @@ def read_bucket_summary(path: Path) -> BucketSummary:
     Raises:
         PlanError: The file is missing or is not a plan.
     """
-    payload = read_document(path, "buckets", 1, error=PlanError)
-    try:
-        variables = tuple(str(name) for name in payload["variables"])
-        buckets = tuple(tuple(int(size) for size in bucket) for bucket in payload["buckets"])
-    except (KeyError, TypeError, ValueError) as cause:
-        raise PlanError(f"incomplete ({cause!r})", where=str(path), fix="Delete it and build again.") from cause
-    return BucketSummary(variables, buckets)
+    return read_document(path, "buckets", 1, error=PlanError, build=_summary)
+
+
+def _summary(payload: Mapping[str, Any]) -> BucketSummary:
+    variables = tuple(str(name) for name in payload["variables"])
+    return BucketSummary(variables, tuple(tuple(int(size) for size in bucket) for bucket in payload["buckets"]))

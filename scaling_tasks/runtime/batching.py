@@ -71,6 +71,10 @@ class Batcher:
         cost, batches = min((self._divide(order, sizes) for order in orders), key=lambda result: result[0])
         return batches if len(sizes[0]) < 2 else self._search(sizes, cost) or batches
 
+    def least_cost(self, size: Size) -> float:
+        """Return what an item of ``size`` costs at least, in the best batch of others that need no larger bucket."""
+        return min(cost / count for count, cost, _ in self._options(size))
+
     def _search(self, sizes: Sequence[Size], below: float) -> list[Batch]:
         """Return batches that cost less than ``below``; none where there are none, or finding them takes too long."""
         kinds: dict[Size, list[int]] = defaultdict(list)

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.engines.contract import Engine
+from scaling_tasks.engines.isolated import ALWAYS_ISOLATED, load_isolated
 from scaling_tasks.engines.registry import get_engine
 from scaling_tasks.engines.threads import limited_threads
 from scaling_tasks.errors import BundleError, EngineError
+from scaling_tasks.files import read_regular
 from scaling_tasks.runtime.held import hold
 from scaling_tasks.runtime.loading import Loader
 from scaling_tasks.runtime.manifest import MANIFEST, Manifest
@@ -26,7 +29,7 @@ def read_manifest(directory: Path) -> Manifest:
     """
     path = directory / MANIFEST
     try:
-        text = path.read_bytes()
+        text = read_regular(path, MOST_BYTES)
     except OSError as cause:
         raise BundleError(
             f"cannot be read ({cause.strerror})", where=str(path), fix="Build the bundle first."
@@ -41,6 +44,8 @@ def load_bundle(
     in_flight: int = 1,
     copies: int = 1,
     threads: int | None = None,
+    batch_wait: float = 0.0,
+    isolated: bool = False,
     refuse_nan: bool = True,
     warm_up: bool | Literal["background"] = False,
 ) -> BucketedModel:
@@ -54,6 +59,10 @@ def load_bundle(
             where many requests at the same time have the same size.
         threads: How many threads each engine uses; its own choice by default. On a CPU, as many batches in flight as
             there are cores with one thread each serve the most requests, one batch with all threads answers soonest.
+        batch_wait: For how many seconds a request of ``submit`` may wait for others. It does only where a batch is
+            cheaper by the bundle's costs: these should say what an inference takes (``cost: measured``).
+        isolated: Whether each engine has a process of its own, as MindSpore Lite's and nncase's always have: one that
+            dies is replaced, and ``submit`` runs again what ran there. Each process takes an engine's memory.
         refuse_nan: Whether NaN in an input is an error.
         warm_up: Whether all engines are loaded now, or in the ``background``: then first answers come at once,
             until all is ready from larger buckets where these give the same.
@@ -63,9 +72,9 @@ def load_bundle(
     """
     directory = hold(Path(path))
     manifest = read_manifest(directory)
-    loader = _loader(manifest.engine, manifest.options, threads, directory)
+    loader = _loader(manifest.engine, manifest.options, threads, isolated, directory)
     spare = manifest.fallback
-    fallback = None if spare is None else _loader(spare.engine, spare.options, threads, directory)
+    fallback = None if spare is None else _loader(spare.engine, spare.options, threads, isolated, directory)
     model = BucketedModel(
         directory,
         manifest,
@@ -74,6 +83,7 @@ def load_bundle(
         resident=resident,
         in_flight=in_flight,
         copies=copies,
+        batch_wait=batch_wait,
         refuse_nan=refuse_nan,
     )
     if warm_up == "background":
@@ -83,7 +93,7 @@ def load_bundle(
     return model
 
 
-def _loader(name: str, options: Mapping[str, Any], threads: int | None, directory: Path) -> Loader:
+def _loader(name: str, options: Mapping[str, Any], threads: int | None, isolated: bool, directory: Path) -> Loader:
     """Return what loads artefacts of an engine that is installed, each with so many threads."""
     try:
         kind = get_engine(name)
@@ -91,8 +101,10 @@ def _loader(name: str, options: Mapping[str, Any], threads: int | None, director
     except EngineError as cause:
         raise BundleError(cause.what, where=str(directory), fix=cause.fix) from cause
 
+    apart = isolated and name not in ALWAYS_ISOLATED
+
     def load(path: Path, options: Mapping[str, Any]) -> Engine:
         with limited_threads(threads):
-            return kind.load(path, options)
+            return load_isolated(name, path, options) if apart else kind.load(path, options)
 
     return load

@@ -6,14 +6,15 @@ import contextlib
 import difflib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, SupportsIndex
 
-from scaling_tasks.errors import BundleError
+from scaling_tasks.errors import BundleError, RequestError
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.cropping import Cropper
+from scaling_tasks.runtime.dynamic_batching import Answer, DynamicBatcher
 from scaling_tasks.runtime.loading import Loader
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.oversize import OversizeServer
@@ -36,7 +37,8 @@ class BucketedModel:
         manifest: What is in it.
         loader: Turns an artefact into an engine; opens the fallback model too.
         resident: Most engines kept loaded, 0 for all; the one used longest ago goes first.
-        in_flight: How many batches of ``run_many`` and requests of ``submit`` run at the same time.
+        in_flight: How many batches of ``run_many`` and ``submit`` run at the same time.
+        batch_wait: For how many seconds a submitted request may wait for others that make it cheaper.
         copies: Most engines of one artefact; a second one is loaded when the first is in use.
         refuse_nan: Whether NaN in an input is an error.
     """
@@ -51,6 +53,7 @@ class BucketedModel:
         resident: int = 0,
         in_flight: int = 1,
         copies: int = 1,
+        batch_wait: float = 0.0,
         refuse_nan: bool = True,
     ) -> None:
         self.manifest = manifest
@@ -99,6 +102,7 @@ class BucketedModel:
         )
         self._executor = _LazyExecutor(in_flight)
         self._in_flight = in_flight
+        self._waiting = DynamicBatcher(self._server, self._executor.get, in_flight, batch_wait, copies)
 
     @property
     def buckets(self) -> list[dict[str, int]]:
@@ -129,7 +133,8 @@ class BucketedModel:
             Output name to array at the size that the original model gives for these inputs.
 
         Raises:
-            BundleError: The request does not fit the model, or no bucket contains it and the policy is ``error``.
+            RequestError: The request does not fit the model, or no bucket contains it and the policy is ``error``.
+            BundleError: An artefact is missing or damaged, or the engine failed.
         """
         return self._server.run(Request(*self._reader.read(inputs)))
 
@@ -137,20 +142,33 @@ class BucketedModel:
         """Serve many requests of any sizes in batches of least total cost; results are in the order of requests.
 
         Raises:
-            BundleError: A request does not fit; nothing is run then.
+            RequestError: A request does not fit; nothing is run then.
+            BundleError: An artefact is missing or damaged, or the engine failed.
         """
         read = [Request(*self._reader.read(inputs)) for inputs in requests]
         if self._in_flight < 2:
             return self._server.run_many(read, None)
         return self._server.run_many(read, self._executor.get(), self._in_flight)
 
-    def submit(self, inputs: Mapping[str, Any]) -> Future[Arrays]:
+    def submit(self, inputs: Mapping[str, Any]) -> Answer:
         """Serve one request in the background; the arrays must not be changed until it is done.
+
+        Requests that wait at the same time run together, in the batches of least total cost over all of them. Each
+        waits while all engines are at work, and up to ``batch_wait`` seconds for others that make it cheaper. One that
+        does not fit the model has its error in the future.
 
         Raises:
             BundleError: The model is closed.
         """
-        return self._executor.get().submit(self.run, inputs)
+        answer = Answer()
+        try:
+            request = Request(*self._reader.read(inputs))
+        except RequestError as error:
+            self._executor.get()  # A closed model says so.
+            answer.set_exception(error)
+        else:
+            self._waiting.submit(request, answer)
+        return answer
 
     def select(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """Return the bucket that would serve the sizes; variables that are left out count as 1.
@@ -212,10 +230,20 @@ class BucketedModel:
         """
         self._preparation.begin()
 
+    def wait_until_ready(self) -> Readiness:
+        """Wait for what is made ready in the background, and return what came of it."""
+        self._preparation.wait()
+        return self.readiness
+
     @property
     def readiness(self) -> Readiness:
         """Which buckets were made ready before a request asked for them, and whether more are under way."""
         return self._preparation.readiness()
+
+    @property
+    def loads(self) -> int:
+        """How many engines were loaded so far; once all buckets are ready, and none is evicted, it stays."""
+        return self._engines.loads
 
     def stats(self) -> Traffic:
         """Return what was served so far; saved as ``.csv`` it is a data set for the next plan."""
@@ -231,6 +259,7 @@ class BucketedModel:
             parts.callback(self._oversize.close)
             parts.callback(self._engines.close)
             parts.callback(self._executor.close)
+            parts.callback(self._waiting.close)
             parts.callback(self._preparation.close)
 
     def __enter__(self) -> BucketedModel:

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from scaling_tasks.engines.contract import Engine
-from scaling_tasks.errors import BundleError
+from scaling_tasks.errors import BundleError, RequestError
 from scaling_tasks.runtime.loading import Loader, load_verified
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.requests import Arrays
@@ -44,11 +44,11 @@ class OversizeServer:
                 "the bundle has no dynamic model", where=manifest.model, fix="Build it with the fallback."
             )
 
-    def error(self, shape: tuple[int, ...]) -> BundleError:
+    def error(self, shape: tuple[int, ...]) -> RequestError:
         """Return what to raise for ``shape``."""
         sizes = dict(zip(self._manifest.variables, shape, strict=True))
         largest = dict(zip(self._manifest.variables, self._table.largest, strict=True))
-        return BundleError(
+        return RequestError(
             f"no bucket contains {sizes}; the largest sizes are {largest}",
             where=self._manifest.model,
             fix="Make the input smaller, plan for such sizes, or set oversize to fallback or split.",
@@ -98,11 +98,11 @@ class OversizeServer:
         alone = tuple(1 if name == self._batch else size for name, size in zip(names, shape, strict=True))
         longest = {column: self._longest(alone, column) for column, name in enumerate(names) if name != self._batch}
         cuts = [(column, _lengths(shape[column], most)) for column, most in longest.items() if most and shape[column]]
-        refused: BundleError | None = None
+        refused: RequestError | None = None
         for column, lengths in sorted(cuts, key=lambda cut: (len(cut[1]), self._cost(alone, *cut))):
             try:
                 return column, lengths, self._joined_axes(shape, column, lengths)
-            except BundleError as error:
+            except RequestError as error:
                 refused = refused or error
         raise refused or self.error(shape)
 
@@ -148,7 +148,7 @@ class OversizeServer:
                 or not is_plain(axes[along[0]])
                 or sum(layout_length(axes[along[0]], each) for each in values) != layout_length(axes[along[0]], whole)
             ):
-                raise BundleError(
+                raise RequestError(
                     f"output {name!r} cannot be joined from pieces along {variables[column]}",
                     where=self._manifest.model,
                     fix="Set oversize to fallback, or plan for such sizes.",

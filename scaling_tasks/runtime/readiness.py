@@ -125,11 +125,15 @@ class Preparation:
                 if self._interchangeable:
                     self._server.stand_in = self._instead_of
 
+    def wait(self) -> None:
+        """Wait until no bucket is being made ready in the background."""
+        if self._thread is not None:
+            self._thread.join()
+
     def close(self) -> None:
         """Begin no further bucket, and wait for the one that is under way."""
         self._stopping = True
-        if self._thread is not None:
-            self._thread.join()
+        self.wait()
 
     def _work(self) -> None:
         # The interpreter waits for this thread at its end, so that it must see that end.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.errors import BundleError
+from scaling_tasks.errors import RequestError
 from scaling_tasks.runtime.policies import Padding
 from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.expressions import as_text, evaluate
@@ -62,10 +62,10 @@ class RequestReader:
         """Return the inputs as arrays, masks added, and one value per variable.
 
         Raises:
-            BundleError: Wrong names, ranks, element types or sizes, or NaN.
+            RequestError: Wrong names, ranks, element types or sizes, or NaN.
         """
         if type(inputs) is not dict and not isinstance(inputs, Mapping):
-            raise BundleError(
+            raise RequestError(
                 f"a request is a mapping from input name to array, not {type(inputs).__name__}", where=self._model
             )
         if inputs.keys() != self._names:
@@ -93,7 +93,7 @@ class RequestReader:
         for spec, axis, dim in self._follows:
             expected = evaluate(dim, named)
             if arrays[spec.name].shape[axis] != expected:
-                raise BundleError(
+                raise RequestError(
                     f"axis {axis} is {arrays[spec.name].shape[axis]} long, not {as_text(dim)} = {expected}",
                     where=f"{self._model}: input {spec.name!r}",
                     fix="Give all inputs of one request sizes that go together.",
@@ -112,7 +112,7 @@ class RequestReader:
             return arrays, tuple(larger[name] for name in self._variables)
         smaller = self._behaviour.next_running(sizes, step=-1)
         near = " and ".join(str(each) for each in (smaller, larger) if each != sizes)
-        raise BundleError(
+        raise RequestError(
             f"the original model does not run at {sizes}",
             where=self._model,
             fix=f"The nearest sizes at which it does: {near}." if near else "Send another size.",
@@ -124,24 +124,26 @@ class RequestReader:
             self._refuse_kind(spec, array)
         for axis, size in spec.fixed_axes:
             if array.shape[axis] != size:
-                raise BundleError(
+                raise RequestError(
                     f"axis {axis} is {array.shape[axis]} long but the model fixes it to {size}",
                     where=f"{self._model}: input {spec.name!r}",
                     fix=f"Pass an array of shape {list(spec.dims)}.",
                 )
         if self._refuse_nan and spec.floating and _has_nan(array):
-            raise BundleError("the array holds NaN", where=f"{self._model}: input {spec.name!r}", fix="Mend the input.")
+            raise RequestError(
+                "the array holds NaN", where=f"{self._model}: input {spec.name!r}", fix="Mend the input."
+            )
         return array
 
     def _refuse_kind(self, spec: _Spec, array: NDArray[Any]) -> None:
         where = f"{self._model}: input {spec.name!r}"
         if array.ndim != spec.rank:
-            raise BundleError(
+            raise RequestError(
                 f"the array has {array.ndim} axes, not {spec.rank}",
                 where=where,
                 fix=f"Pass an array of shape {list(spec.dims)}.",
             )
-        raise BundleError(
+        raise RequestError(
             f"the array is of {array.dtype}, not {spec.dtype}",
             where=where,
             fix=f"Convert it: .astype({spec.dtype.name!r}).",
@@ -150,9 +152,9 @@ class RequestReader:
     def _set(self, values: list[int], name: str, axis: int, column: int, size: int) -> None:
         where = f"{self._model}: input {name!r}"
         if size == 0 and self._variables[column] not in self._behaviour.empty:
-            raise BundleError(f"axis {axis} ({self._variables[column]}) is empty", where=where, fix="Leave it out.")
+            raise RequestError(f"axis {axis} ({self._variables[column]}) is empty", where=where, fix="Leave it out.")
         if values[column] != _UNKNOWN:
-            raise BundleError(
+            raise RequestError(
                 f"axis {axis} is {size} long but {self._variables[column]} is {values[column]} in another input",
                 where=where,
                 fix="Give all inputs of one request the same sizes.",
@@ -163,10 +165,10 @@ class RequestReader:
         for name in inputs:
             if name not in self._names:
                 near = difflib.get_close_matches(str(name), self._names, n=1, cutoff=0.0)[0]
-                raise BundleError(f"there is no input {name!r}", where=self._model, fix=f"Did you mean {near!r}?")
+                raise RequestError(f"there is no input {name!r}", where=self._model, fix=f"Did you mean {near!r}?")
         missing = self._names - self._masks - inputs.keys()
         if missing:
-            raise BundleError(f"the inputs {sorted(missing)} are missing", where=self._model, fix="Pass them too.")
+            raise RequestError(f"the inputs {sorted(missing)} are missing", where=self._model, fix="Pass them too.")
 
     def _add_masks(self, arrays: Arrays, values: list[int]) -> None:
         named = dict(zip(self._variables, values, strict=True))
@@ -174,7 +176,7 @@ class RequestReader:
             if spec.name not in arrays:
                 shape = spec.tensor.shape(named)
                 if _UNKNOWN in shape:
-                    raise BundleError(f"its size is unknown: {spec.name!r} must be passed", where=self._model)
+                    raise RequestError(f"its size is unknown: {spec.name!r} must be passed", where=self._model)
                 arrays[spec.name] = np.ones(shape, spec.dtype)
 
 

@@ -22,7 +22,7 @@ from scaling_tasks.runtime.traffic import TrafficRecorder
 from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.signature import Signature
 
-__all__ = ["Request", "Server"]
+__all__ = ["Request", "Rows", "Server"]
 
 # Beyond this many distinct shapes the memory of routes starts again.
 _MOST_ROUTES = 1 << 14
@@ -55,8 +55,14 @@ class _Route:
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Rows of a request, an item of a batch."""
+class Rows:
+    """Rows of a request, an item of a batch.
+
+    Attributes:
+        request: Index of the request.
+        first: Row.
+        count: Rows.
+    """
 
     request: int
     first: int
@@ -95,11 +101,47 @@ class Server:
         self._uniform = [names.index(name) for name in behaviour.uniform if name in names]
 
     def run(self, request: Request) -> Arrays:
-        """Serve one request."""
-        if not self._route(request.shape).buckets:
-            return self._run_oversize(request)
-        self._traffic.request(request.shape)
-        return self._serve(request)
+        """Count and serve one request."""
+        self.count(request)
+        return self.serve(request)
+
+    def count(self, request: Request) -> None:
+        """Count a request, before it is served."""
+        if self._route(request.shape).buckets:
+            self._traffic.request(request.shape)
+        else:
+            self._traffic.oversize(self._oversize.policy)
+            self._traffic.request(request.shape, served=self._oversize.policy == "split")
+
+    def serve(self, request: Request) -> Arrays:
+        """Serve one request by itself."""
+        return self._serve(request) if self._route(request.shape).buckets else self._run_oversize(request)
+
+    def in_batches(self, request: Request) -> bool:
+        """Return whether the request's rows may run with those of others."""
+        return self._batcher is not None and bool(self._route(request.shape).buckets)
+
+    def rows(self, request: Request) -> range:
+        """Return the request's rows."""
+        return range(1 if self._column is None else request.shape[self._column])
+
+    def engine(self, request: Request) -> int:
+        """Return the artefact that serves the request's first piece, -1 for the dynamic model."""
+        buckets = self._route(request.shape).buckets
+        return self.artefact(buckets[0]) if buckets else -1
+
+    def artefact(self, bucket: int) -> int:
+        """Return the index of the artefact that holds the bucket."""
+        return self._engines.artefact(bucket)
+
+    def cost(self, bucket: int) -> float:
+        """Return what a run of the bucket costs."""
+        return self._table.costs[bucket]
+
+    def least_cost(self, shape: tuple[int, ...]) -> float:
+        """Return what a row of a request of ``shape`` costs at least, in whatever batch."""
+        assert self._batcher is not None
+        return self._batcher.least_cost(self._size(shape))
 
     def _serve(self, request: Request) -> Arrays:
         route = self._route(request.shape)
@@ -121,7 +163,7 @@ class Server:
             outputs = self._engines.run(bucket, pieces, [(request.shape, end - first)])
             crops = self._cropped(request.shape, bucket)
             results.append(cut_rows(outputs, crops, self._cropper.rows, 0, end - first))
-        return self._joined(results)
+        return self.joined(results)
 
     def _taken(self, name: str, array: NDArray[Any], first: int, end: int) -> NDArray[Any]:
         """Return rows of an input."""
@@ -144,16 +186,14 @@ class Server:
         results: dict[int, Arrays] = {}
         for i in range(len(requests)):
             if not self._route(requests[i].shape).buckets:
-                results[i] = self._run_oversize(requests[i])
-        rows = [_Rows(i, row, 1) for i in inside for row in range(requests[i].shape[self._batch])]
-        batches = self._partition([self._size(requests[item.request].shape) for item in rows])
+                results[i] = self.run(requests[i])
+        rows = [Rows(i, row, 1) for i in inside for row in range(requests[i].shape[self._batch])]
+        batches = self.partition([requests[item.request].shape for item in rows])
         for i in inside:
             self._traffic.request(requests[i].shape)
 
-        def serve(batch: Batch) -> list[tuple[_Rows, Arrays]]:
-            return self._run_batch(
-                self._ready(batch.bucket), _merged([rows[item] for item in sorted(batch.items)]), requests
-            )
+        def serve(batch: Batch) -> list[tuple[Rows, Arrays]]:
+            return self.run_rows(batch.bucket, [rows[item] for item in sorted(batch.items)], requests)
 
         gathered: dict[int, list[tuple[int, Arrays]]] = defaultdict(list)
         buckets = [(batch.bucket,) for batch in batches]
@@ -161,12 +201,16 @@ class Server:
             for item, outputs in served:
                 gathered[item.request].append((item.first, outputs))
         for i, parts in gathered.items():
-            results[i] = self._joined([outputs for _, outputs in sorted(parts, key=lambda part: part[0])])
+            results[i] = self.joined([outputs for _, outputs in sorted(parts, key=lambda part: part[0])])
         return [results[i] for i in range(len(requests))]
 
-    def _partition(self, sizes: Sequence[tuple[int, ...]]) -> list[Batch]:
-        """Return batches; rows that have to agree in some variables run with their like only."""
+    def partition(self, shapes: Sequence[tuple[int, ...]]) -> list[Batch]:
+        """Return batches of single rows, given by the shapes of their requests.
+
+        Rows that have to agree in some variables run with their like only.
+        """
         assert self._batcher is not None
+        sizes = [self._size(shape) for shape in shapes]
         groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for item, size in enumerate(sizes):
             groups[tuple(size[column] for column in self._uniform)].append(item)
@@ -221,10 +265,15 @@ class Server:
             return []
         return self._batcher.partition([size] * shape[self._batch])
 
-    def _run_batch(
-        self, bucket: int, items: Sequence[_Rows], requests: Sequence[Request]
-    ) -> list[tuple[_Rows, Arrays]]:
-        names = requests[0].arrays
+    def run_rows(self, bucket: int, rows: Sequence[Rows], requests: Sequence[Request]) -> list[tuple[Rows, Arrays]]:
+        """Run one batch; return the outputs of its rows, those of one request that lie together as one.
+
+        Args:
+            bucket: That contains them.
+            rows: In the order of requests and of their rows.
+            requests: Whose they are.
+        """
+        bucket, items, names = self._ready(bucket), _merged(rows), requests[0].arrays
         parts = {
             name: [
                 self._taken(name, requests[item.request].arrays[name], item.first, item.first + item.count)
@@ -241,7 +290,7 @@ class Server:
             row += item.count
         return served
 
-    def _joined(self, results: Sequence[Arrays], axes: dict[str, int] | None = None) -> Arrays:
+    def joined(self, results: Sequence[Arrays], axes: dict[str, int] | None = None) -> Arrays:
         """Join results along the rows, or along the given axes."""
         if len(results) == 1:
             return results[0]
@@ -250,13 +299,11 @@ class Server:
 
     def _run_oversize(self, request: Request) -> Arrays:
         policy = self._oversize.policy
-        self._traffic.oversize(policy)
-        self._traffic.request(request.shape, served=policy == "split")
         if policy == "fallback":
             return self._oversize.run(request.arrays)
         if policy == "split":
             pieces, axes = self._oversize.pieces(request.arrays, request.shape)
-            return self._joined([self._serve(Request(arrays, shape)) for arrays, shape in pieces], axes)
+            return self.joined([self._serve(Request(arrays, shape)) for arrays, shape in pieces], axes)
         raise self._oversize.error(request.shape)
 
     def _buckets(self, request: Request) -> tuple[int, ...]:
@@ -284,13 +331,13 @@ class Server:
         )
 
 
-def _merged(items: Sequence[_Rows]) -> list[_Rows]:
+def _merged(items: Sequence[Rows]) -> list[Rows]:
     """Put neighbouring rows of one request together: one copy, one crop."""
-    merged: list[_Rows] = []
+    merged: list[Rows] = []
     for item in items:
         last = merged[-1] if merged else None
         if last and last.request == item.request and last.first + last.count == item.first:
-            merged[-1] = _Rows(last.request, last.first, last.count + item.count)
+            merged[-1] = Rows(last.request, last.first, last.count + item.count)
         else:
             merged.append(item)
     return merged

@@ -91,15 +91,15 @@ class Traffic:
         Raises:
             BundleError: The file is missing or holds something else.
         """
-        path = Path(path)
-        payload = read_document(path, _KIND, _VERSION, error=BundleError)
-        try:
-            shapes = {tuple(shape): count for shape, count in payload["shapes"]}
-            runs = {tuple(bucket): count for bucket, count in payload["bucket_runs"]}
-            rest = {key: payload[key] for key in ("oversize", "needed", "computed", "step")}
-            return cls(tuple(payload["variables"]), shapes, runs, **rest)
-        except (KeyError, TypeError, ValueError) as cause:
-            raise BundleError(f"incomplete ({cause!r})", where=str(path)) from cause
+        return read_document(Path(path), _KIND, _VERSION, error=BundleError, build=cls._of)
+
+    @classmethod
+    def _of(cls, payload: Mapping[str, Any]) -> Traffic:
+        variables = tuple(map(str, payload["variables"]))
+        shapes, runs = (_counted(payload[key], len(variables)) for key in ("shapes", "bucket_runs"))
+        oversize = {str(name): _count(number) for name, number in payload["oversize"].items()}
+        needed, computed, step = (_count(payload[key]) for key in ("needed", "computed", "step"))
+        return cls(variables, shapes, runs, oversize, needed, computed, max(step, 1))
 
     def _json(self) -> str:
         payload: dict[str, Any] = {
@@ -119,6 +119,20 @@ class Traffic:
         writer.writerow([*self.variables, "weight"])
         writer.writerows([*shape, count] for shape, count in sorted(self.shapes.items()))
         return out.getvalue()
+
+
+def _counted(pairs: Any, columns: int) -> dict[tuple[int, ...], int]:
+    """Return how often each shape was counted; refuse shapes of another number of columns."""
+    found = {tuple(_count(size) for size in shape): _count(number) for shape, number in pairs}
+    if any(len(shape) != columns for shape in found):
+        raise ValueError(f"a shape that has not {columns} sizes")
+    return found
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
 
 
 class TrafficRecorder:

@@ -12,12 +12,13 @@ import numpy as np
 
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.samples.boxes import box_sides, polygon_sides
+from scaling_tasks.samples.limits import LARGEST_SIZE, MOST_POINTS
+from scaling_tasks.samples.lines import read_lines
 from scaling_tasks.samples.measurements import MOST_LISTED, Measurements
 from scaling_tasks.shapes.signature import HEIGHT, WIDTH
 
 __all__ = ["read_annotation"]
 
-_LARGEST = 2**31
 _FORM = 'Write one line per image: file name, tab, JSON list of {"points": [[x, y], ...]}.'
 
 
@@ -25,17 +26,18 @@ def read_annotation(path: Path) -> tuple[Measurements, str]:
     """Measure every box; return the measurements and the SHA-256 of the file.
 
     A box's sides are the larger of its two widths and of its two heights, cut to whole pixels. Boxes whose points
-    cannot be read or that have a side below one pixel are skipped and counted, as are lines of another form.
+    cannot be read, that have a side below one pixel or above `LARGEST_SIZE`, or more than `MOST_POINTS` corners are
+    skipped and counted, as are lines of another form.
 
     Raises:
-        DatasetError: The file cannot be read, or holds no box.
+        DatasetError: A line is too long, or there is no box.
+        OSError: The file cannot be read.
     """
     digest = hashlib.sha256()
     boxes = _Boxes()
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            digest.update(line)
-            boxes.add_line(number, line)
+    for number, line in read_lines(path):
+        digest.update(line)
+        boxes.add_line(number, line)
     return boxes.measurements(str(path)), digest.hexdigest()
 
 
@@ -57,7 +59,7 @@ class _Boxes:
             boxes = json.loads(line.decode("utf-8-sig").split("\t")[1])
             if not isinstance(boxes, list):
                 raise TypeError("not a list of boxes")  # noqa: TRY301 - one way out for every malformed line
-        except (ValueError, IndexError, TypeError) as cause:
+        except (ValueError, IndexError, TypeError, RecursionError) as cause:
             self._bad_lines += 1
             self._list(f"line {number}: {_reason(cause)}")
             return
@@ -66,11 +68,11 @@ class _Boxes:
     def _add_box(self, number: int, box: Any) -> bool:
         try:
             points = [(float(point[0]), float(point[1])) for point in box["points"]]
-            if len(points) < 4:
+            if not 4 <= len(points) <= MOST_POINTS:
                 raise ValueError(f"{len(points)} points")  # noqa: TRY301
-        except (TypeError, ValueError, KeyError, IndexError):
+        except (TypeError, ValueError, KeyError, IndexError, OverflowError):
             self._bad_boxes += 1
-            self._list(f"line {number}: a box without four points")
+            self._list(f"line {number}: a box without four points, or with more than {MOST_POINTS}")
             return False
         if len(points) > 4:
             self._replaced[len(self._corners) // 8] = polygon_sides(points)
@@ -88,7 +90,7 @@ class _Boxes:
         sides = box_sides(np.frombuffer(self._corners, dtype=np.float64).reshape(-1, 4, 2))
         for place, side in self._replaced.items():
             sides[place] = side
-        good = ((sides >= 1) & (sides < _LARGEST)).all(axis=1)  # false for NaN too
+        good = ((sides >= 1) & (sides <= LARGEST_SIZE)).all(axis=1)  # false for NaN too
         if not good.any():
             raise DatasetError("no box has a height and a width", where=where, fix=_FORM)
         starts = np.concatenate([[0], np.cumsum(np.frombuffer(self._counts, dtype=np.int64))])
@@ -96,7 +98,7 @@ class _Boxes:
         values = sides[good].astype(np.int64)
         bad_boxes = self._bad_boxes + int((~good).sum())
         if not good.all():
-            self._list(f"{int((~good).sum())} boxes with a side below one pixel")
+            self._list(f"{int((~good).sum())} boxes with a side below one pixel or above {LARGEST_SIZE}")
         source = {"lines": len(self._counts), "boxes": len(values), "skipped": self._bad_lines + bad_boxes}
         source |= {"skipped_boxes": bad_boxes, "skipped_lines": self._bad_lines}
         return Measurements(
@@ -108,4 +110,6 @@ class _Boxes:
 def _reason(cause: Exception) -> str:
     if isinstance(cause, IndexError):
         return "no tab between file name and boxes"
+    if isinstance(cause, RecursionError):
+        return "lists within lists without end"
     return f"no JSON list of boxes ({cause})"

@@ -11,7 +11,6 @@ import msgspec
 
 from scaling_tasks.config.load import parse_target
 from scaling_tasks.config.specs import AutoScalingSpec
-from scaling_tasks.errors import CacheError
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.samples.scan import scan
 from scaling_tasks.shapes.signature import name_dimensions
@@ -49,6 +48,7 @@ def scan_dataset(
     Raises:
         ConfigError: An unknown or unusable option.
         DatasetError: The data cannot be read or does not fit the model.
+        CacheError: The cache cannot be written.
     """
     from scaling_tasks.samples.compute_statistics import compute_statistics
 
@@ -63,14 +63,11 @@ def scan_dataset(
     )
     dataset = target.dataset
     assert dataset is not None
-    try:
-        found = scan(dataset, Path(cache_path) if cache_path else _default_cache(dataset.path))
-    except OSError as cause:
-        raise CacheError(f"the scan cache cannot be written ({cause.strerror})", where=str(cause.filename)) from cause
+    found = scan(dataset, Path(cache_path) if cache_path else _default_cache(dataset.path))
     signature = name_dimensions(target.input_shape or {})
     return compute_statistics(found, signature, target.auto_scaling, dataset).histogram
 
 
 def _default_cache(path: str) -> Path:
     whole = Path(path).absolute()
-    return _CACHE_DIRECTORY / f"{whole.name}-{digest_bytes(os.fsencode(whole))[:12]}.cache"
+    return _CACHE_DIRECTORY / f"{whole.name[:32]}-{digest_bytes(os.fsencode(whole))[:12]}.cache"

@@ -15,7 +15,7 @@ from scaling_tasks.samples.listing import Folder
 __all__ = ["Block", "pack", "unpack"]
 
 Buffer = bytes | memoryview
-Entry = tuple[int, int, int, int]  # size, modification time, height, width
+Entry = tuple[int, int, int, int]  # size, change time, height, width
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Block:
         fingerprint: The same in the order of names, for copies of the data set.
         count: Number of files, n.
         names: Names in byte order, separated by NUL.
-        numbers: int64 [2, n] sizes and modification times, then int32 [2, n] heights and widths; where a file gave no
+        numbers: int64 [2, n] sizes and change times, then int32 [2, n] heights and widths; where a file gave no
             size the height is 0 and the width its `Fault`.
     """
 
@@ -76,7 +76,7 @@ def pack(blocks: Iterable[Block]) -> list[Buffer]:
 
 
 def unpack(body: memoryview) -> Iterator[Block]:
-    """Yield the blocks of a cache file's body without copying them."""
+    """Yield the blocks of a cache file's body, which its digest has shown to be undamaged, without copying them."""
     start = 8 + int.from_bytes(body[:8], "little")
     for path, listed, mark, count, length in json.loads(bytes(body[8:start])):
         middle, end = start + length, start + length + 24 * count

@@ -24,7 +24,8 @@ def box_sides(corners: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def polygon_sides(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Return height and width of a polygon's minimum-area rectangle, whole numbers; 0 where it has no area."""
-    height, width = least_rectangle(points)
+    with np.errstate(all="ignore"):
+        height, width = least_rectangle(points)
     return float(np.trunc(height + _SLACK)), float(np.trunc(width + _SLACK))
 
 

@@ -9,6 +9,7 @@ from scaling_tasks.config.preprocessing import Mindocr, preprocessing_spec
 from scaling_tasks.config.specs import AutoScalingSpec, DatasetSpec
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.samples.geometry import network_lengths, network_sides, rounded_to_nothing
+from scaling_tasks.samples.limits import LARGEST_SIZE, MOST_ITEMS, MOST_ITEMS_OF_A_REQUEST
 from scaling_tasks.samples.matching import Matched, match_columns
 from scaling_tasks.samples.measurements import Measurements
 from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, Requests
@@ -35,6 +36,7 @@ def compute_statistics(
     matched = match_columns(measurements, signature, dataset)
     items = _items(matched, signature, auto_scaling, dataset)
     names = signature.size_variables
+    _check_items(items, names, matched, signature, dataset)
     histogram = ShapeHistogram.from_samples(items, matched.weights, names) if names else None
     zeros = _zeros(matched, signature, auto_scaling, dataset)
     if signature.batch is None:
@@ -61,6 +63,33 @@ def _items(
             columns[name] = network_lengths(spec, columns[name])
     count = len(next(iter(columns.values()))) if columns else 0
     return np.column_stack([columns[name] for name in names]) if names else np.zeros((count, 0), dtype=np.int64)
+
+
+def _check_items(
+    items: NDArray[np.int64], names: tuple[str, ...], matched: Matched, signature: Signature, dataset: DatasetSpec
+) -> None:
+    """Refuse what would fill the memory from few lines, and an empty data set."""
+    if items.size and items.max() > LARGEST_SIZE:
+        column = int(items.max(axis=0).argmax())
+        raise DatasetError(
+            f"{names[column]!r} is {items[:, column].max()} after preprocessing, above {LARGEST_SIZE}",
+            where=dataset.path,
+            fix="Correct the data, or let the preprocessing limit sizes.",
+        )
+    if not len(items):
+        raise DatasetError("there is no sample in it", where=dataset.path, fix="Check dataset.path and its contents.")
+    if signature.batch is None:
+        return
+    counts = matched.columns.get(signature.batch)
+    if counts is None:
+        counts = np.diff(matched.offsets) if matched.offsets is not None else np.ones(1, dtype=np.int64)
+    if counts.max() > MOST_ITEMS_OF_A_REQUEST or counts.sum() > MOST_ITEMS:
+        raise DatasetError(
+            f"its largest request has {counts.max()} items, and all have {counts.sum()}, "
+            f"above {MOST_ITEMS_OF_A_REQUEST} or {MOST_ITEMS}",
+            where=dataset.path,
+            fix="Correct the batch sizes, and give equal requests once, with a column `weight`.",
+        )
 
 
 def _zeros(

@@ -1,70 +1,150 @@
-"""The cache file: one JSON line that answers "still the same?", then arrays.
+"""The cache file: one line that answers "still the same?", then arrays.
 
-Standard library only, as `watch` reads the first line on every run.
+The line is the format, a digest of what follows in it, and the header as JSON, which holds a digest of the body: what
+is read is what was written, or there is no cache. Numpy is not imported, as `watch` reads caches on every run.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from scaling_tasks.documents import canonical_json
-from scaling_tasks.files import publish
+import msgspec
 
-__all__ = ["read_container", "read_header", "write_container"]
+from scaling_tasks.files import open_regular, publish
+
+__all__ = ["Facts", "Header", "read_container", "read_header", "say_damaged", "write_container"]
+
+_LOG = logging.getLogger(__name__)
 
 # To be raised when anything is measured in another way, so that old caches are not believed.
-_VERSION = 3
+_VERSION = 4
 # Arrays are stored as they lie in memory, so a cache is only good for machines of one byte order.
 _FORMAT = f"scaling-tasks/scan-cache/{_VERSION}-{sys.byteorder}"
+# A header names a thousand columns and twenty skipped files at most.
+_MOST_HEADER_BYTES = 1 << 22
+_BLOCK = 1 << 20
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
-def write_container(path: Path, header: Mapping[str, Any], chunks: Iterable[bytes | memoryview]) -> None:
-    """Publish a cache file whole: the header line, then the chunks one after the other."""
+class Facts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything of `Measurements` but the arrays."""
+
+    kind: str
+    columns: tuple[str, ...]
+    rows: _Count
+    source: dict[str, int]
+    skipped: tuple[str, ...]
+    faults: dict[str, tuple[int, str]]
+
+
+class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """What a cache says of itself.
+
+    Attributes:
+        kind: Of the data set, as `dataset_kind` names it.
+        rows: Rows measured.
+        skipped: Files or lines that gave none.
+        summary: Digest of the summary beside the cache.
+        listed: Of an image folder: digest of its listing in the file system's order.
+        sorted: The same in the order of names.
+        state: Of a file: its size and modification time.
+        content: Of a file: the SHA-256 of its content.
+        facts: Of a file: what was measured, but the arrays.
+        layout: Of a file: the name and shape of every array in the body.
+        bytes: Length of the body.
+        digest: Of the body.
+    """
+
+    kind: str
+    rows: _Count
+    skipped: _Count
+    summary: str
+    listed: str = ""
+    sorted: str = ""
+    state: tuple[int, int] | None = None
+    content: str = ""
+    facts: Facts | None = None
+    layout: tuple[tuple[str, tuple[_Count, ...]], ...] = ()
+    bytes: _Count = 0
+    digest: str = ""
+
+
+def write_container(path: Path, header: Header, chunks: Iterable[bytes | memoryview]) -> None:
+    """Publish a cache file whole: the header line, then the chunks one after the other.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     body = list(chunks)
-    line = canonical_json({**header, "format": _FORMAT, "bytes": sum(map(len, body)), "digest": _digest(body)})
+    whole = msgspec.structs.replace(header, bytes=sum(map(len, body)), digest=_digest(body))
+    text = msgspec.json.encode(whole)
     with publish(path) as temporary, temporary.open("wb") as file:
-        file.write(line.encode("ascii", "backslashreplace") + b"\n")
+        file.write(f"{_FORMAT} {_digest([text])} ".encode() + text + b"\n")
         file.writelines(body)
 
 
-def read_header(path: Path) -> dict[str, Any] | None:
-    """Return the header of the cache at ``path``; None when there is none of this version."""
-    try:
-        with path.open("rb") as file:
-            return _parse(file.readline())
-    except OSError:
-        return None
+def read_header(path: Path) -> Header | None:
+    """Return the header of the cache at ``path``; None where there is none of this version, or anything is damaged."""
+    found = _read(path)
+    return found and found[0]
 
 
-def read_container(path: Path) -> tuple[dict[str, Any], memoryview] | None:
+def read_container(path: Path) -> tuple[Header, memoryview] | None:
     """Return header and body; None when the file is absent, of another version, or damaged.
 
     A cache that cannot be used costs a new scan, never an error.
     """
+    body = bytearray()
+    found = _read(path, body)
+    return found and (found[0], memoryview(body))
+
+
+def say_damaged(path: Path) -> None:
+    """Say that the file at ``path``, if there is one, is of no use."""
+    if path.exists():
+        _LOG.warning("warning: %s: damaged, or of another version; the data set is measured anew", path)
+
+
+def _read(path: Path, body: bytearray | None = None) -> tuple[Header] | None:
+    """Return the header of an undamaged cache, and append its body to ``body``."""
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            header = _parse(file.readline(_MOST_HEADER_BYTES))
+            if header is None:
+                return None
+            digest = hashlib.blake2b(digest_size=16)
+            length = 0
+            for block in _blocks(file, header.bytes + 1):
+                digest.update(block)
+                length += len(block)
+                if body is not None:
+                    body += block
     except OSError:
         return None
-    end = content.find(b"\n") + 1
-    header = _parse(content[:end])
-    body = memoryview(content)[end:]
-    if header is None or len(body) != header["bytes"] or _digest([body]) != header["digest"]:
+    return (header,) if length == header.bytes and digest.hexdigest() == header.digest else None
+
+
+def _blocks(file: Any, most: int) -> Iterator[bytes]:
+    while most > 0 and (block := file.read(min(_BLOCK, most))):
+        most -= len(block)
+        yield block
+
+
+def _parse(line: bytes) -> Header | None:
+    mark, _, rest = line.removesuffix(b"\n").partition(b" ")
+    digest, _, text = rest.partition(b" ")
+    if mark != _FORMAT.encode() or digest != _digest([text]).encode():
         return None
-    return header, body
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
     try:
-        header = json.loads(line)
-    except ValueError:
+        return msgspec.json.decode(text, type=Header)
+    except (msgspec.DecodeError, RecursionError):
         return None
-    usable = isinstance(header, dict) and header.get("format") == _FORMAT
-    return header if usable else None
 
 
 def _digest(chunks: Iterable[bytes | memoryview]) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import struct
 from struct import unpack_from
 
-__all__ = ["is_turned"]
+__all__ = ["MOST_EXIF_BYTES", "is_turned"]
+
+MOST_EXIF_BYTES = 1 << 16
+"""What a block is read of; JPEG allows no longer one, and the orientation stands at the beginning."""
 
 _ORIENTATION = 0x0112
 _TURNED = frozenset({5, 6, 7, 8})

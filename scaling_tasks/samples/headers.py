@@ -7,12 +7,13 @@ import struct
 from enum import IntEnum
 from struct import unpack_from
 
-from scaling_tasks.samples.exif import is_turned
+from scaling_tasks.samples.exif import MOST_EXIF_BYTES, is_turned
+from scaling_tasks.samples.header_file import HeaderFile
 from scaling_tasks.samples.iso_media import iso_sides
+from scaling_tasks.samples.limits import LARGEST_SIZE
 
-__all__ = ["HEAD_BYTES", "UNREADABLE", "Fault", "probe"]
+__all__ = ["UNREADABLE", "Fault", "probe"]
 
-HEAD_BYTES = 4096
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 _JPEG_LAST = frozenset({0xD9, 0xDA})
@@ -34,17 +35,18 @@ def probe(path: str) -> tuple[int, int]:
 
     Where the file gives no size: (0, its `Fault`). Plain numbers, as millions of files pass through here.
 
-    Only the header is read (4 KiB; more where a long metadata segment stands before the size), so an image whose
-    pixels are truncated still has a size. JPEG, PNG, GIF, BMP and WebP are read here because one read and a few
-    byte comparisons are several times faster than a general library; AVIF and HEIF because their turns count; TIFF,
-    JPEG 2000 and Netpbm by `imagesize`.
+    Only the header is read (4 KiB; up to `MOST_HEADER_BYTES` where metadata stand before the size), so an image whose
+    pixels are truncated still has a size. One with a side above `LARGEST_SIZE` counts as corrupt. JPEG, PNG, GIF, BMP
+    and WebP are read here because one read and a few byte comparisons are several times faster than a general library;
+    AVIF and HEIF because their turns count; TIFF, JPEG 2000 and Netpbm by `imagesize`.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, _FLAGS)
     except OSError:
         return UNREADABLE
     try:
-        size = _size(descriptor, os.read(descriptor, HEAD_BYTES), path)
+        file = HeaderFile(descriptor)
+        size = _size(file, file.at(0))
     except _NotAnImageError:
         return _NOT_AN_IMAGE
     except OSError:
@@ -53,9 +55,11 @@ def probe(path: str) -> tuple[int, int]:
         return _CORRUPT
     finally:
         os.close(descriptor)
-    return size if size[0] > 0 and size[1] > 0 else _CORRUPT
+    return size if 0 < size[0] <= LARGEST_SIZE and 0 < size[1] <= LARGEST_SIZE else _CORRUPT
 
 
+# A pipe that took the place of a file since it was listed must not block.
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _NOT_AN_IMAGE = 0, int(Fault.NOT_AN_IMAGE)
 _CORRUPT = 0, int(Fault.CORRUPT)
 UNREADABLE = 0, int(Fault.UNREADABLE)
@@ -65,22 +69,22 @@ class _NotAnImageError(Exception):
     """The first bytes belong to no image format."""
 
 
-def _size(descriptor: int, head: bytes, path: str) -> tuple[int, int]:
+def _size(file: HeaderFile, head: bytes) -> tuple[int, int]:
     if head[:3] == b"\xff\xd8\xff":
-        return _jpeg(descriptor, head)
+        return _jpeg(file, head)
     if head[:8] == b"\x89PNG\r\n\x1a\n":
-        return _png(descriptor, head)
+        return _png(file, head)
     if head[:6] in (b"GIF87a", b"GIF89a"):
         width, height = unpack_from("<HH", head, 6)
         return height, width
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return _webp(descriptor, head)
+        return _webp(file, head)
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return _bmp(head)
     if _is_rare(head):
-        return _rare(path)
+        return _rare(file)
     if _is_iso(head):
-        return iso_sides(descriptor)
+        return iso_sides(file)
     raise _NotAnImageError
 
 
@@ -88,18 +92,19 @@ def _shown(height: int, width: int, turned: bool) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def _jpeg(descriptor: int, head: bytes) -> tuple[int, int]:
+def _jpeg(file: HeaderFile, head: bytes) -> tuple[int, int]:
     """Walk the segments up to the first frame header; only an Exif segment before it is looked into."""
     buffer, base, position, turned = head, 0, 2, False
     while True:
         at = position - base
         if at + 9 > len(buffer):
-            buffer, base, at = os.pread(descriptor, HEAD_BYTES, position), position, 0
+            buffer, base, at = file.at(position), position, 0
         if buffer[at] != 0xFF:
             raise ValueError("no marker")
         marker = buffer[at + 1]
         if marker == 0xFF:
-            position += 1
+            # To the last of them, which the marker follows.
+            position += len(buffer) - at - len(buffer[at + 1 :].lstrip(b"\xff")) - 1
         elif marker in _JPEG_SIZES:
             height, width = unpack_from(">HH", buffer, at + 5)
             return _shown(height, width, turned)
@@ -109,18 +114,20 @@ def _jpeg(descriptor: int, head: bytes) -> tuple[int, int]:
             raise ValueError("no frame header")
         else:
             (length,) = unpack_from(">H", buffer, at + 2)
+            if length < 2:
+                raise ValueError("a segment without a length")
             if marker == 0xE1 and not turned and buffer[at + 4 : at + 8] == b"Exif":
-                turned = _jpeg_turned(descriptor, buffer, base, position + 10, length - 8)
+                turned = _jpeg_turned(file, buffer, base, position + 10, length - 8)
             position += 2 + length
 
 
-def _jpeg_turned(descriptor: int, buffer: bytes, base: int, position: int, length: int) -> bool:
+def _jpeg_turned(file: HeaderFile, buffer: bytes, base: int, position: int, length: int) -> bool:
     start = position - base
     whole = start + length <= len(buffer)
-    return is_turned(buffer[start : start + length] if whole else os.pread(descriptor, max(length, 0), position))
+    return is_turned(buffer[start : start + length] if whole else file.at(position, length))
 
 
-def _png(descriptor: int, head: bytes) -> tuple[int, int]:
+def _png(file: HeaderFile, head: bytes) -> tuple[int, int]:
     """Read IHDR, then look for an eXIf chunk before the pixels."""
     if head[12:16] != b"IHDR":
         raise ValueError("no IHDR chunk")
@@ -129,13 +136,13 @@ def _png(descriptor: int, head: bytes) -> tuple[int, int]:
     while True:
         at = position - base
         if at + 8 > len(buffer):
-            buffer, base, at = os.pread(descriptor, HEAD_BYTES, position), position, 0
+            buffer, base, at = file.at(position), position, 0
         kind = buffer[at + 4 : at + 8]
         if kind in (b"IDAT", b"IEND") or len(kind) < 4:
             return height, width
         (length,) = unpack_from(">I", buffer, at)
         if kind == b"eXIf":
-            return _shown(height, width, is_turned(os.pread(descriptor, length, position + 8)))
+            return _shown(height, width, is_turned(file.at(position + 8, min(length, MOST_EXIF_BYTES))))
         position += 12 + length
 
 
@@ -148,13 +155,13 @@ def _bmp(head: bytes) -> tuple[int, int]:
     return abs(height), width  # a negative height only says that rows run from top to bottom
 
 
-def _webp(descriptor: int, head: bytes) -> tuple[int, int]:
+def _webp(file: HeaderFile, head: bytes) -> tuple[int, int]:
     kind = head[12:16]
     if kind == b"VP8X":
         width = 1 + int.from_bytes(head[24:27], "little")
         height = 1 + int.from_bytes(head[27:30], "little")
         has_exif = bool(head[20] & 0x08)
-        return _shown(height, width, has_exif and _webp_turned(descriptor))
+        return _shown(height, width, has_exif and _webp_turned(file))
     if kind == b"VP8L":
         (bits,) = unpack_from("<I", head, 21)
         return 1 + (bits >> 14 & 0x3FFF), 1 + (bits & 0x3FFF)
@@ -164,12 +171,12 @@ def _webp(descriptor: int, head: bytes) -> tuple[int, int]:
     raise ValueError("no picture chunk")
 
 
-def _webp_turned(descriptor: int) -> bool:
+def _webp_turned(file: HeaderFile) -> bool:
     position = 12
-    while len(chunk := os.pread(descriptor, 8, position)) == 8:
+    while len(chunk := file.at(position, 8)) == 8:
         length = int.from_bytes(chunk[4:], "little")
         if chunk[:4] == b"EXIF":
-            payload = os.pread(descriptor, length, position + 8)
+            payload = file.at(position + 8, min(length, MOST_EXIF_BYTES))
             return is_turned(payload.removeprefix(b"Exif\0\0"))
         position += 8 + length + (length & 1)
     return False
@@ -185,13 +192,9 @@ def _is_iso(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _ISO_BRANDS
 
 
-def _rare(path: str) -> tuple[int, int]:
+def _rare(file: HeaderFile) -> tuple[int, int]:
     import imagesize
 
-    try:
-        width, height = imagesize.get(path)
-    except OSError:
-        raise
-    except Exception as cause:  # the library's parsers raise whatever a damaged file makes them raise
-        raise ValueError("damaged header") from cause
+    # It answers -1 whatever a damaged file makes its parsers raise.
+    width, height = imagesize.get(file)
     return height, width

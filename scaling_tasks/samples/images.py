@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from scaling_tasks.samples.blocks import Block, pack, unpack
-from scaling_tasks.samples.container import read_container, write_container
+from scaling_tasks.samples.container import Header, read_container, say_damaged, write_container
 from scaling_tasks.samples.headers import Fault
 from scaling_tasks.samples.journal import Journal
 from scaling_tasks.samples.listing import UNTRUSTED, Folder, walk
@@ -20,29 +21,29 @@ from scaling_tasks.samples.recall import recall
 
 __all__ = ["cached_images", "same_images", "scan_images", "write_images"]
 
-# A file changed this shortly before it was listed can change again without a new modification time: the clock of the
+# A file changed this shortly before it was listed can change again without a new change time: the clock of the
 # file system ticks every few milliseconds, on some file systems every second or two.
 _TICK, _COARSE_TICK = 20_000_000, 2_000_000_000
 
 
-def same_images(root: str, header: Mapping[str, Any]) -> bool:
-    """Return whether names, sizes and modification times below ``root`` are those of the cache with this header.
+def same_images(root: str, header: Header) -> bool:
+    """Return whether names, sizes and change times below ``root`` are those of the cache with this header.
 
     One listing, nothing opened. Directories are sorted only where the file system lists them in another order than at
     the last scan, as it does in a copy of the data set.
     """
     folders = list(walk(root))
-    if _state(folder.fingerprint() for folder in folders) == header["listed"]:
+    if _state(folder.fingerprint() for folder in folders) == header.listed:
         return True
     for folder in folders:
         folder.sort()
-    return bool(_state(folder.fingerprint() for folder in folders) == header["sorted"])
+    return _state(folder.fingerprint() for folder in folders) == header.sorted
 
 
 def cached_images(cache_path: Path) -> list[Block] | None:
     """Return what the cache holds; None when there is no usable one."""
     cached = read_container(cache_path)
-    if cached is None or cached[0].get("kind") != "images":
+    if cached is None or cached[0].kind != "images":
         return None
     return list(unpack(cached[1]))
 
@@ -57,8 +58,12 @@ def scan_images(root: str, cache_path: Path, progress: Progress | None) -> list[
 
     Raises:
         DatasetError: A directory cannot be listed.
+        OSError: The journal cannot be written.
     """
-    known = {block.path: block for block in cached_images(cache_path) or ()}
+    cached = cached_images(cache_path)
+    if cached is None:
+        say_damaged(cache_path)
+    known = {block.path: block for block in cached or ()}
     journal = Journal(cache_path)
     journal.load()
     blocks, young = _scan_once(root, known, journal, progress)
@@ -85,14 +90,15 @@ def _scan_once(
     return blocks, any(young for _, young in fresh)
 
 
-def write_images(cache_path: Path, blocks: list[Block], facts: dict[str, int]) -> None:
-    """Publish the cache with ``facts`` in its header, and drop the journal."""
-    states = {
-        "listed": _state(block.listed for block in blocks),
-        "sorted": _state(block.fingerprint for block in blocks),
-    }
-    header = {"kind": "images", **states, **facts}
-    write_container(cache_path, header, pack(blocks))
+def write_images(cache_path: Path, blocks: list[Block], header: Header) -> None:
+    """Publish the cache with the listing's state in its header, and drop the journal.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    listed = _state(block.listed for block in blocks)
+    ordered = _state(block.fingerprint for block in blocks)
+    write_container(cache_path, msgspec.structs.replace(header, listed=listed, sorted=ordered), pack(blocks))
     Journal(cache_path).discard()
 
 

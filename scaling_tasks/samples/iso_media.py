@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from struct import unpack_from
 
+from scaling_tasks.samples.header_file import MOST_HEADER_BYTES, HeaderFile
+
 __all__ = ["iso_sides"]
 
-# Nothing that describes an image is longer.
-_MOST_BYTES = 1 << 24
 
-
-def iso_sides(descriptor: int) -> tuple[int, int]:
+def iso_sides(file: HeaderFile) -> tuple[int, int]:
     """Return the (height, width) in pixels as the image is shown.
 
     Raises:
         ValueError: No size is found, or boxes are damaged; IndexError and struct.error likewise.
     """
-    meta = _find(descriptor, b"meta")[4:]
+    meta = _find(file, b"meta")[4:]
     boxes = dict(_boxes(meta))
     properties = dict(_boxes(boxes.get(b"iprp", b"")))
     listed = list(_boxes(properties.get(b"ipco", b"")))
@@ -33,18 +31,17 @@ def iso_sides(descriptor: int) -> tuple[int, int]:
     return (width, height) if quarters % 2 else (height, width)
 
 
-def _find(descriptor: int, wanted: bytes) -> bytes:
+def _find(file: HeaderFile, wanted: bytes) -> bytes:
     """Return the contents of a box at the top of the file."""
     position = 0
-    while len(head := os.pread(descriptor, 16, position)) >= 8:
+    while len(head := file.at(position, 16)) >= 8:
         length, kind = unpack_from(">I4s", head)
         start = 8
         if length == 1:
             (length,) = unpack_from(">Q", head, 8)
             start = 16
         if kind == wanted:
-            whole = min(length - start if length else _MOST_BYTES, _MOST_BYTES)
-            return os.pread(descriptor, whole, position + start)
+            return file.at(position + start, length - start if length else MOST_HEADER_BYTES)
         if length < start:
             break
         position += length

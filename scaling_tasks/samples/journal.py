@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
+import os
 import time
 from array import array
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from scaling_tasks.files import open_regular
 from scaling_tasks.samples.blocks import Entry
 from scaling_tasks.samples.listing import Folder
 
 __all__ = ["Journal"]
 
+_LOG = logging.getLogger(__name__)
+
 _SECONDS_AT_RISK = 2.0
+# Of what a few seconds' reading can come to.
+_LONGEST_LINE = 1 << 24
+_DIGEST_CHARACTERS = 32
 
 
 class Journal:
-    """A file of appended lines, one per stretch of a directory; a torn line is ignored.
+    """A file of appended lines, one per stretch of a directory, each with a digest; any other line is ignored.
 
     Two scans at once may append to one journal: every line stands for itself, and stale ones do not match the listing.
     """
@@ -30,14 +40,28 @@ class Journal:
         self._saved = time.monotonic()
 
     def load(self) -> None:
-        """Read what an interrupted scan left; lines are parsed when their directory's turn comes."""
-        if not self._path.exists():
+        """Read what an interrupted scan left; lines are parsed when their directory's turn comes.
+
+        Raises:
+            OSError: Something that is no journal stands in its place, and cannot be removed.
+        """
+        damaged = 0
+        try:
+            with open_regular(self._path) as file:
+                while line := file.readline(_LONGEST_LINE):
+                    digest, text = line[:_DIGEST_CHARACTERS], line[_DIGEST_CHARACTERS:]
+                    if digest == _digest(text):
+                        path, _, rest = text.partition(b"\t")
+                        self._lines[json.loads(path)].append(rest)
+                    elif line.strip():
+                        damaged += 1
+        except FileNotFoundError:
             return
-        with self._path.open("rb") as file:
-            for line in file:
-                path, separator, rest = line.partition(b"\t")
-                if separator and rest.endswith(b"]]\n"):
-                    self._lines[json.loads(path)].append(rest)
+        except OSError:
+            self.discard()
+        if damaged:
+            # Usually one, which was being written when the scan was ended.
+            _LOG.warning("warning: %s: %d damaged lines are ignored; their files are read again", self._path, damaged)
 
     def entries(self, path: str) -> dict[str, Entry]:
         """Return what is known of the files in one directory."""
@@ -55,19 +79,35 @@ class Journal:
             self.flush()
 
     def flush(self) -> None:
-        """Append everything noted to the file."""
-        lines = (
-            f"{json.dumps(path)}\t{json.dumps([list(column) for column in columns], separators=(',', ':'))}\n"
-            for path, columns in self._unsaved
-        )
+        """Append everything noted to the file.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         if self._unsaved:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab") as file:
-                file.write("".join(lines).encode("ascii"))
+            descriptor = os.open(
+                self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666
+            )
+            with os.fdopen(descriptor, "ab") as file:
+                # An end of line first: what was torn off before must not spoil what comes now.
+                file.write(b"\n" + b"".join(_line(path, columns) for path, columns in self._unsaved))
         self._unsaved.clear()
         self._saved = time.monotonic()
 
     def discard(self) -> None:
         """Remove the file: the cache holds everything now."""
         self._unsaved.clear()
-        self._path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+
+
+def _line(path: str, columns: list[Any]) -> bytes:
+    rows = json.dumps([list(column) for column in columns], separators=(",", ":"))
+    # Escaped, as names need not be valid Unicode.
+    text = f"{json.dumps(path)}\t{rows}\n".encode("ascii")
+    return _digest(text) + text
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=_DIGEST_CHARACTERS // 2).hexdigest().encode()

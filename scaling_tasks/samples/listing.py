@@ -1,4 +1,4 @@
-"""One pass over an image folder: names, sizes and modification times, without opening a file.
+"""One pass over an image folder: names, sizes and change times, without opening a file.
 
 Standard library only: the plugin calls this on every run to see whether the data set is still what the cache says.
 """
@@ -17,9 +17,10 @@ from scaling_tasks.errors import DatasetError
 
 __all__ = ["UNTRUSTED", "Folder", "walk"]
 
-UNTRUSTED = -1  # stands for a modification time that must not be believed: the file is read again next time
+UNTRUSTED = -1  # stands for a change time that must not be believed: the file is read again next time
 
-_Inodes = tuple[tuple[int, int], ...]
+# Times are kept in 64 bits of nanoseconds, and from the year 2262 on wrap around.
+_HALF, _WHOLE = 1 << 63, 1 << 64
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Folder:
         path: Relative to the data set, ``""`` for the data set itself.
         names: File names, in the order in which the file system lists them until `sort` is called.
         sizes: Bytes per file, ``array('q')``; -1 where there is no regular file behind the name.
-        times: Modification times in nanoseconds, ``array('q')``.
+        times: Change times (``st_ctime``, which no tool can set back) in nanoseconds, ``array('q')``.
     """
 
     path: str
@@ -61,40 +62,44 @@ class Folder:
 def walk(root: str) -> Iterator[Folder]:
     """Yield every directory below ``root`` that holds files; each directory before what is in it, neighbours by name.
 
-    Names beginning with a dot are left out. Links are followed; one that leads back to a directory it lies in is not.
+    Names beginning with a dot are left out. Links are followed; a directory that several ways lead to is listed once,
+    so that no links between directories can make the listing endless.
 
     Raises:
         DatasetError: A directory cannot be listed.
     """
-    pending: list[tuple[str, _Inodes]] = [("", ())]
+    pending = [""]
+    seen: set[tuple[int, int]] = set()
     while pending:
-        path, above = pending.pop()
-        folder = Folder(path)
-        inside, here = _list(root, folder, above)
+        folder = Folder(pending.pop())
+        inside = _list(root, folder, seen)
         if folder.names:
             yield folder
-        pending += [(name, here) for name in sorted(inside, reverse=True)]
+        pending += sorted(inside, reverse=True)
 
 
-def _list(root: str, folder: Folder, above: _Inodes) -> tuple[list[str], _Inodes]:
-    """Fill ``folder``; return the directories in it and the inodes on the way to them."""
+def _list(root: str, folder: Folder, seen: set[tuple[int, int]]) -> list[str]:
+    """Fill ``folder`` unless it has been seen; return the directories in it."""
     directory = os.path.join(root, folder.path) if folder.path else root  # noqa: PTH118 - pathlib costs too much here
     inside: list[str] = []
     try:
         status = os.stat(directory)  # noqa: PTH116
-        here = (*above, (status.st_dev, status.st_ino))
+        here = (status.st_dev, status.st_ino)
+        if here in seen:
+            return inside
+        seen.add(here)
         with os.scandir(directory) as entries:
             for entry in entries:
-                if (name := _take(entry, folder, here)) is not None:
+                if (name := _take(entry, folder)) is not None:
                     inside.append(f"{folder.path}/{name}" if folder.path else name)
     except OSError as cause:
         raise DatasetError(
             f"cannot be listed ({cause.strerror})", where=directory, fix="Check dataset.path and its permissions."
         ) from cause
-    return inside, here
+    return inside
 
 
-def _take(entry: os.DirEntry[str], folder: Folder, here: _Inodes) -> str | None:
+def _take(entry: os.DirEntry[str], folder: Folder) -> str | None:
     """Note a file in ``folder``, or return the name of a directory to go into."""
     name = entry.name
     if name[0] == ".":
@@ -106,9 +111,9 @@ def _take(entry: os.DirEntry[str], folder: Folder, here: _Inodes) -> str | None:
     else:
         kind = S_IFMT(status.st_mode)
         if kind == S_IFDIR:
-            return name if (status.st_dev, status.st_ino) not in here else None
-        size, when = (status.st_size, status.st_mtime_ns) if kind == S_IFREG else (-1, 0)
+            return name
+        size, when = (status.st_size, status.st_ctime_ns) if kind == S_IFREG else (-1, 0)
     folder.names.append(name)
     folder.sizes.append(size)
-    folder.times.append(when)
+    folder.times.append(when if -_HALF <= when < _HALF else (when + _HALF) % _WHOLE - _HALF)
     return None

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from scaling_tasks.config.specs import DatasetSpec
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.samples.columns import EMPTY
+from scaling_tasks.samples.limits import LARGEST_SIZE
 from scaling_tasks.samples.measurements import Measurements
 from scaling_tasks.shapes.signature import HEIGHT, WIDTH, Signature, is_batch
 
 __all__ = ["Matched", "match_columns"]
 
 _ALIASES = {HEIGHT: ("height",), WIDTH: ("width",)}
+_MOST_NAMED = 20
 _NEVER_SIZES = frozenset({"file", "filename", "file_name", "path", "image", "id", "name", "index", "time", "timestamp"})
 
 
@@ -58,7 +60,7 @@ def match_columns(found: Measurements, signature: Signature, dataset: DatasetSpe
     for name in signature.size_variables:
         if name not in columns:
             columns[name] = np.ones(len(found.values), dtype=np.int64)
-    return _drop_weightless(Matched(columns, found.weights, found.offsets))
+    return _drop_weightless(Matched(columns, found.weights, found.offsets), dataset.path)
 
 
 def _find(variable: str, columns: Sequence[str]) -> str | None:
@@ -85,10 +87,15 @@ def _only_column(missing: list[str], found: Measurements, signature: Signature, 
             fix="Give a .csv or .jsonl with a column per variable, or fix that dimension in input_shape.",
         )
     raise DatasetError(
-        f"no column for the variable {missing[0]!r}; its columns of numbers are {', '.join(found.columns)}",
+        f"no column for the variable {missing[0]!r}; its columns of numbers are {_listed(found.columns)}",
         where=dataset.path,
         fix=f"Name a column {_ALIASES.get(missing[0], (missing[0],))[0]!r}, or fix that dimension in input_shape.",
     )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    shown = [name if name.isprintable() else repr(name) for name in columns[:_MOST_NAMED]]
+    return ", ".join(shown) + (", …" if len(columns) > _MOST_NAMED else "")
 
 
 def _check_cells(found: Measurements, columns: Mapping[str, bool], dataset: DatasetSpec) -> None:
@@ -96,7 +103,8 @@ def _check_cells(found: Measurements, columns: Mapping[str, bool], dataset: Data
     for column, may_be_empty in columns.items():
         fault = found.faults.get(column)
         if fault is not None and not (may_be_empty and fault.text == EMPTY):
-            holds = f"holds {fault.text!r}, which is not a positive whole number" if fault.text else "is empty"
+            span = f"from {0 if may_be_empty else 1} to {LARGEST_SIZE}"
+            holds = f"holds {fault.text!r}, which is no whole number {span}" if fault.text else "is empty"
             raise DatasetError(
                 f"column {column!r} {holds}",
                 where=f"{dataset.path}, line {fault.line}",
@@ -104,7 +112,7 @@ def _check_cells(found: Measurements, columns: Mapping[str, bool], dataset: Data
             )
 
 
-def _drop_weightless(matched: Matched) -> Matched:
+def _drop_weightless(matched: Matched, where: str) -> Matched:
     weights = matched.weights
     if weights is None or (weights > 0).all():
         return matched
@@ -112,5 +120,5 @@ def _drop_weightless(matched: Matched) -> Matched:
     columns = {name: column[kept] for name, column in matched.columns.items()}
     offsets = None if matched.offsets is None else np.concatenate([[0], np.cumsum(kept)])[matched.offsets]
     if not kept.any():
-        raise DatasetError("every row has the weight 0", fix="Give at least one row a positive weight.")
+        raise DatasetError("every row has the weight 0", where=where, fix="Give at least one row a positive weight.")
     return Matched(columns, weights[kept], offsets)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from scaling_tasks.config.specs import DatasetSpec
-from scaling_tasks.errors import DatasetError
-from scaling_tasks.files import digest_file, write_if_changed
-from scaling_tasks.samples.container import read_header
+from scaling_tasks.errors import CacheError, DatasetError
+from scaling_tasks.files import digest_bytes, digest_file, write_if_changed
+from scaling_tasks.samples.container import Header, read_header, say_damaged
 from scaling_tasks.samples.images import cached_images, same_images, scan_images, write_images
 from scaling_tasks.samples.kinds import dataset_kind
 
@@ -33,20 +35,23 @@ def summary_path(cache_path: Path) -> Path:
 
 
 def watch(dataset: DatasetSpec, cache_path: Path) -> bool:
-    """Return whether the cache still describes the data set, by one listing with sizes and modification times.
+    """Return whether the cache still describes the data set, by one listing with sizes and change times.
 
-    False too where the last scan ended in an error. Never raises: whatever is wrong, the scan says it.
+    False too where the last scan ended in an error, and where the cache or its summary is damaged. Never raises:
+    whatever is wrong, the scan says it.
     """
     header = read_header(cache_path)
-    if header is None or not summary_path(cache_path).exists():
+    if header is None:
         return False
     try:
+        if digest_file(summary_path(cache_path)) != header.summary:
+            return False
         kind = dataset_kind(dataset)
-        if header["kind"] != kind or not header["rows"] or (dataset.strict and header["skipped"]):
+        if header.kind != kind or not header.rows or (dataset.strict and header.skipped):
             return False
         if kind == "images":
             return same_images(dataset.path, header)
-        return bool(header["state"] == _file_state(Path(dataset.path)))
+        return header.state == _file_state(Path(dataset.path))
     except (DatasetError, OSError):
         return False
 
@@ -64,12 +69,29 @@ def scan(dataset: DatasetSpec, cache_path: Path, *, progress: Progress | None = 
 
     Raises:
         DatasetError: Nothing could be measured, or something had to be skipped and ``strict`` is set.
+        CacheError: The cache cannot be written.
     """
     kind = dataset_kind(dataset)
+    _keep_data(dataset, cache_path)
     is_folder = kind == "images"
-    found = _scan_folder(dataset, cache_path, progress) if is_folder else _scan_file(dataset, cache_path, kind)
+    try:
+        found = _scan_folder(dataset, cache_path, progress) if is_folder else _scan_file(dataset, cache_path, kind)
+    except OSError as cause:
+        raise CacheError(
+            f"the scan cache cannot be written ({cause.strerror or cause})",
+            where=str(cause.filename2 or cause.filename or cache_path),
+            fix="Make room for it, or remove what stands in its place.",
+        ) from cause
     _check(found, dataset)
     return found
+
+
+def _keep_data(dataset: DatasetSpec, cache_path: Path) -> None:
+    """Refuse to write the cache or its summary over the data set."""
+    data = Path(dataset.path).absolute()
+    for path in (cache_path, summary_path(cache_path)):
+        if path.absolute() == data or (path.exists() and path.samefile(data)):
+            raise CacheError("the scan cache would replace the data set", where=str(path), fix="Give it another name.")
 
 
 def read_measurements(dataset: DatasetSpec, cache_path: Path) -> Measurements:
@@ -101,8 +123,7 @@ def _scan_folder(dataset: DatasetSpec, cache_path: Path, progress: Progress | No
 
     blocks = scan_images(dataset.path, cache_path, progress)
     found = image_measurements(blocks)
-    write_if_changed(summary_path(cache_path), found.summary().encode())
-    write_images(cache_path, blocks, _facts(found))
+    write_images(cache_path, blocks, _publish_summary(found, cache_path, "images"))
     return found
 
 
@@ -110,17 +131,22 @@ def _scan_file(dataset: DatasetSpec, cache_path: Path, kind: str) -> Measurement
     from scaling_tasks.samples.stored import load_measurements, store_measurements
 
     path = Path(dataset.path)
-    if _is_young(path):
-        time.sleep(_TICK / 1e9)  # what is written after this cannot have the same modification time
-    state = _file_state(path)
     stored = load_measurements(cache_path)
-    if stored and stored[0]["kind"] == kind and stored[0]["content"] == digest_file(path):
-        found, content = stored[1], stored[0]["content"]
-    else:
-        found, content = _read_file(path, kind)
-    write_if_changed(summary_path(cache_path), found.summary().encode())
-    header = {**_facts(found), "kind": kind, "state": state, "content": content}
-    store_measurements(cache_path, found, header)
+    if stored is None:
+        say_damaged(cache_path)
+    try:
+        if _is_young(path):
+            time.sleep(_TICK / 1e9)  # what is written after this cannot have the same change time
+        state = _file_state(path)
+        if stored and stored[0].kind == kind and stored[0].content == digest_file(path):
+            found, content = stored[1], stored[0].content
+        else:
+            found, content = _read_file(path, kind)
+    except OSError as cause:
+        why = cause.strerror or cause
+        raise DatasetError(f"cannot be read ({why})", where=str(path), fix="Check dataset.path.") from cause
+    header = _publish_summary(found, cache_path, kind)
+    store_measurements(cache_path, found, msgspec.structs.replace(header, state=state, content=content))
     return found
 
 
@@ -128,23 +154,25 @@ def _read_file(path: Path, kind: str) -> tuple[Measurements, str]:
     from scaling_tasks.samples.annotation import read_annotation
     from scaling_tasks.samples.tables import read_table
 
-    try:
-        return read_annotation(path) if kind == "annotation" else read_table(path, kind)
-    except OSError as cause:
-        raise DatasetError(f"cannot be read ({cause.strerror})", where=str(path), fix="Check dataset.path.") from cause
+    return read_annotation(path) if kind == "annotation" else read_table(path, kind)
 
 
-def _facts(found: Measurements) -> dict[str, Any]:
-    return {"rows": len(found.values), "skipped": found.source.get("skipped", 0)}
+def _publish_summary(found: Measurements, cache_path: Path, kind: str) -> Header:
+    """Write the summary; return the beginning of the header of the cache that it belongs to."""
+    summary = found.summary().encode()
+    write_if_changed(summary_path(cache_path), summary)
+    return Header(
+        kind=kind, rows=len(found.values), skipped=found.source.get("skipped", 0), summary=digest_bytes(summary)
+    )
 
 
-def _file_state(path: Path) -> list[int]:
+def _file_state(path: Path) -> tuple[int, int]:
     status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+    return status.st_size, status.st_ctime_ns
 
 
 def _is_young(path: Path) -> bool:
-    return abs(time.time_ns() - path.stat().st_mtime_ns) < _TICK
+    return abs(time.time_ns() - path.stat().st_ctime_ns) < _TICK
 
 
 def _check(found: Measurements, dataset: DatasetSpec) -> None:

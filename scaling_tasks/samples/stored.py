@@ -5,45 +5,66 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from scaling_tasks.samples.container import read_container, write_container
+from scaling_tasks.samples.container import Facts, Header, read_container, write_container
 from scaling_tasks.samples.measurements import ColumnFault, Measurements
 
 __all__ = ["load_measurements", "store_measurements"]
 
+_DTYPES = {"values": np.dtype(np.int64), "weights": np.dtype(np.float64), "offsets": np.dtype(np.int64)}
 
-def store_measurements(cache_path: Path, found: Measurements, header: dict[str, Any]) -> None:
-    """Publish the cache; ``header`` holds what `watch` compares."""
+
+def store_measurements(cache_path: Path, found: Measurements, header: Header) -> None:
+    """Publish the cache; ``header`` holds what `watch` compares.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     arrays = {"values": found.values, "weights": found.weights, "offsets": found.offsets}
-    present = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
-    layout = [[name, array.dtype.str, list(array.shape)] for name, array in present.items()]
+    present = {name: np.ascontiguousarray(array, _DTYPES[name]) for name, array in arrays.items() if array is not None}
+    layout = tuple((name, array.shape) for name, array in present.items())
+    facts = msgspec.convert(found.facts(), Facts)
     chunks = [array.tobytes() for array in present.values()]
-    write_container(cache_path, {**header, "facts": found.facts(), "layout": layout}, chunks)
+    write_container(cache_path, msgspec.structs.replace(header, facts=facts, layout=layout), chunks)
 
 
-def load_measurements(cache_path: Path) -> tuple[dict[str, Any], Measurements] | None:
+def load_measurements(cache_path: Path) -> tuple[Header, Measurements] | None:
     """Return the header and the measurements; None when there is no usable cache."""
     cached = read_container(cache_path)
-    if cached is None or "layout" not in cached[0]:
+    if cached is None:
         return None
     header, body = cached
-    arrays: dict[str, Any] = {}
-    start = 0
-    for name, dtype, shape in header["layout"]:
-        count = int(np.prod(shape, dtype=np.int64))
-        arrays[name] = np.frombuffer(body, np.dtype(dtype), count, start).reshape(shape)
-        start += arrays[name].nbytes
-    facts = header["facts"]
-    faults = {name: ColumnFault(line, text) for name, (line, text) in facts["faults"].items()}
+    arrays = _arrays(header, body)
+    facts = header.facts
+    if arrays is None or facts is None:
+        return None
     found = Measurements(
-        facts["kind"],
-        tuple(facts["columns"]),
+        facts.kind,
+        facts.columns,
         arrays["values"],
         arrays.get("weights"),
         arrays.get("offsets"),
-        facts["source"],
-        tuple(facts["skipped"]),
-        faults,
+        facts.source,
+        facts.skipped,
+        {name: ColumnFault(line, text) for name, (line, text) in facts.faults.items()},
     )
     return header, found
+
+
+def _arrays(header: Header, body: memoryview) -> dict[str, NDArray[Any]] | None:
+    """Return the arrays of the body; None where they are not what a one-file data set has."""
+    if not header.layout or header.layout[0][0] != "values" or not {name for name, _ in header.layout} <= set(_DTYPES):
+        return None
+    arrays: dict[str, NDArray[Any]] = {}
+    start = 0
+    for name, shape in header.layout:
+        count = int(np.prod(shape, dtype=np.int64))
+        stop = start + count * _DTYPES[name].itemsize
+        if not start <= stop <= len(body):
+            return None
+        arrays[name] = np.frombuffer(body, _DTYPES[name], count, start).reshape(shape)
+        start = stop
+    return arrays if start == len(body) else None

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.errors import DatasetError
-from scaling_tasks.files import digest_file
+from scaling_tasks.errors import DatasetError, one_line
+from scaling_tasks.files import digest_file, open_regular
 from scaling_tasks.samples.columns import ColumnReader
+from scaling_tasks.samples.limits import MOST_CELLS
+from scaling_tasks.samples.lines import read_lines
 from scaling_tasks.samples.measurements import Measurements
 
 __all__ = ["read_table"]
@@ -23,61 +26,80 @@ def read_table(path: Path, kind: str) -> tuple[Measurements, str]:
     """Measure every row; return the measurements and the SHA-256 of the file.
 
     Every column that holds a whole number somewhere is kept under its own name; which of them a model needs is decided
-    when the statistics are made, and so is whether 0 is a size. A cell that is no positive whole number is remembered
-    as a fault of its column. In .jsonl and .parquet a cell may be a list: the row is then one request, and each element
-    one of its items.
+    when the statistics are made, and so is whether 0 is a size. A cell that is no whole number up to `LARGEST_SIZE` is
+    remembered as a fault of its column. In .jsonl and .parquet a cell may be a list: the row is then one request, and
+    each element one of its items. How much a table may hold is in `scaling_tasks.samples.limits`.
 
     Args:
         path: The file.
         kind: ``csv`` (a header line; tabs in a ``.tsv``), ``jsonl`` (one object per line) or ``parquet``.
 
     Raises:
-        DatasetError: The file is not of that kind, has no rows, or no column of numbers.
+        DatasetError: The file is not of that kind, has no rows, no column of numbers, or is beyond a limit.
+        OSError: The file cannot be read.
     """
-    digest = hashlib.sha256()
     columns = ColumnReader(str(path))
-    for number, row in _rows(path, kind, digest):
-        columns.add(number, row)
-    found = columns.measurements()
-    return found, digest_file(path) if kind == "parquet" else digest.hexdigest()
-
-
-def _rows(path: Path, kind: str, digest: Any) -> _Rows:
     if kind == "parquet":
-        return _parquet_rows(path)
-    return _csv_rows(path, digest) if kind == "csv" else _jsonl_rows(path, digest)
+        for number, row in _parquet_rows(path):
+            columns.add(number, row)
+        return columns.measurements(), digest_file(path)
+    text = _Text(path)
+    for number, row in _csv_rows(path, text) if kind == "csv" else _jsonl_rows(path, text):
+        columns.add(number, row, text.bytes)
+    return columns.measurements(), text.digest.hexdigest()
 
 
-def _lines(path: Path, digest: Any) -> Iterator[str]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            digest.update(line)
+class _Text:
+    """The lines of a file as text, digested and counted while they are read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.digest = hashlib.sha256()
+        self.bytes = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for number, line in read_lines(self._path):
+            self.digest.update(line)
+            self.bytes += len(line)
             try:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as cause:
                 raise DatasetError(
-                    f"not UTF-8 text ({cause.reason})", where=f"{path}, line {number}", fix="Save it as UTF-8."
+                    f"not UTF-8 text ({cause.reason})", where=f"{self._path}, line {number}", fix="Save it as UTF-8."
                 ) from cause
 
 
-def _csv_rows(path: Path, digest: Any) -> _Rows:
-    reader = csv.reader(_lines(path, digest), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+def _csv_rows(path: Path, text: _Text) -> _Rows:
+    reader = csv.reader(iter(text), delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
     try:
         names = [name.strip() for name in next(reader, [])]
+        _check_names(names, f"{path}, line {reader.line_num}")
         for cells in reader:
             if any(cells):
+                if any(cells[len(names) :]):
+                    raise DatasetError(
+                        f"{len(cells)} cells stand below {len(names)} names",
+                        where=f"{path}, line {reader.line_num}",
+                        fix="Give every column a name, and put text with separators in quotes.",
+                    )
                 yield reader.line_num, dict(zip(names, cells, strict=False))
     except csv.Error as cause:
         raise DatasetError(f"not a CSV file ({cause})", where=f"{path}, line {reader.line_num}") from cause
 
 
-def _jsonl_rows(path: Path, digest: Any) -> _Rows:
-    for number, line in enumerate(_lines(path, digest), 1):
+def _check_names(names: Sequence[str], where: str) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
+    if twice:
+        raise DatasetError(f"{twice[0][:40]!r} names several columns", where=where, fix="Rename all but one of them.")
+
+
+def _jsonl_rows(path: Path, text: _Text) -> _Rows:
+    for number, line in enumerate(text, 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except ValueError as cause:
+        except (ValueError, RecursionError) as cause:
             raise _not_an_object(path, number) from cause
         if not isinstance(row, dict):
             raise _not_an_object(path, number)
@@ -100,12 +122,29 @@ def _parquet_rows(path: Path) -> _Rows:
             where=str(path),
             fix="Install scaling-tasks[parquet], or save the table as .csv.",
         ) from cause
+    number = 0
     try:
-        number = 0
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=8192):
+        with open_regular(path) as opened, parquet.ParquetFile(opened) as file:
+            _check_names(file.schema_arrow.names, str(path))
+            _check_parquet_size(path, file.metadata)
+            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
                 for row in batch.to_pylist():
                     number += 1
                     yield number, row
-    except pyarrow.ArrowException as cause:
-        raise DatasetError(f"not a parquet file ({cause})", where=str(path)) from cause
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, ArithmeticError) as cause:
+        # Damaged pages make the library raise its own types and plain ones alike.
+        if isinstance(cause, OSError) and not isinstance(cause, pyarrow.ArrowException) and cause.errno:
+            raise
+        raise DatasetError(f"not a parquet file ({one_line(cause)})", where=str(path)) from cause
+
+
+_ROWS_AT_ONCE = 8192
+
+
+def _check_parquet_size(path: Path, metadata: Any) -> None:
+    if metadata.num_rows * metadata.num_columns > MOST_CELLS:
+        raise DatasetError(
+            f"the table has {metadata.num_rows} rows of {metadata.num_columns} columns, which is too much",
+            where=str(path),
+            fix="Leave out columns that are no sizes, and give equal rows once, with a column `weight`.",
+        )

@@ -136,17 +136,17 @@ class DatasetStatistics:
         Raises:
             DatasetError: The text is not such a document.
         """
-        payload = parse_document(text, _KIND, _VERSION, where=where, error=DatasetError)
-        try:
-            return cls(
-                ShapeHistogram.from_payload(payload["histogram"]),
-                ShapeHistogram.from_payload(payload["items"]) if "items" in payload else None,
-                _requests(payload["requests"]) if "requests" in payload else None,
-                payload["source"],
-                payload.get("zeros", {}),
-            )
-        except (KeyError, TypeError, ValueError) as cause:
-            raise DatasetError(f"incomplete ({cause!r})", where=where, fix="Delete it and build again.") from cause
+        return parse_document(text, _KIND, _VERSION, where=where, error=DatasetError, build=cls._of)
+
+    @classmethod
+    def _of(cls, payload: Mapping[str, Any]) -> DatasetStatistics:
+        return cls(
+            ShapeHistogram.from_payload(payload["histogram"]),
+            ShapeHistogram.from_payload(payload["items"]) if "items" in payload else None,
+            _requests(payload["requests"]) if "requests" in payload else None,
+            dict(payload["source"]),
+            dict(payload.get("zeros", {})),
+        )
 
 
 def _requests(payload: Mapping[str, Any]) -> Requests:

@@ -76,7 +76,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         files,
         f"{__name__}:work",
         Subject(target.name, "the analysis", ModelError),
-        hints={"where": target.config},
+        hints=lambda: {"where": target.config},
     )
 
 
@@ -113,12 +113,12 @@ def read_analysis(path: Path) -> Analysed:
     Raises:
         PlanError: Its document is missing or damaged.
     """
-    payload = read_document(path, _KIND, _VERSION, error=PlanError)
-    try:
-        behaviour = Behaviour.from_payload(payload["behaviour"])
-        return Analysed(behaviour, int(payload["places"]), str(payload["original"]), payload["possible"])
-    except (KeyError, TypeError, ValueError, AttributeError) as cause:
-        raise PlanError(f"incomplete ({cause!r})", where=str(path), fix="Delete it and build again.") from cause
+    return read_document(path, _KIND, _VERSION, error=PlanError, build=_analysed)
+
+
+def _analysed(payload: Mapping[str, Any]) -> Analysed:
+    behaviour = Behaviour.from_payload(payload["behaviour"])
+    return Analysed(behaviour, int(payload["places"]), str(payload["original"]), payload["possible"])
 
 
 def analysed_now(target: Target) -> tuple[Analysed, str]:

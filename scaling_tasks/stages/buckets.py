@@ -66,7 +66,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         files,
         f"{__name__}:work",
         Subject(target.name, "the planner", PlanError),
-        hints={"where": target.config},
+        hints=lambda: {"where": target.config},
     )
 
 
@@ -128,6 +128,12 @@ def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStat
         model=target.model if target.spec.model else None,
         cost=cost,
     )
+    if statistics is not None and plan.coverage <= 0:
+        raise PlanError(
+            "no bucket contains any of the data set's samples",
+            where=f"{target.config or target.name}: auto_scaling",
+            fix="Choose larger buckets, or another strategy.",
+        )
     return replace(plan, warnings=(*plan.warnings, *notes, *_accepted(target)))
 
 

@@ -15,13 +15,13 @@ from scaling_tasks.compilers.isolation import compile_parameters, compile_subjec
 from scaling_tasks.compilers.registry import get_backend, outside_version
 from scaling_tasks.compilers.shared import SHARED
 from scaling_tasks.compilers.thread_limits import thread_environment
-from scaling_tasks.config.environment import environment_settings
+from scaling_tasks.config.environment import job_threads
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.execution.contract import Limits
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.machine import kind
 from scaling_tasks.stages.analysis import prepared_name
-from scaling_tasks.stages.inputs import digests, home_name
+from scaling_tasks.stages.inputs import digests, home_name, platform
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
@@ -51,7 +51,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         f"{__name__}:work",
         compile_subject(one, target.options),
         worker_limits(target),
-        hints={"shared": str((target.state / "shared" / shared_name(action.components)).absolute())},
+        hints=lambda: {"shared": str((target.state / "shared" / shared_name(action.components)).absolute())},
     )
 
 
@@ -87,7 +87,7 @@ def unit_action(target: Target, model: Mapping[str, str], parameters: dict[str, 
     whole = {**parameters, "options": options, "model": f"model/{target.model.name}"}
     stem = parameters["unit"][1]
     outputs = (f"{stem}*", f"{SHARED}-*")
-    return Action("compile", 2, {**model, **digests(files)}, whole, tools, kind(), outputs), files
+    return Action("compile", 2, {**model, **digests(files)}, whole, tools, platform(kind()), outputs), files
 
 
 def toolchain(target: Target) -> dict[str, str]:
@@ -99,7 +99,7 @@ def toolchain(target: Target) -> dict[str, str]:
     options = target.options
     if get_backend(options["backend"]).input_files(options):  # They may change while this process lives.
         return identity_of(options)
-    return _toolchain(canonical_json(options))
+    return _toolchain(target.options_text)
 
 
 @functools.cache
@@ -120,7 +120,7 @@ def identity_of(options: Mapping[str, Any]) -> dict[str, str]:
 def worker_limits(target: Target, *, all_cores: bool = False) -> Limits:
     """Return what a compiler or an engine of the target may use: its share of the machine."""
     options = target.options
-    threads = None if all_cores else options["threads"] or environment_settings().threads
+    threads = None if all_cores else options["threads"] or job_threads()
     return Limits(options["timeout"], options["memory"], thread_environment(threads))
 
 

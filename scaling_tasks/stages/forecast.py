@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 from scaling_tasks.stages.workshop import open_store
 
-__all__ = ["FAIL", "KEPT", "LEFT_OUT", "MAY_RUN", "RESTORE", "RUN", "Change", "Forecast", "forecast_target"]
+__all__ = ["FAIL", "KEPT", "LEFT_OUT", "MAY_RUN", "RESTORE", "RUN", "Change", "Forecast", "Forecaster"]
 
 RUN, RESTORE, MAY_RUN, KEPT, LEFT_OUT, FAIL = "run", "restore", "may run", "up to date", "left out", "fail"
 
@@ -86,17 +87,35 @@ class Forecast:
         }
 
 
-def forecast_target(target: Target, left_out: str | None) -> list[Forecast]:
-    """Return the forecast of every task of a target, in order.
+class Forecaster:
+    """Looks at one target after the other."""
 
-    Args:
-        target: Whose tasks.
-        left_out: Why nothing of it is compiled here, None where it is.
-    """
-    with tempfile.TemporaryDirectory(prefix="scaling-tasks-") as directory:
-        walk = _Walk(target, left_out, Path(directory))
-        rows, analysis = list(walk.rows()), f"{STAGE.name}:{target.name}"
-        return [replace(row, verdict=walk.verdict()) if row.name == analysis else row for row in rows]
+    def __init__(self) -> None:
+        self._store = open_store()
+
+    def forecasts(self, target: Target, left_out: str | None) -> list[Forecast]:
+        """Return the forecast of every task of a target, in order.
+
+        Args:
+            target: Whose tasks.
+            left_out: Why nothing of it is compiled here, None where it is.
+        """
+        with tempfile.TemporaryDirectory(prefix="scaling-tasks-") as directory:
+            walk = _Walk(target, left_out, Path(directory), self)
+            rows, analysis = list(walk.rows()), f"{STAGE.name}:{target.name}"
+            return [replace(row, verdict=walk.verdict()) if row.name == analysis else row for row in rows]
+
+    def stored(self, components: Mapping[str, Any]) -> tuple[ResultFile, ...] | None:
+        """Return the files that the store has of an action, where they lie in it; None where it has none."""
+        record = self._store.peek(components)
+        if record is None:
+            return None
+        return tuple(ResultFile(each.name, each.digest, each.size, self._store.path(each)) for each in record.files)
+
+    @cached_property
+    def history(self) -> CompileHistory:
+        """How long compiles took before; all that the store holds is read for it."""
+        return CompileHistory(self._store.records())
 
 
 class _UnknownError(ScalingTasksError):
@@ -106,13 +125,11 @@ class _UnknownError(ScalingTasksError):
 class _Walk:
     """Walks a target's graph; for the stages to come it is what has been made."""
 
-    def __init__(self, target: Target, left_out: str | None, scratch: Path) -> None:
-        self._target, self._left_out, self._scratch = target, left_out, scratch
+    def __init__(self, target: Target, left_out: str | None, scratch: Path, known: Forecaster) -> None:
+        self._target, self._left_out, self._scratch, self._known = target, left_out, scratch, known
         self._results: dict[tuple[str, str | None], Result] = {}
-        self._rows: dict[tuple[str, str | None], Forecast] = {}
+        self._names: dict[str, dict[str | None, str]] = {}  # Of the tasks seen, by stage and unit.
         self._homes: dict[Path, Path] = {}  # Where files belong that are made in the scratch directory for now.
-        self._store = open_store()
-        self._history: CompileHistory | None = None
 
     def rows(self) -> Iterator[Forecast]:
         """Yield the forecast of each task."""
@@ -148,14 +165,11 @@ class _Walk:
                 units = [unit.name for unit in planned_units(self).units]
             except ScalingTasksError:
                 said = f"its units are known only when buckets:{self._target.name} has run"
-                row = Forecast(self._name(stage.name, None), RUN, (said,), needs=self._needs(stage, None))
-                self._rows[stage.name, None] = row
-                yield row
+                self._names[stage.name] = {None: self._name(stage.name, None)}
+                yield Forecast(self._name(stage.name, None), RUN, (said,), needs=self._needs(stage, None))
                 return
-        for unit in units:
-            row = self._look(stage, unit)
-            self._rows[stage.name, unit] = row
-            yield row
+        self._names[stage.name] = {unit: self._name(stage.name, unit) for unit in units}
+        yield from (self._look(stage, unit) for unit in units)
 
     def _look(self, stage: Stage, unit: str | None) -> Forecast:
         name, needs = self._name(stage.name, unit), self._needs(stage, unit)
@@ -167,21 +181,20 @@ class _Walk:
             return Forecast(name, RUN, (f"{error.what} changes what it is made from",), needs=needs)
         except ScalingTasksError as error:
             return Forecast(name, FAIL, (str(renamed(error, self._homes)),), needs=needs)
-        components = request.action.components
         recorded = read_result_if_there(self._target.result(stage.name, unit))
-        if recorded is not None and recorded.key == request.action.key and recorded.intact(known_digests()):
+        if recorded is not None and recorded.action == request.action.text and recorded.intact(known_digests()):
             self._results[stage.name, unit] = recorded
             return Forecast(name, KEPT, needs=needs)
+        components = request.action.components
         reasons, changes = _why(recorded, components)
-        if request.stored and (record := self._store.peek(components)) is not None:
-            files = (ResultFile(each.name, each.digest, each.size, self._store.path(each)) for each in record.files)
-            self._results[stage.name, unit] = Result(components, tuple(files), {})
+        if request.stored and (files := self._known.stored(components)) is not None:
+            self._results[stage.name, unit] = Result(request.action.text, files, {})
             return Forecast(name, RESTORE, reasons, changes, needs=needs)
         try:
             self._foresee(stage, unit, request)
         except ScalingTasksError as error:
             reasons = (*reasons, f"it will fail: {renamed(error, self._homes)}")
-        seconds = self._expected_seconds(components) if stage.name == "compile" else None
+        seconds = self._known.history.expected_seconds(components) if stage.name == "compile" else None
         return Forecast(name, RUN, reasons, changes, seconds, needs)
 
     def _look_at_deed(self, stage: Stage, name: str, needs: tuple[str, ...]) -> Forecast:
@@ -207,12 +220,12 @@ class _Walk:
             files = tuple(
                 ResultFile(name, digest, 0, request.sources[name]) for name, digest in request.action.inputs.items()
             )
-            self._results[stage.name, unit] = Result(request.action.components, files, {})
+            self._results[stage.name, unit] = Result(request.action.text, files, {})
         elif request.limits is None:
             made = sorted(do_here(request, self._scratch / f"{stage.name}-{unit}").iterdir())
             self._homes |= {path: stage.place(self._target, unit, path.name) for path in made}
             files = tuple(ResultFile(path.name, digest_file(path), path.stat().st_size, path) for path in made)
-            self._results[stage.name, unit] = Result(request.action.components, files, {})
+            self._results[stage.name, unit] = Result(request.action.text, files, {})
 
     def _rescanned(self) -> Result:
         from scaling_tasks.samples.scan import scan, summary_path
@@ -223,17 +236,14 @@ class _Walk:
         scan(self._target.dataset, cache)
         summary = summary_path(cache)
         file = ResultFile(summary.name, digest_file(summary), summary.stat().st_size, summary)
-        return Result({}, (file,), {})
-
-    def _expected_seconds(self, components: Mapping[str, Any]) -> float | None:
-        if self._history is None:
-            self._history = CompileHistory(self._store.records())
-        return self._history.expected_seconds(components)
+        return Result("", (file,), {})
 
     def _needs(self, stage: Stage, unit: str | None) -> tuple[str, ...]:
-        before = [(name, other) for name, other in self._rows if name in stage.after]
-        own = [each for each in before if unit is None or each[1] in (None, unit)]
-        return tuple(self._rows[each].name for each in own)
+        """Return the tasks seen that a stage follows: of those of units, for one unit its own, else all."""
+        before = [names for name, names in self._names.items() if name in stage.after]
+        if unit is None:
+            return tuple(name for names in before for name in names.values())
+        return tuple(names[each] for names in before for each in (None, unit) if each in names)
 
     def _name(self, stage: str, unit: str | None) -> str:
         return f"{stage}:{self._target.name}" + (f":{unit}" if unit else "")

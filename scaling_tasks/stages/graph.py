@@ -22,6 +22,7 @@ from scaling_tasks.stages import (
 from scaling_tasks.stages import (
     compile as compiling,
 )
+from scaling_tasks.stages.mistakes import refuse_mistakes
 from scaling_tasks.stages.pruning import note_target
 from scaling_tasks.stages.stage import Built, Stage
 from scaling_tasks.stages.target import Target
@@ -63,6 +64,7 @@ def run_stage(name: str, target: Target, unit: str | None = None) -> dict[str, A
     Raises:
         ScalingTasksError: It failed.
     """
+    refuse_mistakes(target)
     stage = STAGES[name]
     if stage.do is not None or stage.request is None:
         return stage.do(target) if stage.do is not None else {}
@@ -94,5 +96,4 @@ def is_current(name: str, target: Target, unit: str | None = None) -> str | None
     if recorded is None:
         return None
     action = stage.request(target, Built(target), unit).action
-    same = recorded.components == action.components
-    return action.key if same and recorded.intact(known_digests()) else None
+    return action.key if recorded.action == action.text and recorded.intact(known_digests()) else None

@@ -6,18 +6,21 @@ machine that builds the same.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.config.load import section
-from scaling_tasks.documents import canonical_json, parse_document
+from scaling_tasks.documents import MOST_BYTES, canonical_json, parse_document
 from scaling_tasks.errors import LockError, ScalingTasksError
 from scaling_tasks.execution.file_locks import exclusive
-from scaling_tasks.files import digest_bytes, write_if_changed
+from scaling_tasks.files import digest_bytes, read_regular, write_if_changed
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import STAGE as COMPILE
 from scaling_tasks.stages.compile import toolchain
@@ -74,12 +77,35 @@ def read_lock() -> dict[str, Any]:
         LockError: It is damaged or of another version.
     """
     try:
-        text = LOCK.read_bytes()
+        status = LOCK.stat()
     except FileNotFoundError:
         return {}
-    targets = parse_document(text, _KIND, _VERSION, where=str(LOCK), error=LockError).get("targets")
-    if not isinstance(targets, dict):
-        raise LockError("it has no targets", where=str(LOCK), fix="Take it from git again, or delete it and build.")
+    # Of every target it is asked whether the lock says so.
+    return dict(_read(Path.cwd() / LOCK, status.st_ino, status.st_mtime_ns, status.st_ctime_ns))
+
+
+@functools.lru_cache(maxsize=1)
+def _read(path: Path, inode: int, written: int, changed: int) -> dict[str, Any]:
+    fix = "Take it from git again, or delete it and build."
+    return parse_document(
+        read_regular(path, MOST_BYTES),
+        _KIND,
+        _VERSION,
+        where=str(LOCK),
+        error=LockError,
+        build=_sections,
+        sealed=False,
+        fix=fix,
+    )
+
+
+def _sections(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the targets' sections; refuse what could not be compared with what is built."""
+    targets: dict[str, Any] = payload["targets"]
+    for name, found in targets.items():
+        units = found.get("units", {})
+        if not all(isinstance(unit, dict) for unit in units.values()):
+            raise TypeError(f"the units of {name!r}")
     return targets
 
 
@@ -199,8 +225,9 @@ def _dataset_digest(path: Path) -> str:
 
 def _write(targets: Mapping[str, Any]) -> bool:
     whole = {"format": f"scaling-tasks/{_KIND}/{_VERSION}", "targets": targets}
-    # One line per value: two branches that change different units merge.
-    return write_if_changed(LOCK, (canonical_json(whole, indent=1) + "\n").encode(), durable=True)
+    # One line per value: two branches that change different units merge. Every target writes all of it, so in C.
+    text = msgspec.json.format(msgspec.json.encode(whole, order="sorted"), indent=1)
+    return write_if_changed(LOCK, text + b"\n", durable=True)
 
 
 def _would_change(target: Target, different: list[str]) -> LockError:

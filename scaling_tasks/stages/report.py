@@ -66,7 +66,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     document = inputs / "statistics.json"
     statistics = DatasetStatistics.from_json(document.read_bytes()) if document.exists() else None
     verified = {
-        path.stem: read_document(path, "verification", 2, error=CompileError)
+        path.stem: read_document(path, "verification", 2, error=CompileError, build=dict)
         for path in sorted((inputs / "verification").glob("*.json"))
     }
     facts: dict[str, Any] = {
@@ -151,7 +151,7 @@ def _latencies(inputs: Path) -> dict[tuple[int, ...], float]:
     document = inputs / "latency.json"
     if not document.exists():
         return {}
-    found = read_document(document, "latencies", 1, error=CompileError)
+    found = read_document(document, "latencies", 1, error=CompileError, build=dict, sealed=False)
     return {tuple(shape): seconds for shape, seconds in zip(found["shapes"], found["seconds"], strict=True)}
 
 
@@ -159,7 +159,7 @@ def _metric_table(inputs: Path) -> dict[str, Table]:
     document = inputs / "metric.json"
     if not document.exists():
         return {}
-    found = read_document(document, "metric", 1, error=CompileError)
+    found = read_document(document, "metric", 1, error=CompileError, build=dict)
     row = [found["metric"], f"{found['buckets']:.4f}", f"{found['exact']:.4f}", f"{found['drop']:g}"]
     return {"Task metric": (["metric", "through the buckets", "original at exact shapes", "accepted loss"], [row])}
 

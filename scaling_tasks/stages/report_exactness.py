@@ -56,7 +56,7 @@ def padding_tables(inputs: Path, variables: Sequence[str]) -> dict[str, Table]:
     document = inputs / "padding.json"
     if not document.exists():
         return {}
-    found = read_document(document, "padding", 2, error=CompileError)
+    found = read_document(document, "padding", 2, error=CompileError, build=dict)
     worst: dict[tuple[str, str], tuple[float, str, float | None]] = {}
     for probe in found["probes"]:
         for output in probe["outputs"]:

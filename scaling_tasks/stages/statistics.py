@@ -36,7 +36,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         {_SUMMARY: summary.path, **model},
         f"{__name__}:work",
         Subject(target.name, "the statistics", DatasetError),
-        hints={"where": target.config},
+        hints=lambda: {"where": target.config},
         carried={_CACHE: summary.path.with_suffix("")},
     )
 

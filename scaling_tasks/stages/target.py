@@ -37,12 +37,12 @@ class Target:
         """The target's name."""
         return self.spec.name
 
-    @property
+    @cached_property
     def directory(self) -> Path:
         """Where the bundle, its documents and the report go."""
         return Path(self.spec.output) if self.spec.output else Path("build") / self.name
 
-    @property
+    @cached_property
     def model(self) -> Path:
         """The original model; only targets that have one may ask."""
         if self.spec.model is None:
@@ -83,6 +83,11 @@ class Target:
     def options(self) -> dict[str, Any]:
         """The ``compile`` section as plain values, as backends take it."""
         return dict(section(self.spec.compile) or {})
+
+    @cached_property
+    def options_text(self) -> str:
+        """The options as canonical JSON."""
+        return canonical_json(self.options)
 
     @cached_property
     def result_options(self) -> dict[str, Any]:
@@ -126,8 +131,15 @@ class Target:
 
     def result(self, stage: str, unit: str | None = None) -> Path:
         """The record of what a stage made."""
-        # Asked for hundreds of times where there is nothing to do; joining part by part takes three times as long.
-        return Path(f"{self.state}/results/{stage}{f'/{unit}' if unit else ''}.json")
+        # Asked for tens of thousands of times where there is nothing to do.
+        if (found := self._results.get((stage, unit))) is None:
+            found = Path(f"{self.state}/results/{stage}{f'/{unit}' if unit else ''}.json")
+            self._results[stage, unit] = found
+        return found
+
+    @cached_property
+    def _results(self) -> dict[tuple[str, str | None], Path]:
+        return {}
 
     def log(self, stage: str, unit: str | None = None) -> Path:
         """Everything that a stage's compiler or engine printed."""

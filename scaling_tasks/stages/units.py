@@ -21,7 +21,6 @@ __all__ = [
     "read_units",
     "read_units_if_there",
     "signature_of",
-    "signature_parameters",
     "write_units",
 ]
 
@@ -46,7 +45,16 @@ class UnitsDocument:
     behaviour: Behaviour
     units: tuple[Unit, ...]
 
-    @property
+    @functools.cached_property
+    def signature_parameters(self) -> dict[str, Any]:
+        """The model's inputs, outputs and behaviour as an action's parameters."""
+        return {
+            "inputs": [_tensor_payload(tensor) for tensor in self.inputs.inputs],
+            "outputs": [_tensor_payload(tensor) for tensor in self.outputs],
+            "behaviour": self.behaviour.to_payload(),
+        }
+
+    @functools.cached_property
     def compiled_inputs(self) -> Signature:
         """The inputs of the model that is compiled: the original's, and those that tell exact sizes."""
         return Signature((*self.inputs.inputs, *self.behaviour.tensors()))
@@ -57,10 +65,15 @@ class UnitsDocument:
         Raises:
             PlanError: The plan has no such unit.
         """
-        for unit in self.units:
-            if unit.name == name:
-                return unit
-        raise PlanError(f"the plan has no unit {name!r}", fix="Run `doit list --all` to see the units it has.")
+        try:
+            return self._by_name[name]
+        except KeyError:
+            fix = "Run `doit list --all` to see the units it has."
+            raise PlanError(f"the plan has no unit {name!r}", fix=fix) from None
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, Unit]:
+        return {unit.name: unit for unit in self.units}
 
 
 def planned_units(made: Made) -> UnitsDocument:
@@ -73,7 +86,7 @@ def planned_units(made: Made) -> UnitsDocument:
     return _read(file.path, file.digest)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=1024)
 def _read(path: Path, digest: str) -> UnitsDocument:
     return read_units(path)
 
@@ -82,9 +95,7 @@ def write_units(path: Path, document: UnitsDocument) -> None:
     """Write the document."""
     payload = {
         "model": document.model_digest,
-        "inputs": [_tensor_payload(tensor) for tensor in document.inputs.inputs],
-        "outputs": [_tensor_payload(tensor) for tensor in document.outputs],
-        "behaviour": document.behaviour.to_payload(),
+        **document.signature_parameters,
         "units": [
             {"name": unit.name, "stem": unit.stem, "variables": unit.variables, "buckets": unit.buckets}
             for unit in document.units
@@ -93,17 +104,8 @@ def write_units(path: Path, document: UnitsDocument) -> None:
     path.write_text(document_text(_KIND, _VERSION, payload), encoding="utf-8")
 
 
-def signature_parameters(document: UnitsDocument) -> dict[str, Any]:
-    """Return the model's inputs, outputs and behaviour as an action's parameters."""
-    return {
-        "inputs": [_tensor_payload(tensor) for tensor in document.inputs.inputs],
-        "outputs": [_tensor_payload(tensor) for tensor in document.outputs],
-        "behaviour": document.behaviour.to_payload(),
-    }
-
-
 def signature_of(parameters: Mapping[str, Any]) -> ModelSignature:
-    """Return the inputs and outputs that ``signature_parameters`` was given."""
+    """Return the inputs and outputs that ``signature_parameters`` tell."""
     return ModelSignature(Signature(_tensors(parameters["inputs"])), _tensors(parameters["outputs"]))
 
 
@@ -113,17 +115,17 @@ def read_units(path: Path) -> UnitsDocument:
     Raises:
         PlanError: It is missing or damaged.
     """
-    payload = read_document(path, _KIND, _VERSION, error=PlanError)
-    try:
-        return UnitsDocument(
-            payload["model"],
-            Signature(_tensors(payload["inputs"])),
-            _tensors(payload["outputs"]),
-            Behaviour.from_payload(payload["behaviour"]),
-            tuple(_unit(each) for each in payload["units"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as cause:
-        raise PlanError(f"incomplete ({cause!r})", where=str(path), fix="Delete it and build again.") from cause
+    return read_document(path, _KIND, _VERSION, error=PlanError, build=_document)
+
+
+def _document(payload: Mapping[str, Any]) -> UnitsDocument:
+    return UnitsDocument(
+        payload["model"],
+        Signature(_tensors(payload["inputs"])),
+        _tensors(payload["outputs"]),
+        Behaviour.from_payload(payload["behaviour"]),
+        tuple(_unit(each) for each in payload["units"]),
+    )
 
 
 def read_units_if_there(path: Path) -> UnitsDocument | None:

@@ -50,7 +50,7 @@ class LatencyTable:
             "shapes": [list(shape) for shape in sorted(self.seconds)],
             "seconds": [round(self.seconds[shape], 6) for shape in sorted(self.seconds)],
         }
-        return document_text(_KIND, _VERSION, payload)
+        return document_text(_KIND, _VERSION, payload, sealed=False)
 
     @classmethod
     def load(cls, path: Path) -> LatencyTable:
@@ -59,13 +59,15 @@ class LatencyTable:
         Raises:
             BundleError: The file is missing or holds something else.
         """
-        payload = read_document(path, _KIND, _VERSION, error=BundleError)
-        try:
-            pairs = zip(payload["shapes"], payload["seconds"], strict=True)
-            seconds = {tuple(shape): float(value) for shape, value in pairs}
-            return cls(tuple(payload["variables"]), payload["backend"], payload["threads"], seconds)
-        except (KeyError, TypeError, ValueError) as cause:
-            raise BundleError(f"incomplete ({cause!r})", where=str(path), fix="Delete it and measure again.") from cause
+        return read_document(path, _KIND, _VERSION, error=BundleError, build=cls._of, sealed=False)
+
+    @classmethod
+    def _of(cls, payload: Mapping[str, Any]) -> LatencyTable:
+        pairs = zip(payload["shapes"], payload["seconds"], strict=True)
+        seconds = {tuple(map(int, shape)): float(value) for shape, value in pairs}
+        if any(len(shape) != len(payload["variables"]) for shape in seconds):
+            raise ValueError("a shape of another length than the variables")
+        return cls(tuple(map(str, payload["variables"])), str(payload["backend"]), int(payload["threads"]), seconds)
 
     def fits(self, other: LatencyTable) -> bool:
         """Whether two tables speak of the same thing, so that one may complete the other."""

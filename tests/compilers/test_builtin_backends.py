@@ -107,6 +107,18 @@ class TestOpenVinoBlob(CompilerConformance):
         assert 0 < sizes[".blob"] < sizes[".bin"]
 
 
+class TestOpenVinoDynamic(CompilerConformance):
+    """One IR for the sizes of all buckets."""
+
+    backend_name = "openvino"
+    options = {"options": {"dynamic": True}}  # noqa: RUF012
+
+    def test_all_buckets_are_in_one_unit(self, tmp_path: Path):
+        case = shared_variable_case(tmp_path)
+        (unit,) = self.units(case)
+        assert set(unit.buckets) == set(case.buckets)
+
+
 class TestOnnxRuntime(OcrConformance):
     backend_name = "onnxruntime"
     heavy_modules = ("onnxruntime", "onnx", "numpy")
@@ -118,6 +130,13 @@ class TestOnnxRuntime(OcrConformance):
 class TestOnnxRuntimeExtended(CompilerConformance):
     backend_name = "onnxruntime"
     options = {"options": {"optimization": "extended"}}  # noqa: RUF012
+
+
+class TestOnnxRuntimeDynamic(CompilerConformance):
+    """One model for the sizes of all buckets."""
+
+    backend_name = "onnxruntime"
+    options = {"options": {"dynamic": True}}  # noqa: RUF012
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from scaling_tasks.config.environment import environment_settings
+from scaling_tasks.config.environment import environment_settings, job_threads
 from scaling_tasks.doit_plugin.doit_internals import jobs_asked_for
 from scaling_tasks.errors import ConfigError
 from tests.doit_plugin.repository import Repository
@@ -32,7 +32,7 @@ def test_the_number_of_jobs_is_read_from_the_command_line(arguments: list[str], 
 def test_threads_times_jobs_is_at_most_the_cores() -> None:
     cores = os.cpu_count() or 1
     for jobs in (1, 2, cores, 10 * cores):
-        threads = environment_settings({"SCALING_TASKS_JOBS": str(jobs)}).threads
+        threads = job_threads({"SCALING_TASKS_JOBS": str(jobs)})
         assert threads >= 1
         assert threads * jobs <= max(cores, jobs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,18 @@ def test_a_bundle_is_served_without_what_built_it(ocr_models: Path, tmp_path: Pa
     assert ran.returncode == 0, ran.stderr
     (wanted,) = OriginalModel(model).run({"x": inputs}).values()
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), wanted, atol=1e-4)
+
+
+def test_a_server_over_http_imports_nothing_that_builds() -> None:
+    # Found and not imported: what it calls its messages tritonclient, which other tests have, calls its own.
+    if importlib.util.find_spec("kserve") is None:
+        pytest.skip("the extra 'serve' is not installed")
+    script = (
+        "import sys, scaling_tasks.serving.server, scaling_tasks.serving.__main__; "
+        f"print([name for name in {BUILDING!r} if name in sys.modules and name != 'yaml'])"  # KServe has yaml.
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    assert ran.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("module", ["scaling_tasks.runtime.manifest", "scaling_tasks.runtime.model"])

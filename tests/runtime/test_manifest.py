@@ -18,6 +18,7 @@ from scaling_tasks.shapes.expressions import Expression
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec
 from scaling_tasks.shapes.size_inputs import SizeInput
 from scaling_tasks.shapes.unit import Unit
+from tests.documents import resealed
 
 FILES = [ArtefactFile("m.xml", "ab"), ArtefactFile("m.bin", "cd")]
 
@@ -97,8 +98,14 @@ def test_inputs_that_share_a_variable_are_padded_at_one_side() -> None:
 def test_a_manifest_that_makes_no_sense_is_refused(key: str, value: object) -> None:
     document = json.loads(manifest_of().to_json())
     document["artefacts"][0][key] = value
-    with pytest.raises(BundleError, match="incomplete"):
-        Manifest.from_json(json.dumps(document))
+    with pytest.raises(BundleError, match="does not hold what it should"):
+        Manifest.from_json(resealed(document))
+
+
+def test_a_manifest_that_was_edited_is_refused() -> None:
+    edited = manifest_of().to_json().replace('"side":"end"', '"side":"start"')
+    with pytest.raises(BundleError, match="damaged or edited"):
+        Manifest.from_json(edited)
 
 
 def test_buckets_are_in_the_order_of_the_signature_and_costed() -> None:

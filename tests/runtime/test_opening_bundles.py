@@ -14,13 +14,14 @@ from scaling_tasks.engines.threads import THREADS_VARIABLE, thread_count
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime import bundle
 from scaling_tasks.runtime.bundle import load_bundle
+from tests.documents import resealed
 
 
 def test_a_bundle_without_manifest_or_backend_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"manifest\.json: cannot be read"):
         load_bundle(tmp_path)
-    (tmp_path / "manifest.json").write_text('{"format": "scaling-tasks/manifest/3"}')
-    with pytest.raises(BundleError, match="incomplete"):
+    (tmp_path / "manifest.json").write_text(resealed({"format": "scaling-tasks/manifest/3"}))
+    with pytest.raises(BundleError, match="does not hold what it should"):
         load_bundle(tmp_path)
 
 

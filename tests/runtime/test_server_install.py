@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from scaling_tasks.onnx_model.original import OriginalModel
+from tests.documents import resealed
 from tests.runtime.test_real_bundles import build
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +79,7 @@ def test_a_server_has_numpy_and_the_engine_and_serves(server: Path, ocr_models: 
     other = tmp_path / "other"
     other.mkdir()
     manifest = json.loads((bundle / "manifest.json").read_text())
-    (other / "manifest.json").write_text(json.dumps({**manifest, "engine": "onnxruntime"}))
+    (other / "manifest.json").write_text(resealed({**manifest, "engine": "onnxruntime"}))
     x = np.random.default_rng(0).random((1, 3, 48, 192), dtype=np.float32)
     np.save(tmp_path / "x.npy", x)
     (tmp_path / "serve.py").write_text(SERVE)

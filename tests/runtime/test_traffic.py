@@ -9,6 +9,7 @@ import pytest
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime import traffic as module
 from scaling_tasks.runtime.traffic import Traffic, TrafficRecorder
+from tests.documents import resealed
 
 
 def recorded(shapes: list[tuple[int, int]]) -> Traffic:
@@ -61,6 +62,6 @@ def test_a_long_histogram_is_rounded_up_but_not_its_batch(monkeypatch: pytest.Mo
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "t.json").write_text('{"format": "scaling-tasks/traffic/1"}')
-    with pytest.raises(BundleError, match="incomplete"):
+    (tmp_path / "t.json").write_text(resealed({"format": "scaling-tasks/traffic/1"}))
+    with pytest.raises(BundleError, match="does not hold what it should"):
         Traffic.load(tmp_path / "t.json")

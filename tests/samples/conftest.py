@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,10 +33,12 @@ def make_image() -> Callable[..., Path]:
 
 @pytest.fixture
 def make_old() -> Callable[..., None]:
-    """Set a file's modification time some seconds back."""
+    """Set a file's modification time some seconds back, and let the moment of that pass."""
     return _age
 
 
 def _age(path: Path, age: int = 1000) -> None:
     then = path.stat().st_mtime_ns - age * 1_000_000_007
     os.utime(path, ns=(then, then))
+    if age:
+        time.sleep(0.021)  # Past the tick of the file system's clock, within which a file may change again.

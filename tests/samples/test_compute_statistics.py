@@ -165,7 +165,7 @@ def test_the_only_column_of_numbers_serves_the_only_size(shape: Shape, write: Wr
         ("a,b\n1,2\n", {"ids": [1, "seq"]}, "no column for the variable 'seq'; its columns of numbers are a, b"),
         ("a\n1\n", {"ids": ["seq", "other"]}, "no column for the variable 'seq'"),
         ("width\n9\n", DET, "no column for the variable 'H'"),
-        ("seq\n0\n", {"ids": [1, "seq"]}, "column 'seq' holds '0', which is not a positive whole number"),
+        ("seq\n0\n", {"ids": [1, "seq"]}, "column 'seq' holds '0', which is no whole number from 1 to 16777216"),
         ("seq,x\n,1\n5,1\n", {"ids": [1, "seq"]}, "column 'seq' is empty"),
         ("seq,weight\n5,0\n", {"ids": [1, "seq"]}, "weight 0"),
         ("seq\n5\n", {"ids": [1, 5]}, "no dynamic dimension"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import shutil
 import subprocess
 import sys
+import time
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,7 @@ from hypothesis import strategies as st
 
 from scaling_tasks.config.specs import DatasetSpec
 from scaling_tasks.errors import DatasetError
-from scaling_tasks.samples import images, reading
+from scaling_tasks.samples import images, listing, reading
 from scaling_tasks.samples.blocks import Block
 from scaling_tasks.samples.headers import probe
 from scaling_tasks.samples.listing import Folder
@@ -117,17 +119,33 @@ def test_moving_and_renaming_change_no_measurement(folder: Path, cache: Path, tm
     assert summary_path(cache).read_bytes() == summary
 
 
-def test_a_copy_in_another_order_of_listing_is_the_same(folder: Path, cache: Path, tmp_path: Path) -> None:
+def test_another_order_of_listing_is_the_same(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scan(spec(folder), cache)
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for path in sorted(folder.rglob("*"), key=lambda path: path.name[::-1], reverse=True):
-        (copy / path.relative_to(folder)).parent.mkdir(exist_ok=True)
-        if path.is_file():
-            shutil.copy2(path, copy / path.relative_to(folder))
-    assert watch(spec(copy), cache)
-    (copy / "part0" / "00.png").unlink()
-    assert not watch(spec(copy), cache)
+    scandir = os.scandir
+    backwards = lambda path: contextlib.nullcontext(list(scandir(path))[::-1])  # noqa: E731
+    monkeypatch.setattr(listing.os, "scandir", backwards)
+    assert watch(spec(folder), cache)
+    (folder / "part0" / "00.png").unlink()
+    assert not watch(spec(folder), cache)
+
+
+@pytest.mark.parametrize("way", ["replaced", "in place"])
+def test_a_change_that_hides_its_time_is_found(folder: Path, cache: Path, make_image: MakeImage, way: str) -> None:
+    """Another picture of as many bytes, with the modification time of the one before."""
+    path, other = folder / "part0" / "00.png", make_image(folder.parent / "other.png", 70, 71)
+    content = other.read_bytes()
+    path.write_bytes(path.read_bytes().ljust(len(content) + 100, b"\0"))
+    scan(spec(folder), cache)
+    status = path.stat()
+    other.write_bytes(content.ljust(status.st_size, b"\0"))
+    if way == "replaced":
+        other.replace(path)
+    else:
+        path.write_bytes(other.read_bytes())
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert not watch(spec(folder), cache)
+    assert [70, 71] in scan(spec(folder), cache).values.tolist()
 
 
 def test_a_new_size_changes_the_digest(folder: Path, cache: Path, make_image: MakeImage) -> None:
@@ -300,10 +318,12 @@ def test_an_edit_during_the_scan_is_noticed(
 def test_a_file_as_young_as_its_listing_is_read_again(
     folder: Path, cache: Path, opened: list[str], make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such a file may change again within one tick of the file system's clock, here 500 seconds."""
+    """Such a file may change again within one tick of the file system's clock, here half a second."""
+    time.sleep(0.6)
     young = make_image(folder / "young.png", 3, 3, age=0)
-    monkeypatch.setattr(images, "_TICK", 500_000_000_000)
-    monkeypatch.setattr(images.time, "sleep", lambda seconds: make_image(young, 4, 4))
+    monkeypatch.setattr(images, "_TICK", 500_000_000)
+    wait = time.sleep
+    monkeypatch.setattr(images.time, "sleep", lambda seconds: (make_image(young, 4, 4, age=0), wait(0.6)))
     found = scan(spec(folder), cache)
     assert opened.count("young.png") == 2
     assert len(opened) == 15

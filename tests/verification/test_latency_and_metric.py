@@ -41,7 +41,7 @@ def test_the_table_survives_its_file(tmp_path: Path) -> None:
     cost = MeasuredCost.read(tmp_path / "latency.json", ("W", "N"))
     assert cost(np.array([[32, 4], [32, 1]])).tolist() == [0.25, 0.125]
     (tmp_path / "bad.json").write_text('{"format": "scaling-tasks/latencies/1"}')
-    with pytest.raises(BundleError, match="incomplete"):
+    with pytest.raises(BundleError, match="does not hold what it should"):
         LatencyTable.load(tmp_path / "bad.json")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.zoo import __main__ as command
+from benchmarks.zoo import kept
 from benchmarks.zoo.judging import apart
 from benchmarks.zoo.registry import zoo_model
 from benchmarks.zoo.table import page, row_line
@@ -20,22 +21,23 @@ _MODEL = zoo_model("cumulative")
 
 def test_a_difference_beyond_rounding_is_bold_and_what_the_backend_does_itself_is_told() -> None:
     cells = (
-        Cell("onnxruntime", 3e-7, True, 0.0, 0.001, 1.04),
-        Cell("openvino", 0.25, False, 0.0, 0.001, 1.5),
-        Cell("lite", 2e-3, True, 1.5e-3, 0.001, 1.1),
+        Cell("onnxruntime", 3e-7, True, 50, 0.0, 0.001, 1.04),
+        Cell("openvino", 0.25, False, 50, 0.0, 0.001, 1.5),
+        Cell("lite", 2e-3, True, 9, 1.5e-3, 0.001, 1.1),
         Cell("nncase", problem="aborts", plain_too=True),
     )
     row = Row(_MODEL, (Verdict("total", "length", "cleaned"),), "length", 3, {"total": 0.5}, {"total": 1e-7}, cells)
-    line = row_line(row, ["onnxruntime", "openvino", "lite", "nncase"])
+    line = row_line(row, ["onnxruntime", "openvino", "lite", "nncase"], 50)
     assert "| cleaned: length | 3 | 5.0e-01 | 1.0e-07 | 3.0e-07 · × 1.04 | **2.5e-01** · × 1.50 |" in line
-    assert "2.0e-03 (itself 1.5e-03) · × 1.10 | not compiled |" in line
+    assert "2.0e-03 (9 sizes) (itself 1.5e-03) · × 1.10 | not compiled |" in line
 
 
 def test_page_says_what_is_refused_and_by_whom() -> None:
     verdict = Verdict("y", "length", "refused", "node_7", "TopK", "it sorts", "")
     failed = Cell("openvino", problem="KeyError: 'y'")
     rows = [Row(_MODEL, (verdict,)), Row(_MODEL, (Verdict("y", "length", "exact"),), cells=(failed,))]
-    text = page(rows, ["openvino"], 5)
+    text = page(rows, ["openvino"], 5, "an idle machine")
+    assert "Made on an idle machine." in text
     assert "2 models: 1 exact, 0 cleaned, 0 partly refused, 1 refused." in text
     assert "| cumulative | y | TopK: it sorts |" in text
     assert "| cumulative | openvino | **no** | KeyError: 'y' |" in text
@@ -61,7 +63,12 @@ def test_command_judges_one_model_and_writes_the_page(
 ) -> None:
     file = tmp_path / "zoo.md"
     arguments = ["zoo", "--models", "rnn_reverse", "--backends", "onnxruntime", "--sizes", "4", "--write", str(file)]
-    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setattr(sys, "argv", [*arguments, "--keep", str(tmp_path / "kept")])
     assert command.main() == 0
-    assert capsys.readouterr().out.startswith("| rnn_reverse | ")
+    printed = capsys.readouterr().out
+    assert printed.startswith("| rnn_reverse | ")
+    monkeypatch.setattr(kept, "judge", None)  # What was found is not looked for again.
+    monkeypatch.setattr(kept, "compare", None)
+    assert command.main() == 0
+    assert capsys.readouterr().out == printed
     assert "1 models: 0 exact, 1 cleaned" in file.read_text()

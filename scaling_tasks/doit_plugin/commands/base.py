@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from doit.cmd_base import DoitCmdBase
 from doit.control import TaskControl
 from doit.exceptions import InvalidCommand
 
 from scaling_tasks.doit_plugin.console.output import write_out
+from scaling_tasks.doit_plugin.doit_internals import without_units
 
-if TYPE_CHECKING:
-    from scaling_tasks.stages.target import Target
-
-__all__ = ["JSON_OPTION", "TaskCommand", "closure", "flag", "selected", "target_of", "targets_of"]
+__all__ = ["JSON_OPTION", "TaskCommand", "closure", "flag", "groups_of", "selected"]
 
 Option = dict[str, Any]
 
@@ -37,6 +36,8 @@ class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
     """
 
     execute_tasks = False
+    needs_units = True
+    """Whether it looks at the tasks of units."""
     cmd_options: tuple[Option, ...] = (JSON_OPTION,)
 
     def parse_execute(self, in_args: list[str]) -> Any:
@@ -50,7 +51,8 @@ class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
         from scaling_tasks.errors import ScalingTasksError
 
         try:
-            return int(super().execute(params, args) or 0)
+            with contextlib.nullcontext() if self.needs_units else without_units():
+                return int(super().execute(params, args) or 0)
         except ScalingTasksError as error:
             sys.stderr.write(f"error: {error}\n")
             return 3
@@ -99,19 +101,11 @@ def closure(names: Iterable[str], needs: Mapping[str, Iterable[str]]) -> set[str
     return found
 
 
-def targets_of(tasks: Mapping[str, Any]) -> list[Target]:
-    """Return the targets that these tasks belong to, each once, in order."""
-    found: dict[str, Target] = {}
-    for target in map(target_of, tasks.values()):
-        if target is not None:
-            found.setdefault(target.name, target)
-    return list(found.values())
-
-
-def target_of(task: Any) -> Target | None:
-    """Return the target whose task this is, None for a task that is not of this package."""
-    for check, _, _ in task.uptodate:
-        target: Target | None = getattr(check, "target", None)
-        if target is not None and task.meta and "stage" in task.meta:
-            return target
-    return None
+def groups_of(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return which of these tasks each group stands for, at every level: ``compile`` and ``compile:<target>``."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        parts = name.split(":")
+        for count in range(1, len(parts)):
+            found.setdefault(":".join(parts[:count]), []).append(name)
+    return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, targets_of
+from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand
+from scaling_tasks.doit_plugin.task_targets import targets_of
 
 __all__ = ["ExportCommands"]
 
@@ -21,6 +22,7 @@ class ExportCommands(TaskCommand):
         "compile.options.adopt to their directory."
     )
     cmd_options = (JSON_OPTION,)
+    needs_units = False
 
     def _execute(self, as_json: bool, pos_args: list[str]) -> int:
         from scaling_tasks.errors import ScalingTasksError

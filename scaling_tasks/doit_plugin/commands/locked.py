@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, flag, targets_of
+from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, flag
+from scaling_tasks.doit_plugin.task_targets import targets_of
 
 if TYPE_CHECKING:
     from scaling_tasks.stages.lock_check import Finding
@@ -31,6 +32,7 @@ class Locked(TaskCommand):
         "`doit locked=1` or SCALING_TASKS_LOCKED=1 makes a build fail that would."
     )
     cmd_options = (JSON_OPTION, _BUILT, _STRICT)
+    needs_units = False
 
     def _execute(self, as_json: bool, built: bool, strict: bool) -> int:
         from scaling_tasks.errors import ScalingTasksError

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, closure, flag, selected
+from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, closure, flag, groups_of, selected
 
 if TYPE_CHECKING:
     from scaling_tasks.stages.forecast import Forecast
@@ -27,6 +27,7 @@ class Plan(TaskCommand):
         "Exit status: 0 when everything is up to date, 1 when something would run."
     )
     cmd_options = (JSON_OPTION, _ALL)
+    needs_units = False
 
     def _execute(self, as_json: bool, show_all: bool) -> int:
         tasks = self.tasks()
@@ -36,8 +37,9 @@ class Plan(TaskCommand):
         if as_json:
             self.write_json("forecast", _payload(rows))
         else:
+            width = max((len(row.name) for row in rows), default=0)
             for row in rows if show_all else busy:
-                self.write(_line(row, max(len(each.name) for each in rows)))
+                self.write(_line(row, width))
             self.write(_summary(rows))
             for line in _verdicts(rows):
                 self.write(line)
@@ -51,7 +53,8 @@ class Plan(TaskCommand):
         if not self.sel_tasks:
             return list(rows.values())
         needs = {name: row.needs for name, row in rows.items()}
-        groups = {name: task.task_dep for name, task in tasks.items() if not task.actions}
+        below = groups_of(rows)
+        groups = {name: [*task.task_dep, *below.get(name, ())] for name, task in tasks.items() if not task.actions}
         wanted = closure(selected(self.sel_tasks, {**rows, **groups}), {**groups, **needs})
         return [row for name, row in rows.items() if name in wanted]
 

@@ -27,6 +27,7 @@ class StoreReport(TaskCommand):
         "With --json also a mark: give it to a later call as --since to count only what happened in between."
     )
     cmd_options = (JSON_OPTION, _SINCE)
+    needs_units = False
 
     def _execute(self, as_json: bool, since: int) -> int:
         from scaling_tasks.stages.workshop import open_store
@@ -51,6 +52,6 @@ class StoreReport(TaskCommand):
         self.write(f"{found['entries']} results, {size(found['bytes'])}")
         self.write(
             f"{found['hits']} hits, {found['misses']} misses; {size(found['bytes_restored'])} restored, "
-            f"{size(found['bytes_stored'])} added; {duration(found['seconds_saved'])} of compiling saved"
+            f"{size(found['bytes_stored'])} added; {duration(found['seconds_saved'])} of work saved"
         )
         self.write(f"{found['evicted']} evicted, {found['corrupt']} found damaged")

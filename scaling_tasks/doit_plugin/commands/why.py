@@ -26,6 +26,7 @@ class Why(TaskCommand):
     doc_usage = "TASK ..."
     doc_description = "A group stands for its sub-tasks. Exit status: 0 when all are up to date, 1 when one would run."
     cmd_options = (JSON_OPTION,)
+    needs_units = False
 
     def _execute(self, as_json: bool, pos_args: list[str]) -> int:
         from scaling_tasks.doit_plugin.task_forecast import forecast_tasks

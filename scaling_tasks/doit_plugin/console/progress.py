@@ -23,11 +23,10 @@ class Progress:
     def text(self) -> str:
         """Return the status of this moment."""
         run = self._run
-        names, more = run.expected()
-        done = sum(name in run.outcomes for name in names)
-        filled = _WIDTH * done // max(1, len(names))
-        parts = [f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {done}/{len(names)}{'+' if more else ''}"]
-        left = self._remaining.seconds(run, names)
+        done, known, _ = run.progress()
+        filled = _WIDTH * done // max(1, known)
+        parts = [f"[{'#' * filled}{'.' * (_WIDTH - filled)}] {self.count()}"]
+        left = self._remaining.seconds(run)
         elapsed = _clock(time.monotonic() - run.begun)
         parts.append(elapsed if left is None else f"{elapsed}, about {_clock(left)} left")
         restored = sum(outcome == "restored" for outcome in list(run.outcomes.values()))
@@ -41,9 +40,8 @@ class Progress:
 
     def count(self) -> str:
         """Return ``done/all`` for a plain line."""
-        names, more = self._run.expected()
-        done = sum(name in self._run.outcomes for name in names)
-        return f"{done}/{len(names)}{'+' if more else ''}"
+        done, known, more = self._run.progress()
+        return f"{done}/{known}{'+' if more else ''}"
 
 
 def _clock(seconds: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,16 +21,11 @@ class RemainingTime:
         self._store: Store | None = None
         self._history: CompileHistory | None = None
 
-    def seconds(self, run: RunOutcomes, names: Iterable[str]) -> float | None:
-        """Return the seconds until everything is compiled, None where there is nothing to go by.
-
-        Args:
-            run: The run.
-            names: All tasks that the run concerns.
-        """
+    def seconds(self, run: RunOutcomes) -> float | None:
+        """Return the seconds until everything is compiled, None where there is nothing to go by."""
         now = time.monotonic()
         total, longest, known = 0.0, 0.0, False
-        for name in list(names):
+        for name in run.expected():
             if name in run.outcomes or not name.startswith("compile:"):
                 continue
             expected = self._expected(run.tasks[name])
@@ -48,7 +42,7 @@ class RemainingTime:
         return self._known[task.name]
 
     def _look_up(self, task: Any) -> float | None:
-        from scaling_tasks.doit_plugin.commands.base import target_of
+        from scaling_tasks.doit_plugin.task_targets import target_of
         from scaling_tasks.errors import ScalingTasksError
         from scaling_tasks.stages.graph import STAGES
         from scaling_tasks.stages.history import CompileHistory

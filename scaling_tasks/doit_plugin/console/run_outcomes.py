@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -41,6 +42,10 @@ class RunOutcomes:
     started: dict[str, float] = field(default_factory=dict)
     most_running: int = 1
     begun: float = field(default_factory=time.monotonic)
+    _expected: dict[str, None] = field(default_factory=dict)
+    _delayed: list[str] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, name: str) -> None:
         """Note that a task runs."""
@@ -56,25 +61,39 @@ class RunOutcomes:
         if message:
             self.messages[name] = message
 
-    def expected(self) -> tuple[list[str], bool]:
-        """Return the names of all tasks that this run concerns as far as known, and whether more may join them."""
-        found: dict[str, None] = {}
-        more = False
-        pending = list(self.selected)
-        seen = set(pending)
+    def expected(self) -> list[str]:
+        """Return the names of all tasks that this run concerns as far as known."""
+        with self._lock:
+            self._look_further()
+            return list(self._expected)
+
+    def progress(self) -> tuple[int, int, bool]:
+        """Return how many tasks have ended, of how many that this run concerns, and whether more may join them."""
+        with self._lock:
+            self._look_further()
+            return len(self.outcomes), len(self._expected), bool(self._delayed)
+
+    def _look_further(self) -> None:
+        """Follow the tasks that this run concerns from where they were not known any further the last time.
+
+        A run of thousands of units asks after each of them.
+        """
+        pending = self._delayed if self._expected or self._delayed else list(self.selected)
+        self._delayed = []
+        self._seen.update(pending)
         while pending:
-            task = self.tasks.get(pending.pop())
+            name = pending.pop()
+            task = self.tasks.get(name)
             if task is None:
                 continue
             if is_ours(task):
-                found[task.name] = None
+                self._expected[name] = None
             needed = [*task.task_dep, *task.setup_tasks]
             if (before := is_delayed(task)) is not None:
-                more = True
+                self._delayed.append(name)
                 needed += [before] if before else []
-            pending += [name for name in needed if name not in seen]
-            seen.update(needed)
-        return list(found), more
+            pending += [each for each in needed if each not in self._seen]
+            self._seen.update(needed)
 
     def rows(self) -> list[dict[str, Any]]:
         """Gather one row of facts per target that this run reached."""

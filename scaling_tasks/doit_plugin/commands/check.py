@@ -1,0 +1,43 @@
+"""``doit check``: everything that is wrong with the configurations, before anything runs."""
+
+from __future__ import annotations
+
+from scaling_tasks.doit_plugin.commands.base import TaskCommand
+from scaling_tasks.doit_plugin.task_targets import targets_of
+
+__all__ = ["Check"]
+
+
+class Check(TaskCommand):
+    """Reads every configuration with the model and the files that it names, and tells all mistakes at once."""
+
+    name = "check"
+    doc_purpose = "find every mistake in the configurations, before anything runs"
+    doc_usage = ""
+    doc_description = (
+        "Looks at every target: its keys, its model's inputs and variables, the files, metric, backend and toolchain "
+        "that it names. Exit status: 0 when nothing is wrong, 1 otherwise. A build does the same first, but for the "
+        "toolchain."
+    )
+
+    def _execute(self, as_json: bool) -> int:
+        from scaling_tasks.stages.mistakes import find_mistakes
+
+        targets = targets_of(self.tasks())
+        self.dep_manager.close()
+        found = [(target, error) for target in targets for error in find_mistakes(target, toolchain=True)]
+        if as_json:
+            mistakes = [
+                {"target": target.name, "where": error.where, "what": error.what, "fix": error.fix}
+                for target, error in found
+            ]
+            self.write_json("check", {"mistakes": mistakes, "ok": not found})
+            return 1 if found else 0
+        for _, error in found:
+            self.write(f"error: {error}")
+        if found:
+            wrong = len({target.name for target, _ in found})
+            self.write(f"{len(found)} mistake{'s' * (len(found) != 1)} in {wrong} of {len(targets)} targets")
+        else:
+            self.write(f"{len(targets)} target{'s' * (len(targets) != 1)}: no mistake found")
+        return 1 if found else 0
