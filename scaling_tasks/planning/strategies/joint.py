@@ -3,8 +3,8 @@
 The buckets and the partitions depend on each other. From a rich set (every batch size with several sizes) the
 buckets that are missed least are dropped until k are left; then buckets move to neighbouring sizes and batch sizes
 while that saves, whole buckets are exchanged from several starts (``joint_exchange``), and in between the batches that
-the partitions make are taken as samples and planned as free rectangles. Every step is judged by the exact partition of the requests
-(``shapes.partition``). Of very many requests the search looks at a part, and at the largest items of all.
+the partitions make are taken as samples and planned as free rectangles. Every step is judged by the exact partition of
+the requests (``shapes.partition``). Of very many requests the search looks at a part, and at the largest items of all.
 """
 
 from __future__ import annotations
