@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scaling_tasks.errors import ScalingTasksError
     from scaling_tasks.planning.api import plan_buckets
-    from scaling_tasks.planning.plan import BucketPlan, PlanScore
+    from scaling_tasks.planning.bucket_plan import BucketPlan, PlanScore
     from scaling_tasks.runtime.bundle import load_bundle
     from scaling_tasks.runtime.model import BucketedModel
     from scaling_tasks.samples.api import scan_dataset

@@ -93,10 +93,10 @@ def parse_document(
     payload = {key: value for key, value in whole.items() if key not in ("format", "checksum")}
     try:
         return build(payload)
-    except error:
-        raise
     except ScalingTasksError as cause:
-        raise error(f"does not hold what it should ({cause.what})", where=where, fix=fix) from cause
+        if isinstance(cause, error) and cause.where:
+            raise
+        raise error(f"does not hold what it should ({cause.what})", where=where, fix=cause.fix or fix) from cause
     except _MISFITS as cause:
         raise error(f"does not hold what it should ({cause!r})", where=where, fix=fix) from cause
 

@@ -26,10 +26,12 @@ __all__ = [
     "publish",
     "read_regular",
     "reflink",
+    "remove_whole",
     "write_if_changed",
 ]
 
 _BLOCK = 1 << 20
+_LONGEST_NAME = 128
 _FICLONE = 0x40049409  # ioctl: share the extents of another file, copy on write (btrfs, xfs)
 
 
@@ -60,9 +62,13 @@ def _flush(path: Path) -> None:
 
 
 def is_plain_name(name: str) -> bool:
-    """Return whether ``name`` is one visible component of a path, so that no directory is left or entered by it."""
-    hidden_or_empty = name[:1] in ("", ".")
-    return not hidden_or_empty and PurePosixPath(name).name == name and name.isprintable() and "\\" not in name
+    """Return whether ``name`` is one visible component of a path, so that no directory is left or entered by it.
+
+    It is no option of a command and no pattern either, and has room for endings: at most 128 bytes.
+    """
+    if name[:1] in ("", ".", "-") or not name.isprintable() or {*"\\*?[]"} & set(name):
+        return False
+    return PurePosixPath(name).name == name and len(name.encode("utf-8", "replace")) <= _LONGEST_NAME
 
 
 def is_inner_name(name: str) -> bool:
@@ -117,11 +123,19 @@ def read_regular(path: Path, most: int) -> bytes:
         OSError: There is none, or it is larger.
     """
     with open_regular(path) as file:
-        too_large = os.fstat(file.fileno()).st_size > most
-        content = b"" if too_large else file.read(most + 1)
-    if too_large or len(content) > most:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(size + 1) if size <= most else b""
+    if max(size, len(content)) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most} bytes", str(path))
     return content
+
+
+def remove_whole(path: Path) -> None:
+    """Remove a file, a link, or a directory with all that is in it, as far as it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

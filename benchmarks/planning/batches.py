@@ -70,7 +70,7 @@ def _accelerator(shapes: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _line(requests: Requests, model: CostModel, count: int) -> str:
-    options = make_options("optimal", count, {"interval": {"W": _INTERVAL}, "choices": {"N": _CHOICES}})
+    options = make_options(count, {"interval": {"W": _INTERVAL}, "choices": {"N": _CHOICES}})
     begin = time.perf_counter()
     plan = plan_requests(requests, _VARIABLES, count, model, options)
     seconds = time.perf_counter() - begin

@@ -91,7 +91,7 @@ def measured_shapes(
         table = measure_bundle(directory, manifest, LatencyTable.load(path) if path.exists() else None)
     path.write_text(table.to_json())
     cost = MeasuredCost.read(path, ("N", "W"))
-    options = make_options("optimal", buckets, {"interval": {"W": 8}, "choices": {"N": BATCHES}})
+    options = make_options(buckets, {"interval": {"W": 8}, "choices": {"N": BATCHES}})
     plan = plan_requests(work.requests, ("N", "W"), buckets, cost, options)
     return [(int(count), int(width)) for count, width in plan.buckets], cost
 

@@ -83,7 +83,11 @@ def analyse_model(
             raise ModelError(f"multiples are given for {name!r}, which is no variable", fix=f"Variables are {known}.")
     limits, lows, steps = bucket_limits or {}, dict(least_sizes or {}), multiples or {}
     empty = dict.fromkeys(prepared.inputs.may_be_empty, 0)
-    found = _analysed(prepared, limits, {**empty, **lows}, steps)
+    try:
+        found = _analysed(prepared, limits, {**empty, **lows}, steps)
+    except ModelError as error:
+        where = error.where or (str(model) if isinstance(model, Path) else "model")
+        raise ModelError(error.what, where=where, fix=error.fix) from error
     if empty and found.behaviour.refusals:
         # What is refused may be so for the sake of sizes of 0 alone.
         other = _analysed(prepared, limits, lows, steps)

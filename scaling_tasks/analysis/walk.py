@@ -314,7 +314,7 @@ class Walk:
     def _branch(self, op: Operation, original: onnx.NodeProto) -> bool:
         """Follow the branch that is taken at all sizes; return whether there is one."""
         condition = op.inputs[0]
-        if condition is None or not condition.is_constant or condition.value is None:
+        if condition is None or not condition.is_constant or condition.value is None or condition.value.size != 1:
             return False
         wanted = "then_branch" if bool(condition.value.reshape(-1)[0]) else "else_branch"
         graph = self._apart(next(attribute.g for attribute in original.attribute if attribute.name == wanted))

@@ -10,7 +10,7 @@ from scaling_tasks.shapes.signature import name_dimensions
 
 __all__ = ["check_target"]
 
-_NOT_IN_NAMES = "/\\:*="
+_NOT_IN_NAMES = "/\\:*?[]="
 
 
 def check_target(spec: TargetSpec, source: Source) -> None:
@@ -23,7 +23,7 @@ def check_target(spec: TargetSpec, source: Source) -> None:
         raise ConfigError(
             f"{spec.name!r} cannot name directories and tasks",
             where=source.where(("name",)),
-            fix=f"Use a name without {' '.join(_NOT_IN_NAMES)} that does not begin with a dot.",
+            fix=f"Use at most 128 characters without {' '.join(_NOT_IN_NAMES)}, the first neither a dot nor a dash.",
         )
     if spec.model is None and spec.input_shape is None:
         raise ConfigError(

@@ -19,7 +19,8 @@ __all__ = [
     "preprocessing_spec",
 ]
 
-Positive = Annotated[int, Meta(ge=1)]
+Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Ratio = Annotated[float, Meta(gt=0, le=1e6)]
 PreprocessingName = Literal["mindocr", "ppocr_det", "ppocr_rec", "tokens", "none"]
 
 
@@ -61,8 +62,8 @@ class PpocrRec(_Preprocessing, frozen=True, tag="ppocr_rec"):
     """
 
     height: Positive | None = None
-    rotate_ratio: Annotated[float, Meta(gt=0)] | None = 1.5
-    max_wh_ratio: Annotated[float, Meta(gt=0)] | None = None
+    rotate_ratio: Ratio | None = 1.5
+    max_wh_ratio: Ratio | None = None
     min_width: Positive | None = None
 
 

@@ -105,7 +105,8 @@ def _check(value: Any, path: KeyPath, source: Source) -> None:
     elif isinstance(value, str):
         _check_text(value, path, source)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{value} is not a finite number", where=source.where(path), fix="Write a number.")
+        fix = "Write a number; a large one where nothing is to be excluded."
+        raise ConfigError(f"{value} is not a finite number", where=source.where(path), fix=fix)
     elif isinstance(value, int) and abs(value) > LARGEST_NUMBER:
         what = f"{one_line(value, 40)} is beyond {LARGEST_NUMBER}"
         raise ConfigError(what, where=source.where(path), fix="Write a smaller number.")

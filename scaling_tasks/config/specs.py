@@ -25,8 +25,9 @@ __all__ = [
     "VerifySpec",
 ]
 
-Positive = Annotated[int, Meta(ge=1)]
-Fraction = Annotated[float, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Fraction = Annotated[float, Meta(ge=0, le=1e18)]
+Factor = Annotated[float, Meta(ge=0, le=1e6)]
 Strategy = Literal[
     "optimal",
     "mean_std",
@@ -124,8 +125,8 @@ class AutoScalingSpec(_Spec, frozen=True):
     """
 
     strategy: Strategy = "optimal"
-    n_std: Fraction = 3
-    expand_ratio: Fraction = 0.2
+    n_std: Factor = 3
+    expand_ratio: Factor = 0.2
     limit_side_len: Positive = 1280
     width_range: tuple[Positive, Positive] = (1, 8192)
     height_range: tuple[Positive, Positive] = (1, 8192)
@@ -138,7 +139,7 @@ class AutoScalingSpec(_Spec, frozen=True):
     bucket_price: Fraction = 0
     cost: Literal["elements", "flops", "measured"] = "elements"
     latency_table: str | None = None
-    headroom: Annotated[float, Meta(ge=1)] | dict[str, Positive] | None = None
+    headroom: Annotated[float, Meta(ge=1, le=1e6)] | dict[str, Positive] | None = None
     drop_quantile: Annotated[float, Meta(ge=0, lt=1)] = 0
     limits: dict[str, LimitSpec] = {}
     buckets_per: dict[str, Positive] = {}
@@ -190,8 +191,8 @@ class CompileSpec(_Spec, frozen=True):
     soc_version: str = "Ascend310P3"
     optional: bool = False
     threads: Positive | None = None
-    memory: Positive | None = None
-    timeout: Annotated[float, Meta(gt=0)] = 3600
+    memory: Annotated[int, Meta(ge=1)] | None = None
+    timeout: Annotated[float, Meta(gt=0, le=2_000_000)] = 3600
     options: dict[str, Any] = {}
 
 

@@ -27,13 +27,12 @@ _CORE = "tag:yaml.org,2002:"
 _MERGE = _CORE + "merge"
 _FOREIGN = "Use numbers, texts, true, false, null, lists and mappings."
 
-
 # A tenth of the time where PyYAML has its parser in C.
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_FastLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _Loader(_Base):  # type: ignore[misc]  # one of two classes
-    """With one more kind of number."""
+class _Loader(_FastLoader):  # type: ignore[misc]  # either of the two
+    """Has a resolver of its own for numbers."""
 
 
 # YAML 1.1 takes 2e6 and 1e-4 for text, which nobody means.
@@ -63,6 +62,7 @@ def parse_yaml(text: str, name: str) -> tuple[dict[str, Any], dict[KeyPath, int]
 
 
 def _compose(text: str) -> yaml.Node | None:
+    """Return the nodes; those of aliases are the nodes that they name, so that nothing is written out yet."""
     try:
         _check_depth(text)
         loader = _Loader(text)
@@ -70,22 +70,21 @@ def _compose(text: str) -> yaml.Node | None:
             node: yaml.Node | None = loader.get_single_node()
         finally:
             loader.dispose()
-    except ValueError as cause:  # such as an escape for no character
+    except ValueError as cause:  # such as an escape that stands for no character
         raise yaml.YAMLError(str(cause)) from cause
     return node
 
 
 def _check_depth(text: str) -> None:
-    """Refuse what is nested too deep for composing, which calls itself for every level."""
+    """Refuse what is nested so deep that composing it would use up the stack."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
+        if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
-            if depth > MOST_DEPTH:
-                mark: Any = event.start_mark
-                raise yaml.composer.ComposerError(None, None, f"more than {MOST_DEPTH} levels", mark)
-        elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+        elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        if depth > MOST_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"more than {MOST_DEPTH} levels", problem_mark=event.start_mark)  # type: ignore[arg-type]
 
 
 def _syntax_error(cause: yaml.YAMLError, text: str, name: str) -> ConfigError:
@@ -94,7 +93,7 @@ def _syntax_error(cause: yaml.YAMLError, text: str, name: str) -> ConfigError:
     problem = getattr(cause, "problem", None) or str(cause)
     if isinstance(cause, yaml.reader.ReaderError):
         line = text.count("\n", 0, cause.position) + 1
-        problem = f"the character {chr(cause.character)!r} is not allowed"
+        problem = cause.reason
     where = f"{name}:{line}" if line else name
     return ConfigError(f"not YAML ({one_line(problem)})", where=where, fix="Mend the syntax at that line.")
 

@@ -11,9 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from scaling_tasks.files import digest_bytes
+
 __all__ = ["ScalingState"]
 
 _PATIENCE_SECONDS = 60.0
+_DIGITS = 16
+# What SQLite says where the file itself is in order, or may be.
+_NOT_DAMAGED = ("locked", "busy", "readonly", "read-only", "unable to open", "is full", "I/O")
 _TABLE = "CREATE TABLE IF NOT EXISTS tasks (name TEXT PRIMARY KEY, record TEXT NOT NULL)"
 
 
@@ -30,64 +35,103 @@ class ScalingState:
     def __init__(self, name: str, codec: Any, *, module_name: str | None = None) -> None:
         self.name = name
         self._connection = _open(Path(name))
-        self._cache: dict[str, dict[str, Any]] = {}
+        self._changed: dict[str, dict[str, Any]] = {}
+        self._latest: tuple[str, dict[str, Any]] = ("", {})
 
     def get(self, task_id: str, dependency: str) -> Any:
         """Return one entry of a task's record, None where there is none."""
-        if task_id not in self._cache:
-            text = self._written.get(task_id)
-            self._cache[task_id] = json.loads(text) if text else {}
-        return self._cache[task_id].get(dependency)
+        return self._record(task_id).get(dependency)
 
     def set(self, task_id: str, dependency: str, value: Any) -> None:
         """Set one entry; the record is committed with its last one."""
-        self._cache.setdefault(task_id, {})[dependency] = value
+        self._changed.setdefault(task_id, self._record(task_id))[dependency] = value
         if dependency in ("deps:", "ignore:"):
             self._commit(task_id)
+
+    def _record(self, task_id: str) -> dict[str, Any]:
+        if task_id in self._changed:
+            return self._changed[task_id]
+        if self._latest[0] != task_id:  # doit asks for one entry of a task after the other.
+            self._latest = task_id, _record(self._written.get(task_id, ""))
+        return self._latest[1]
 
     @functools.cached_property
     def _written(self) -> dict[str, str]:
         """All records as they are when the first is asked for: one query instead of thousands."""
-        return dict(self._connection.execute("SELECT name, record FROM tasks"))
+        return dict(self._execute("SELECT name, record FROM tasks"))
 
     def in_(self, task_id: str) -> bool:
         """Return whether there is a record of the task."""
-        if self._cache.get(task_id):
+        if self._changed.get(task_id):
             return True
-        return self._connection.execute("SELECT 1 FROM tasks WHERE name = ?", (task_id,)).fetchone() is not None
+        return bool(self._execute("SELECT 1 FROM tasks WHERE name = ?", task_id))
 
     def names(self) -> list[str]:
         """Return the names of all recorded tasks, sorted."""
-        return [row[0] for row in self._connection.execute("SELECT name FROM tasks ORDER BY name")]
+        return [row[0] for row in self._execute("SELECT name FROM tasks ORDER BY name")]
 
     def remove(self, task_id: str) -> None:
         """Forget a task."""
-        self._cache[task_id] = {}
-        self._connection.execute("DELETE FROM tasks WHERE name = ?", (task_id,))
+        self._changed[task_id] = {}
+        self._execute("DELETE FROM tasks WHERE name = ?", task_id)
 
     def remove_all(self) -> None:
         """Forget everything."""
-        self._cache, self._written = {}, {}
-        self._connection.execute("DELETE FROM tasks")
+        self._changed, self._written, self._latest = {}, {}, ("", {})
+        self._execute("DELETE FROM tasks")
 
     def dump(self) -> None:
         """Close; everything is committed already."""
         self._connection.close()
 
     def _commit(self, task_id: str) -> None:
-        record = json.dumps(self._cache[task_id])
-        self._connection.execute("INSERT OR REPLACE INTO tasks VALUES (?, ?)", (task_id, record))
+        text = json.dumps(self._changed[task_id])
+        self._execute("INSERT OR REPLACE INTO tasks VALUES (?, ?)", task_id, _checksum(text) + text)
+
+    def _execute(self, statement: str, *values: str) -> list[Any]:
+        """Return the rows; a database that turns out to be damaged is put aside, and a new one begun."""
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            if any(word in str(error) for word in _NOT_DAMAGED):
+                raise
+            self._connection.close()
+            _put_aside(Path(self.name), error)
+            self._connection = _open(Path(self.name))
+            return self._connection.execute(statement, values).fetchall()
+
+
+def _record(text: str) -> dict[str, Any]:
+    """Return what a record's text holds; nothing where it is not as it was written, which has its task done again."""
+    checksum, plain = text[:_DIGITS], text[_DIGITS:]
+    found: dict[str, Any] = json.loads(plain) if plain and _checksum(plain) == checksum else {}
+    return found
+
+
+def _checksum(text: str) -> str:
+    return digest_bytes(text.encode("utf-8", "surrogatepass"))[:_DIGITS]
+
+
+def _put_aside(path: Path, error: object) -> None:
+    """Rename a damaged database: losing state costs no compile."""
+    aside = path.with_suffix(".damaged")
+    path.replace(aside)
+    for log in ("-wal", "-shm"):  # Of the damaged one, and no good to another.
+        path.with_name(path.name + log).unlink(missing_ok=True)
+    sys.stderr.write(f"warning: {path} was damaged ({error}) and is begun anew; the old one is {aside}\n")
 
 
 def _open(path: Path) -> sqlite3.Connection:
     """Open the database, made where absent; a damaged one is put aside, because losing state costs no compile."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # Opening a pipe would wait for ever.
+            _put_aside(path, "no regular file")
         return _connect(path)
     except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
+        if any(word in str(error) for word in _NOT_DAMAGED):
             return _unwritable(path, error)
-        path.replace(path.with_suffix(".damaged"))
+        _put_aside(path, error)
         return _connect(path)
     except OSError as error:
         return _unwritable(path, error)

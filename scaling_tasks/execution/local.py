@@ -16,11 +16,12 @@ from pathlib import Path
 
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.execution.contract import Done, Limits, Subject, Work
+from scaling_tasks.execution.environment import worker_environment
 from scaling_tasks.execution.jobfile import JobFile, Outcome, read_outcome, write_job
 from scaling_tasks.execution.process_trees import kill_tree, wait_exit
 from scaling_tasks.execution.worker import PARENT_VARIABLE
 
-__all__ = ["DIRECTORY_VARIABLE", "LocalExecutor", "worker_environment"]
+__all__ = ["DIRECTORY_VARIABLE", "LocalExecutor"]
 
 DIRECTORY_VARIABLE = "SCALING_TASKS_DIRECTORY"
 """Tells a worker where its build runs: toolchains that a repository brings lie there."""
@@ -31,13 +32,6 @@ _FULL_BYTES = 64 << 10
 
 # What Python's fault handler adds below the tool's own last words.
 _FAULT_REPORT = "Fatal Python error: "
-
-# What programs need to start at all, and where toolchains are told to be found. Whatever else this process was started
-# with stays with it: work must not depend on it.
-_PASSED = re.compile(
-    r"PATH|HOME|USER|SHELL|LANG|LC_\w+|TZ|TMPDIR|TERM|LD_LIBRARY_PATH|PYTHON\w*|VIRTUAL_ENV|SSL_CERT_\w+"
-    r"|SCALING_TASKS_\w+|ASCEND\w*|TOOLCHAIN_HOME|CANN\w*|LITE_HOME|MSLITE_HOME|DOTNET\w*|NNCASE\w*|CUDA\w*"
-)
 
 
 @dataclass(frozen=True)
@@ -79,11 +73,6 @@ class LocalExecutor:
             problem = problem or ("the worker process ended without a result", "", "")
             raise _failure(problem, subject, work, log, _command_line(job_file, limits.environment))
         return Done(outcome.values, ended.seconds, ended.peak_memory_bytes)
-
-
-def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what of an environment work gets to see."""
-    return {name: value for name, value in environment.items() if _PASSED.fullmatch(name)}
 
 
 def _run(job_file: Path, log: Path, limits: Limits) -> _Exit:

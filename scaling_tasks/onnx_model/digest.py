@@ -6,7 +6,9 @@ from pathlib import Path
 
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import ModelError
-from scaling_tasks.files import digest_bytes, digest_file, is_below
+from scaling_tasks.files import digest_bytes, digest_file, read_regular
+from scaling_tasks.onnx_model.model_file import MOST_BYTES, read_model
+from scaling_tasks.onnx_model.side_files import external_place, external_tensors
 
 __all__ = ["digest_model", "external_files"]
 
@@ -40,32 +42,19 @@ def external_files(path: Path) -> tuple[Path, ...]:
         ModelError: The file is not an ONNX model, or names data outside its directory.
     """
     # Every external tensor carries the key "location"; most models have none and need not be parsed.
-    if path.suffix != ".onnx" or b"location" not in path.read_bytes():
+    if path.suffix != ".onnx" or not _mentions(path, b"location"):
         return ()
-    import onnx
+    tensors = external_tensors(read_model(path))
+    return tuple(sorted({path.parent / external_place(tensor, str(path)).location for tensor in tensors}))
 
+
+def _mentions(path: Path, word: bytes) -> bool:
     try:
-        model = onnx.load(str(path), load_external_data=False)
-    except Exception as cause:  # protobuf's own type, whose package has no annotations
-        raise ModelError("not an ONNX model", where=str(path), fix="Check `model`.") from cause
-    return tuple(sorted({_inside(path, location) for location in _locations(model)}))
-
-
-def _locations(model: object) -> set[str]:
-    from onnx.external_data_helper import ExternalDataInfo, _get_all_tensors, uses_external_data
-
-    tensors = _get_all_tensors(model)
-    return {ExternalDataInfo(tensor).location for tensor in tensors if uses_external_data(tensor)}
-
-
-def _inside(path: Path, location: str) -> Path:
-    if not is_below(location):
+        return word in read_regular(path, MOST_BYTES)
+    except OSError as cause:
         raise ModelError(
-            f"its external data {location!r} lies outside its directory",
-            where=str(path),
-            fix="Put the data beside the model.",
-        )
-    return path.parent / location
+            f"cannot be read ({cause.strerror or cause})", where=str(path), fix="Check `model`."
+        ) from cause
 
 
 def _digest(path: Path) -> str:

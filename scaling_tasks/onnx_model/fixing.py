@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling_tasks.errors import ModelError
+from scaling_tasks.errors import ModelError, one_line
 from scaling_tasks.files import link_or_copy
 from scaling_tasks.onnx_model.digest import external_files
+from scaling_tasks.onnx_model.model_file import read_model
 
 if TYPE_CHECKING:
     import onnx
@@ -33,12 +34,7 @@ def write_fixed_model(source: Path, shapes: Mapping[str, tuple[int, ...]], targe
     Raises:
         ModelError: The model cannot be read, or an input or dimension does not fit it.
     """
-    import onnx
-
-    try:
-        model = onnx.load(str(source), load_external_data=False)
-    except Exception as cause:  # OSError, or protobuf's own type, whose package has no annotations
-        raise ModelError(f"not a readable ONNX model ({cause})", where=str(source), fix="Check `model`.") from cause
+    model = read_model(source)
     link_external_data(source, target.parent)
     target.write_bytes(fix_dimensions(model, shapes, where=str(source)).SerializeToString(deterministic=True))
     return target
@@ -66,7 +62,8 @@ def fix_dimensions(
     """Return a copy of ``model`` with its inputs fixed and all other shapes inferred anew.
 
     Raises:
-        ModelError: A name is no input of the model, a rank differs, or a fixed dimension would change.
+        ModelError: A name is no input of the model, a rank differs, a fixed dimension would change, or shapes cannot be
+            inferred.
     """
     import onnx
 
@@ -81,7 +78,11 @@ def fix_dimensions(
     del fixed.graph.value_info[:]
     for value in fixed.graph.output:
         _forget_dimensions(value)
-    return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+    try:
+        return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+    except Exception as cause:  # onnx's own types and RuntimeError alike
+        what = f"its shapes cannot be inferred at {one_line(dict(shapes), 100)} ({one_line(cause)})"
+        raise ModelError(what, where=where, fix="Export the model again.") from cause
 
 
 def _fix_input(value: onnx.ValueInfoProto, shape: tuple[int, ...], *, where: str) -> None:

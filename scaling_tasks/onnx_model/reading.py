@@ -9,15 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.errors import ConfigError, ModelError
+from scaling_tasks.errors import ConfigError, ModelError, one_line
+from scaling_tasks.onnx_model.model_file import MOST_BYTES, read_model
 from scaling_tasks.onnx_model.side_files import take_in_weights
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, looks_like_image, name_dimensions
 
 __all__ = ["load_model", "read_signature", "signature_of", "whole_model"]
 
 Dims = Sequence[int | str | None]
-
-_MOST_BYTES = (1 << 31) - 1  # What a protocol buffer can hold.
 
 # Exporters write these for unnamed dimensions: Paddle ``?`` and ``p2o.DynamicDimension.7``, TensorFlow ``unk__7``.
 _ANONYMOUS = re.compile(r"\s*|\?|-?\d+|None|unk__\d+|p2o\.DynamicDimension\.\d+")
@@ -88,19 +87,9 @@ def load_model(path: Path, *, weights: bool = True) -> Any:
         weights: Whether tensors kept in external files are read too.
 
     Raises:
-        ModelError: The file is missing or is no ONNX model, or one of its external files is missing or cut short.
+        ModelError: See `read_model`, or one of its external files is missing or cut short.
     """
-    import onnx
-
-    fix = "Give the path of an ONNX model."
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except OSError as cause:
-        raise ModelError(f"cannot be read ({cause.strerror or cause})", where=str(path), fix=fix) from cause
-    except Exception as cause:  # protobuf's DecodeError has no stable import path over its versions
-        raise ModelError(f"not an ONNX model ({cause})", where=str(path), fix=fix) from cause
-    if not model.graph.output:
-        raise ModelError("not an ONNX model (it has no graph with outputs)", where=str(path), fix=fix)
+    model = read_model(path)
     if weights:
         take_in_weights(model, path.parent)
     return model
@@ -113,7 +102,7 @@ def whole_model(path: Path) -> bytes:
         ModelError: The file is no ONNX model, or it is too large for one piece.
     """
     model = load_model(path)
-    if model.ByteSize() > _MOST_BYTES:
+    if model.ByteSize() > MOST_BYTES:
         raise ModelError("is larger than 2 GiB with its weights, and has to be one file here", where=str(path))
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -125,7 +114,9 @@ def _tensor(value: Any, where: str) -> tuple[str, list[int | str | None], str]:
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type" or not value.type.tensor_type.HasField("shape"):
         what = "has no shape" if kind == "tensor_type" else f"is a {kind or 'value without a type'}, not a tensor"
-        raise ModelError(f"{value.name!r} {what}", where=where, fix="Export the model with typed tensors.")
+        raise ModelError(
+            f"{one_line(repr(value.name), 60)} {what}", where=where, fix="Export the model with typed tensors."
+        )
     tensor = value.type.tensor_type
     dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
     return value.name, [_dimension(dim) for dim in tensor.shape.dim], dtype
@@ -148,7 +139,7 @@ def _check_names(input_shape: Mapping[str, Dims], known: Mapping[str, Any], wher
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             raise ModelError(
-                f"the model has no input {name!r}; its inputs are {sorted(known)}",
+                f"the model has no input {name!r}; its inputs are {one_line(sorted(known))}",
                 where=f"{where}: input_shape.{name}",
                 fix=f"Did you mean {near[0]!r}?",
             )

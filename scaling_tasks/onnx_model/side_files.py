@@ -5,16 +5,68 @@ The onnx package refuses files that have several hard links, and every copy that
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.errors import ModelError
-from scaling_tasks.files import is_below
+from scaling_tasks.errors import ModelError, one_line
+from scaling_tasks.files import is_below, open_regular
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["take_in_weights"]
+__all__ = ["ExternalPlace", "external_place", "external_tensors", "take_in_weights"]
+
+_FIX = "Export the model again."
+_FURTHEST = 1 << 62
+
+
+@dataclass(frozen=True)
+class ExternalPlace:
+    """Where a tensor's weights lie.
+
+    Attributes:
+        location: A file below the model's directory.
+        offset: Where in it they begin.
+        length: Their bytes; None where the model does not say.
+    """
+
+    location: str
+    offset: int
+    length: int | None
+
+
+def external_place(tensor: Any, where: str) -> ExternalPlace:
+    """Return where a tensor's weights lie.
+
+    Raises:
+        ModelError: It is not said, not in numbers, or outside the model's directory.
+    """
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    name = one_line(repr(tensor.name), 60)
+    if not is_below(location):
+        what = f"the weights {name} lie outside the model's directory, at {one_line(repr(location), 60)}"
+        raise ModelError(what, where=where, fix="Put the data beside the model.")
+    offset, length = (_number(entries.get(key, ""), key, name, where) for key in ("offset", "length"))
+    return ExternalPlace(location, offset or 0, length)
+
+
+def _number(text: str, key: str, name: str, where: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < _FURTHEST):
+        what = f"the {key} of the weights {name} is {one_line(repr(text), 60)}, which is no place in a file"
+        raise ModelError(what, where=where, fix=_FIX)
+    return int(text)
+
+
+def external_tensors(model: Any) -> list[Any]:
+    """Return the tensors of a model whose weights lie in other files."""
+    from onnx.external_data_helper import _get_all_tensors, uses_external_data
+
+    return [tensor for tensor in _get_all_tensors(model) if uses_external_data(tensor)]
 
 
 def take_in_weights(model: onnx.ModelProto, directory: Path, *, leave: str = "") -> None:
@@ -28,29 +80,28 @@ def take_in_weights(model: onnx.ModelProto, directory: Path, *, leave: str = "")
     Raises:
         ModelError: A file is missing, too short, or outside the directory.
     """
-    from onnx.external_data_helper import ExternalDataInfo, _get_all_tensors, uses_external_data
+    from scaling_tasks.onnx_model.soundness import tensor_bytes
 
-    for tensor in _get_all_tensors(model):
-        if uses_external_data(tensor):
-            info = ExternalDataInfo(tensor)
-            if info.location != leave:
-                tensor.raw_data = _read(directory, info.location, info.offset or 0, info.length, tensor.name)
-                tensor.data_location = tensor.DEFAULT
-                del tensor.external_data[:]
+    for tensor in external_tensors(model):
+        place = external_place(tensor, str(directory))
+        if place.location != leave:
+            tensor.raw_data = _read(directory, place, tensor_bytes(tensor), tensor.name)
+            tensor.data_location = tensor.DEFAULT
+            del tensor.external_data[:]
 
 
-def _read(directory: Path, location: str, offset: int, length: int | None, name: str) -> bytes:
-    path = directory / location
-    if not is_below(location):
-        raise ModelError(f"the weights {name!r} lie outside the model's directory", where=str(path))
+def _read(directory: Path, place: ExternalPlace, size: int, name: str) -> bytes:
+    path = directory / place.location
+    shown = one_line(repr(name), 60)
     try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            content = file.read() if length is None else file.read(length)
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size < place.offset + size:
+                raise ModelError(f"is too short to hold the weights {shown}", where=str(path), fix=_FIX)
+            file.seek(place.offset)
+            content = file.read(size)
     except OSError as cause:
-        raise ModelError(
-            f"the weights {name!r} cannot be read ({cause.strerror})", where=str(path), fix="Put it beside the model."
-        ) from cause
-    if length is not None and len(content) < length:
-        raise ModelError(f"is too short to hold the weights {name!r}", where=str(path), fix="Export the model again.")
+        what = f"the weights {shown} cannot be read ({cause.strerror or cause})"
+        raise ModelError(what, where=str(path), fix="Put it beside the model.") from cause
+    if len(content) < size:
+        raise ModelError(f"is too short to hold the weights {shown}", where=str(path), fix=_FIX)
     return content

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from scaling_tasks.planning.bucket_plan import BucketPlan
 from scaling_tasks.planning.costs import CostFunction, CostModel, as_cost_model
-from scaling_tasks.planning.plan import BucketPlan
 from scaling_tasks.planning.planner import plan_histogram
 from scaling_tasks.planning.request.options import make_options
+from scaling_tasks.planning.strategies.registry import find_strategy
 from scaling_tasks.planning.target import plan_statistics
 from scaling_tasks.shapes.histogram import ShapeHistogram
 
@@ -39,5 +40,6 @@ def plan_buckets(
     Raises:
         PlanError: Options out of range, or samples that cannot be covered.
     """
-    options = make_options(strategy, max_buckets, {"interval": interval, **strategy_options})
+    find_strategy(strategy)
+    options = make_options(max_buckets, {"interval": interval, **strategy_options})
     return plan_histogram(hist, strategy, max_buckets, as_cost_model(cost), options)

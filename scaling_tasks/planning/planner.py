@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.errors import PlanError
+from scaling_tasks.planning.bucket_plan import BucketPlan
 from scaling_tasks.planning.costs import CostModel
-from scaling_tasks.planning.insight import with_insight
-from scaling_tasks.planning.plan import BucketPlan
+from scaling_tasks.planning.plan_details import with_details
 from scaling_tasks.planning.request.options import PlanOptions
 from scaling_tasks.planning.request.request import Request, make_request
 from scaling_tasks.planning.score import evaluated, ratio_of
@@ -59,7 +59,7 @@ def plan_histogram(
     request, notes = make_request(histogram, model, options, effort, columns, requests)
     most = fewest_buckets(request, strategy) if max_buckets == "auto" else int(max_buckets)
     plan = plan_request(request, strategy, most, digest=digest, warnings=(*warnings, *notes))
-    return with_insight(plan, request, strategy, most)
+    return with_details(plan, request, strategy, most)
 
 
 def plan_requests(

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from scaling_tasks.errors import PlanError
+from scaling_tasks.planning.bucket_plan import BucketPlan, make_plan
 from scaling_tasks.planning.costs import cost_of
-from scaling_tasks.planning.plan import BucketPlan, make_plan
 from scaling_tasks.planning.request.request import Choice, NoPlanError, Request
 from scaling_tasks.planning.request.serving import BATCHES, score_requests
 from scaling_tasks.planning.strategies.registry import choose

@@ -11,13 +11,14 @@ import numpy as np
 from scaling_tasks.config.specs import AutoScalingSpec, ShapeBucketSpec
 from scaling_tasks.errors import PlanError
 from scaling_tasks.files import digest_bytes
+from scaling_tasks.planning.bucket_plan import BucketPlan, make_plan
 from scaling_tasks.planning.costs import CostModel, ElementsCost, LinearPrice
-from scaling_tasks.planning.plan import BucketPlan, make_plan
 from scaling_tasks.planning.planner import plan_histogram
 from scaling_tasks.planning.request.options import PlanOptions, make_options
 from scaling_tasks.planning.strategies.batches import columns_of, fold_batches
 from scaling_tasks.planning.strategies.defaults import default_buckets
 from scaling_tasks.planning.strategies.explicit import explicit_rows
+from scaling_tasks.planning.strategies.registry import find_strategy
 from scaling_tasks.planning.strategies.segments import shape_bucket_segments
 from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 from scaling_tasks.shapes.histogram import ShapeHistogram
@@ -109,6 +110,7 @@ def _limit(spec: AutoScalingSpec, most_buckets: int | None) -> int | str:
 
 
 def _options(spec: AutoScalingSpec, variables: tuple[str, ...], fewest_buckets: int, product_only: bool) -> PlanOptions:
+    find_strategy(spec.strategy)
     ranges = {HEIGHT: spec.height_range, WIDTH: spec.width_range}
     chosen: dict[str, Any] = {
         "interval": {name: spec.interval for name in variables if not is_batch(name)},
@@ -134,7 +136,7 @@ def _options(spec: AutoScalingSpec, variables: tuple[str, ...], fewest_buckets: 
         "folds": spec.folds,
         **{name: getattr(spec, name) for name in _RULE_OPTIONS},
     }
-    return make_options(spec.strategy, spec.max_scaling_num, chosen)
+    return make_options(spec.max_scaling_num, chosen)
 
 
 def _cost_model(spec: AutoScalingSpec, signature: Signature, model: Path | None) -> CostModel:

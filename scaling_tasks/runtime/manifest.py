@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import BundleError
+from scaling_tasks.files import is_inner_name
 from scaling_tasks.runtime.policies import Oversize, Padding, padding_of
 from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, parse_dims
@@ -277,7 +277,6 @@ def _artefact(payload: Mapping[str, Any], variables: tuple[str, ...]) -> BundleA
 
 
 def _file(payload: Mapping[str, Any]) -> ArtefactFile:
-    name = PurePosixPath(payload["name"])
-    if name.is_absolute() or ".." in name.parts or not name.parts:
+    if not is_inner_name(payload["name"]):
         raise ValueError(f"{payload['name']!r} is no file of the bundle")
     return ArtefactFile(payload["name"], payload["digest"])

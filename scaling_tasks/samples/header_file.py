@@ -47,18 +47,6 @@ class HeaderFile:
         self._position += len(found)
         return found
 
-    def readline(self, size: int = -1) -> bytes:
-        """Return the bytes up to the next end of a line, as of a binary stream."""
-        line = b""
-        while b"\n" not in line and (left := self._left if size < 0 else size - len(line)) > 0:
-            block = self.at(self._position + len(line), min(HEAD_BYTES, left))
-            if not block:
-                break
-            line += block
-        line = line[: line.find(b"\n") + 1 or None]
-        self._position += len(line)
-        return line
-
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a place, as in a binary stream."""
         starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: os.fstat(self._descriptor).st_size}

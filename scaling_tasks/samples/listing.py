@@ -19,7 +19,7 @@ __all__ = ["UNTRUSTED", "Folder", "walk"]
 
 UNTRUSTED = -1  # stands for a change time that must not be believed: the file is read again next time
 
-# Modification times are kept in 64 bits of nanoseconds, and from the year 2262 on wrap around.
+# Times are kept in 64 bits of nanoseconds, and from the year 2262 on wrap around.
 _HALF, _WHOLE = 1 << 63, 1 << 64
 
 

@@ -79,7 +79,7 @@ def scan(dataset: DatasetSpec, cache_path: Path, *, progress: Progress | None = 
     except OSError as cause:
         raise CacheError(
             f"the scan cache cannot be written ({cause.strerror or cause})",
-            where=str(cause.filename or cache_path),
+            where=str(cause.filename2 or cause.filename or cache_path),
             fix="Make room for it, or remove what stands in its place.",
         ) from cause
     _check(found, dataset)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.errors import DatasetError
+from scaling_tasks.errors import DatasetError, one_line
 from scaling_tasks.files import digest_file, open_regular
 from scaling_tasks.samples.columns import ColumnReader
 from scaling_tasks.samples.limits import MOST_CELLS
@@ -135,7 +135,7 @@ def _parquet_rows(path: Path) -> _Rows:
         # Damaged pages make the library raise its own types and plain ones alike.
         if isinstance(cause, OSError) and not isinstance(cause, pyarrow.ArrowException) and cause.errno:
             raise
-        raise DatasetError(f"not a parquet file ({_one_line(cause)})", where=str(path)) from cause
+        raise DatasetError(f"not a parquet file ({one_line(cause)})", where=str(path)) from cause
 
 
 _ROWS_AT_ONCE = 8192
@@ -148,8 +148,3 @@ def _check_parquet_size(path: Path, metadata: Any) -> None:
             where=str(path),
             fix="Leave out columns that are no sizes, and give equal rows once, with a column `weight`.",
         )
-
-
-def _one_line(cause: Exception) -> str:
-    """Return the beginning of a library's message."""
-    return " ".join(str(cause).split())[:200].encode("utf-8", "backslashreplace").decode()

@@ -25,8 +25,8 @@ from scaling_tasks.stages.units import UnitsDocument, write_units
 if TYPE_CHECKING:
     from scaling_tasks.compilers.contract import Limits
     from scaling_tasks.config.specs import AutoScalingSpec, ShapeBucketSpec
+    from scaling_tasks.planning.bucket_plan import BucketPlan
     from scaling_tasks.planning.costs import CostModel
-    from scaling_tasks.planning.plan import BucketPlan
     from scaling_tasks.shapes.behaviour import Behaviour
     from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
     from scaling_tasks.shapes.signature import ModelSignature

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import Action, Request
@@ -12,6 +10,7 @@ from scaling_tasks.actions.results import Result, ResultFile, read_result_if_the
 from scaling_tasks.errors import BundleError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.execution.file_locks import exclusive
+from scaling_tasks.files import remove_whole
 from scaling_tasks.stages.leftovers import leftovers
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Built, Made, Stage
@@ -65,15 +64,8 @@ def _publish(target: Target) -> dict[str, Any]:
         write_result(record, Result(_request(target, made, None).action.text, placed, {}))
         removed = leftovers(target, [unit.name for unit in planned_units(made).units])
         for path in removed:
-            _remove(path)
+            remove_whole(path)
     return {"path": target.directory.as_posix(), "removed": len(removed)}
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 STAGE = Stage(

@@ -21,7 +21,7 @@ from scaling_tasks.execution.contract import Limits
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.machine import kind
 from scaling_tasks.stages.analysis import prepared_name
-from scaling_tasks.stages.inputs import digests, home_name
+from scaling_tasks.stages.inputs import digests, home_name, platform
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
@@ -87,7 +87,7 @@ def unit_action(target: Target, model: Mapping[str, str], parameters: dict[str, 
     whole = {**parameters, "options": options, "model": f"model/{target.model.name}"}
     stem = parameters["unit"][1]
     outputs = (f"{stem}*", f"{SHARED}-*")
-    return Action("compile", 2, {**model, **digests(files)}, whole, tools, kind(), outputs), files
+    return Action("compile", 2, {**model, **digests(files)}, whole, tools, platform(kind()), outputs), files
 
 
 def toolchain(target: Target) -> dict[str, str]:

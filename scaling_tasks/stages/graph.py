@@ -64,10 +64,10 @@ def run_stage(name: str, target: Target, unit: str | None = None) -> dict[str, A
     Raises:
         ScalingTasksError: It failed.
     """
+    refuse_mistakes(target)
     stage = STAGES[name]
     if stage.do is not None or stage.request is None:
         return stage.do(target) if stage.do is not None else {}
-    refuse_mistakes(target)
     note_target(target)
     told = open_workshop().perform(
         stage.request(target, Built(target), unit),

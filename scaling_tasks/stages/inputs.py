@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.config.load import parse_target, section
 from scaling_tasks.errors import ConfigError, ModelError
+from scaling_tasks.execution.environment import toolchain_settings
 from scaling_tasks.files import is_inner_name
 from scaling_tasks.stages.stage import Made
 from scaling_tasks.stages.target import Target
 
-__all__ = ["digests", "home_name", "inside", "model_files", "planned_model", "spec_parameters", "tree"]
+__all__ = ["digests", "home_name", "inside", "model_files", "planned_model", "platform", "spec_parameters", "tree"]
 
 
 def model_files(model: Path) -> dict[str, Path]:
@@ -79,6 +81,11 @@ def digests(files: Mapping[str, Path]) -> dict[str, str]:
         except OSError as cause:
             raise ModelError(f"cannot be read ({cause.strerror})", where=str(path), fix="Check the path.") from cause
     return found
+
+
+def platform(machine: Mapping[str, str]) -> dict[str, str]:
+    """Return what a compiler's or an engine's result depends on of where it runs: the machine and the environment."""
+    return {**machine, **toolchain_settings(os.environ)}
 
 
 def spec_parameters(target: Target, *sections: str) -> dict[str, Any]:

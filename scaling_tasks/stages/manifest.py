@@ -58,7 +58,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     """
     import msgspec
 
-    from scaling_tasks.planning.plan import BucketPlan
+    from scaling_tasks.planning.bucket_plan import BucketPlan
     from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
     from scaling_tasks.runtime.policies import given_policies
     from scaling_tasks.shapes.signature import ModelSignature

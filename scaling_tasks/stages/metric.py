@@ -17,7 +17,7 @@ from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import installed, processor
 from scaling_tasks.stages.compile import identity_of, toolchain, worker_limits
 from scaling_tasks.stages.imports import imported_files
-from scaling_tasks.stages.inputs import digests, home_name, planned_model, tree
+from scaling_tasks.stages.inputs import digests, home_name, planned_model, platform, tree
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -50,7 +50,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             {**inputs, **digests(files)},
             parameters,
             {**toolchain(target), **installed()},
-            processor(),
+            platform(processor()),
             ("metric.json",),
         ),
         {**places, **files},

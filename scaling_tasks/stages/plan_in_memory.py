@@ -16,7 +16,7 @@ from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature
 
 if TYPE_CHECKING:
-    from scaling_tasks.planning.plan import BucketPlan
+    from scaling_tasks.planning.bucket_plan import BucketPlan
     from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 
 __all__ = ["plan_target"]

@@ -14,7 +14,7 @@ from scaling_tasks.actions.results import read_result_if_there
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import CacheError
 from scaling_tasks.execution.file_locks import exclusive, is_free
-from scaling_tasks.files import write_if_changed
+from scaling_tasks.files import is_inner_name, remove_whole, write_if_changed
 from scaling_tasks.stages.leftovers import leftovers
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import read_units_if_there
@@ -40,17 +40,15 @@ def stale_files(targets: Sequence[Target]) -> list[Path]:
     return list(found)
 
 
-def remove(paths: Sequence[Path]) -> int:
-    """Remove them, then the directories that this left empty; return the bytes freed."""
-    freed = 0
+def remove(paths: Sequence[Path]) -> None:
+    """Remove them, then the directories that this left empty."""
     for path in paths:
         if path.parent == STATE / "locks":
-            freed += _remove_lock(path)
+            _remove_lock(path)
         else:
-            freed += _remove(path)
+            remove_whole(path)
     for parent in sorted({path.parent for path in paths}, key=lambda path: -len(path.parts)):
         _remove_empty(parent)
-    return freed
 
 
 def _of_configured(target: Target) -> Iterator[Path]:
@@ -77,9 +75,15 @@ def _of_gone_targets(targets: Sequence[Target]) -> Iterator[Path]:
         results = (read_result_if_there(path) for path in sorted((state / "results").rglob("*.json")))
         files = (file.path for result in results if result for file in result.files)
         # Only what lies in the target's own directory: another may have taken the directory over.
-        places = {Path(directory)} - directories
+        places = {Path(directory)} - directories if _is_inside(directory) else set()
         yield from (path for path in files if path.parent in places and path.is_file())
         yield from sorted(path for path in state.rglob("*") if path.is_file())
+
+
+def _is_inside(directory: str) -> bool:
+    """Return whether a directory lies below the repository, links followed: nothing elsewhere is ever removed."""
+    here = Path.cwd().resolve()
+    return is_inner_name(directory) and Path(directory).resolve().is_relative_to(here)
 
 
 def _logs(targets: Sequence[Target]) -> Iterator[Path]:
@@ -112,23 +116,11 @@ def _locks() -> Iterator[Path]:
     yield from (path for path in sorted((STATE / "locks").glob("*")) if is_free(path))
 
 
-def _remove_lock(path: Path) -> int:
+def _remove_lock(path: Path) -> None:
     """Remove a lock's file while holding it: who waits for it notices and locks the next one."""
-    if not is_free(path):
-        return 0
-    with exclusive(path):
-        path.unlink(missing_ok=True)
-    return 0
-
-
-def _remove(path: Path) -> int:
-    if path.is_dir() and not path.is_symlink():
-        freed = sum(_remove(each) for each in sorted(path.iterdir()))
-        path.rmdir()
-        return freed
-    size = path.lstat().st_size if path.exists() or path.is_symlink() else 0
-    path.unlink(missing_ok=True)
-    return size
+    if is_free(path):
+        with exclusive(path):
+            path.unlink(missing_ok=True)
 
 
 def _remove_empty(directory: Path) -> None:

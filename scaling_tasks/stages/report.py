@@ -19,7 +19,7 @@ from scaling_tasks.stages.units import planned_units
 
 if TYPE_CHECKING:
     from scaling_tasks.actions.results import ResultFile
-    from scaling_tasks.planning.plan import BucketPlan
+    from scaling_tasks.planning.bucket_plan import BucketPlan
     from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 
 __all__ = ["STAGE", "work"]
@@ -58,7 +58,7 @@ def _bytes(files: Iterable[ResultFile]) -> int:
 
 def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Write the report."""
-    from scaling_tasks.planning.plan import BucketPlan
+    from scaling_tasks.planning.bucket_plan import BucketPlan
     from scaling_tasks.reporting.page import report_page
     from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 

@@ -16,7 +16,7 @@ from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import processor, versions
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import identity_of, options_with_files, toolchain, worker_limits
-from scaling_tasks.stages.inputs import digests, planned_model
+from scaling_tasks.stages.inputs import digests, planned_model, platform
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units, signature_of
@@ -57,7 +57,13 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     tools = {**toolchain(target), **versions(*_TOOLS)}
     return Request(
         Action(
-            "verify", 4, {**model, **artefact_digests, **digests(files)}, parameters, tools, processor(), (_DOCUMENT,)
+            "verify",
+            4,
+            {**model, **artefact_digests, **digests(files)},
+            parameters,
+            tools,
+            platform(processor()),
+            (_DOCUMENT,),
         ),
         {**sources, **{name: file.path for name, file in names.items()}, **files},
         f"{__name__}:work",

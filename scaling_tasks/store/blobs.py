@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from scaling_tasks.files import copy_digest, digest_file, publish
 
 __all__ = ["BlobDirectory", "place_copy"]
 
-_MODE = 0o644
+_MOST_RIGHTS = 0o644  # Less where the user's umask says so: nobody else may change what many builds take.
 
 
 # What this process has verified, and when that was so: weights that many results have in common are read once.
@@ -22,6 +23,10 @@ _verified: dict[Path, tuple[int, ...]] = {}
 def _state(path: Path) -> tuple[int, ...]:
     status = path.stat()
     return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _rights(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode) & _MOST_RIGHTS
 
 
 class BlobDirectory:
@@ -47,13 +52,13 @@ class BlobDirectory:
         with publish(target, durable=True) as temporary:
             if copy_digest(source, temporary) != digest:
                 raise CacheError("it changed while it was stored", where=str(source), fix="Build again.")
-            temporary.chmod(_MODE)
+            temporary.chmod(_rights(temporary))
         return digest
 
     def renew(self, digest: str) -> bool:
         """Tell concurrent sweeps, by the change time, that the blob is in use; return whether it is still there."""
         try:
-            self.path(digest).chmod(_MODE)
+            self.path(digest).chmod(_rights(self.path(digest)))
         except FileNotFoundError:
             return False
         except OSError:  # Nobody sweeps what cannot be written.
@@ -99,10 +104,10 @@ class BlobDirectory:
         freed = 0
         for path in self._root.glob("??/*"):
             with contextlib.suppress(FileNotFoundError):
-                stat = path.stat()
-                if path.name not in keep and time.time() - stat.st_ctime >= grace:
+                status = path.stat()
+                if path.name not in keep and time.time() - status.st_ctime >= grace:
                     path.unlink()
-                    freed += stat.st_size
+                    freed += status.st_size
         return freed
 
 
@@ -121,7 +126,7 @@ def place_copy(source: Path, target: Path, digest: str) -> None:
         with publish(target) as temporary:
             if copy_digest(source, temporary) != digest:
                 raise CacheError("it is not what was made", where=str(source), fix="Build again.")
-            temporary.chmod(_MODE)
+            temporary.chmod(_rights(temporary))
     except FileNotFoundError as cause:
         what = f"the content of {target.name!r} was lost"
         raise CacheError(what, where=str(source), fix="Build again.") from cause

@@ -17,6 +17,7 @@ from scaling_tasks.files import digest_bytes, digest_file, is_inner_name
 __all__ = ["Record", "StoredFile", "action_text", "key_of"]
 
 _KIND, _VERSION = "store-record", 1
+_MOST_BYTES, _MOST_SECONDS = 1 << 53, 1e9
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -38,7 +39,8 @@ class StoredFile:
     size: int
 
     def __post_init__(self) -> None:
-        if not is_inner_name(self.name) or _DIGEST.fullmatch(self.digest) is None:
+        sound = is_inner_name(self.name) and _DIGEST.fullmatch(self.digest) is not None
+        if not sound or type(self.size) is not int or not 0 <= self.size < _MOST_BYTES:
             raise ValueError(f"{self.name!r} with the digest {self.digest!r} is no stored file")
 
 
@@ -88,6 +90,9 @@ class Record:
     def _of(cls, payload: Mapping[str, Any]) -> Record:
         files = tuple(StoredFile(name, digest, size) for name, digest, size in payload["files"])
         components, details = dict(payload["components"]), dict(payload["details"])
+        seconds = details.get("seconds", 0)
+        if not (isinstance(seconds, int | float) and 0 <= seconds < _MOST_SECONDS):
+            raise ValueError(f"it took {seconds!r} seconds")
         return cls(key_of(components), components, files, details)
 
 

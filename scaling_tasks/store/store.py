@@ -169,8 +169,7 @@ class Store:
 
 
 def _seconds(record: Record) -> float:
-    seconds = record.details.get("seconds", 0.0)
-    return float(seconds) if isinstance(seconds, int | float) else 0.0
+    return float(record.details.get("seconds", 0.0))
 
 
 def _unwritable(cause: OSError, where: Path) -> CacheError:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.api import plan_buckets
-from scaling_tasks.planning.plan import BucketPlan
+from scaling_tasks.planning.bucket_plan import BucketPlan
 from scaling_tasks.planning.request.lattice import make_lattice
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from tests.planning.brute import RandomCost

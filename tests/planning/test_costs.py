@@ -19,8 +19,8 @@ from scaling_tasks.onnx_model.operators import count_operations
 from scaling_tasks.onnx_model.reading import read_signature
 from scaling_tasks.onnx_model.tensor_shapes import ShapeOracle
 from scaling_tasks.planning.api import plan_buckets, plan_statistics
+from scaling_tasks.planning.bucket_plan import BucketPlan
 from scaling_tasks.planning.measured import MeasuredCost
-from scaling_tasks.planning.plan import BucketPlan
 from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import name_dimensions

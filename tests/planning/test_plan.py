@@ -12,7 +12,7 @@ import pytest
 
 from scaling_tasks.errors import DatasetError, PlanError
 from scaling_tasks.planning.api import plan_buckets
-from scaling_tasks.planning.plan import BucketPlan
+from scaling_tasks.planning.bucket_plan import BucketPlan
 from scaling_tasks.planning.summary import read_bucket_summary
 from scaling_tasks.shapes.histogram import ShapeHistogram
 

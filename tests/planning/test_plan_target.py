@@ -12,7 +12,7 @@ import pytest
 from scaling_tasks.config.specs import AutoScalingSpec, ShapeBucketSpec
 from scaling_tasks.errors import ConfigError, PlanError
 from scaling_tasks.planning.api import plan_statistics
-from scaling_tasks.planning.plan import BucketPlan
+from scaling_tasks.planning.bucket_plan import BucketPlan
 from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, Requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import name_dimensions

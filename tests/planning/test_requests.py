@@ -82,7 +82,7 @@ def _launch(shapes):
 def test_joint_buckets_beat_the_best_product_of_lists_planned_apart(requests: Requests):
     model = CallableCost(_launch)
     for most in (4, 9):
-        options = make_options("optimal", most, {"interval": {"W": 8}, "choices": {"N": CHOICES}})
+        options = make_options(most, {"interval": {"W": 8}, "choices": {"N": CHOICES}})
         plan = plan_requests(requests, ("N", "W"), most, model, options)
         assert len(plan.buckets) <= most
         assert plan.coverage == 1
@@ -129,7 +129,7 @@ def test_a_target_with_partition_batching_serves_all_its_requests(requests: Requ
 def test_only_the_number_of_items_may_vary():
     counts = np.array([3, 9, 20])
     requests = Requests((), np.zeros((32, 0), dtype=np.int64), np.concatenate([[0], np.cumsum(counts)]))
-    options = make_options("optimal", 2, {"choices": {"N": CHOICES}})
+    options = make_options(2, {"choices": {"N": CHOICES}})
     plan = plan_requests(requests, ("N",), 2, CallableCost(lambda shapes: 5.0 + shapes[:, 0]), options)
     # 3 -> 4, 9 -> 8 + 4 (or 4 + 4 + 4), 20 -> 16 + 4: one small and one large batch size.
     assert 4 in plan.buckets[:, 0]
@@ -152,7 +152,7 @@ def test_no_buckets_beat_the_bound_of_requests_that_are_cut_into_batches():
             return launch + np.asarray(shapes, dtype=float).prod(axis=1)
 
         most = int(random.integers(1, 4))
-        options = make_options("optimal", most, {"choices": {"N": choices}})
+        options = make_options(most, {"choices": {"N": choices}})
         plan = plan_requests(requests, ("N", "W"), most, CallableCost(cost), options)
         grid = np.asarray(list(itertools.product(choices, np.unique(items))))
         runs = RunTable(items, requests.offsets, choices, weights)

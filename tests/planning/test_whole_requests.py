@@ -37,7 +37,7 @@ def _launch(shapes):
 
 
 def _options(**options):
-    return make_options("optimal", 6, {"interval": {"W": 8}, "choices": {"N": CHOICES}, **options})
+    return make_options(6, {"interval": {"W": 8}, "choices": {"N": CHOICES}, **options})
 
 
 def test_the_largest_items_of_very_many_requests_are_served():
@@ -59,7 +59,7 @@ def test_one_long_request_among_many_takes_memory_for_its_items_only():
 
 def test_a_list_is_taken_as_it_is_also_where_requests_are_cut():
     requests = _many_requests(30)
-    options = make_options("explicit", 6, {"choices": {"N": CHOICES}, "buckets": [[1, 2000], [4, 200], [16, 200]]})
+    options = make_options(6, {"choices": {"N": CHOICES}, "buckets": [[1, 2000], [4, 200], [16, 200]]})
     plan = plan_requests(requests, ("N", "W"), 6, CallableCost(_launch), options, strategy="explicit")
     assert sorted(plan.buckets.tolist()) == [[1, 2000], [4, 200], [16, 200]]
     assert plan.strategy == "explicit"

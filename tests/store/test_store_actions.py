@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import stat
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import CacheError
 from scaling_tasks.files import digest_bytes
-from scaling_tasks.store.records import Record, StoredFile
+from scaling_tasks.store.records import Record, StoredFile, action_text
 from scaling_tasks.store.store import Store
 from tests.documents import resealed
 
@@ -71,7 +72,7 @@ def test_what_was_put_is_got_and_restored(components, contents):
         put = store.put(components, dict(reversed(files.items())), {"seconds": 1.5})
         got = store.get(json.loads(canonical_json(components)))
         assert got == put
-        assert put.key == digest_bytes(canonical_json(components).encode())
+        assert put.key == digest_bytes(action_text(components).encode())
         restored = restore(store, put, Path(root) / "out")
         assert [path.name for path in restored] == list(reversed(files))
         assert [path.read_bytes() for path in restored] == list(reversed(contents))
@@ -296,3 +297,16 @@ def test_many_processes_at_once(tmp_path: Path):
     store = Store(tmp_path / "store")
     assert all(store.get(record.components) for record in list(store.records()))
     assert not list((tmp_path / "store").rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(("umask", "rights"), [(0o077, 0o600), (0o000, 0o644), (0o022, 0o644)])
+def test_a_blob_has_no_more_rights_than_the_user_gives(tmp_path: Path, umask: int, rights: int):
+    code = (
+        "import os, sys; from pathlib import Path; from scaling_tasks.store.store import Store; "
+        f"os.umask({umask}); "
+        "Store(Path(sys.argv[1])).put({'a': 1}, {'a': Path(sys.argv[2])}, {})"
+    )
+    (tmp_path / "a").write_bytes(b"content")
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "store"), str(tmp_path / "a")], check=True)
+    blobs = [path for path in (tmp_path / "store/blobs").rglob("*") if path.is_file()]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in blobs] == [rights]

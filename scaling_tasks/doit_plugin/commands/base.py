@@ -7,7 +7,7 @@ import fnmatch
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from doit.cmd_base import DoitCmdBase
 from doit.control import TaskControl
@@ -16,10 +16,7 @@ from doit.exceptions import InvalidCommand
 from scaling_tasks.doit_plugin.console.output import write_out
 from scaling_tasks.doit_plugin.doit_internals import without_units
 
-if TYPE_CHECKING:
-    from scaling_tasks.stages.target import Target
-
-__all__ = ["JSON_OPTION", "TaskCommand", "closure", "flag", "groups_of", "selected", "target_of", "targets_of"]
+__all__ = ["JSON_OPTION", "TaskCommand", "closure", "flag", "groups_of", "selected"]
 
 Option = dict[str, Any]
 
@@ -112,21 +109,3 @@ def groups_of(names: Iterable[str]) -> dict[str, list[str]]:
         for count in range(1, len(parts)):
             found.setdefault(":".join(parts[:count]), []).append(name)
     return found
-
-
-def targets_of(tasks: Mapping[str, Any]) -> list[Target]:
-    """Return the targets that these tasks belong to, each once, in order."""
-    found: dict[str, Target] = {}
-    for target in map(target_of, tasks.values()):
-        if target is not None:
-            found.setdefault(target.name, target)
-    return list(found.values())
-
-
-def target_of(task: Any) -> Target | None:
-    """Return the target whose task this is, None for a task that is not of this package."""
-    for check, _, _ in task.uptodate:
-        target: Target | None = getattr(check, "target", None)
-        if target is not None and task.meta and "stage" in task.meta:
-            return target
-    return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scaling_tasks.doit_plugin.commands.base import TaskCommand, targets_of
+from scaling_tasks.doit_plugin.commands.base import TaskCommand
+from scaling_tasks.doit_plugin.task_targets import targets_of
 
 __all__ = ["Check"]
 

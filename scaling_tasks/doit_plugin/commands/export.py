@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, targets_of
+from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand
+from scaling_tasks.doit_plugin.task_targets import targets_of
 
 __all__ = ["ExportCommands"]
 

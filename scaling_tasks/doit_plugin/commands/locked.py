@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, flag, targets_of
+from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, flag
+from scaling_tasks.doit_plugin.task_targets import targets_of
 
 if TYPE_CHECKING:
     from scaling_tasks.stages.lock_check import Finding

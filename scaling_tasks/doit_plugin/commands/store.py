@@ -52,6 +52,6 @@ class StoreReport(TaskCommand):
         self.write(f"{found['entries']} results, {size(found['bytes'])}")
         self.write(
             f"{found['hits']} hits, {found['misses']} misses; {size(found['bytes_restored'])} restored, "
-            f"{size(found['bytes_stored'])} added; {duration(found['seconds_saved'])} of compiling saved"
+            f"{size(found['bytes_stored'])} added; {duration(found['seconds_saved'])} of work saved"
         )
         self.write(f"{found['evicted']} evicted, {found['corrupt']} found damaged")

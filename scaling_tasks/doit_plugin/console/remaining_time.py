@@ -42,7 +42,7 @@ class RemainingTime:
         return self._known[task.name]
 
     def _look_up(self, task: Any) -> float | None:
-        from scaling_tasks.doit_plugin.commands.base import target_of
+        from scaling_tasks.doit_plugin.task_targets import target_of
         from scaling_tasks.errors import ScalingTasksError
         from scaling_tasks.stages.graph import STAGES
         from scaling_tasks.stages.history import CompileHistory

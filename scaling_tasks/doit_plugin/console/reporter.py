@@ -169,7 +169,7 @@ def _result(task: Any) -> str:
     if values.get("outcome") == "left out":
         return f"  left out: {values['reason']}"
     if values.get("outcome") == "restored":
-        return f"  from the store (compiling took {values['seconds']:.1f} s)"
+        return f"  from the store ({values['seconds']:.1f} s of work)"
     if "padding_ratio" in values:
         return f"  {values['buckets']} buckets, padding ratio {values['padding_ratio']:.3f}"
     if "line" in values:

@@ -87,15 +87,12 @@ class PlanOptions:
         return {name: _plain(value) for name, value in changed.items() if value != defaults[name]}
 
 
-def make_options(strategy: str, max_buckets: int | str, options: Mapping[str, Any]) -> PlanOptions:
+def make_options(max_buckets: int | str, options: Mapping[str, Any]) -> PlanOptions:
     """Return checked options.
 
     Raises:
-        PlanError: An unknown strategy or option, or a value out of its range.
+        PlanError: An unknown option, or a value out of its range.
     """
-    from scaling_tasks.planning.strategies.registry import find_strategy
-
-    find_strategy(strategy)
     known = [item.name for item in fields(PlanOptions)]
     for name in options:
         if name not in known:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling_tasks.planning.bucket_plan import score_buckets
 from scaling_tasks.planning.costs import cost_of
-from scaling_tasks.planning.plan import score_buckets
 from scaling_tasks.planning.request.request import Choice, NoPlanError, Request
 from scaling_tasks.planning.request.serving import BATCHES, score_requests
 from scaling_tasks.planning.solver.effort import EFFORTS

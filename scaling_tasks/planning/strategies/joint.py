@@ -23,6 +23,7 @@ from scaling_tasks.planning.solver.effort import EFFORTS, Effort
 from scaling_tasks.planning.solver.problem import Problem
 from scaling_tasks.planning.solver.solve import solve
 from scaling_tasks.planning.strategies.joint_bound import bound_requests
+from scaling_tasks.planning.strategies.joint_exchange import exchange_buckets
 from scaling_tasks.shapes.dataset_statistics import Requests
 from scaling_tasks.shapes.partition import RunTable
 
@@ -31,6 +32,8 @@ __all__ = ["choose_for_requests"]
 # Requests that the search looks at, and items.
 _REQUESTS, _ITEMS = 2_000, 40_000
 _SWEEPS = 4
+# Buckets up to which whole ones are exchanged; with more of them there is one nearby for everything.
+_EXCHANGED = 16
 
 
 def choose_for_requests(request: Request, most: int) -> Choice:
@@ -143,13 +146,23 @@ class _Search:
 
     def run(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the best buckets found, int64 [k, 1 + d]."""
-        buckets = self._drop(self._rich(items))
+        buckets = self._settled(self._drop(self._rich(items)))
+        if items.shape[1] == 1 and self.effort.rounds and len(buckets) <= _EXCHANGED:
+            choices = np.asarray(sorted(self.choices), dtype=np.int64)
+            others = exchange_buckets(self.runs, self.side, choices, self.price, buckets)
+            best = min(others, key=self._total)
+            if self._total(best) < self._total(buckets) * (1 - 1e-9):
+                buckets = self._settled(best)
+        return self._needed(buckets)
+
+    def _settled(self, buckets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Move and plan anew in turn until neither saves."""
         for _ in range(_SWEEPS):
             before = self._total(buckets)
             buckets = self._replan(self._move(buckets))
             if self._total(buckets) >= before * (1 - 1e-9):
                 break
-        return self._needed(buckets)
+        return buckets
 
     def _total(self, buckets: NDArray[np.int64]) -> float:
         return serve(self.tables, self.side, buckets) + float(prices_of(self.price, buckets).sum())

@@ -9,11 +9,17 @@ the limits, the k buckets that earn most are taken:
 is a lower bound for every v ≥ 0. A programme over positions gives the earnings of all buckets at once: what is earned
 from an item on is the better of leaving it out and of beginning the fullest run there (limits are not negative, so a
 fuller run of the same cost earns no less).
+
+L has kinks wherever a request leaves a run out or begins it, and where another bucket becomes one of the k. Both are
+smoothed for the steps of the ascent: the k largest by entropy, as for single samples (``solver.bound``), and the better
+of two by a quadratic (Nesterov 2005), whose width falls along with it. The bound is L itself.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +31,12 @@ from scaling_tasks.shapes.partition import RunTable
 
 __all__ = ["bound_requests"]
 
-# Candidates that are looked at between passes over all, steps between such passes, and requests at a time.
-_ACTIVE, _STEPS, _BLOCK = 160, 10, 512
+# Candidates that are looked at between passes over all, most steps, steps between such passes, entries at a time.
+_ACTIVE, _STEPS, _TURN, _BLOCK = 160, 400, 20, 3_000_000
+# Length of a step in units of μ; μ at first in units of (known total ÷ number of buckets), and by how much it falls.
+_STEP, _ROUGH, _FALL = 15.0, 0.05, 0.01
+# Width of the better of two at first, in units of (known total ÷ number of requests); it falls by as much.
+_WIDTH = 0.06
 # By how much the largest item's weight times limit may move, in units of the others' steps.
 _LARGEST = 0.1
 # Entries (items times candidates) that a step may look at; beyond, limits are learnt on a part of the requests.
@@ -54,12 +64,12 @@ def bound_requests(
     game = _Game.of(runs, side, choices)
     whole = len(runs.items) * len(game.costs)
     if whole <= _WORK:
-        return game.climb(start, most, upper, max(2, min(40, 2 * effort.ascent // max(1, whole))))
+        return game.climb(start, most, upper, max(40, min(_STEPS, 20 * effort.ascent // max(1, whole))))
     part = runs.some(max(1, len(runs.starts) * _WORK // whole))
     small = _Game.of(part, side, choices)
     few = side.table(part, buckets).min(axis=1)
     known = part.serve(few).total
-    learnt = small.climbed(_shared(part, few), most, known, 12)
+    learnt = small.climbed(_shared(part, few), most, known, 120)
     return game.bound(_carried(part, learnt, runs, start), most)[0]
 
 
@@ -85,16 +95,60 @@ def _carried(
     return np.where(sizes[place] == runs.items[:, 0], mean[place], start)
 
 
-class _Game:
-    """What every bucket earns at some limits.
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Some requests, the longest first, their items by the distance from the end, so that sizes ascend with it.
 
-    Items are laid out by their distance from the end of their request, so that sizes ascend with it.
+    Attributes:
+        weights: Weight of each request, float64 [r].
+        at: Which item is at each distance, int64 [longest, r]; one beyond the last where there is none.
+        alive: How many of the requests have an item at each distance.
+        counts: How many items of each request are no larger than each size, int64 [r, sizes].
     """
 
+    weights: NDArray[np.float64]
+    at: NDArray[np.int64]
+    alive: list[int]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, runs: RunTable, rows: NDArray[np.int64], sizes: NDArray[np.int64]) -> _Block:
+        lengths = runs.lengths[rows]
+        distance = np.arange(int(lengths[0]))
+        inside = distance[:, None] < lengths[None, :]
+        at = np.where(inside, (runs.starts[rows] + lengths)[None, :] - 1 - distance[:, None], len(runs.items))
+        place = np.searchsorted(sizes, runs.items[at[inside], 0])
+        owner = np.broadcast_to(np.arange(len(rows)), at.shape)[inside]
+        counts = np.bincount(owner * len(sizes) + place, minlength=len(rows) * len(sizes))
+        alive = np.searchsorted(-lengths, -distance, side="left").tolist()
+        return cls(runs.weights[rows], at, alive, counts.reshape(len(rows), -1).cumsum(axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class _Play:
+    """What candidates earn in a block, and how.
+
+    Attributes:
+        earned: Weighted by request, float64 [c].
+        chances: By how much a run begins at each distance, float64 [alive, c] each.
+        counts: How many items of each request each candidate may run, int64 [r, c].
+    """
+
+    earned: NDArray[np.float64]
+    chances: list[NDArray[np.float64]]
+    counts: NDArray[np.int64]
+
+
+class _Game:
+    """What every bucket earns at some limits."""
+
     def __init__(
-        self, runs: RunTable, batches: NDArray[np.int64], sizes: NDArray[np.int64], costs: NDArray[np.float64]
+        self, runs: RunTable, batches: NDArray[np.int64], sizes: NDArray[np.int64], table: NDArray[np.float64]
     ):
-        self.runs, self.batches, self.sizes, self.costs = runs, batches, sizes, costs
+        self.runs, self._axis = runs, sizes
+        # Candidates of one batch size are next to each other.
+        self.batches, self._place = np.repeat(batches, len(sizes)), np.tile(np.arange(len(sizes)), len(batches))
+        self.sizes, self.costs = sizes[self._place], table.ravel()
         self._order = np.argsort(-runs.lengths, kind="stable")
 
     @classmethod
@@ -105,48 +159,53 @@ class _Game:
         for axis in (0, 1):
             # A run is served by the cheapest bucket that contains it.
             table = np.flip(np.minimum.accumulate(np.flip(table, axis), axis=axis), axis)
-        return cls(runs, grid_batches, grid_sizes, table.ravel())
+        return cls(runs, batches, sizes, table)
 
     def bound(self, limits: NDArray[np.float64], most: int) -> tuple[float, NDArray[np.float64]]:
         """Return L at ``limits``, and what each candidate earns."""
-        earned = self.earned(limits, np.arange(len(self.costs)))
+        earned = np.zeros(len(self.costs))
+        for start in range(0, len(self.costs), _ACTIVE):
+            which = np.arange(start, min(start + _ACTIVE, len(self.costs)))
+            for block in self._blocks(len(which)):
+                earned[which] += self._play(limits, block, which).earned
         count = min(most, len(earned))
         top = np.sort(np.partition(earned, len(earned) - count)[len(earned) - count :])
         mass = np.repeat(self.runs.weights, self.runs.lengths)
         return float((mass * limits).sum() - np.maximum(top, 0).sum()), earned
 
-    def climb(self, limits: NDArray[np.float64], most: int, upper: float, rounds: int) -> float:
+    def climb(self, limits: NDArray[np.float64], most: int, upper: float, steps: int) -> float:
         """Return the best bound found."""
-        return self.bound(self.climbed(limits, most, upper, rounds), most)[0]
+        return self.bound(self.climbed(limits, most, upper, steps), most)[0]
 
-    def climbed(self, limits: NDArray[np.float64], most: int, upper: float, rounds: int) -> NDArray[np.float64]:
+    def climbed(self, limits: NDArray[np.float64], most: int, upper: float, steps: int) -> NDArray[np.float64]:
         """Return better limits: smoothed, accelerated steps that look only at what earned most when all were seen."""
         weights = np.repeat(self.runs.weights, self.runs.lengths)
         mean = max(1e-300, float(weights.sum()))
         limits = self._lifted(limits, most)
         best, earned = self.bound(limits, most)
-        here, found = limits, limits
         scale = limits / max(1e-300, float((limits * weights).sum() / mean))
         largest = int(self.runs.items[:, 0].argmax())
         # The largest item must be run however little it weighs: its steps are as long as that takes.
         scale[largest] = max(1.0, _LARGEST * mean / max(1e-300, float(weights[largest])))
-        unit = upper / max(1, most)
-        for turn in range(rounds):
-            active = np.argsort(-earned, kind="stable")[: max(_ACTIVE, 3 * most)]
-            smoothing = unit * 0.05 * (0.02 ** (turn / max(1, rounds - 1)))
-            before, pace = here, 1.0
-            for _ in range(_STEPS):
-                served = self.served(here, active, most, smoothing)
-                slope = 1.0 - served
-                after = np.maximum(here + 10.0 * smoothing / mean * scale * slope, 0)
-                faster = (1 + np.sqrt(1 + 4 * pace * pace)) / 2
-                here = np.maximum(after + (pace - 1) / faster * (after - before), 0)
-                before, pace = after, faster
-            reached, earned = self.bound(here, most)
-            if reached > best:
-                best, found = reached, here
-            if upper - best <= 1e-6 * upper:
-                break
+        here, before, found, pace = limits, limits, limits, 1.0
+        unit, width = upper / max(1, most), upper / max(1e-300, float(self.runs.weights.sum()))
+        for step in range(steps):
+            if step % _TURN == 0:
+                active = np.sort(np.argsort(-earned, kind="stable")[: max(_ACTIVE, 3 * most)])
+            fall = _FALL ** min(1.0, step / max(1.0, 0.85 * steps))
+            slope = 1.0 - self.served(here, active, most, unit * _ROUGH * fall, width * _WIDTH * fall)
+            after = np.maximum(here + _STEP * unit * _ROUGH * fall / mean * scale * slope, 0)
+            if float((weights * slope * (after - before)).sum()) < 0:
+                pace = 1.0
+            faster = (1 + np.sqrt(1 + 4 * pace * pace)) / 2
+            here = np.maximum(after + (pace - 1) / faster * (after - before), 0)
+            before, pace = after, faster
+            if (step + 1) % _TURN == 0 or step + 1 == steps:
+                reached, earned = self.bound(here, most)
+                if reached > best:
+                    best, found = reached, here
+                if upper - best <= 1e-6 * upper:
+                    break
         return found
 
     def _lifted(self, limits: NDArray[np.float64], most: int) -> NDArray[np.float64]:
@@ -163,93 +222,81 @@ class _Game:
         lifted[largest] += missing / weight
         return lifted
 
-    def earned(self, limits: NDArray[np.float64], which: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return what each of the candidates ``which`` earns, float64."""
-        total = np.zeros(len(which))
-        for batch in np.unique(self.batches[which]).tolist():
-            mine = np.flatnonzero(self.batches[which] == batch)
-            for rows in self._blocks():
-                total[mine] += self._play(limits, rows, which[mine], batch)[0]
-        return total
-
     def served(
-        self, limits: NDArray[np.float64], which: NDArray[np.int64], most: int, smoothing: float
+        self, limits: NDArray[np.float64], which: NDArray[np.int64], most: int, smoothing: float, width: float
     ) -> NDArray[np.float64]:
         """Return by how much each item is run when the candidates ``which`` are taken in smoothed shares."""
-        played: list[tuple[NDArray[np.int64], NDArray[np.int64], int, list[NDArray[np.bool_]], NDArray[np.int64]]] = []
-        total = np.zeros(len(which))
-        for batch in np.unique(self.batches[which]).tolist():
-            mine = np.flatnonzero(self.batches[which] == batch)
-            for rows in self._blocks():
-                gained, taken, counts = self._play(limits, rows, which[mine], batch, keep=True)
-                total[mine] += gained
-                played.append((mine, rows, batch, taken, counts))
-        shares = smoothed_shares(total, most, smoothing)
+        blocks = self._blocks(len(which))
+        plays = [self._play(limits, block, which, width) for block in blocks]
+        shares = smoothed_shares(np.sum([play.earned for play in plays], axis=0), most, smoothing)
         served = np.zeros(len(self.runs.items) + 1)
-        for mine, rows, batch, taken, counts in played:
-            if shares[mine].any():
-                self._serve(served, rows, batch, taken, counts, shares[mine])
+        taken = shares > 1e-7
+        for block, play in zip(blocks, plays, strict=True):
+            self._serve(served, block, which[taken], play.chances, play.counts[:, taken], taken, shares[taken])
         return served[:-1]
 
-    def _blocks(self) -> list[NDArray[np.int64]]:
-        return [self._order[start : start + _BLOCK] for start in range(0, len(self._order), _BLOCK)]
+    def _blocks(self, candidates: int) -> list[_Block]:
+        return self._blocked(max(1, int(_BLOCK // (candidates * max(1, int(self.runs.lengths.max()))))))
 
-    def _play(
-        self, limits: NDArray[np.float64], rows: NDArray[np.int64], which: NDArray[np.int64], batch: int,
-        keep: bool = False,
-    ) -> tuple[NDArray[np.float64], list[NDArray[np.bool_]], NDArray[np.int64]]:  # fmt: skip
-        """Play the programme for candidates of one batch size over a block of requests, the longest first."""
-        runs, costs = self.runs, self.costs[which]
-        lengths, ends = runs.lengths[rows], runs.starts[rows] + runs.lengths[rows]
-        longest = int(lengths[0])
-        sums = np.zeros((longest + 1, len(rows)))
-        sizes = np.full((longest, len(rows)), np.iinfo(np.int64).max)
-        alive = np.searchsorted(-lengths, -np.arange(longest), side="left").tolist()
-        for distance, many in enumerate(alive):
-            at = ends[:many] - 1 - distance
-            sizes[distance, :many] = runs.items[at, 0]
-            sums[distance + 1, :many] = sums[distance, :many] + limits[at]
-        # How many items of each request a candidate may run.
-        counts = np.stack([(sizes <= size).sum(axis=0) for size in self.sizes[which].tolist()], axis=1)
-        total, taken = np.zeros(len(which)), []
-        zero = np.zeros((len(rows), len(which)))
-        past = [zero]
-        for distance, many in enumerate(alive):
-            back = max(0, distance + 1 - batch)
-            begun = (
-                (sums[distance + 1, :many] - sums[back, :many])[:, None] - costs + past[max(-len(past), -batch)][:many]
-            )
-            before = past[-1][:many]
-            take = begun > before
-            earned = np.where(take, begun, before)
-            ending = counts[:many] == distance + 1
-            if ending.any():
-                total += (np.where(ending, earned, 0.0) * runs.weights[rows[:many], None]).sum(axis=0)
-            if keep:
-                taken.append(take)
-            past.append(earned)
-            if len(past) > batch:
-                past.pop(0)
-        return total, taken, counts
+    @functools.cache  # noqa: B019 - a game lives as long as one ascent
+    def _blocked(self, count: int) -> list[_Block]:
+        rows = [self._order[start : start + count] for start in range(0, len(self._order), count)]
+        return [_Block.of(self.runs, part, self._axis) for part in rows]
+
+    def _play(self, limits: NDArray[np.float64], block: _Block, which: NDArray[np.int64], width: float = 0.0) -> _Play:
+        """Play the programme for candidates; with a width, the better of two is smoothed and chances are kept."""
+        costs, groups = self.costs[which], self._groups(which)
+        sums = np.zeros((len(block.at) + 1, len(block.weights)))
+        np.cumsum(np.append(limits, 0.0)[block.at], axis=0, out=sums[1:])
+        earned, chances = np.zeros((len(block.at) + 1, len(block.weights), len(which))), []
+        for distance, many in enumerate(block.alive):
+            begun, before = np.empty((many, len(which))), earned[distance, :many]
+            for batch, mine in groups:
+                back = max(0, distance + 1 - batch)
+                gained = (sums[distance + 1, :many] - sums[back, :many])[:, None]
+                np.add(earned[back, :many, mine], gained, out=begun[:, mine])
+            begun -= costs
+            if width > 0:
+                begun -= before
+                begun /= width
+                chance = np.clip(0.5 * begun + 0.5, 0, 1)
+                # The smoothed positive part: 0 below -1, the square of the chance up to 1, the identity beyond.
+                begun -= 1
+                np.maximum(begun, 0, out=begun)
+                begun += chance * chance
+                begun *= width
+                np.add(before, begun, out=earned[distance + 1, :many])
+                chances.append(chance)
+            else:
+                np.maximum(begun, before, out=earned[distance + 1, :many])
+        counts = block.counts[:, self._place[which]]
+        last = np.take_along_axis(earned, counts[None], axis=0)[0]
+        return _Play((last * block.weights[:, None]).sum(axis=0), chances, counts)
+
+    def _groups(self, which: NDArray[np.int64]) -> list[tuple[int, slice]]:
+        batches, heads = np.unique(self.batches[which], return_index=True)
+        ends = [*heads[1:].tolist(), len(which)]
+        return [
+            (batch, slice(head, end)) for batch, head, end in zip(batches.tolist(), heads.tolist(), ends, strict=True)
+        ]
 
     def _serve(
-        self, served: NDArray[np.float64], rows: NDArray[np.int64], batch: int, taken: list[NDArray[np.bool_]],
-        counts: NDArray[np.int64], shares: NDArray[np.float64],
+        self, served: NDArray[np.float64], block: _Block, which: NDArray[np.int64], chances: list[NDArray[np.float64]],
+        counts: NDArray[np.int64], taken: NDArray[np.bool_], shares: NDArray[np.float64],
     ) -> None:  # fmt: skip
-        """Add by how much each item is run to ``served``."""
-        ends = self.runs.starts[rows] + self.runs.lengths[rows]
-        steps = np.zeros(len(served))
-        place = counts.copy()
-        for distance in range(len(taken) - 1, -1, -1):
-            here = place[: len(taken[distance])] == distance + 1
-            begun = here & taken[distance]
-            row, column = np.nonzero(begun)
-            if len(row):
-                first = ends[row] - 1 - distance
-                stop = np.minimum(first + batch, ends[row])
-                np.add.at(steps, first, shares[column])
-                np.add.at(steps, stop, -shares[column])
-            part = place[: len(taken[distance])]
-            part[begun] -= batch
-            part[here & ~taken[distance]] -= 1
-        served += steps.cumsum()
+        """Add by how much each item is run to ``served``: what is earned at the end, traced back to the runs."""
+        groups, shape = self._groups(which), (len(block.weights), len(which))
+        flow = np.zeros((len(block.at) + 1, *shape))
+        np.put_along_axis(flow, counts[None], shares[None, None, :] * np.ones((1, *shape)), axis=0)
+        change = np.zeros((len(block.at) + 1, shape[0]))
+        for distance in range(len(chances) - 1, -1, -1):
+            many = block.alive[distance]
+            here = flow[distance + 1, :many]
+            begun = here * chances[distance][:, taken]
+            flow[distance, :many] += here - begun
+            for batch, mine in groups:
+                back = max(0, distance + 1 - batch)
+                flow[back, :many, mine] += begun[:, mine]
+                change[back, :many] += begun[:, mine].sum(axis=1)
+            change[distance + 1, :many] -= begun.sum(axis=1)
+        served[block.at] += change[:-1].cumsum(axis=0)

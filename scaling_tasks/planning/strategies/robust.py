@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling_tasks.planning.bucket_plan import score_buckets
 from scaling_tasks.planning.costs import cost_of
-from scaling_tasks.planning.plan import score_buckets
 from scaling_tasks.planning.request.folds import split_folds
 from scaling_tasks.planning.request.request import Choice, Request, make_request, problem_of
 from scaling_tasks.planning.solver.solve import solve

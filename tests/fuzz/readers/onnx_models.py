@@ -16,7 +16,7 @@ from scaling_tasks.onnx_model.reading import load_model, read_signature
 from tests.fuzz.reader import Reader, anything
 
 
-def _model() -> onnx.ModelProto:
+def model() -> onnx.ModelProto:
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", None])]
     branch = helper.make_graph(
@@ -40,10 +40,10 @@ def _model() -> onnx.ModelProto:
 
 def _make(directory: Path) -> list[Path]:
     inside, beside = directory / "inside.onnx", directory / "beside.onnx"
-    inside.write_bytes(_model().SerializeToString(deterministic=True))
-    model = _model()
-    external_data_helper.convert_model_to_external_data(model, location="beside.weights", size_threshold=0)
-    onnx.save(model, str(beside))
+    inside.write_bytes(model().SerializeToString(deterministic=True))
+    proto = model()
+    external_data_helper.convert_model_to_external_data(proto, location="beside.weights", size_threshold=0)
+    onnx.save(proto, str(beside))
     return [inside, beside, directory / "beside.weights"]
 
 
@@ -56,14 +56,14 @@ def _read(directory: Path) -> Any:
     return found
 
 
-def _field(content: bytes, chance: Random) -> bytes:
+def change_field(content: bytes, chance: Random) -> bytes:
     """Change, lose or repeat one field of one message, however deep."""
-    model = onnx.ModelProto()
+    proto = onnx.ModelProto()
     try:
-        model.ParseFromString(content)
+        proto.ParseFromString(content)
     except Exception:
         return content
-    places = list(_fields(model))
+    places = list(_fields(proto))
     if not places:
         return content
     message, field = chance.choice(places)
@@ -77,7 +77,7 @@ def _field(content: bytes, chance: Random) -> bytes:
             setattr(message, field.name, _other(value, chance))
         else:
             value.Clear()
-        return model.SerializeToString()
+        return proto.SerializeToString()
     except Exception:
         return content
 
@@ -117,4 +117,4 @@ _TEXTS = (
     "beside.weights", "location", "offset", "length", "9" * 30, "1.5", "own", "ai.onnx.ml", "If",
 )  # fmt: skip
 _WORDS = (b"location", b"offset", b"length", b"beside.weights", b"../x", b"/dev/zero", b"\x0a\x00", b"\x3a\x00")
-READERS = (Reader("onnx", _make, _read, allowed=anything, mutators=(_field,) * 4, words=_WORDS, share=3),)
+READERS = (Reader("onnx", _make, _read, allowed=anything, mutators=(change_field,) * 4, words=_WORDS, share=3),)

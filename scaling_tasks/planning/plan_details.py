@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scaling_tasks.planning.plan import BucketPlan, make_plan, score_buckets
+from scaling_tasks.planning.bucket_plan import BucketPlan, make_plan, score_buckets
 from scaling_tasks.planning.request.folds import split_folds
 from scaling_tasks.planning.request.request import NoPlanError, Request, make_request
 from scaling_tasks.planning.solver.effort import EFFORTS
 from scaling_tasks.planning.strategies.registry import choose
 from scaling_tasks.planning.strategies.thumb import RULES
 
-__all__ = ["with_insight"]
+__all__ = ["with_details"]
 
 _LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1000)
 
 
-def with_insight(plan: BucketPlan, request: Request, strategy: str, most: int) -> BucketPlan:
+def with_details(plan: BucketPlan, request: Request, strategy: str, most: int) -> BucketPlan:
     """Return the plan with the details that its options ask for."""
     details = dict(plan.details)
     if request.requests is not None:

@@ -1,0 +1,34 @@
+"""The environment of workers: what they are given of that which a build was started with."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+__all__ = ["toolchain_settings", "worker_environment"]
+
+# What programs need to start at all, and where toolchains are told to be found. Whatever else this process was started
+# with stays with it: work must not depend on it.
+_PASSED = re.compile(
+    r"PATH|HOME|USER|SHELL|LANG|LC_\w+|TZ|TMPDIR|TERM|LD_LIBRARY_PATH|PYTHON\w*|VIRTUAL_ENV|SSL_CERT_\w+"
+    r"|SCALING_TASKS_\w+|TOOLCHAIN_HOME|LITE_HOME|MSLITE_HOME"
+)
+# Variables of toolchains are passed too. Those that are no paths are settings, on which results may depend.
+_TOOLCHAINS = ("ASCEND", "CANN", "DOTNET", "NNCASE", "CUDA")
+
+
+def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what of an environment work gets to see."""
+    return {
+        name: value for name, value in environment.items() if name.startswith(_TOOLCHAINS) or _PASSED.fullmatch(name)
+    }
+
+
+def toolchain_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what an environment says to toolchains besides where things lie, to be part of an action.
+
+    Where things lie differs between machines that make the same; what lies there tells each backend's identity.
+    """
+    found = ((name, environment[name]) for name in environment if name.startswith(_TOOLCHAINS))
+    return {name: value for name, value in found if os.sep not in value}
