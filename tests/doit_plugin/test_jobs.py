@@ -44,7 +44,7 @@ def test_a_wrong_number_of_jobs_is_refused() -> None:
 
 def test_the_command_that_runs_a_failed_unit_again_names_its_share(repository: Repository) -> None:
     repository.install_fussy_backend()
-    repository.write_target(sizes=[(2, 2)], backend="fussy")
+    repository.write_target(sizes=[(2, 2), (32, 64)], backend="fussy")
     run = repository.doit("-n", "2")
     share = max(1, (os.cpu_count() or 1) // 2)
     assert f"SCALING_TASKS_THREADS={share} " in run.output
