@@ -158,6 +158,11 @@ class System:
         answer: tuple[float, list[str], int] = self._end.recv()
         return answer
 
+    def close(self) -> None:
+        """End the process."""
+        self._end.send(None)
+        self._process.join()
+
 
 def labelled(annotation: Path, limit: int) -> dict[str, list[str]]:
     """Return the texts of each page."""
@@ -229,6 +234,8 @@ def main() -> None:
             system.ask("many", options.many)[2] / (1 << 20),
         ]
         print(f"| {name} | " + " | ".join(f"{cell:.2f}".removesuffix(".00") for cell in rows[name]) + " |", flush=True)
+    for system in systems.values():
+        system.close()
     (BUILD / "pipeline.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 

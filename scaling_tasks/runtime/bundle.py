@@ -27,14 +27,12 @@ def read_manifest(directory: Path) -> Manifest:
     Raises:
         BundleError: There is none, or it is damaged.
     """
-    path = directory / MANIFEST
+    where = f"{directory}/{MANIFEST}"  # Of a held directory the name, not the way that leads there.
     try:
-        text = read_regular(path, MOST_BYTES)
+        text = read_regular(directory / MANIFEST, MOST_BYTES)
     except OSError as cause:
-        raise BundleError(
-            f"cannot be read ({cause.strerror})", where=str(path), fix="Build the bundle first."
-        ) from cause
-    return Manifest.from_json(text, where=str(path))
+        raise BundleError(f"cannot be read ({cause.strerror})", where=where, fix="Build the bundle first.") from cause
+    return Manifest.from_json(text, where=where)
 
 
 def load_bundle(

@@ -48,14 +48,14 @@ class Served:
         return PROTOCOLS[protocol].InferenceServerClient(f"127.0.0.1:{self.ports[protocol]}")
 
     def wait_until_ready(self) -> None:
-        client, ends = self.client("http"), time.monotonic() + 120
+        client, ends = self.client("http"), time.monotonic() + 300
         while not client.is_server_ready():
             assert time.monotonic() < ends, "it does not get ready"
             time.sleep(0.05)
 
     def metrics(self) -> dict[str, float]:
         """What Prometheus would read."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['http']}/metrics", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['http']}/metrics", timeout=120) as answer:
             lines = answer.read().decode().splitlines()
         return {key: float(value) for key, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
@@ -63,7 +63,7 @@ class Served:
         """A request as no client library would send it."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.ports['http']}{path}", body, headers)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=300) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())
@@ -73,7 +73,7 @@ class Served:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            _, log = self.process.communicate(timeout=60)
+            _, log = self.process.communicate(timeout=120)
         except subprocess.TimeoutExpired:
             self.process.kill()
             _, log = self.process.communicate()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -12,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import CompileError
 from scaling_tasks.execution.process_trees import descendants
 from scaling_tasks.onnx_model.original import OriginalModel
+from scaling_tasks.runtime.bundle import read_manifest
 from tests.runtime.test_real_bundles import build
 from tests.serving.conftest import BUCKETS, PROTOCOLS, Served, infer, pixels_of, under_load
 
@@ -100,9 +101,10 @@ def test_a_damaged_generation_is_refused_and_the_old_one_goes_on(
     server: Served, published: Path, exact: Path, wanted: list[Any], tmp_path: Path
 ) -> None:
     broken = Path(shutil.copytree(exact, tmp_path / "broken"))
-    manifest = json.loads((broken / "manifest.json").read_text())
-    manifest["artefacts"][0]["files"][0]["digest"] = "0" * 64
-    (broken / "manifest.json").write_text(json.dumps(manifest))
+    manifest = read_manifest(broken)
+    first, *others = manifest.artefacts
+    other = replace(first, files=(replace(first.files[0], digest="0" * 64), *first.files[1:]))
+    (broken / "manifest.json").write_text(replace(manifest, artefacts=(other, *others)).to_json())
     files = {path.name: path for path in broken.iterdir() if path.is_file()}
     publish_generation(published, files, list(files), "manifest.json")
     code, answer = server.post("/v2/repository/models/cls/load", b"")
@@ -168,10 +170,11 @@ def test_a_killed_worker_loses_no_request(
 
 def test_the_end_waits_for_what_came(published: Path, wanted: list[Any]) -> None:
     # Batches cost little more than one row, so that each request waits for others as long as it may.
-    manifest = json.loads((published / "manifest.json").read_text())
-    for artefact in manifest["artefacts"]:
-        artefact["costs"] = [10.0 + bucket[0] for bucket in artefact["buckets"]]
-    (published / "manifest.json").write_text(json.dumps(manifest))
+    manifest = read_manifest(published)
+    artefacts = tuple(
+        replace(each, costs=tuple(10.0 + count for count, _ in each.buckets)) for each in manifest.artefacts
+    )
+    (published / "manifest.json").write_text(replace(manifest, artefacts=artefacts).to_json())
     server = Served(str(published), "--batch-wait", "3000")
     answers: dict[str, Any] = {}
     try:
