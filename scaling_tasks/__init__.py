@@ -28,9 +28,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BucketPlan": "planning.plan",
+    "BucketPlan": "planning.bucket_plan",
     "BucketedModel": "runtime.model",
-    "PlanScore": "planning.plan",
+    "PlanScore": "planning.bucket_plan",
     "ScalingTasksError": "errors",
     "ShapeHistogram": "shapes.histogram",
     "load_bundle": "runtime.bundle",

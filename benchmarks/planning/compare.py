@@ -10,6 +10,7 @@ plans in-sample. Prints one Markdown table and draws one SVG per data set.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,12 +70,17 @@ def print_all(data: Path | None, output: Path | None, counts: Sequence[int]) -> 
     print("| data set | strategy | " + " | ".join(f"k = {count}" for count in counts) + " | time |")
     print("|---" * (len(counts) + 3) + "|")
     for samples in load_samples(data):
-        results = {name: [measure(samples, name, count) for count in counts] for name in STRATEGIES}
+        results = {name: _measured(samples, name, counts) for name in STRATEGIES}
         print_rows(samples, counts, results)
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
             stem = "".join(letter if letter.isalnum() else "_" for letter in samples.name)
             draw_curves(output / f"{stem}.svg", samples.name, _curves(results))
+
+
+def _measured(samples: Samples, strategy: str, counts: Sequence[int]) -> list[Result | None]:
+    print(f"… {samples.name}: {strategy}", file=sys.stderr, flush=True)
+    return [measure(samples, strategy, count) for count in counts]
 
 
 def measure(samples: Samples, strategy: str, count: int) -> Result | None:

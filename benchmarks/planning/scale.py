@@ -9,6 +9,7 @@ the gap no bound by this relaxation could close.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Sequence
 
@@ -39,7 +40,7 @@ def print_all(samples: int, intervals: Sequence[int], counts: Sequence[int]) -> 
         _print_rows(name, rows, [(interval, count) for interval in intervals for count in counts])
     for name, rows in three_variables(samples // 10).items():
         _print_rows(name, rows, [(16, 16)])
-    pair = np.random.default_rng(1).lognormal(6, 0.5, (samples // 50, 2)).astype(np.int64) + 1
+    pair = np.random.default_rng(1).lognormal(6, 0.5, (min(samples, 20_000), 2)).astype(np.int64) + 1
     _print_rows("independent lognormal pair", pair, [(1, 1000)])
     _print_rows("lognormal lengths", raw_samples(samples)["lognormal lengths"], [(1, 1000)])
 
@@ -49,6 +50,7 @@ def _print_rows(name: str, rows: NDArray[np.int64], cases: Sequence[tuple[int, i
     histogram = ShapeHistogram.from_samples(rows)
     counted = time.process_time() - begin
     for interval, count in cases:
+        print(f"… {name}, interval {interval}, k = {count}", file=sys.stderr, flush=True)
         print(f"| {name} | {len(histogram.weights)} | {_row(histogram, interval, count, counted)}", flush=True)
 
 

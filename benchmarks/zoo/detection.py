@@ -107,7 +107,11 @@ def anchor_free() -> onnx.ModelProto:
 
 
 def heat_map() -> onnx.ModelProto:
-    """CenterNet: peaks kept where a max pool changes nothing, the best hundred cells by TopK over all positions."""
+    """CenterNet: peaks kept where a max pool changes nothing, the ten best cells by TopK over all positions.
+
+    Which of the equal zeros fill up where there are fewer peaks is each engine's own choice, and openvino's is not
+    onnxruntime's, padded or not.
+    """
     g = Graph("heat_map")
     x = g.input("image", _IMAGE)
     y = swish(g, conv(g, x, 3, 8, 3, strides=[4, 4], pads=[1, 1, 1, 1]))

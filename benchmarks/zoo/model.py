@@ -129,7 +129,16 @@ def built(
     **fills: Fill,
 ) -> ZooModel:
     """Return the model that ``make`` builds, whose name and documentation are the model's name and remark."""
-    return ZooModel(make.__name__, kind, "built", make, sizes, str(make.__doc__), fixed_inputs=fixed or {}, fills=fills)
+    return ZooModel(
+        make.__name__,
+        kind,
+        "built",
+        make,
+        sizes,
+        " ".join(str(make.__doc__).split()),
+        fixed_inputs=fixed or {},
+        fills=fills,
+    )
 
 
 def size_of(dim: int | str, sizes: Sizes) -> int:

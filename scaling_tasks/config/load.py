@@ -80,13 +80,17 @@ def _convert(source: Source) -> TargetSpec:
     source.check()
     values = _accept_padding_of_shape_bucket(_accept_both_spellings(source))
     found: list[ConfigError] = []
+    taken: set[KeyPath] = set()
     while len(found) < _MOST_MISTAKES:
         try:
             spec = msgspec.convert(values, TargetSpec, strict=True)
         except msgspec.ValidationError as cause:
-            found.append(_explain(str(cause), values, source))
+            blamed, follows = _blamed(str(cause), values, taken)
+            if not follows:
+                found.append(_explain(str(cause), values, source))
             # What is told is taken away, so that the next mistake is found.
-            rest = _without(values, _blamed(str(cause)))
+            taken.add(blamed)
+            rest = _without(values, blamed)
             if rest is None:
                 break
             values = rest
@@ -101,12 +105,13 @@ def _convert(source: Source) -> TargetSpec:
     raise found[0] if len(found) == 1 else Mistakes(found)
 
 
-def _blamed(message: str) -> KeyPath:
-    """Return the path of the key that a validation error is about."""
+def _blamed(message: str, values: Any, taken: set[KeyPath]) -> tuple[KeyPath, bool]:
+    """Return the path of the key that a validation error is about, and whether that is missing only as it was taken."""
     match = _ERROR.match(message)
-    path = _path(match["path"] or "" if match else "")
-    unknown = _UNKNOWN.match(match["what"] if match else message)
-    return (*path, unknown["field"]) if unknown else path
+    path = _found_keys(_path(match["path"] or "" if match else ""), message, values)
+    what = match["what"] if match else message
+    unknown, missing = _UNKNOWN.match(what), _MISSING.search(what)
+    return (*path, unknown["field"]) if unknown else path, bool(missing and (*path, missing["field"]) in taken)
 
 
 def _without(values: Any, path: KeyPath) -> Any:

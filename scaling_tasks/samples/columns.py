@@ -56,7 +56,9 @@ class ColumnReader:
         self._note_weight(weight, WEIGHT in row)
         lists = {name: cell for name, cell in row.items() if isinstance(cell, list)}
         length = self._length(line, lists)
-        self._check_size(line, length, max(len(row), len(self._columns)), read)
+        cells = (self._items + length) * max(len(row), len(self._columns))
+        if cells > MOST_CELLS_MADE and cells > min(MOST_CELLS, MOST_CELLS_MADE + read):
+            raise self._too_large(line, cells)
         for name, cell in row.items():
             if name is not None and name != WEIGHT:
                 self._extend(name, cell if name in lists else [cell] * length, line, weight)
@@ -93,14 +95,12 @@ class ColumnReader:
         self._has_lists = self._has_lists or bool(lists)
         return lengths.pop() if lengths else 1
 
-    def _check_size(self, line: int, length: int, columns: int, read: int) -> None:
-        cells = (self._items + length) * columns
-        if cells > min(MOST_CELLS, MOST_CELLS_MADE + read):
-            raise DatasetError(
-                f"the table comes to {cells} numbers so far, which is too many",
-                where=f"{self._where}, line {line}",
-                fix="Leave out columns that are no sizes, and give equal rows once, with a column `weight`.",
-            )
+    def _too_large(self, line: int, cells: int) -> DatasetError:
+        return DatasetError(
+            f"the table comes to {cells} numbers so far, which is too many",
+            where=f"{self._where}, line {line}",
+            fix="Leave out columns that are no sizes, and give equal rows once, with a column `weight`.",
+        )
 
     def _check_name(self, name: str, line: int) -> None:
         where = f"{self._where}, line {line}"

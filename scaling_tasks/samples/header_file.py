@@ -9,7 +9,7 @@ __all__ = ["HEAD_BYTES", "MOST_HEADER_BYTES", "HeaderFile"]
 HEAD_BYTES = 4096
 """What is read of every file, and at a time where more is needed."""
 MOST_HEADER_BYTES = 1 << 20
-"""What is read of a file at most; a camera's previews and colour profiles are stepped over, not read."""
+"""What is read at most beyond that; a camera's previews and colour profiles are stepped over, not read."""
 
 # A read of a few bytes is counted as so many, so that steps through a file are bounded too: to 16,384.
 _LEAST_COUNTED = 64

@@ -8,7 +8,7 @@ from enum import IntEnum
 from struct import unpack_from
 
 from scaling_tasks.samples.exif import MOST_EXIF_BYTES, is_turned
-from scaling_tasks.samples.header_file import HeaderFile
+from scaling_tasks.samples.header_file import HEAD_BYTES, HeaderFile
 from scaling_tasks.samples.iso_media import iso_sides
 from scaling_tasks.samples.limits import LARGEST_SIZE
 
@@ -45,8 +45,7 @@ def probe(path: str) -> tuple[int, int]:
     except OSError:
         return UNREADABLE
     try:
-        file = HeaderFile(descriptor)
-        size = _size(file, file.at(0))
+        size = _size(HeaderFile(descriptor), os.read(descriptor, HEAD_BYTES))
     except _NotAnImageError:
         return _NOT_AN_IMAGE
     except OSError:

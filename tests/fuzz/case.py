@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from scaling_tasks.errors import ScalingTasksError
+from scaling_tasks.errors import Mistakes, ScalingTasksError
 from tests.fuzz.mutations import mutate
 from tests.fuzz.reader import Reader
 
@@ -124,6 +124,8 @@ def _replace(path: Path, chance: Random) -> bool:
 
 def _unusable(error: ScalingTasksError) -> str:
     """Return what makes a message unfit for a terminal; empty where nothing does."""
+    if isinstance(error, Mistakes):
+        return next(filter(None, map(_unusable, error.errors)), "")
     text = str(error)
     try:
         text.encode()

@@ -260,11 +260,12 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     options = parser.parse_args()
     wrong = 0
-    for seed in range(options.first, options.first + options.instances):
+    for done, seed in enumerate(range(options.first, options.first + options.instances), start=1):
         if fault := check(seed):
             wrong += 1
             print(seed, fault, make_instance(seed).options, flush=True)
-    print(f"{options.instances} instances, {wrong} wrong")
+        if done % 1_000 == 0 or done == options.instances:
+            print(f"{done} instances, {wrong} wrong", flush=True)
 
 
 if __name__ == "__main__":

@@ -167,3 +167,31 @@ def test_no_buckets_beat_the_bound_of_requests_that_are_cut_into_batches():
         assert plan.lower_bound * ideal <= least * (1 + 1e-9) <= plan.details["request_cost"] * (1 + 2e-9), seed
         tight += plan.lower_bound >= 0.98 * plan.padding_ratio
     assert tight >= 20
+
+
+def test_whole_buckets_are_exchanged_where_no_small_step_saves():
+    """A launch that is dear next to the area: the best sets are a batch size and half the sizes away."""
+    random = np.random.default_rng(3)
+    counts = random.integers(1, 20, 12)
+    items = random.integers(1, 13, (counts.sum(), 1))
+    requests = Requests(("W",), items, np.concatenate([[0], counts.cumsum()]))
+    model = CallableCost(lambda shapes: 60.0 + shapes[:, 0] * shapes[:, 1])
+    plan = plan_requests(requests, ("N", "W"), 2, model, make_options(2, {"choices": {"N": CHOICES}}))
+    grid = np.asarray(list(itertools.product(CHOICES, np.unique(items))))
+    runs = RunTable(items, requests.offsets, CHOICES)
+    table = runs.run_costs(grid[:, 0], grid[:, 1:], model(grid))
+    least = min(
+        runs.serve(table[:, list(chosen)].min(axis=1)).total for chosen in itertools.combinations(range(len(grid)), 2)
+    )
+    assert plan.details["request_cost"] == pytest.approx(least)
+    assert plan.lower_bound is not None
+    assert plan.padding_ratio <= 1.02 * plan.lower_bound
+
+
+def test_requests_of_no_weight_are_served_by_every_exchange():
+    items = np.array([[4], [4], [90], [5]])
+    requests = Requests(("W",), items, np.array([0, 2, 3, 4]), np.array([1.0, 0.0, 2.0]))
+    for most in (1, 2, 3):
+        plan = plan_requests(requests, ("N", "W"), most, CallableCost(_launch), make_options(most, {}))
+        assert plan.buckets[:, 1].max() >= 90
+        assert plan.coverage == 1

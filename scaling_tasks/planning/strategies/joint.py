@@ -2,9 +2,9 @@
 
 The buckets and the partitions depend on each other. From a rich set (every batch size with several sizes) the
 buckets that are missed least are dropped until k are left; then buckets move to neighbouring sizes and batch sizes
-while that saves, and in between the batches that the partitions make are taken as samples and planned as free
-rectangles, which never makes their total dearer. Every step is judged by the exact partition of the requests
-(``shapes.partition``). Of very many requests the search looks at a part, and at the largest items of all.
+while that saves, whole buckets are exchanged from several starts (``joint_exchange``), and in between the batches that
+the partitions make are taken as samples and planned as free rectangles. Every step is judged by the exact partition of
+the requests (``shapes.partition``). Of very many requests the search looks at a part, and at the largest items of all.
 """
 
 from __future__ import annotations
@@ -252,6 +252,6 @@ class _Search:
         weights = np.bincount(inverse.ravel(), served.uses[used], len(samples)).astype(np.float64)
         price = None if not callable(self.price) and not self.price else (lambda shapes: prices_of(self.price, shapes))
         problem = Problem(samples, weights, self.side.costs, self.most, price)
-        effort = self.effort if len(samples) <= self.effort.many else EFFORTS["quick"]
-        found = solve(problem, effort, [buckets]).chosen
+        # Only a suggestion: what is found is judged by the partition, and nothing of its proof is used.
+        found = solve(problem, EFFORTS["quick"], [buckets]).chosen
         return found if self._total(found) < self._total(buckets) else buckets

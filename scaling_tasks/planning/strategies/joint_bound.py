@@ -32,9 +32,9 @@ from scaling_tasks.shapes.partition import RunTable
 __all__ = ["bound_requests"]
 
 # Candidates that are looked at between passes over all, most steps, steps between such passes, entries at a time.
-_ACTIVE, _STEPS, _TURN, _BLOCK = 160, 400, 20, 3_000_000
+_ACTIVE, _STEPS, _TURN, _BLOCK = 240, 400, 20, 3_000_000
 # Length of a step in units of μ; μ at first in units of (known total ÷ number of buckets), and by how much it falls.
-_STEP, _ROUGH, _FALL = 15.0, 0.05, 0.01
+_STEP, _ROUGH, _FALL = 20.0, 0.05, 0.01
 # Width of the better of two at first, in units of (known total ÷ number of requests); it falls by as much.
 _WIDTH = 0.06
 # By how much the largest item's weight times limit may move, in units of the others' steps.

@@ -118,5 +118,7 @@ class _Trials:
             least.append(best)
             done = int(np.searchsorted(-lengths, -(distance + 1), side="left"))
             if done < many:
-                total += (best[done:] * runs.weights[order[done:many], None]).sum(axis=0)
+                # A request of no weight has to be served as well: what is infinite stays so.
+                mass = np.maximum(runs.weights[order[done:many], None], 1e-300)
+                total += (best[done:] * mass).sum(axis=0)
         return total

@@ -8,13 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.planning.plan import BucketPlan
-
 from scaling_tasks.actions.results import Result, ResultFile, read_result, write_result
 from scaling_tasks.documents import MOST_BYTES, document_text
 from scaling_tasks.errors import CacheError
 from scaling_tasks.files import read_regular
 from scaling_tasks.planning.api import plan_buckets
+from scaling_tasks.planning.bucket_plan import BucketPlan
 from scaling_tasks.runtime.bundle import read_manifest
 from scaling_tasks.runtime.traffic import Traffic
 from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
