@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ pytest.importorskip("tritonclient.http", reason="the extra 'test' is not install
 import tritonclient.grpc
 import tritonclient.http
 
+from scaling_tasks.runtime.bundle import read_manifest
 from tests.runtime.test_real_bundles import build
 
 BUCKETS = [(count, width) for count in (1, 4) for width in (64, 96)]
@@ -138,9 +141,20 @@ def bundle(classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(classifier, "openvino", [-1, 3, 48, -1], BUCKETS, tmp_path_factory.mktemp("served") / "cls")
 
 
+def let_batches_pay(directory: Path) -> Path:
+    """Have a batch cost little more than one row, so that each request waits for others as long as it may."""
+    manifest = read_manifest(directory)
+    artefacts = tuple(
+        replace(each, costs=tuple(10.0 + count for count, _ in each.buckets)) for each in manifest.artefacts
+    )
+    (directory / "manifest.json").write_text(replace(manifest, artefacts=artefacts).to_json())
+    return directory
+
+
 @pytest.fixture(scope="module")
-def served(bundle: Path) -> Iterator[Served]:
-    server = Served(str(bundle), f"again={bundle}", "--batch-wait", "50")
+def served(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    paying = let_batches_pay(Path(shutil.copytree(bundle, tmp_path_factory.mktemp("paying") / "paying")))
+    server = Served(str(bundle), f"again={bundle}", str(paying), "--batch-wait", "2000")
     try:
         server.wait_until_ready()
         yield server

@@ -26,7 +26,7 @@ from scaling_tasks.execution.process_trees import descendants
 from scaling_tasks.onnx_model.original import OriginalModel
 from scaling_tasks.runtime.bundle import read_manifest
 from tests.runtime.test_real_bundles import build
-from tests.serving.conftest import BUCKETS, PROTOCOLS, Served, infer, pixels_of, under_load
+from tests.serving.conftest import BUCKETS, PROTOCOLS, Served, infer, let_batches_pay, pixels_of, under_load
 
 REQUESTS = [pixels_of(count, width) for count, width in ((1, 64), (2, 96), (1, 90), (4, 40), (3, 64))]
 
@@ -169,12 +169,7 @@ def test_a_killed_worker_loses_no_request(
 
 
 def test_the_end_waits_for_what_came(published: Path, wanted: list[Any]) -> None:
-    # Batches cost little more than one row, so that each request waits for others as long as it may.
-    manifest = read_manifest(published)
-    artefacts = tuple(
-        replace(each, costs=tuple(10.0 + count for count, _ in each.buckets)) for each in manifest.artefacts
-    )
-    (published / "manifest.json").write_text(replace(manifest, artefacts=artefacts).to_json())
+    let_batches_pay(published)
     server = Served(str(published), "--batch-wait", "3000")
     answers: dict[str, Any] = {}
     try:

@@ -52,7 +52,7 @@ def test_requests_of_several_clients_run_in_batches(served: Served, answers: lis
         protocol = "http" if number % 2 else "grpc"
         client, chosen = served.client(protocol), (0, 5)[number // 2 % 2]  # widths of the same bucket
         start.wait(60)
-        if not np.allclose(infer(client, "cls", pixels_of(*SIZES[chosen]), protocol), answers[chosen], atol=1e-5):
+        if not np.allclose(infer(client, "paying", pixels_of(*SIZES[chosen]), protocol), answers[chosen], atol=1e-5):
             wrong.append(number)
 
     threads = [threading.Thread(target=send, args=(number,)) for number in range(several)]
@@ -63,12 +63,14 @@ def test_requests_of_several_clients_run_in_batches(served: Served, answers: lis
     after = served.metrics()
     assert not wrong
     grown = {key: value - before.get(key, 0.0) for key, value in after.items()}
-    assert grown['scaling_tasks_requests_total{model="cls"}'] == several
-    runs = {key: count for key, count in grown.items() if "bucket_runs_total" in key and 'model="cls"' in key and count}
+    assert grown['scaling_tasks_requests_total{model="paying"}'] == several
+    runs = {
+        key: count for key, count in grown.items() if "bucket_runs_total" in key and 'model="paying"' in key and count
+    }
     assert sum(runs.values()) < several
     assert any("N4_W64" in key for key in runs)
-    assert grown['scaling_tasks_request_seconds_count{model="cls"}'] == several
-    assert grown['scaling_tasks_queue_seconds_count{model="cls"}'] == several
+    assert grown['scaling_tasks_request_seconds_count{model="paying"}'] == several
+    assert grown['scaling_tasks_queue_seconds_count{model="paying"}'] == several
     assert grown['scaling_tasks_requests_total{model="again"}'] == 0
 
 
