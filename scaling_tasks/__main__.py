@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,10 @@ def _parser() -> argparse.ArgumentParser:
 def _target(options: argparse.Namespace) -> Target:
     values = dict(read_yaml(Path(options.config)).values) if options.config else {}
     given = {"backend": options.backend, "device": options.device, "soc_version": options.soc_version}
-    compile_section = {**values.get("compile", {}), **{key: value for key, value in given.items() if value}}
+    compile_section = {
+        **_section(values, "compile", options.config),
+        **{key: value for key, value in given.items() if value},
+    }
     values |= {
         "name": Path(options.model_path).stem,
         "model": options.model_path,
@@ -64,7 +67,7 @@ def _target(options: argparse.Namespace) -> Target:
         "output": options.output_path,
     }
     static = all(dim > 0 for dim in _dims(options.input_shape))
-    runtime = dict(values.get("runtime") or {})
+    runtime = _section(values, "runtime", options.config)
     if "padding" not in runtime:
         values["runtime"] = {**runtime, "padding": "accept"}
         if not static:
@@ -90,6 +93,15 @@ def _refuse_foreign_output(target: Target) -> None:
             where=f"--output_path {target.directory}",
             fix="Give each model its own directory.",
         )
+
+
+def _section(values: Mapping[str, Any], key: str, config: str | None) -> dict[str, Any]:
+    """Return a section of the file ``--config`` names, empty where it has none."""
+    section = values.get(key) or {}
+    if not isinstance(section, dict):
+        what = f"{section!r} is not a mapping of keys to values"
+        raise ConfigError(what, where=f"{config}: {key}", fix="See the configuration table.")
+    return dict(section)
 
 
 def _as_mapping(dataset: Any) -> dict[str, Any]:

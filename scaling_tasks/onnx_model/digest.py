@@ -7,8 +7,9 @@ from pathlib import Path
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import ModelError
 from scaling_tasks.files import digest_bytes, digest_file, read_regular
+from scaling_tasks.onnx_model.external_places import external_place
 from scaling_tasks.onnx_model.model_file import MOST_BYTES, read_model
-from scaling_tasks.onnx_model.side_files import external_place, external_tensors
+from scaling_tasks.onnx_model.side_files import external_tensors
 
 __all__ = ["digest_model", "external_files"]
 

@@ -13,7 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from scaling_tasks.errors import ModelError, one_line
-from scaling_tasks.onnx_model.side_files import external_place
+from scaling_tasks.onnx_model.external_places import external_place
 from scaling_tasks.onnx_model.wiring import check_wired
 
 __all__ = ["LARGEST_DIMENSION", "MOST_NODES", "MOST_TENSOR_BYTES", "check_sound", "tensor_bytes"]

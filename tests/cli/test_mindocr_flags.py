@@ -148,11 +148,13 @@ def test_two_models_cannot_share_an_output_directory(repository: Repository) -> 
         (["--input_shape=1,3,16,24", "--model_path", "absent.onnx"], "absent.onnx"),
         (["--input_shape=1,3,16,24", "--model_path", "dodo.py"], "not an ONNX model"),
         (["--input_shape=1,3,16,24", "--config", "absent.yaml"], "absent.yaml"),
+        (["--input_shape=1,3,16,24", "--config", "wrong.yaml"], "wrong.yaml: compile: 3 is not a mapping"),
         (["--input_shape=1,3,-1,-1", "--data_path", "absent"], "absent"),
         (["--input_shape=1,3,16,24", "--backend", "onxruntime"], "onnxruntime"),
     ],
 )
 def test_wrong_input_is_said_in_a_line(repository: Repository, flags: list[str], words: str) -> None:
+    (repository.root / "wrong.yaml").write_text("compile: 3\n")
     done = command(repository, "--backend", "onnxruntime", *flags)
     assert done.returncode != 0
     assert words in done.stdout + done.stderr
