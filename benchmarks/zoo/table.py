@@ -145,7 +145,7 @@ def _sizes(row: Row) -> str:
 
 def _short(text: str) -> str:
     # Without the log's place and the directories of files, which are others next time.
-    line = re.sub(r"(?:^|(?<=\s))(?:/[\w.-]+)+/", "", " ".join(text.partition(" Log: ")[0].split()))
+    line = re.sub(r"(?:^|(?<=[\s(]))(?:/[\w.-]+)+/", "", " ".join(text.partition(" Log: ")[0].split()))
     return line if len(line) <= 200 else f"{line[:197]}…"
 
 
