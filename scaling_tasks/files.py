@@ -64,9 +64,9 @@ def _flush(path: Path) -> None:
 def is_plain_name(name: str) -> bool:
     """Return whether ``name`` is one visible component of a path, so that no directory is left or entered by it.
 
-    It is no option of a command and no pattern either, and has room for endings: at most 128 bytes.
+    It is no pattern either, and has room for endings: at most 128 bytes.
     """
-    if name[:1] in ("", ".", "-") or not name.isprintable() or {*"\\*?[]"} & set(name):
+    if name[:1] in ("", ".") or not name.isprintable() or {*"\\*?[]"} & set(name):
         return False
     return PurePosixPath(name).name == name and len(name.encode("utf-8", "replace")) <= _LONGEST_NAME
 

@@ -14,8 +14,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from scaling_tasks.files import digest_file, publish
 
 __all__ = ["STATE", "KnownDigests", "known_digests"]
@@ -83,7 +81,7 @@ class KnownDigests:
             return
         for line in lines:
             with contextlib.suppress(ValueError, TypeError):  # Cut short by a full disk.
-                kind, name, value = msgspec.json.decode(line)
+                kind, name, value = json.loads(line)
                 (self._known if kind == "file" else self._noted)[name] = value
         entries = len(self._known) + len(self._noted)
         if len(lines) > 2 * entries + _SPARE_LINES:

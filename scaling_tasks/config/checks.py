@@ -19,7 +19,7 @@ def check_target(spec: TargetSpec, source: Source) -> None:
     Raises:
         ConfigError: Naming file, line and key.
     """
-    if not is_plain_name(spec.name) or set(spec.name) & set(_NOT_IN_NAMES):
+    if not is_plain_name(spec.name) or spec.name.startswith("-") or set(spec.name) & set(_NOT_IN_NAMES):
         raise ConfigError(
             f"{spec.name!r} cannot name directories and tasks",
             where=source.where(("name",)),

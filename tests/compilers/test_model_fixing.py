@@ -65,7 +65,7 @@ def test_what_does_not_fit_the_model_is_named(shapes, message: str, tmp_path: Pa
 
 def test_a_file_that_is_no_model_is_named(tmp_path: Path):
     (tmp_path / "m.onnx").write_bytes(b"\xff\xfflocation")
-    with pytest.raises(ModelError, match=r"m\.onnx: not a readable ONNX model"):
+    with pytest.raises(ModelError, match=r"m\.onnx: not an ONNX model"):
         write_fixed_model(tmp_path / "m.onnx", {}, tmp_path / "fixed.onnx")
     with pytest.raises(ModelError, match=r"m\.onnx: not an ONNX model"):
         digest_model(tmp_path / "m.onnx")
@@ -117,5 +117,5 @@ def test_data_outside_the_models_directory_is_refused(external: Path, tmp_path: 
             if entry.key == "location":
                 entry.value = "../secret"
     external.write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError, match=r"external data '\.\./secret' lies outside its directory"):
+    with pytest.raises(ModelError, match=r"lie outside the model.s directory, at .*secret"):
         digest_model(external)

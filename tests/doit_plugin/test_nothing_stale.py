@@ -179,10 +179,10 @@ def test_the_latency_table_is_part_of_the_plan(repository: Repository, monkeypat
     config.write_text(
         config.read_text().replace("interval: 8", "interval: 8\n  cost: measured\n  latency_table: t.json")
     )
+    (repository.root / "t.json").write_text("{}")
     target = target_of(repository, monkeypatch)
     for stage in ("scan", "statistics", "analysis"):
         run_stage(stage, target)
-    (repository.root / "t.json").write_text("{}")
     before = key(target, "buckets")
     (repository.root / "t.json").write_text("[]")
     assert key(target, "buckets") != before

@@ -141,7 +141,7 @@ def test_what_may_not_be_read_is_named(name: str, tmp_path: Path, request: pytes
     for directory in (tmp_path, *tmp_path.parents[:2]):
         directory.chmod(0o777)
     request.getfixturevalue("unprivileged")
-    with pytest.raises(DatasetError, match=rf"{name}: cannot be (read|listed) \(Permission denied\)"):
+    with pytest.raises(DatasetError, match=rf"{name}: cannot be (read|listed|found) \(Permission denied\)"):
         scan_dataset(path, TEXT, cache_path=tmp_path / "scan.cache")
 
 
