@@ -8,7 +8,9 @@ seed, are exchanged until nothing saves.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,25 +89,35 @@ class _Trials:
         mine = self.side.join(self.batches, self.sizes[:, None])
         totals = prices_of(self.price, mine) + float(prices_of(self.price, others).sum())
         own = self.side.costs(mine)
-        for batch in np.unique(self.batches).tolist():
-            which = np.flatnonzero(self.batches == batch)
-            totals[which] += self._cut(batches, widths, costs, batch, self.sizes[which], own[which])
-        return totals
-
-    def _cut(
-        self, batches: NDArray[np.int64], widths: NDArray[np.int64], costs: NDArray[np.float64],
-        batch: int, sizes: NDArray[np.int64], own: NDArray[np.float64],
-    ) -> NDArray[np.float64]:  # fmt: skip
-        """Cut all requests with some buckets and, in turn, each candidate of one batch size."""
-        runs = self.runs
-        order = np.argsort(-runs.lengths, kind="stable")
-        lengths, ends = runs.lengths[order], (runs.starts + runs.lengths)[order]
-        alive = np.searchsorted(-lengths, -np.arange(int(lengths[0])), side="left").tolist()
         given = {}
         for other in np.unique(batches).tolist():
             # What a run of so many costs in the cheapest of the given buckets, by the item it begins at.
-            fits = (batches >= other)[None, :] & (runs.items[:, :1] <= widths[None, :])
+            fits = (batches >= other)[None, :] & (self.runs.items[:, :1] <= widths[None, :])
             given[other] = np.where(fits, costs[None, :], np.inf).min(axis=1)
+        for batch in np.unique(self.batches).tolist():
+            which = np.flatnonzero(self.batches == batch)
+            totals[which] += self._cut(given, batch, self.sizes[which], own[which])
+        return totals
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        """The requests, longest first."""
+        return np.argsort(-self.runs.lengths, kind="stable")
+
+    def _cut(
+        self, given: Mapping[int, NDArray[np.float64]], batch: int, sizes: NDArray[np.int64], own: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Cut all requests with some buckets and, in turn, each candidate of one batch size.
+
+        Args:
+            given: What a run costs in those buckets, by its length and the item it begins at.
+            batch: Of the candidates.
+            sizes: Of the candidates.
+            own: What each of them costs.
+        """
+        runs, order = self.runs, self._order
+        lengths, ends = runs.lengths[order], (runs.starts + runs.lengths)[order]
+        alive = np.searchsorted(-lengths, -np.arange(int(lengths[0])), side="left").tolist()
         least = [np.zeros((len(order), len(sizes)))]
         total = np.zeros(len(sizes))
         for distance, many in enumerate(alive):
