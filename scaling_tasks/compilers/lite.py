@@ -9,12 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.compilers import lite_converter
-from scaling_tasks.compilers.base import (
-    BackendBase,
-    backend_options,
-    check_choice,
-    is_dynamic,
-)
+from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice, is_dynamic
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
 from scaling_tasks.compilers.lite_config import PRECISION_MODES, ascend_config

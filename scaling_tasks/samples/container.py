@@ -53,7 +53,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         summary: Digest of the summary beside the cache.
         listed: Of an image folder: digest of its listing in the file system's order.
         sorted: The same in the order of names.
-        state: Of a file: its size and modification time.
+        state: Of a file: its size and change time.
         content: Of a file: the SHA-256 of its content.
         facts: Of a file: what was measured, but the arrays.
         layout: Of a file: the name and shape of every array in the body.

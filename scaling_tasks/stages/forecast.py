@@ -236,7 +236,7 @@ class _Walk:
         scan(self._target.dataset, cache)
         summary = summary_path(cache)
         file = ResultFile(summary.name, digest_file(summary), summary.stat().st_size, summary)
-        return Result("", (file,), {})
+        return Result("{}", (file,), {})
 
     def _needs(self, stage: Stage, unit: str | None) -> tuple[str, ...]:
         """Return the tasks seen that a stage follows: of those of units, for one unit its own, else all."""

@@ -16,6 +16,7 @@ from scaling_tasks.errors import ConfigError, Mistakes, ScalingTasksError
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.imports import imported_files
 from scaling_tasks.stages.inputs import tree
+from scaling_tasks.stages.padding import sample_files
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature
 
@@ -60,8 +61,7 @@ def find_mistakes(target: Target, *, toolchain: bool = False) -> list[ScalingTas
     else:
         found += _tried([partial(_check_compiler, target, signature), partial(_check_padding, target, signature)])
         found += _unknown_variables(target, signature)
-    placed = (_placed(target, error) for error in found)
-    return list({str(error): error for error in placed}.values())
+    return list({str(error): error for error in _placed(target, found)}.values())
 
 
 def _tried(checks: Sequence[Callable[[], None]]) -> Iterator[ScalingTasksError]:
@@ -72,15 +72,20 @@ def _tried(checks: Sequence[Callable[[], None]]) -> Iterator[ScalingTasksError]:
             yield error
 
 
-def _placed(target: Target, error: ScalingTasksError) -> ScalingTasksError:
-    """Return an error that names a key with the file and the line where that is written."""
-    if target.config is None or not _KEYS.fullmatch(error.where):
-        return error
+def _placed(target: Target, errors: Sequence[ScalingTasksError]) -> Sequence[ScalingTasksError]:
+    """Return the errors, those that name a key with the file and the line where that is written."""
+    if target.config is None or not any(_KEYS.fullmatch(error.where) for error in errors):
+        return errors
     try:
-        where = source_of(Path(target.config)).where(tuple(error.where.split(".")))
+        source = source_of(Path(target.config))
     except ConfigError:
-        return error
-    return type(error)(error.what, where=where, fix=error.fix)
+        return errors
+    return [
+        type(error)(error.what, where=source.where(tuple(error.where.split("."))), fix=error.fix)
+        if _KEYS.fullmatch(error.where)
+        else error
+        for error in errors
+    ]
 
 
 def _there(path: str | None, where: str) -> None:
@@ -96,13 +101,8 @@ def _check_data(target: Target) -> None:
 
 
 def _check_samples(target: Target) -> None:
-    samples = target.spec.verify.samples
-    if samples is None:
-        return
-    _there(samples, "verify.samples")
-    if next(Path(samples).rglob("*.npz"), None) is None:
-        fix = "Save one array per input in each."
-        raise ConfigError(f"{samples!r} holds no .npz files", where="verify.samples", fix=fix)
+    _there(target.spec.verify.samples, "verify.samples")
+    sample_files(target.spec.verify.samples)
 
 
 def _check_labelled(target: Target) -> None:
@@ -121,9 +121,8 @@ def _check_metric(target: Target) -> None:
     if not re.fullmatch(r"\w+(\.\w+)*", module) or not function.isidentifier():
         raise ConfigError(f"{name!r} names no function", where="verify.metric", fix="Write module:function.")
     own = Path(*module.split("."))
-    file = next(
-        (each for each in (own / "__init__.py", own.with_suffix(".py")) if each in imported_files(module)), None
-    )
+    here = imported_files(module)
+    file = next((each for each in (own / "__init__.py", own.with_suffix(".py")) if each in here), None)
     if file is None:
         if importlib.util.find_spec(module.split(".")[0]) is None:
             what = f"there is no module {module!r}, neither from the repository's root nor installed"

@@ -16,7 +16,7 @@ from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 
-__all__ = ["STAGE", "work"]
+__all__ = ["STAGE", "sample_files", "work"]
 
 # What the report calls a change where the configuration does not say: far above rounding, far below a decision.
 _NOTICEABLE = 1e-3
@@ -27,7 +27,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     spec = target.spec.verify
     model, sources = planned_model(target, made)
     bundle = {f"bundle/{name}": file for name, file in bundle_files(made).items()}
-    samples = {f"samples/{index:06}.npz": file for index, file in enumerate(_sample_files(spec.samples))}
+    samples = {f"samples/{index:06}.npz": file for index, file in enumerate(sample_files(spec.samples))}
     parameters = {
         "model": f"model/{target.model.name}",
         "tolerance": spec.padding_tolerance,
@@ -90,7 +90,12 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     return {"changed": sorted(result.changed), "absolute": result.absolute, TOOLCHAIN: tools}
 
 
-def _sample_files(directory: str | None) -> list[Path]:
+def sample_files(directory: str | None) -> list[Path]:
+    """Return the files of ``verify.samples``, none where it is not given.
+
+    Raises:
+        VerificationFailed: It holds none.
+    """
     if directory is None:
         return []
     files = sorted(path for path in Path(directory).rglob("*.npz") if path.is_file())
