@@ -17,7 +17,6 @@ of two by a quadratic (Nesterov 2005), whose width falls along with it. The boun
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -150,6 +149,7 @@ class _Game:
         self.batches, self._place = np.repeat(batches, len(sizes)), np.tile(np.arange(len(sizes)), len(batches))
         self.sizes, self.costs = sizes[self._place], table.ravel()
         self._order = np.argsort(-runs.lengths, kind="stable")
+        self._cut: dict[int, list[_Block]] = {}  # Into blocks of so many requests.
 
     @classmethod
     def of(cls, runs: RunTable, side: Side, choices: Sequence[int]) -> _Game:
@@ -236,12 +236,11 @@ class _Game:
         return served[:-1]
 
     def _blocks(self, candidates: int) -> list[_Block]:
-        return self._blocked(max(1, int(_BLOCK // (candidates * max(1, int(self.runs.lengths.max()))))))
-
-    @functools.cache  # noqa: B019 - a game lives as long as one ascent
-    def _blocked(self, count: int) -> list[_Block]:
-        rows = [self._order[start : start + count] for start in range(0, len(self._order), count)]
-        return [_Block.of(self.runs, part, self._axis) for part in rows]
+        count = max(1, int(_BLOCK // (candidates * max(1, int(self.runs.lengths.max())))))
+        if count not in self._cut:
+            rows = [self._order[start : start + count] for start in range(0, len(self._order), count)]
+            self._cut[count] = [_Block.of(self.runs, part, self._axis) for part in rows]
+        return self._cut[count]
 
     def _play(self, limits: NDArray[np.float64], block: _Block, which: NDArray[np.int64], width: float = 0.0) -> _Play:
         """Play the programme for candidates; with a width, the better of two is smoothed and chances are kept."""
