@@ -11,6 +11,7 @@ __all__ = [
     "ConfigError",
     "DatasetError",
     "EngineError",
+    "ExecutorError",
     "LockError",
     "Mistakes",
     "ModelError",
@@ -88,6 +89,10 @@ class CompileError(ScalingTasksError):
 
 class EngineError(ScalingTasksError):
     """An engine is missing, an artefact does not load, or a run failed."""
+
+
+class ExecutorError(ScalingTasksError):
+    """Work cannot be done where the configuration says: nobody is there, nobody fits, or those who were are gone."""
 
 
 class CacheError(ScalingTasksError):

@@ -73,9 +73,13 @@ class Request:
         function: ``module:function`` that does the work, see ``execution.contract.Work``.
         subject: How a failure is told.
         limits: What the work may use in a process of its own; None where it is done in this one.
-        hints: Gives parameters that change no result, such as a directory of shared work; asked for where work is done.
+        hints: Gives parameters that change no result; asked for when work is done. They hold no paths to be opened.
         carried: Files for the work whose content the action names in another way, by name.
         stored: Whether the store keeps the result.
+        tools: ``module:function`` that tells the toolchain and the platform that are found where it is called, see
+            ``execution.contract.Origin``; empty where the work is bound to this machine.
+        at_home: Whether the work is done on this machine where no other has these tools.
+        scratch: Gives directories of work that several actions share, by the parameter that names each to the work.
     """
 
     action: Action
@@ -86,3 +90,6 @@ class Request:
     hints: Callable[[], Mapping[str, Any]] = dict
     carried: Mapping[str, Path] = field(default_factory=dict)
     stored: bool = True
+    tools: str = ""
+    at_home: bool = False
+    scratch: Callable[[], Mapping[str, Path]] = dict

@@ -16,7 +16,7 @@ from scaling_tasks.actions.action import TOOLCHAIN, Request
 from scaling_tasks.actions.known_digests import KnownDigests
 from scaling_tasks.actions.results import Result, ResultFile, write_result
 from scaling_tasks.errors import CacheError, ScalingTasksError
-from scaling_tasks.execution.contract import Done, Executor, Work
+from scaling_tasks.execution.contract import Done, Executor, Limits, Origin, Work
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import copy_digest, publish
 from scaling_tasks.store.blobs import place_copy
@@ -26,6 +26,8 @@ from scaling_tasks.store.store import Store
 __all__ = ["Place", "Workshop", "do_here", "renamed"]
 
 _VALUES = "values"
+# For what has no limits where it is done in this process.
+_ENOUGH = Limits(timeout=2_000_000.0)
 Place = Callable[[str], Path]
 """Where an output of a given name belongs."""
 
@@ -58,7 +60,7 @@ class Workshop:
 
         Returns:
             What the action had to tell, with ``outcome`` (``done`` or ``restored``), the ``seconds`` that it takes or
-            took, and its ``bytes``.
+            took, its ``bytes``, and where another machine did it the ``worker`` and the ``spans`` of its work.
 
         Raises:
             ScalingTasksError: An input changed meanwhile, or the work failed.
@@ -68,17 +70,18 @@ class Workshop:
             found = self._look_up(request)
             outcome = "done" if found is None else "restored"
             warnings: list[str] = []
+            told: dict[str, Any] = {}
             if found is None:
                 with self._workdir(action.key) as workdir:
-                    found, warnings = self._do(request, workdir, log)
+                    found, warnings, told = self._do(request, workdir, log, purpose)
                     files = self._placed(found, place, workdir / "outputs")
             else:
                 files = self._placed(found, place, None)
             values = dict(found.details.get(_VALUES, {}))
             write_result(record, Result(action.text, files, values))
-        told = [*values.pop("warnings", ()), *warnings]
-        facts = {"outcome": outcome, "seconds": found.details.get("seconds", 0.0), "bytes": found.size}
-        return {**values, **facts, **({"warnings": told} if told else {})}
+        warnings = [*values.pop("warnings", ()), *warnings]
+        facts = {"outcome": outcome, "seconds": found.details.get("seconds", 0.0), "bytes": found.size, **told}
+        return {**values, **facts, **({"warnings": warnings} if warnings else {})}
 
     @contextlib.contextmanager
     def _claimed(self, request: Request, purpose: str) -> Iterator[None]:
@@ -108,8 +111,9 @@ class Workshop:
         yield workdir
         shutil.rmtree(workdir, ignore_errors=True)
 
-    def _do(self, request: Request, workdir: Path, log: Path) -> tuple[Record, list[str]]:
-        work = _prepared(request, workdir)
+    def _do(self, request: Request, workdir: Path, log: Path, name: str) -> tuple[Record, list[str], dict[str, Any]]:
+        """Return what was made, what is to be warned of, and who made it."""
+        work = _prepared(request, workdir, name if self.executor.elsewhere else None)
         done = self._run(request, work, workdir, log)
         outputs = work.outputs
         values = dict(done.values)
@@ -124,16 +128,18 @@ class Workshop:
             )
         details = {"seconds": round(done.seconds, 3), "peak_memory_bytes": done.peak_memory_bytes, _VALUES: values}
         components, files = request.action.components, {name: outputs / name for name in names}
+        told = {"worker": done.worker, "spans": [list(span) for span in done.spans]} if done.worker else {}
+        warnings = list(done.warnings)
         if not request.stored:
-            return Record.of(components, files, details), []
+            return Record.of(components, files, details), warnings, told
         try:
-            return self.store.put(components, files, details), []
+            return self.store.put(components, files, details), warnings, told
         except CacheError as error:
             # What was made is good, whether it can be kept or not.
-            return Record.of(components, files, details), [f"not stored: {error}"]
+            return Record.of(components, files, details), [*warnings, f"not stored: {error}"], told
 
     def _run(self, request: Request, work: Work, workdir: Path, log: Path) -> Done:
-        if request.limits is None:
+        if request.limits is None and work.origin is None:
             started = time.monotonic()
             return Done(_done_here(request, work), time.monotonic() - started, 0)
         own_log = workdir / "log"
@@ -141,7 +147,7 @@ class Workshop:
         _show(own_log, log)
         try:
             return self.executor.submit(
-                work, request.limits, request.subject, job_file=workdir / "job.json", log=own_log
+                work, request.limits or _ENOUGH, request.subject, job_file=workdir / "job.json", log=own_log
             )
         except ScalingTasksError as error:
             raise renamed(error, {**_homes(request, work), own_log: log}) from error
@@ -197,8 +203,13 @@ def _homes(request: Request, work: Work) -> dict[Path, Path]:
     return {work.inputs / name: path for name, path in {**request.sources, **request.carried}.items()}
 
 
-def _prepared(request: Request, workdir: Path) -> Work:
+def _prepared(request: Request, workdir: Path, name: str | None = None) -> Work:
     """Fill a new directory with exactly the action's inputs, and make sure that they are those it names.
+
+    Args:
+        request: What is to be done.
+        workdir: The directory.
+        name: What it is called for people where it may be done on another machine.
 
     Raises:
         ScalingTasksError: One is not there, or not what it was when the action was made.
@@ -206,18 +217,27 @@ def _prepared(request: Request, workdir: Path) -> Work:
     inputs, outputs = workdir / "inputs", workdir / "outputs"
     for directory in (inputs, outputs):
         directory.mkdir(parents=True)
-    for name, source in {**request.sources, **request.carried}.items():
-        target = inputs / name
+    digests = {}
+    for file, source in {**request.sources, **request.carried}.items():
+        target = inputs / file
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            digest = copy_digest(source, target)
+            digests[file] = copy_digest(source, target)
         except OSError as cause:
             raise request.subject.error(f"cannot be read ({cause.strerror})", where=str(source)) from cause
-        if name in request.sources and digest != request.action.inputs[name]:
+        if file in request.sources and digests[file] != request.action.inputs[file]:
             raise request.subject.error(
                 "it changed while it was being built from", where=str(source), fix="Build again."
             )
-    return Work(request.function, inputs, outputs, {**request.action.parameters, **request.hints()})
+    scratch = {parameter: directory.absolute() for parameter, directory in request.scratch().items()}
+    hints = {**request.hints(), **{parameter: str(directory) for parameter, directory in scratch.items()}}
+    origin = None
+    if name is not None and request.tools:
+        action = request.action
+        expected = {"toolchain": action.toolchain, "platform": action.platform}
+        names = {parameter: directory.name for parameter, directory in scratch.items()}
+        origin = Origin(name, action.key, digests, request.tools, expected, names, request.at_home)
+    return Work(request.function, inputs, outputs, {**request.action.parameters, **hints}, origin)
 
 
 def _names(directory: Path) -> list[str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.compilers.contract import Artefact, CompileJob
 from scaling_tasks.compilers.registry import get_backend
-from scaling_tasks.compilers.thread_limits import thread_environment
 from scaling_tasks.errors import CompileError
 from scaling_tasks.execution.contract import Limits, Subject, Work
 from scaling_tasks.shapes.signature import Signature, TensorSpec, parse_dims
@@ -77,7 +76,7 @@ def run_job(
         "shared": None if job.shared is None else str(job.shared.resolve()),
     }
     whole = Work("scaling_tasks.compilers.isolation:work", job.model.parent, workdir, parameters)
-    limits = Limits(timeout, memory, thread_environment(threads))
+    limits = Limits(timeout, memory, threads)
     done = LocalExecutor().submit(
         whole, limits, compile_subject(job.unit, job.options), job_file=log.with_suffix(".job.json"), log=log
     )

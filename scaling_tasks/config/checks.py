@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scaling_tasks.config.environment import parse_executor
 from scaling_tasks.config.source import Source
 from scaling_tasks.config.specs import ShapeBucketSpec, TargetSpec
 from scaling_tasks.errors import ConfigError
@@ -31,6 +32,7 @@ def check_target(spec: TargetSpec, source: Source) -> None:
         )
     if spec.compile is not None and spec.model is None:
         raise ConfigError("there is nothing to compile", where=source.where(("compile",)), fix="Write `model: …`.")
+    parse_executor(spec.executor or "", where=source.where(("executor",)))
     if spec.input_shape is not None:
         _check_input_shape(spec, source)
     if (spec.verify.metric is None) != (spec.verify.dataset is None):

@@ -14,9 +14,17 @@ from pathlib import Path
 
 from scaling_tasks.errors import ConfigError
 
-__all__ = ["EnvironmentSettings", "environment_settings", "job_threads", "parse_size"]
+__all__ = [
+    "EXECUTOR_VARIABLE",
+    "EnvironmentSettings",
+    "environment_settings",
+    "job_threads",
+    "parse_executor",
+    "parse_size",
+]
 
 _PREFIX = "SCALING_TASKS_"
+EXECUTOR_VARIABLE = f"{_PREFIX}EXECUTOR"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
@@ -32,6 +40,7 @@ class EnvironmentSettings:
         junit: File for the JUnit XML report of a run, None for none.
         summary: File that a run's Markdown summary is appended to; ``GITHUB_STEP_SUMMARY`` where it is not given.
         progress: ``bar`` or ``plain``; ``auto`` is a bar on a terminal unless ``CI`` is set.
+        executor: Where work is done: ``local``, or what Dask calls its scheduler's address; None where nothing is said.
         jobs: How many compilers run at once, so that each gets its share of the cores; the plugin sets it from ``-n``.
     """
 
@@ -41,6 +50,7 @@ class EnvironmentSettings:
     junit: Path | None = None
     summary: Path | None = None
     progress: str = "auto"
+    executor: str | None = None
     jobs: int = 1
 
 
@@ -74,8 +84,30 @@ def environment_settings(environment: Mapping[str, str] | None = None) -> Enviro
         junit=_path(variables, f"{_PREFIX}JUNIT"),
         summary=_path(variables, f"{_PREFIX}SUMMARY") or _path(variables, "GITHUB_STEP_SUMMARY"),
         progress=_choice(variables, "PROGRESS", ("auto", "bar", "plain")),
+        executor=parse_executor(variables.get(EXECUTOR_VARIABLE, ""), where=EXECUTOR_VARIABLE),
         jobs=_count(variables, "JOBS"),
     )
+
+
+def parse_executor(text: str, *, where: str) -> str | None:
+    """Return ``local``, or the address of the scheduler that ``dask://host:port`` names, as Dask writes it.
+
+    Dask's own ``tcp://`` and ``tls://`` are taken as they are.
+
+    Returns:
+        None for an empty text.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if text in ("", "local"):
+        return text or None
+    match = re.fullmatch(r"(dask|tcp|tls)://([^/\s:@]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})/?", text)
+    if match is None:
+        fix = "Write local, dask://host:port, or tls://host:port."
+        raise ConfigError(f"{text!r} is no executor", where=where, fix=fix)
+    scheme = "tcp" if match[1] == "dask" else match[1]
+    return f"{scheme}://{match[2]}:{match[3]}"
 
 
 def parse_size(text: str, *, where: str) -> int:

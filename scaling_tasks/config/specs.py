@@ -183,6 +183,7 @@ class CompileSpec(_Spec, frozen=True):
         threads: Threads of one compiler; by default as many as it likes.
         memory: Bytes that one compiler may use; without limit by default.
         timeout: Seconds that one unit may take.
+        resources: What a worker elsewhere must have, as ``dask worker --resources`` names it, such as ``NPU: 1``.
         options: The backend's own options.
     """
 
@@ -193,6 +194,7 @@ class CompileSpec(_Spec, frozen=True):
     threads: Positive | None = None
     memory: Annotated[int, Meta(ge=1)] | None = None
     timeout: Annotated[float, Meta(gt=0, le=2_000_000)] = 3600
+    resources: dict[str, Positive] = {}
     options: dict[str, Any] = {}
 
 
@@ -279,6 +281,8 @@ class TargetSpec(_Spec, frozen=True):
         verify: How far compiled models may differ from the original.
         runtime: What the bundle's runtime does.
         output: Directory of the bundle, ``build/<name>`` where left out.
+        executor: Where the work is done: ``local``, or at the workers of a Dask scheduler, ``dask://host:port``. The
+            command line (``executor=``) and ``SCALING_TASKS_EXECUTOR`` have their say before it.
     """
 
     name: str = "target"
@@ -292,3 +296,4 @@ class TargetSpec(_Spec, frozen=True):
     verify: VerifySpec = VerifySpec()
     runtime: RuntimeSpec = RuntimeSpec()
     output: str | None = None
+    executor: str | None = None

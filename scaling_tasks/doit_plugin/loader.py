@@ -18,6 +18,7 @@ from doit.cmd_base import DodoTaskLoader
 from doit.doit_cmd import get_var
 
 from scaling_tasks.actions.known_digests import STATE
+from scaling_tasks.config.environment import EXECUTOR_VARIABLE
 from scaling_tasks.config.load import load_target
 from scaling_tasks.doit_plugin.creators import creators
 from scaling_tasks.doit_plugin.doit_internals import jobs_asked_for
@@ -53,6 +54,8 @@ def add_tasks(namespace: dict[str, Any], targets: Sequence[Target]) -> None:
     if get_var("locked"):
         # `doit locked=1`; through the environment it reaches the processes that doit starts.
         os.environ.setdefault("SCALING_TASKS_LOCKED", str(get_var("locked")))
+    if get_var("executor"):
+        os.environ[EXECUTOR_VARIABLE] = str(get_var("executor"))
     os.environ.setdefault("SCALING_TASKS_JOBS", str(jobs_asked_for(sys.argv[1:])))
     namespace.update(creators(targets))
     namespace["DOIT_CONFIG"] = {**doit_config(targets), **namespace.get("DOIT_CONFIG", {})}

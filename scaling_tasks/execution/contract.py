@@ -9,7 +9,34 @@ from typing import Any, Protocol
 
 from scaling_tasks.errors import ScalingTasksError
 
-__all__ = ["Done", "Executor", "Limits", "Subject", "Work"]
+__all__ = ["Done", "Executor", "Limits", "Origin", "Span", "Subject", "Work"]
+
+Span = tuple[str, float, float]
+"""What was done, since when by the clock of whoever asked for it (seconds since 1970), and for how many seconds."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What of an action must be known to do it on another machine.
+
+    Attributes:
+        name: What is done, for people.
+        key: The action's key: work with the same key is the same.
+        inputs: SHA-256 of every file in the work's directory of inputs, by its name.
+        tools: ``module:function``, called as ``function(inputs, parameters)``; tells the ``toolchain`` and the
+            ``platform`` that are found where it is called.
+        expected: What it must tell.
+        scratch: Names of directories of shared work, by the parameter that holds the directory.
+        at_home: Whether work for which nobody else has these tools is done on this machine.
+    """
+
+    name: str
+    key: str
+    inputs: Mapping[str, str]
+    tools: str
+    expected: Mapping[str, Mapping[str, str]]
+    scratch: Mapping[str, str] = field(default_factory=dict)
+    at_home: bool = False
 
 
 @dataclass(frozen=True)
@@ -21,12 +48,14 @@ class Work:
         inputs: The directory that holds what the work may read.
         outputs: The directory that it fills.
         parameters: Plain JSON values.
+        origin: What else must be known to do it elsewhere; None for work that is bound to this machine.
     """
 
     function: str
     inputs: Path
     outputs: Path
     parameters: Mapping[str, Any]
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -36,12 +65,16 @@ class Limits:
     Attributes:
         timeout: Longest time in seconds.
         memory: Largest resident size of the process tree in bytes, None for no limit.
-        environment: Variables beside those that every worker gets.
+        threads: How many threads compilers and engines may start; as many as they like where None.
+        share: Whether that is this machine's share of its cores, which another machine replaces by its own.
+        resources: What a worker elsewhere must have, by Dask's names.
     """
 
     timeout: float
     memory: int | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None
+    share: bool = False
+    resources: Mapping[str, float] = field(default_factory=dict)
 
 
 def _no_errors(log: str) -> tuple[str, ...]:
@@ -73,15 +106,26 @@ class Done:
         values: What the function returned.
         seconds: Wall-clock time.
         peak_memory_bytes: Largest resident size of any of its processes.
+        worker: Who did it, empty where this machine did.
+        spans: What it did when.
+        warnings: What is to be told besides.
     """
 
     values: Mapping[str, Any]
     seconds: float
     peak_memory_bytes: int
+    worker: str = ""
+    spans: tuple[Span, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Executor(Protocol):
     """Somewhere to have work done."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether that may be another machine, so that work which needs no process of its own may go there too."""
+        ...
 
     def submit(self, work: Work, limits: Limits, subject: Subject, *, job_file: Path, log: Path) -> Done:
         """Have work done and wait for it.

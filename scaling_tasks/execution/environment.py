@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Mapping
 
+from scaling_tasks.execution.threads import thread_environment
+
 __all__ = ["toolchain_settings", "worker_environment"]
 
 # What programs need to start at all, and where toolchains are told to be found. Whatever else this process was started
@@ -30,5 +32,6 @@ def toolchain_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
     Where things lie differs between machines that make the same; what lies there tells each backend's identity.
     """
-    found = ((name, environment[name]) for name in environment if name.startswith(_TOOLCHAINS))
+    limits = thread_environment(1)  # What each process is told anew.
+    found = ((name, environment[name]) for name in environment if name.startswith(_TOOLCHAINS) and name not in limits)
     return {name: value for name, value in found if os.sep not in value}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["exclusive", "is_free", "when_waiting"]
+__all__ = ["exclusive", "is_free", "tell", "when_waiting"]
 
 Notice = Callable[[str], None]
 _notice: Notice | None = None
@@ -64,7 +64,7 @@ def _acquire(file: IO[str], purpose: str, moment: bool) -> None:
         # Between units of one run there is nothing to tell: it is the run's own business.
         if holder and not moment and not holder.startswith(f"{os.getpid()} "):
             pid, _, command = holder.partition(" ")
-            _tell(f"waiting for process {pid} ({command})" + (f", which is {purpose}" if purpose else ""))
+            tell(f"waiting for process {pid} ({command})" + (f", which is {purpose}" if purpose else ""))
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
@@ -82,7 +82,8 @@ def _sign(file: IO[str]) -> None:
         file.flush()
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """Have whoever watches this process told that something takes longer than it might."""
     if _notice is not None:
         _notice(line)
     else:

@@ -25,19 +25,22 @@ class JobFile:
         work: What to do.
         outcome: Where the worker writes what came of it.
         memory: Largest resident size of the whole process tree in bytes, None for no limit.
+        tools: Who tells the tools that are found, and what that must be, see ``contract.Origin``.
     """
 
     work: Work
     outcome: Path
     memory: int | None
+    tools: tuple[str, Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it: values, or an error as ``(what, where, fix)``."""
+    """What came of it: values, or an error as ``(what, where, fix)``, or other tools than those expected."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     error: tuple[str, str, str] | None = None
+    other: Mapping[str, Any] | None = None
 
 
 def write_job(path: Path, job: JobFile) -> None:
@@ -49,6 +52,7 @@ def write_job(path: Path, job: JobFile) -> None:
         "parameters": dict(job.work.parameters),
         "outcome": str(job.outcome.resolve()),
         "memory": job.memory,
+        "tools": [job.work.origin.tools, job.work.origin.expected] if job.work.origin else None,
     }
     _publish_text(path, document_text(_JOB, _VERSION, payload))
 
@@ -65,12 +69,13 @@ def read_job(path: Path) -> JobFile:
 def _job(payload: Mapping[str, Any]) -> JobFile:
     places = Path(payload["inputs"]), Path(payload["outputs"])
     work = Work(payload["function"], *places, payload["parameters"])
-    return JobFile(work, Path(payload["outcome"]), payload["memory"])
+    tools = payload["tools"]
+    return JobFile(work, Path(payload["outcome"]), payload["memory"], (tools[0], tools[1]) if tools else None)
 
 
 def write_outcome(path: Path, outcome: Outcome) -> None:
     """Publish an outcome at ``path``."""
-    payload = {"values": dict(outcome.values), "error": outcome.error}
+    payload = {"values": dict(outcome.values), "error": outcome.error, "other": outcome.other}
     _publish_text(path, document_text(_OUTCOME, _VERSION, payload))
 
 
@@ -83,7 +88,7 @@ def read_outcome(path: Path) -> Outcome | None:
 
 def _outcome(payload: Mapping[str, Any]) -> Outcome:
     error = payload["error"]
-    return Outcome(payload["values"], tuple(error) if error else None)
+    return Outcome(payload["values"], tuple(error) if error else None, payload["other"])
 
 
 def _publish_text(path: Path, text: str) -> None:

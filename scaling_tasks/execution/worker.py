@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.execution.jobfile import JobFile, Outcome, read_job, write_outcome
 from scaling_tasks.execution.process_trees import descendants, die_with_parent, resident_bytes
 
-__all__ = ["PARENT_VARIABLE", "main"]
+__all__ = ["PARENT_VARIABLE", "main", "tools_here"]
 
 PARENT_VARIABLE = "SCALING_TASKS_PARENT"
 
@@ -87,7 +87,8 @@ def _work(job: JobFile) -> int:
         # When memory runs out, the kernel should take the tool rather than the build.
         Path("/proc/self/oom_score_adj").write_text("500")
     try:
-        outcome = Outcome(values=_values(job))
+        other = _other_tools(job)
+        outcome = Outcome(_values(job)) if other is None else Outcome(other=other)
     except ScalingTasksError as error:
         outcome = Outcome(error=(error.what, error.where, error.fix))
     except MemoryError:
@@ -107,12 +108,42 @@ def _work(job: JobFile) -> int:
     return 1 if outcome.error else 0
 
 
+def _other_tools(job: JobFile) -> Mapping[str, Any] | None:
+    """Return the tools that are found here where they are not those that the action names."""
+    if job.tools is None:
+        return None
+    tell, expected = job.tools
+    found = tools_here(tell, job.work.inputs, job.work.parameters)
+    return None if found == expected else found
+
+
+def tools_here(tell: str, inputs: Path, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the tools that are found here, or under ``missing`` why there are none.
+
+    Args:
+        tell: ``module:function`` that tells them, see ``contract.Origin``.
+        inputs: The directory of inputs, for files that options name.
+        parameters: The work's parameters.
+    """
+    try:
+        found: Mapping[str, Any] = _function(tell)(inputs, parameters)
+    except ScalingTasksError as error:
+        return {"missing": str(error)}
+    except (ImportError, AttributeError) as error:
+        return {"missing": f"{tell} is not installed ({error})"}
+    return found
+
+
 def _values(job: JobFile) -> dict[str, Any]:
     work = job.work
     work.outputs.mkdir(parents=True, exist_ok=True)
-    module, _, function = work.function.partition(":")
-    values: dict[str, Any] = getattr(import_module(module), function)(work.inputs, work.outputs, work.parameters)
+    values: dict[str, Any] = _function(work.function)(work.inputs, work.outputs, work.parameters)
     return values
+
+
+def _function(name: str) -> Any:
+    module, _, function = name.partition(":")
+    return getattr(import_module(module), function)
 
 
 if __name__ == "__main__":

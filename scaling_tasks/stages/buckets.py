@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
     from scaling_tasks.shapes.signature import ModelSignature
 
-__all__ = ["STAGE", "make_plan", "make_units", "work"]
+__all__ = ["STAGE", "make_plan", "make_units", "tools", "work"]
 
 
 _LATENCY, _TABLE = "latency.json", "latency_table.json"
@@ -67,6 +67,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         f"{__name__}:work",
         Subject(target.name, "the planner", PlanError),
         hints=lambda: {"where": target.config},
+        tools=f"{__name__}:tools",
     )
 
 
@@ -75,6 +76,16 @@ def _backend_version(target: Target) -> dict[str, str]:
     from scaling_tasks.compilers.registry import outside_version
 
     return outside_version(target.options["backend"]) if target.compiles else {}
+
+
+def tools(inputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the toolchain that is found where this is called; no plan depends on the platform.
+
+    Raises:
+        CompileError: The backend is not installed.
+    """
+    target = inside(inputs, parameters)
+    return {"toolchain": {**versions("numpy", "highspy"), **_backend_version(target)}, "platform": {}}
 
 
 def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from scaling_tasks.compilers import isolation
 from scaling_tasks.compilers.isolation import compile_parameters, compile_subject, renamed_files
 from scaling_tasks.compilers.registry import get_backend, outside_version
 from scaling_tasks.compilers.shared import SHARED
-from scaling_tasks.compilers.thread_limits import thread_environment
 from scaling_tasks.config.environment import job_threads
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.execution.contract import Limits
@@ -28,14 +27,19 @@ from scaling_tasks.stages.units import planned_units
 
 __all__ = [
     "STAGE",
+    "TOOLS",
     "identity_of",
     "options_with_files",
     "shared_name",
     "toolchain",
+    "tools",
     "unit_action",
     "work",
     "worker_limits",
 ]
+
+
+TOOLS = f"{__name__}:tools"
 
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
@@ -51,7 +55,9 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         f"{__name__}:work",
         compile_subject(one, target.options),
         worker_limits(target),
-        hints=lambda: {"shared": str((target.state / "shared" / shared_name(action.components)).absolute())},
+        scratch=lambda: {"shared": target.state / "shared" / shared_name(action.components)},
+        # What is adopted names its own toolchain, and is only copied.
+        tools="" if "adopt" in target.options["options"] else TOOLS,
     )
 
 
@@ -67,6 +73,16 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     os.environ.clear()
     os.environ.update(environment)
     return {**made, TOOLCHAIN: identity_of(isolation.located_options(parameters["options"], inputs))}
+
+
+def tools(inputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the toolchain and the platform that are found where this is called.
+
+    Raises:
+        CompileError: The toolchain is missing.
+    """
+    options = isolation.located_options(parameters["options"], inputs)
+    return {"toolchain": identity_of(options), "platform": platform(kind())}
 
 
 def unit_action(target: Target, model: Mapping[str, str], parameters: dict[str, Any]) -> tuple[Action, dict[str, Path]]:
@@ -120,8 +136,9 @@ def identity_of(options: Mapping[str, Any]) -> dict[str, str]:
 def worker_limits(target: Target, *, all_cores: bool = False) -> Limits:
     """Return what a compiler or an engine of the target may use: its share of the machine."""
     options = target.options
-    threads = None if all_cores else options["threads"] or job_threads()
-    return Limits(options["timeout"], options["memory"], thread_environment(threads))
+    given = options["threads"]
+    threads = None if all_cores else given or job_threads()
+    return Limits(options["timeout"], options["memory"], threads, share=not given, resources=options["resources"])
 
 
 def options_with_files(target: Target) -> tuple[dict[str, Any], dict[str, Path]]:

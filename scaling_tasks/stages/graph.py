@@ -69,7 +69,7 @@ def run_stage(name: str, target: Target, unit: str | None = None) -> dict[str, A
     if stage.do is not None or stage.request is None:
         return stage.do(target) if stage.do is not None else {}
     note_target(target)
-    told = open_workshop().perform(
+    told = open_workshop(target.spec.executor).perform(
         stage.request(target, Built(target), unit),
         lambda file: stage.place(target, unit, file),
         record=target.result(name, unit),

@@ -22,7 +22,7 @@ from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 
-__all__ = ["STAGE", "work"]
+__all__ = ["STAGE", "tools", "work"]
 
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
@@ -58,6 +58,8 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         Subject(target.name, "the engine", VerificationFailed),
         worker_limits(target),
         hints=lambda: {"options": target.result_options},
+        tools=f"{__name__}:tools",
+        at_home=True,
     )
 
 
@@ -92,8 +94,8 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     if failure := result.failure():
         raise failure
     (outputs / "metric.json").write_text(result.to_json(), encoding="utf-8")
-    tools = {**identity_of(parameters["options"]), **installed()}
-    return {"buckets": result.buckets, "exact": result.exact, TOOLCHAIN: tools}
+    found = tools(inputs, parameters)["toolchain"]
+    return {"buckets": result.buckets, "exact": result.exact, TOOLCHAIN: found}
 
 
 def _with_hint(error: VerificationFailed) -> VerificationFailed:
@@ -103,6 +105,16 @@ def _with_hint(error: VerificationFailed) -> VerificationFailed:
         return error
     what = f"the metric found no {str(missed.filename or missed)!r}"
     return VerificationFailed(what, where=error.where, fix="List what it reads under verify.files.")
+
+
+def tools(inputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the toolchain and the platform that are found where this is called.
+
+    Raises:
+        CompileError: The toolchain is missing.
+    """
+    found = {**identity_of(parameters["options"]), **installed()}
+    return {"toolchain": found, "platform": platform(processor())}
 
 
 STAGE = Stage(

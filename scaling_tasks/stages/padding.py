@@ -16,7 +16,7 @@ from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 
-__all__ = ["STAGE", "sample_files", "work"]
+__all__ = ["STAGE", "sample_files", "tools", "work"]
 
 # What the report calls a change where the configuration does not say: far above rounding, far below a decision.
 _NOTICEABLE = 1e-3
@@ -36,14 +36,16 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         "fixed_inputs": target.spec.inputs,
     }
     inputs = {**model, **{name: file.digest for name, file in bundle.items()}, **digests(samples)}
-    tools = {**toolchain(target), **versions(*_TOOLS)}
+    named = {**toolchain(target), **versions(*_TOOLS)}
     return Request(
-        Action("padding", 4, inputs, parameters, tools, platform(processor()), ("padding.json",)),
+        Action("padding", 4, inputs, parameters, named, platform(processor()), ("padding.json",)),
         {**sources, **{name: file.path for name, file in bundle.items()}, **samples},
         f"{__name__}:work",
         Subject(target.name, "the engine", VerificationFailed),
         worker_limits(target),
         hints=lambda: {"options": target.result_options},
+        tools=f"{__name__}:tools",
+        at_home=True,
     )
 
 
@@ -86,8 +88,8 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         more = {"policies": ranking, "recommended": best}
     text = result.to_json(more)
     (outputs / "padding.json").write_text(text, encoding="utf-8")
-    tools = {**identity_of(parameters["options"]), **versions(*_TOOLS)}
-    return {"changed": sorted(result.changed), "absolute": result.absolute, TOOLCHAIN: tools}
+    found = tools(inputs, parameters)["toolchain"]
+    return {"changed": sorted(result.changed), "absolute": result.absolute, TOOLCHAIN: found}
 
 
 def sample_files(directory: str | None) -> list[Path]:
@@ -104,6 +106,16 @@ def sample_files(directory: str | None) -> list[Path]:
             f"{directory!r} holds no .npz files", where="verify.samples", fix="Save one array per input in each."
         )
     return files
+
+
+def tools(inputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the toolchain and the platform that are found where this is called.
+
+    Raises:
+        CompileError: The toolchain is missing.
+    """
+    found = {**identity_of(parameters["options"]), **versions(*_TOOLS)}
+    return {"toolchain": found, "platform": platform(processor())}
 
 
 STAGE = Stage(

@@ -17,7 +17,7 @@ from scaling_tasks.files import digest_bytes
 __all__ = ["Target"]
 
 # What bounds a compile but does not change its result.
-_NOT_IN_RESULT = ("timeout", "memory", "threads", "optional")
+_NOT_IN_RESULT = ("timeout", "memory", "threads", "resources", "optional")
 
 
 @dataclass(frozen=True)

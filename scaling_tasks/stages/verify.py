@@ -21,7 +21,7 @@ from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units, signature_of
 
-__all__ = ["STAGE", "leave_unverified", "work"]
+__all__ = ["STAGE", "leave_unverified", "tools", "work"]
 
 _DOCUMENT = "verification.json"
 _TOOLS = ("onnxruntime", "numpy")
@@ -54,14 +54,14 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             default.relative if spec.relative is None else spec.relative,
         ],
     }
-    tools = {**toolchain(target), **versions(*_TOOLS)}
+    named = {**toolchain(target), **versions(*_TOOLS)}
     return Request(
         Action(
             "verify",
             4,
             {**model, **artefact_digests, **digests(files)},
             parameters,
-            tools,
+            named,
             platform(processor()),
             (_DOCUMENT,),
         ),
@@ -69,6 +69,8 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         f"{__name__}:work",
         subject,
         worker_limits(target),
+        tools=f"{__name__}:tools",
+        at_home=True,
     )
 
 
@@ -114,7 +116,17 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     if failure := result.failure():
         raise failure
     (outputs / _DOCUMENT).write_text(result.to_json(), encoding="utf-8")
-    return {"absolute": result.absolute, TOOLCHAIN: {**identity_of(options), **versions(*_TOOLS)}}
+    return {"absolute": result.absolute, TOOLCHAIN: tools(inputs, parameters)["toolchain"]}
+
+
+def tools(inputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the toolchain and the platform that are found where this is called.
+
+    Raises:
+        CompileError: The toolchain is missing.
+    """
+    found = {**identity_of(located_options(parameters["options"], inputs)), **versions(*_TOOLS)}
+    return {"toolchain": found, "platform": platform(processor())}
 
 
 STAGE = Stage(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scaling_tasks.actions.known_digests import STATE, known_digests
-from scaling_tasks.config.environment import environment_settings
+from scaling_tasks.config.environment import environment_settings, parse_executor
 
 if TYPE_CHECKING:
     from scaling_tasks.actions.perform import Workshop
+    from scaling_tasks.execution.contract import Executor
     from scaling_tasks.store.store import Store
 
 __all__ = ["open_store", "open_workshop"]
@@ -25,9 +26,26 @@ def open_store() -> Store:
     return Store(environment_settings().store or STATE / "store")
 
 
-def open_workshop() -> Workshop:
-    """Return where and with what this repository's actions are done."""
-    from scaling_tasks.actions.perform import Workshop
-    from scaling_tasks.execution.local import LocalExecutor
+def open_workshop(executor: str | None = None) -> Workshop:
+    """Return where and with what this repository's actions are done.
 
-    return Workshop(STATE, open_store(), LocalExecutor(), known_digests())
+    Args:
+        executor: Where the configuration has work done; what the environment says comes before it.
+
+    Raises:
+        ConfigError: An environment variable of this package holds something unusable.
+    """
+    from scaling_tasks.actions.perform import Workshop
+
+    return Workshop(STATE, open_store(), _executor(executor), known_digests())
+
+
+def _executor(configured: str | None) -> Executor:
+    url = environment_settings().executor or parse_executor(configured or "", where="executor")
+    if url is None or url == "local":
+        from scaling_tasks.execution.local import LocalExecutor
+
+        return LocalExecutor()
+    from scaling_tasks.execution.farm.executor import FarmExecutor
+
+    return FarmExecutor(url)

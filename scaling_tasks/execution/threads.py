@@ -1,10 +1,10 @@
-"""What the isolation tells the worker process through its environment."""
+"""How many threads work may start, told to the worker process through its environment."""
 
 from __future__ import annotations
 
 from scaling_tasks.engines.threads import THREADS_VARIABLE
 
-__all__ = ["THREADS_VARIABLE", "thread_environment"]
+__all__ = ["thread_environment"]
 
 # Every library that starts a thread per core unless told otherwise.
 _LIBRARY_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "DOTNET_PROCESSOR_COUNT")

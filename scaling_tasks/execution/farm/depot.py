@@ -1,0 +1,184 @@
+"""A worker's own directory: files by their content, what is on its way, work in progress, and a journal."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.config.environment import parse_size
+from scaling_tasks.execution.farm.order import Blob
+from scaling_tasks.files import digest_file, is_inner_name, remove_whole
+from scaling_tasks.store.blobs import BlobDirectory, place_copy
+
+__all__ = ["DIRECTORY_VARIABLE", "SIZE_VARIABLE", "Depot", "open_depot"]
+
+DIRECTORY_VARIABLE = "SCALING_TASKS_WORKER_DIRECTORY"
+"""Where a worker keeps what it was given and what it made; ``~/.cache/scaling-tasks/worker`` by default."""
+
+SIZE_VARIABLE = "SCALING_TASKS_WORKER_SIZE"
+"""How much of it may stay there, such as ``20G``, which is the default."""
+
+_DEFAULT_SIZE = "20G"
+_GRACE_SECONDS = 600.0
+
+
+class Depot:
+    """Files by their digest below one directory; any number of workers may share it.
+
+    Args:
+        root: The directory, made where it is not there, for its owner alone.
+        limit: Bytes of files that may stay when work ends.
+    """
+
+    def __init__(self, root: Path, limit: int) -> None:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.root = root
+        self._limit = limit
+        self._blobs = BlobDirectory(root / "blobs")
+        self._arrival = threading.Condition()
+
+    def missing(self, blobs: Iterable[Blob]) -> list[Blob]:
+        """Return those that are not here, or not what they are called, each once."""
+        distinct = {blob.digest: blob for blob in blobs}
+        return [
+            blob
+            for digest, blob in distinct.items()
+            if not (self._blobs.has(digest, blob.size) and self._blobs.verify(digest) and self._blobs.renew(digest))
+        ]
+
+    def receive(self, sender: str, blob: Blob, offset: int, data: bytes) -> None:
+        """Take a part of a file; parts come in order, and with the last of them the file is here.
+
+        Raises:
+            OSError: It cannot be written.
+            ValueError: Something is between this part and the one before, or the whole is not what it is called.
+        """
+        if not self.missing([blob]):
+            self.wake()
+            return
+        part = self.root / "arriving" / f"{blob.digest}-{sender}"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("r+b" if offset else "wb") as file:
+            if file.seek(0, os.SEEK_END) != offset:
+                raise ValueError(f"{blob.digest}: the part at {offset} does not follow the one before")
+            file.write(data)
+        if offset + len(data) < blob.size:
+            return
+        if digest_file(part) != blob.digest:
+            part.unlink(missing_ok=True)
+            raise ValueError(f"{blob.digest}: what came is not what it is called")
+        self._blobs.add(part)
+        part.unlink(missing_ok=True)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have whoever waits for files look again."""
+        with self._arrival:
+            self._arrival.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a file arrives, at most so long."""
+        with self._arrival:
+            self._arrival.wait(seconds)
+
+    def read(self, digest: str, offset: int, length: int) -> bytes:
+        """Return a part of a file.
+
+        Raises:
+            OSError: It is not here.
+        """
+        with self._blobs.path(digest).open("rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def keep(self, path: Path) -> Blob:
+        """Take over a file's content.
+
+        Raises:
+            ScalingTasksError: It cannot be written.
+        """
+        return Blob(self._blobs.add(path), path.stat().st_size)
+
+    def fill(self, directory: Path, files: Mapping[str, Blob]) -> None:
+        """Have exactly these files in a new directory, each compared with its digest.
+
+        Raises:
+            ScalingTasksError: One is lost, or cannot be written.
+            ValueError: A name leads out of the directory.
+        """
+        directory.mkdir(parents=True)
+        for name, blob in files.items():
+            if not is_inner_name(name):
+                raise ValueError(f"{name!r} leads out of the directory of inputs")
+            place_copy(self._blobs.path(blob.digest), directory / name, blob.digest)
+
+    @contextlib.contextmanager
+    def workdir(self, key: str) -> Iterator[Path]:
+        """Give a new directory, and take it away whatever happens."""
+        parent = self.root / "work"
+        parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f"{key[:16]}-", dir=parent))
+        try:
+            yield made
+        finally:
+            remove_whole(made)
+
+    def scratch(self, name: str) -> Path:
+        """Return a directory of shared work.
+
+        Raises:
+            ValueError: The name leads elsewhere.
+        """
+        if not is_inner_name(name):
+            raise ValueError(f"{name!r} leads out of the worker's directory")
+        return (self.root / "shared" / name).absolute()
+
+    def note(self, **facts: Any) -> None:
+        """Append a line to the journal; one small write, so that several workers do not mix their lines."""
+        line = json.dumps({"at": round(time.time(), 3), **facts}, sort_keys=True) + "\n"
+        with contextlib.suppress(OSError):
+            descriptor = os.open(self.root / "journal.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(descriptor, line.encode())
+            finally:
+                os.close(descriptor)
+
+    def trim(self) -> None:
+        """Remove the files that were used longest ago until the others take at most the limit.
+
+        What was used within ten minutes stays: it is needed, or about to be fetched.
+        """
+        found = []
+        for digest, size in self._blobs.sizes():
+            with contextlib.suppress(OSError):
+                found.append((self._blobs.path(digest).stat().st_ctime, size, digest))
+        total = sum(size for _, size, _ in found)
+        for used, size, digest in sorted(found):
+            if total <= self._limit or time.time() - used < _GRACE_SECONDS:
+                break
+            self._blobs.path(digest).unlink(missing_ok=True)
+            total -= size
+        if total > self._limit:
+            shutil.rmtree(self.root / "shared", ignore_errors=True)
+
+
+@functools.cache
+def open_depot() -> Depot:
+    """Return this worker's directory, by what its environment says.
+
+    Raises:
+        ConfigError: The size is none.
+    """
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    given = os.environ.get(DIRECTORY_VARIABLE)
+    limit = parse_size(os.environ.get(SIZE_VARIABLE) or _DEFAULT_SIZE, where=SIZE_VARIABLE)
+    return Depot(Path(given) if given else caches / "scaling-tasks" / "worker", limit)

@@ -1,0 +1,246 @@
+"""The executor that has work done at the workers of a Dask scheduler.
+
+The engine may lose work and find it again: that is tried elsewhere, some times. What the work itself says is final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.errors import ExecutorError
+from scaling_tasks.execution.contract import Done, Limits, Origin, Subject, Work
+from scaling_tasks.execution.farm.connection import Connection, Fault, connection
+from scaling_tasks.execution.farm.order import Answer, Blob, Order, Outcome, package_identity
+from scaling_tasks.execution.farm.worker import do, refusal
+from scaling_tasks.execution.file_locks import tell
+from scaling_tasks.execution.jobfile import JobFile, write_job
+from scaling_tasks.execution.local import LocalExecutor, failure, outcome_file
+
+__all__ = ["FarmExecutor"]
+
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
+_LOOK_SECONDS = 5.0
+
+
+class _Refused(Exception):  # noqa: N818 - one worker's answer
+    """A worker does not do it."""
+
+
+class _NobodyFits(Exception):  # noqa: N818 - the workers' answer
+    """No worker can do it."""
+
+
+class FarmExecutor:
+    """Has work done at the workers of a scheduler; what is bound to this machine is done here.
+
+    Args:
+        url: Where the scheduler listens, as Dask writes it: ``tcp://host:port``.
+    """
+
+    elsewhere = True
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def submit(self, work: Work, limits: Limits, subject: Subject, *, job_file: Path, log: Path) -> Done:
+        """Have work done and wait for it.
+
+        Raises:
+            ScalingTasksError: ``subject.error`` where the work failed, see ``local.LocalExecutor``.
+            ExecutorError: Nobody fits, nobody is there, or the engine lost the work too often.
+        """
+        if work.origin is None:
+            return LocalExecutor().submit(work, limits, subject, job_file=job_file, log=log)
+        # For whoever repeats it here.
+        write_job(job_file, JobFile(replace(work, origin=None), outcome_file(job_file), limits.memory))
+        try:
+            outcome, ended = self._outcome(_order(work, work.origin, limits, subject), work, log)
+        except _NobodyFits as why:
+            if not work.origin.at_home:
+                raise ExecutorError(
+                    f"no worker can do it: {why}", where=subject.name, fix="Start one that can, or build locally."
+                ) from why
+            done = LocalExecutor().submit(work, limits, subject, job_file=job_file, log=log)
+            return replace(done, warnings=(f"done on this machine, because no worker can do it: {why}",))
+        if outcome.problem:
+            here = str(job_file.parent.resolve())
+            what, where, fix = (text.replace(outcome.workdir, here) for text in outcome.problem)
+            raise failure((what, where, fix), subject, limits, job_file=job_file, log=log, worker=outcome.worker)
+        spans = [("inputs", ended - outcome.seconds - outcome.waited, outcome.waited)] if outcome.waited > 0 else []
+        spans.append((work.origin.name, ended - outcome.seconds, outcome.seconds))
+        return Done(outcome.values, outcome.seconds, outcome.peak_memory_bytes, outcome.worker, tuple(spans))
+
+    def _outcome(self, order: Order, work: Work, log: Path) -> tuple[Outcome, float]:
+        """Return what came of an order and when that was told, its files and log fetched."""
+        faults: list[str] = []
+        refusers: dict[str, str] = {}
+        attempt = 0
+        while True:
+            line: Connection | None = None
+            try:
+                line = connection(self._url)
+                return _once(line, order, work, log, attempt, refusers)
+            except _Refused:
+                attempt += 1
+            except Fault as fault:
+                faults.append(str(fault))
+                if len(faults) > len(_PAUSES):
+                    raise ExecutorError(
+                        f"given up after {len(faults)} tries: {faults[-1]}",
+                        where=f"{order.name} at {self._url}",
+                        fix="Look at the scheduler and its workers.",
+                    ) from fault
+                pause = _PAUSES[len(faults) - 1]
+                tell(f"{order.name}: {fault}; tried elsewhere in {pause:.0f} s ({len(faults)} of {len(_PAUSES)})")
+                if isinstance(fault, _Lost):
+                    order = replace(order, lost=(*order.lost, fault.address))
+                    attempt += 1
+                elif line is not None and fault.__cause__ is not None:
+                    line.close()
+                time.sleep(pause)
+
+
+class _Lost(Fault):
+    """A worker did the work and went before its files were fetched."""
+
+    def __init__(self, what: str, address: str) -> None:
+        super().__init__(what)
+        self.address = address
+
+
+def _order(work: Work, origin: Origin, limits: Limits, subject: Subject) -> Order:
+    inputs = {name: Blob(digest, (work.inputs / name).stat().st_size) for name, digest in origin.inputs.items()}
+    parameters = {name: value for name, value in work.parameters.items() if name not in origin.scratch}
+    return Order(
+        name=origin.name,
+        key=origin.key,
+        function=work.function,
+        parameters=parameters,
+        inputs=inputs,
+        scratch=origin.scratch,
+        tools=origin.tools,
+        expected={kind: dict(each) for kind, each in origin.expected.items()},
+        limits=limits,
+        subject=subject,
+        sender="",
+        package=package_identity(),
+    )
+
+
+def _once(
+    line: Connection, order: Order, work: Work, log: Path, attempt: int, refusers: dict[str, str]
+) -> tuple[Outcome, float]:
+    """Have an order done by one worker that can.
+
+    Raises:
+        Fault: The engine lost it.
+        _Refused: The worker that got it cannot do it.
+        _NobodyFits: None can.
+    """
+    order = replace(order, sender=line.sender)
+    fitting = _fitting(line, order, refusers)
+    with line.offered(order, work.inputs):
+        future = line.client.submit(
+            do,
+            order,
+            # Dask does the same key once, whichever builds ask for it.
+            key=f"{order.function.split(':')[0].rpartition('.')[2]}-{order.key}" + (f"-{attempt}" if attempt else ""),
+            workers=fitting or None,
+            resources=dict(order.limits.resources) or None,
+            retries=0,
+        )
+        try:
+            outcome = _result(line, future)
+            ended = time.time()
+            if outcome.refused:
+                refusers[outcome.address] = outcome.refused
+                raise _Refused
+            _fetch(line, outcome, work, log)
+        finally:
+            future.release()
+    return outcome, ended
+
+
+def _result(line: Connection, future: Any) -> Outcome:
+    """Wait for an order.
+
+    Raises:
+        Fault: The engine lost it.
+    """
+    try:
+        while True:
+            try:
+                outcome: Outcome = future.result(timeout=_LOOK_SECONDS)
+            except (TimeoutError, asyncio.TimeoutError):
+                if future.done():  # It is the worker's.
+                    raise
+                if line.closed:
+                    raise Fault("the connection to the scheduler was lost") from None
+                continue
+            return outcome
+    except Fault:
+        raise
+    except Exception as cause:
+        raise _fault(cause) from cause
+
+
+def _fault(cause: Exception) -> Fault:
+    kind = type(cause).__name__
+    if kind == "KilledWorker":
+        return Fault(f"every worker that began it died ({cause})")
+    if "Cancelled" in kind:
+        return Fault("the connection to the scheduler was lost")
+    return Fault(f"the engine failed ({kind}: {cause})")
+
+
+def _fetch(line: Connection, outcome: Outcome, work: Work, log: Path) -> None:
+    """Have the files of an outcome where the work would have left them.
+
+    Raises:
+        Fault: The worker that has them is gone.
+    """
+    targets = {work.outputs / name: blob for name, blob in outcome.files.items()}
+    fetched = log.with_name(f"{log.name}.fetched")
+    if outcome.log is not None:
+        targets[fetched] = outcome.log
+    try:
+        line.files(outcome.address).fetch(targets)
+        if outcome.log is not None:
+            log.write_bytes(fetched.read_bytes())  # In place: it has another name already.
+            fetched.unlink()
+    except (Fault, ValueError) as cause:
+        raise _Lost(f"{outcome.worker} went before what it made was fetched", outcome.address) from cause
+
+
+def _fitting(line: Connection, order: Order, refusers: dict[str, str]) -> list[str]:
+    """Return the addresses of the workers that can do an order; none where there is no worker yet.
+
+    Raises:
+        _NobodyFits: There are workers, and none can.
+    """
+    answers = line.answers(order)
+    reasons = {address: refusers.get(address) or _reason(order, answer) for address, answer in answers.items()}
+    fitting = [address for address, reason in reasons.items() if not reason]
+    if answers and not fitting:
+        raise _NobodyFits("; ".join(sorted(reasons.values())))
+    # Without a restriction whoever comes later may do it, too.
+    return [] if len(fitting) == len(answers) else fitting
+
+
+def _reason(order: Order, answer: Answer | str) -> str:
+    """Return why a worker cannot do an order, empty where it can."""
+    if isinstance(answer, str):
+        return answer
+    if reason := refusal(order, answer.worker, answer.package, answer.tools):
+        return reason
+    memory = order.limits.memory
+    if memory is not None and answer.memory is not None and memory > answer.memory:
+        return f"{answer.worker} has {answer.memory / 2**20:.0f} MiB, not {memory / 2**20:.0f}"
+    for name, amount in order.limits.resources.items():
+        if answer.resources.get(name, 0) < amount:
+            return f"{answer.worker} has {answer.resources.get(name, 0):g} {name}, not {amount:g}"
+    return ""
