@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -20,6 +22,7 @@ from scaling_tasks.execution.farm.transport import WorkerFiles
 __all__ = ["Connection", "Fault", "connection", "running"]
 
 _CONNECT_SECONDS = 10
+_GATHER_SECONDS = 8.0
 _UPLOADS = 4
 
 
@@ -43,6 +46,7 @@ def connection(url: str) -> Connection:
         found = _made.get(place)
         if found is None or found.closed:
             _made[place] = found = Connection(url, again=found is not None)
+            atexit.register(found.close)
         return found
 
 
@@ -63,6 +67,7 @@ class Connection:
     def __init__(self, url: str, *, again: bool) -> None:
         self.url = url
         self.closed = False
+        self._process = os.getpid()
         self.sender = secrets.token_hex(8)
         self.begun: dict[str, tuple[str, str]] = {}
         self._offers: dict[str, tuple[str, Mapping[Blob, Path]]] = {}
@@ -70,10 +75,18 @@ class Connection:
         self._asking = threading.Lock()
         self._answers: dict[str, dict[str, Answer | str]] = {}
         self.client = _client(url, again=again)
+        self._since = time.monotonic()
         self.client.subscribe_topic(TOPIC, self._hear)
+
+    @property
+    def young(self) -> bool:
+        """Whether workers may still be on their way that were started together with the scheduler."""
+        return time.monotonic() - self._since < _GATHER_SECONDS
 
     def close(self) -> None:
         """Give the connection up; what waits for it ends, and whoever asks next gets another."""
+        if self.closed or os.getpid() != self._process:
+            return
         self.closed = True
         with contextlib.suppress(Exception):
             self.client.close(timeout=1)
@@ -155,16 +168,18 @@ def _client(url: str, *, again: bool) -> Any:
         fix = "Run `pip install scaling-tasks[dask]`."
         raise ExecutorError("Dask is not installed", where=f"executor {url}", fix=fix) from cause
     # What matters of it is said in this package's own words.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    began = time.monotonic()
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
+        host, _, port = url.partition("://")[2].rpartition(":")
+        # First, because a client that was not answered takes long to let go of.
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
         return Client(url, timeout=_CONNECT_SECONDS, set_as_default=False, name="scaling-tasks")
     except (OSError, ValueError, TimeoutError) as cause:
         if again:
             raise Fault(f"no scheduler answers at {url}") from cause
-        seconds = time.monotonic() - began
         raise ExecutorError(
-            f"no scheduler answers there ({_said(cause)}, {seconds:.0f} s)",
+            f"no scheduler answers there ({_said(cause)})",
             where=f"executor {url}",
             fix="Start one with `dask scheduler`, or build with `executor=local`.",
         ) from cause

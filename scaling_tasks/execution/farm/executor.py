@@ -22,8 +22,9 @@ from scaling_tasks.execution.local import LocalExecutor, failure, outcome_file
 
 __all__ = ["FarmExecutor"]
 
-_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 60.0)
 _LOOK_SECONDS = 5.0
+_GATHER_SECONDS = 0.5
 
 
 class _Refused(Exception):  # noqa: N818 - one worker's answer
@@ -222,11 +223,15 @@ def _fitting(line: Connection, order: Order, refusers: dict[str, str]) -> list[s
     Raises:
         _NobodyFits: There are workers, and none can.
     """
-    answers = line.answers(order)
-    reasons = {address: refusers.get(address) or _reason(order, answer) for address, answer in answers.items()}
-    fitting = [address for address, reason in reasons.items() if not reason]
-    if answers and not fitting:
-        raise _NobodyFits("; ".join(sorted(reasons.values())))
+    while True:
+        answers = line.answers(order)
+        reasons = {address: refusers.get(address) or _reason(order, answer) for address, answer in answers.items()}
+        fitting = [address for address, reason in reasons.items() if not reason]
+        if fitting or not answers:
+            break
+        if not line.young:
+            raise _NobodyFits("; ".join(sorted(reasons.values())))
+        time.sleep(_GATHER_SECONDS)
     # Without a restriction whoever comes later may do it, too.
     return [] if len(fitting) == len(answers) else fitting
 

@@ -22,6 +22,8 @@ from scaling_tasks.execution.worker import tools_here
 __all__ = ["answer", "do", "give", "receive", "refusal"]
 
 _ASK_AGAIN_SECONDS = 5.0
+# A worker that retires in order finishes its work first, and is not among them.
+_ENDING = ("closing", "closed", "failed", "stopped")
 
 
 class Stopped(Exception):  # noqa: N818 - nobody wants the result any more
@@ -183,11 +185,13 @@ class _Site:
         )
 
     def stopped(self) -> bool:
-        """Return whether nobody wants the result any more: every build that did has gone or been interrupted."""
-        # Dask tells a running task nothing, and what it knows of one is no public interface: not known means go on.
+        """Return whether nobody will take the result: who wanted it is gone, or the scheduler, and with it the worker.
+
+        Dask tells a running task nothing, and what it knows of one is no public interface: not known means go on.
+        """
         try:
             task = self.worker.state.tasks.get(self.task)
-            return task is None or bool(task.state == "cancelled")
+            return task is None or task.state == "cancelled" or self.worker.status.name in _ENDING
         except AttributeError:
             return False
 
