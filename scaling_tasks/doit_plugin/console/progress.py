@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections import Counter
 
 from scaling_tasks.doit_plugin.console.remaining_time import RemainingTime
 from scaling_tasks.doit_plugin.console.run_outcomes import RunOutcomes
@@ -31,6 +33,7 @@ class Progress:
         parts.append(elapsed if left is None else f"{elapsed}, about {_clock(left)} left")
         restored = sum(outcome == "restored" for outcome in list(run.outcomes.values()))
         parts += [f"{restored} from the store"] if restored else []
+        parts += [f"at {workers}"] if (workers := _workers()) else []
         running = list(run.started)
         if running:
             # Last, because a narrow terminal cuts the end off.
@@ -42,6 +45,16 @@ class Progress:
         """Return ``done/all`` for a plain line."""
         done, known, more = self._run.progress()
         return f"{done}/{known}{'+' if more else ''}"
+
+
+def _workers() -> str:
+    """Return how much of what runs is done by which worker elsewhere."""
+    connection = sys.modules.get("scaling_tasks.execution.farm.connection")
+    if connection is None:
+        return ""
+    counts = Counter(connection.running().values())
+    shown = [f"{worker} ({count})" if count > 1 else worker for worker, count in sorted(counts.items())[:_NAMED]]
+    return ", ".join(shown) + (f" and {len(counts) - _NAMED} more workers" if len(counts) > _NAMED else "")
 
 
 def _clock(seconds: float) -> str:

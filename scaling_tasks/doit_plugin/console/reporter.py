@@ -134,6 +134,7 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
                 _write_junit(self.settings.junit, self.run)
             if self.settings.summary:
                 _append_summary(self.settings.summary, self.run)
+            _write_profile(self.run)
         except OSError as error:
             self.lines.line(f"warning: a report could not be written ({error})")
 
@@ -162,7 +163,18 @@ def _append_summary(path: Path, run: RunOutcomes) -> None:
         file.write(job_summary(run))
 
 
+def _write_profile(run: RunOutcomes) -> None:
+    from scaling_tasks.doit_plugin.console.profile import write_profile
+
+    write_profile(run)
+
+
 def _result(task: Any) -> str:
+    worker = task.values.get("worker")
+    return f"{_result_of(task)}{f'  on {worker}' if worker else ''}"
+
+
+def _result_of(task: Any) -> str:
     values = task.values
     if values.get("outcome") == "compiled":
         return f"  compiled in {values['seconds']:.1f} s"

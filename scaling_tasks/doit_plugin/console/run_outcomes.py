@@ -30,6 +30,7 @@ class RunOutcomes:
         outcomes: ``compiled``, ``restored``, ``done``, ``up to date``, ``failed``, ``not reached`` or ``left out``.
         messages: What a failed task said.
         seconds: How long a task took.
+        spans: Each task that ran, when it began by the monotonic clock, and how long it took, in order of their ends.
         started: When the tasks that are running now began, by the monotonic clock, in that order.
         most_running: Most tasks that have run at once.
     """
@@ -39,6 +40,7 @@ class RunOutcomes:
     outcomes: dict[str, str] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    spans: list[tuple[str, float, float]] = field(default_factory=list)
     started: dict[str, float] = field(default_factory=dict)
     most_running: int = 1
     begun: float = field(default_factory=time.monotonic)
@@ -57,6 +59,7 @@ class RunOutcomes:
         begun = self.started.pop(name, None)
         if begun is not None:
             self.seconds[name] = time.monotonic() - begun
+            self.spans.append((name, begun, self.seconds[name]))
         self.outcomes[name] = outcome
         if message:
             self.messages[name] = message

@@ -19,15 +19,27 @@ from scaling_tasks.errors import ExecutorError
 from scaling_tasks.execution.farm.order import TOPIC, Answer, Blob, Order
 from scaling_tasks.execution.farm.transport import WorkerFiles
 
-__all__ = ["Connection", "Fault", "connection", "running"]
+__all__ = ["MOST_TRIES", "Connection", "Fault", "connection", "running"]
 
+MOST_TRIES = 7
 _CONNECT_SECONDS = 10
 _GATHER_SECONDS = 8.0
 _UPLOADS = 4
 
 
 class Fault(Exception):  # noqa: N818 - of the engine, not of the work
-    """The engine lost the work, a worker or itself; elsewhere or later it may be done."""
+    """The engine lost the work, a worker or itself; elsewhere or later it may be done.
+
+    Args:
+        what: In words.
+        tries: How often it may be tried again.
+        broken: Whether the connection is of no use any more.
+    """
+
+    def __init__(self, what: str, *, tries: int = MOST_TRIES, broken: bool = False) -> None:
+        super().__init__(what)
+        self.tries = tries
+        self.broken = broken
 
 
 _guard = threading.Lock()
@@ -138,7 +150,7 @@ class Connection:
                     for address, told in found.items():
                         known[address] = told if isinstance(told, Answer) else f"{address}: {_said(told)}"
         except Exception as cause:
-            raise Fault(f"the scheduler at {self.url} does not answer ({_said(cause)})") from cause
+            raise Fault(f"the scheduler at {self.url} does not answer ({_said(cause)})", broken=True) from cause
         return {address: known[address] for address in present if address in known}
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
@@ -148,7 +160,7 @@ class Connection:
         if offer is None:
             return
         if told["what"] == "began":
-            self.begun[told["key"]] = (offer[0], told["worker"])
+            self.begun[told["key"]] = (offer[0], told["name"])
         elif told["what"] == "wants" and (told["anyone"] or told["sender"] == self.sender):
             wanted = [Blob(*each) for each in told["blobs"]]
             sources = {blob: offer[1][blob] for blob in wanted if blob in offer[1]}

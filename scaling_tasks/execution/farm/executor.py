@@ -6,23 +6,25 @@ The engine may lose work and find it again: that is tried elsewhere, some times.
 from __future__ import annotations
 
 import asyncio
+import pickle
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.errors import ExecutorError
+from scaling_tasks.errors import ExecutorError, one_line
 from scaling_tasks.execution.contract import Done, Limits, Origin, Subject, Work
 from scaling_tasks.execution.farm.connection import Connection, Fault, connection
 from scaling_tasks.execution.farm.order import Answer, Blob, Order, Outcome, package_identity
-from scaling_tasks.execution.farm.worker import do, refusal
+from scaling_tasks.execution.farm.worker import Doing, refusal
 from scaling_tasks.execution.file_locks import tell
 from scaling_tasks.execution.jobfile import JobFile, write_job
 from scaling_tasks.execution.local import LocalExecutor, failure, outcome_file
 
 __all__ = ["FarmExecutor"]
 
-_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 60.0)
+_LONGEST_PAUSE_SECONDS = 60.0
+_FAILURES = 2
 _LOOK_SECONDS = 5.0
 _GATHER_SECONDS = 0.5
 
@@ -89,18 +91,18 @@ class FarmExecutor:
                 attempt += 1
             except Fault as fault:
                 faults.append(str(fault))
-                if len(faults) > len(_PAUSES):
+                if len(faults) > fault.tries:
                     raise ExecutorError(
-                        f"given up after {len(faults)} tries: {faults[-1]}",
+                        f"given up after {len(faults)} {'try' if len(faults) == 1 else 'tries'}: {faults[-1]}",
                         where=f"{order.name} at {self._url}",
                         fix="Look at the scheduler and its workers.",
                     ) from fault
-                pause = _PAUSES[len(faults) - 1]
-                tell(f"{order.name}: {fault}; tried elsewhere in {pause:.0f} s ({len(faults)} of {len(_PAUSES)})")
+                pause = min(2.0 ** (len(faults) - 1), _LONGEST_PAUSE_SECONDS)
+                tell(f"{order.name}: {fault}; tried elsewhere in {pause:.0f} s ({len(faults)} of {fault.tries})")
                 if isinstance(fault, _Lost):
                     order = replace(order, lost=(*order.lost, fault.address))
                     attempt += 1
-                elif line is not None and fault.__cause__ is not None:
+                elif line is not None and fault.broken:
                     line.close()
                 time.sleep(pause)
 
@@ -146,8 +148,9 @@ def _once(
     fitting = _fitting(line, order, refusers)
     with line.offered(order, work.inputs):
         future = line.client.submit(
-            do,
-            order,
+            # The scheduler takes apart what it is given, and need not have this package or an outside backend's.
+            pickle.loads,
+            pickle.dumps(Doing(order)),
             # Dask does the same key once, whichever builds ask for it.
             key=f"{order.function.split(':')[0].rpartition('.')[2]}-{order.key}" + (f"-{attempt}" if attempt else ""),
             workers=fitting or None,
@@ -175,14 +178,14 @@ def _result(line: Connection, future: Any) -> Outcome:
     try:
         while True:
             try:
-                outcome: Outcome = future.result(timeout=_LOOK_SECONDS)
+                text = future.result(timeout=_LOOK_SECONDS)
             except (TimeoutError, asyncio.TimeoutError):
                 if future.done():  # It is the worker's.
                     raise
                 if line.closed:
-                    raise Fault("the connection to the scheduler was lost") from None
+                    raise Fault("the connection to the scheduler was lost", broken=True) from None
                 continue
-            return outcome
+            return Outcome.from_json(text)
     except Fault:
         raise
     except Exception as cause:
@@ -192,10 +195,10 @@ def _result(line: Connection, future: Any) -> Outcome:
 def _fault(cause: Exception) -> Fault:
     kind = type(cause).__name__
     if kind == "KilledWorker":
-        return Fault(f"every worker that began it died ({cause})")
+        return Fault(f"every worker that began it died ({cause})", tries=0)
     if "Cancelled" in kind:
-        return Fault("the connection to the scheduler was lost")
-    return Fault(f"the engine failed ({kind}: {cause})")
+        return Fault("the connection to the scheduler was lost", broken=True)
+    return Fault(f"the engine failed ({kind}: {one_line(cause)})", tries=_FAILURES)
 
 
 def _fetch(line: Connection, outcome: Outcome, work: Work, log: Path) -> None:

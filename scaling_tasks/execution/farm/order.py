@@ -106,10 +106,12 @@ class Outcome:
 
     @classmethod
     def from_json(cls, text: str) -> Outcome:
-        """Return what ``to_json`` wrote; only of an outcome without a problem."""
+        """Return what ``to_json`` wrote."""
         told = json.loads(text)
         files = {name: Blob(**blob) for name, blob in told["files"].items()}
-        return cls(**{**told, "files": files, "log": Blob(**told["log"]) if told["log"] else None})
+        log, problem = told["log"], told["problem"]
+        more = {"log": Blob(**log) if log else None, "problem": tuple(problem) if problem else None}
+        return cls(**{**told, "files": files, **more})
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from scaling_tasks.execution.farm.order import TOPIC, Answer, Blob, Order, Outco
 from scaling_tasks.execution.local import attempt
 from scaling_tasks.execution.worker import tools_here
 
-__all__ = ["answer", "do", "give", "receive", "refusal"]
+__all__ = ["Doing", "answer", "do", "give", "receive", "refusal"]
 
 _ASK_AGAIN_SECONDS = 5.0
 # A worker that retires in order finishes its work first, and is not among them.
@@ -49,8 +49,18 @@ async def give(parts: Sequence[tuple[str, int, int]]) -> list[bytes]:
     return [await asyncio.to_thread(open_depot().read, *part) for part in parts]
 
 
-def do(order: Order) -> Outcome:
-    """Do an order, unless it was done already, or is refused.
+@dataclass(frozen=True)
+class Doing:
+    """An order that is done where it is unpickled, which gives what ``do`` returns."""
+
+    order: Order
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (do, (self.order,))
+
+
+def do(order: Order) -> str:
+    """Do an order, unless it was done already, or is refused; return its ``Outcome`` as JSON.
 
     Raises:
         Stopped: Nobody wants the result any more.
@@ -61,7 +71,7 @@ def do(order: Order) -> Outcome:
     outcome = site.done_before() or site.refused() or site.work()
     if outcome.problem is None and not outcome.refused:
         site.tell_done(outcome)
-    return outcome
+    return outcome.to_json()
 
 
 def refusal(order: Order, worker: str, package: str, tools: Mapping[str, Any]) -> str:
@@ -190,13 +200,13 @@ class _Site:
         Dask tells a running task nothing, and what it knows of one is no public interface: not known means go on.
         """
         try:
-            task = self.worker.state.tasks.get(self.task)
-            return task is None or task.state == "cancelled" or self.worker.status.name in _ENDING
+            task, status = self.worker.state.tasks.get(self.task), self.worker.status.name
         except AttributeError:
             return False
+        return task is None or getattr(task, "state", "") == "cancelled" or status in _ENDING
 
     def _tell(self, what: str, **facts: Any) -> None:
-        told = {"what": what, "key": self.order.key, "sender": self.order.sender, "worker": self.name}
+        told = {"what": what, "key": self.order.key, "sender": self.order.sender, "name": self.name}
         self.worker.log_event(TOPIC, {**told, "address": self.worker.address, **facts})
 
     def _note(self, event: str, **facts: Any) -> None:
