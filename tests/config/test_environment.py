@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling_tasks.config.environment import EnvironmentSettings, environment_settings, parse_size
+from scaling_tasks.config.environment import EnvironmentSettings, environment_settings, parse_executor, parse_size
 from scaling_tasks.errors import ConfigError
 
 
@@ -24,6 +24,7 @@ def test_every_knob_is_read() -> None:
             "SCALING_TASKS_SUMMARY": "mine.md",
             "GITHUB_STEP_SUMMARY": "theirs.md",
             "SCALING_TASKS_PROGRESS": "plain",
+            "SCALING_TASKS_EXECUTOR": "dask://farm:8786",
         }
     )
     assert found.locked
@@ -32,6 +33,7 @@ def test_every_knob_is_read() -> None:
     assert found.junit == Path("out/junit.xml")
     assert found.summary == Path("mine.md")
     assert found.progress == "plain"
+    assert found.executor == "tcp://farm:8786"
 
 
 def test_the_summary_goes_where_the_ci_system_points() -> None:
@@ -55,3 +57,23 @@ def test_sizes_that_are_none(text: str) -> None:
 def test_a_wrong_value_names_the_variable(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=f"SCALING_TASKS_{name}"):
         environment_settings({f"SCALING_TASKS_{name}": value})
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("", None),
+        ("local", "local"),
+        ("dask://farm:8786", "tcp://farm:8786"),
+        ("tls://10.0.0.1:8786/", "tls://10.0.0.1:8786"),
+        ("dask://[::1]:8786", "tcp://[::1]:8786"),
+    ],
+)
+def test_executors(text: str, address: str | None) -> None:
+    assert parse_executor(text, where="here") == address
+
+
+@pytest.mark.parametrize("text", ["farm:8786", "dask://farm", "http://farm:1", "dask://me:secret@farm:1", "remote"])
+def test_executors_that_are_none(text: str) -> None:
+    with pytest.raises(ConfigError, match="here"):
+        parse_executor(text, where="here")

@@ -21,10 +21,14 @@ _ENVIRONMENT = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s", "PYTHONPATH":
 
 
 class Farm:
-    """Processes of ``dask scheduler`` and ``dask worker`` below one directory."""
+    """Processes of ``dask scheduler`` and ``dask worker`` that keep everything below one directory.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    They run in ``directory``, where toolchains that a repository brings are looked for; in ``root`` by default.
+    """
+
+    def __init__(self, root: Path, directory: Path | None = None) -> None:
+        self.root = root.resolve()
+        self.directory = directory or root
         self.port = free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         root.mkdir(parents=True, exist_ok=True)
@@ -57,7 +61,7 @@ class Farm:
         with (self.root / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments],
-                cwd=self.root,
+                cwd=self.directory,
                 env={**os.environ, **_ENVIRONMENT, **(environment or {})},
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scaling_tasks.execution.file_locks import when_waiting
-from tests.execution.errands import Errand
+from tests.execution.errands import TOOLS_VARIABLE, Errand
 from tests.execution.farm import Farm, alive, wait_until
 
 ORDER = """
@@ -173,3 +173,25 @@ def test_a_worker_that_goes_before_its_files_are_fetched_has_its_work_done_again
         ("began", "two"),
         ("done", "two"),
     ]
+
+
+def test_work_waits_for_a_worker_that_can_do_it_when_the_others_went(farm: Farm, tmp_path: Path) -> None:
+    farm.start_scheduler()
+    farm.start_worker("other", environment={TOOLS_VARIABLE: "2"})
+    farm.start_worker("one")
+    farm.await_workers(2)
+    errand, gate = held(tmp_path)
+    notices: list[str] = []
+    when_waiting(notices.append)
+    try:
+        with ThreadPoolExecutor() as threads:
+            running = threads.submit(errand.run, farm.address)
+            begun(gate)
+            farm.stop("one")
+            farm.start_worker("two")
+            begun(gate, 2)
+            (gate / "hold").unlink()
+            assert running.result(60).worker == "two"
+    finally:
+        when_waiting(None)
+    assert any("the workers that can do it are gone" in line for line in notices)

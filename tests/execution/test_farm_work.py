@@ -38,7 +38,7 @@ def test_a_worker_gets_exactly_the_inputs_and_nothing_by_its_path(workers: Farm,
 def test_a_worker_asks_for_what_it_lacks_alone(workers: Farm, tmp_path: Path) -> None:
     files = {f"part{number}": b"in common %d" % number * 100 for number in range(3)}
     sizes = []
-    for number in range(6):
+    for number in range(4):
         errand = Errand(tmp_path / str(number), files={**files, "own": b"own %d" % number})
         errand.root.mkdir()
         errand.run(workers.address)

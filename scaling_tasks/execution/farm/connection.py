@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import logging
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.errors import ExecutorError
+from scaling_tasks.errors import ExecutorError, one_line
 from scaling_tasks.execution.farm.order import TOPIC, Answer, Blob, Order
 from scaling_tasks.execution.farm.transport import WorkerFiles
 
@@ -184,8 +185,9 @@ def _client(url: str, *, again: bool) -> Any:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         host, _, port = url.partition("://")[2].rpartition(":")
-        # First, because a client that was not answered takes long to let go of.
+        # First, because a client that was not answered takes long to let go of; and nobody is found at once.
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+        asyncio.run(_greet(url))
         return Client(url, timeout=_CONNECT_SECONDS, set_as_default=False, name="scaling-tasks")
     except (OSError, ValueError, TimeoutError) as cause:
         if again:
@@ -197,7 +199,22 @@ def _client(url: str, *, again: bool) -> Any:
         ) from cause
 
 
-def _said(cause: object) -> str:
-    from scaling_tasks.errors import one_line
+async def _greet(url: str) -> None:
+    """Speak with the scheduler once, with the certificates of Dask's configuration where it wants some.
 
+    Raises:
+        OSError: It does not answer, or not to this.
+        ValueError: There are no certificates.
+    """
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    try:
+        comm = await connect(url, timeout=_CONNECT_SECONDS, **Security().get_connection_args("client"))
+        await comm.close()
+    except (RuntimeError, TypeError) as cause:
+        raise ValueError(one_line(cause)) from cause
+
+
+def _said(cause: object) -> str:
     return one_line(cause) or type(cause).__name__

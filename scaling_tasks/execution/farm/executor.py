@@ -26,6 +26,7 @@ __all__ = ["FarmExecutor"]
 _LONGEST_PAUSE_SECONDS = 60.0
 _FAILURES = 2
 _LOOK_SECONDS = 5.0
+_ABSENT_SECONDS = 600.0
 _GATHER_SECONDS = 0.5
 
 
@@ -158,7 +159,7 @@ def _once(
             retries=0,
         )
         try:
-            outcome = _result(line, future)
+            outcome = _result(line, future, order.name, fitting)
             ended = time.time()
             if outcome.refused:
                 refusers[outcome.address] = outcome.refused
@@ -169,12 +170,19 @@ def _once(
     return outcome, ended
 
 
-def _result(line: Connection, future: Any) -> Outcome:
+def _result(line: Connection, future: Any, name: str, fitting: list[str]) -> Outcome:
     """Wait for an order.
+
+    Args:
+        line: Where it was given.
+        future: What Dask calls it.
+        name: Its name.
+        fitting: Who alone may do it; whoever comes where this is empty.
 
     Raises:
         Fault: The engine lost it.
     """
+    absent = 0.0
     try:
         while True:
             try:
@@ -184,6 +192,14 @@ def _result(line: Connection, future: Any) -> Outcome:
                     raise
                 if line.closed:
                     raise Fault("the connection to the scheduler was lost", broken=True) from None
+                present = set(line.client.nthreads())
+                if fitting and not present.intersection(fitting):
+                    raise Fault("the workers that can do it are gone") from None
+                if not present and not absent:
+                    tell(f"{name}: there is no worker at {line.url}; waiting for one")
+                absent = 0.0 if present else absent + _LOOK_SECONDS
+                if absent > _ABSENT_SECONDS:
+                    raise Fault(f"no worker came within {_ABSENT_SECONDS / 60:.0f} minutes", tries=0) from None
                 continue
             return Outcome.from_json(text)
     except Fault:
