@@ -20,7 +20,7 @@ from scaling_tasks.execution.contract import Limits
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.machine import kind
 from scaling_tasks.stages.analysis import prepared_name
-from scaling_tasks.stages.inputs import digests, home_name, platform
+from scaling_tasks.stages.inputs import digests, home_name, platform, platform_here
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
@@ -82,7 +82,7 @@ def tools(inputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
         CompileError: The toolchain is missing.
     """
     options = isolation.located_options(parameters["options"], inputs)
-    return {"toolchain": identity_of(options), "platform": platform(kind())}
+    return {"toolchain": identity_of(options), "platform": platform_here(kind())}
 
 
 def unit_action(target: Target, model: Mapping[str, str], parameters: dict[str, Any]) -> tuple[Action, dict[str, Path]]:
@@ -103,7 +103,7 @@ def unit_action(target: Target, model: Mapping[str, str], parameters: dict[str, 
     whole = {**parameters, "options": options, "model": f"model/{target.model.name}"}
     stem = parameters["unit"][1]
     outputs = (f"{stem}*", f"{SHARED}-*")
-    return Action("compile", 2, {**model, **digests(files)}, whole, tools, platform(kind()), outputs), files
+    return Action("compile", 2, {**model, **digests(files)}, whole, tools, platform(target, kind()), outputs), files
 
 
 def toolchain(target: Target) -> dict[str, str]:
@@ -148,7 +148,7 @@ def options_with_files(target: Target) -> tuple[dict[str, Any], dict[str, Path]]
         CompileError: A file that an option names is missing.
     """
     files = get_backend(target.options["backend"]).input_files(target.options)
-    options = renamed_files(target.result_options, home_name, Path())
+    options = renamed_files(target.result_options, home_name, Path()) if files else target.result_options
     return options, {home_name(path.as_posix()): path for path in files}
 
 

@@ -15,7 +15,17 @@ from scaling_tasks.files import is_inner_name
 from scaling_tasks.stages.stage import Made
 from scaling_tasks.stages.target import Target
 
-__all__ = ["digests", "home_name", "inside", "model_files", "planned_model", "platform", "spec_parameters", "tree"]
+__all__ = [
+    "digests",
+    "home_name",
+    "inside",
+    "model_files",
+    "planned_model",
+    "platform",
+    "platform_here",
+    "spec_parameters",
+    "tree",
+]
 
 
 def model_files(model: Path) -> dict[str, Path]:
@@ -83,8 +93,13 @@ def digests(files: Mapping[str, Path]) -> dict[str, str]:
     return found
 
 
-def platform(machine: Mapping[str, str]) -> dict[str, str]:
+def platform(target: Target, machine: Mapping[str, str]) -> dict[str, str]:
     """Return what a compiler's or an engine's result depends on of where it runs: the machine and the environment."""
+    return {**machine, **target.toolchain_settings}
+
+
+def platform_here(machine: Mapping[str, str]) -> dict[str, str]:
+    """Return the same for whoever does the work, wherever that is."""
     return {**machine, **toolchain_settings(os.environ)}
 
 

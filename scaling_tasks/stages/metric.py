@@ -17,7 +17,7 @@ from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import installed, processor
 from scaling_tasks.stages.compile import identity_of, toolchain, worker_limits
 from scaling_tasks.stages.imports import imported_files
-from scaling_tasks.stages.inputs import digests, home_name, planned_model, platform, tree
+from scaling_tasks.stages.inputs import digests, home_name, planned_model, platform, platform_here, tree
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -50,7 +50,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             {**inputs, **digests(files)},
             parameters,
             {**toolchain(target), **installed()},
-            platform(processor()),
+            platform(target, processor()),
             ("metric.json",),
         ),
         {**places, **files},
@@ -114,7 +114,7 @@ def tools(inputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
         CompileError: The toolchain is missing.
     """
     found = {**identity_of(parameters["options"]), **installed()}
-    return {"toolchain": found, "platform": platform(processor())}
+    return {"toolchain": found, "platform": platform_here(processor())}
 
 
 STAGE = Stage(

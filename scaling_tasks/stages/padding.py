@@ -11,7 +11,7 @@ from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import processor, versions
 from scaling_tasks.stages.compile import identity_of, toolchain, worker_limits
-from scaling_tasks.stages.inputs import digests, planned_model, platform
+from scaling_tasks.stages.inputs import digests, planned_model, platform, platform_here
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -38,7 +38,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     inputs = {**model, **{name: file.digest for name, file in bundle.items()}, **digests(samples)}
     named = {**toolchain(target), **versions(*_TOOLS)}
     return Request(
-        Action("padding", 4, inputs, parameters, named, platform(processor()), ("padding.json",)),
+        Action("padding", 4, inputs, parameters, named, platform(target, processor()), ("padding.json",)),
         {**sources, **{name: file.path for name, file in bundle.items()}, **samples},
         f"{__name__}:work",
         Subject(target.name, "the engine", VerificationFailed),
@@ -115,7 +115,7 @@ def tools(inputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
         CompileError: The toolchain is missing.
     """
     found = {**identity_of(parameters["options"]), **versions(*_TOOLS)}
-    return {"toolchain": found, "platform": platform(processor())}
+    return {"toolchain": found, "platform": platform_here(processor())}
 
 
 STAGE = Stage(

@@ -16,7 +16,7 @@ from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import processor, versions
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import identity_of, options_with_files, toolchain, worker_limits
-from scaling_tasks.stages.inputs import digests, planned_model, platform
+from scaling_tasks.stages.inputs import digests, planned_model, platform, platform_here
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units, signature_of
@@ -62,7 +62,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             {**model, **artefact_digests, **digests(files)},
             parameters,
             named,
-            platform(processor()),
+            platform(target, processor()),
             (_DOCUMENT,),
         ),
         {**sources, **{name: file.path for name, file in names.items()}, **files},
@@ -126,7 +126,7 @@ def tools(inputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
         CompileError: The toolchain is missing.
     """
     found = {**identity_of(located_options(parameters["options"], inputs)), **versions(*_TOOLS)}
-    return {"toolchain": found, "platform": platform(processor())}
+    return {"toolchain": found, "platform": platform_here(processor())}
 
 
 STAGE = Stage(
