@@ -53,7 +53,7 @@ def build(root: Path, units: int, workers: int) -> Build:
     """Build a small repository of so many units at so many workers."""
     (root / "repository").mkdir(parents=True)
     repository = Repository(root / "repository")
-    repository.write_target(sizes=[(8 + 8 * number, 16) for number in range(units)])
+    repository.write_target(sizes=[(16 + 8 * number, 64) for number in range(units)])
     farm = Farm(root / "farm")
     try:
         farm.start_scheduler()

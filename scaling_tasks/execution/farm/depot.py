@@ -65,7 +65,8 @@ class Depot:
         if not self.missing([blob]):
             self.wake()
             return
-        part = self.root / "arriving" / f"{blob.digest}-{sender}"
+        # Several workers that share the directory may be sent the same at once.
+        part = self.root / "arriving" / f"{blob.digest}-{sender}-{os.getpid()}"
         part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("r+b" if offset else "wb") as file:
             if file.seek(0, os.SEEK_END) != offset:
