@@ -19,8 +19,8 @@ from scaling_tasks.errors import CacheError, ScalingTasksError
 from scaling_tasks.execution.contract import Done, Executor, Work
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import copy_digest, publish
-from scaling_tasks.store.blobs import place_copy
-from scaling_tasks.store.records import Record
+from scaling_tasks.store.blobs import LostContentError, place_copy
+from scaling_tasks.store.records import Record, StoredFile
 from scaling_tasks.store.store import Store
 
 __all__ = ["Place", "Workshop", "do_here", "renamed"]
@@ -65,15 +65,13 @@ class Workshop:
         """
         action = request.action
         with exclusive(self.state / "locks" / action.key, purpose), self._claimed(request, purpose):
-            found = self._look_up(request)
+            found, files = self._restored(request, place)
             outcome = "done" if found is None else "restored"
             warnings: list[str] = []
             if found is None:
                 with self._workdir(action.key) as workdir:
                     found, warnings = self._do(request, workdir, log)
                     files = self._placed(found, place, workdir / "outputs")
-            else:
-                files = self._placed(found, place, None)
             values = dict(found.details.get(_VALUES, {}))
             write_result(record, Result(action.text, files, values))
         told = [*values.pop("warnings", ()), *warnings]
@@ -93,6 +91,18 @@ class Workshop:
                     held.enter_context(exclusive(path, purpose))
                     held.callback(path.unlink, missing_ok=True)  # Whoever waits for it notices.
             yield
+
+    def _restored(self, request: Request, place: Place) -> tuple[Record | None, tuple[ResultFile, ...]]:
+        """Return what the store has, its files in their places; None where it does not have all of it any more."""
+        found = self._look_up(request)
+        if found is None:
+            return None, ()
+        self.store.expect(file for file in found.files if not self._is_placed(file, place(file.name)))
+        try:
+            return found, self._placed(found, place, None)
+        except LostContentError:
+            self.store.lose(found)
+            return None, ()
 
     def _look_up(self, request: Request) -> Record | None:
         """Return what the store has, unless it names what is none of the action's outputs."""
@@ -151,17 +161,19 @@ class Workshop:
         placed = []
         for file in record.files:
             target = place(file.name)
-            with contextlib.suppress(OSError):
-                if self.known.digest(target) == file.digest:
-                    placed.append(ResultFile(file.name, file.digest, file.size, target))
-                    continue
-            if made is None:
-                self.store.place(file, target)
-            else:
-                place_copy(made / file.name, target, file.digest)
-            self.known.made(target, file.digest)
+            if not self._is_placed(file, target):
+                if made is None:
+                    self.store.place(file, target)
+                else:
+                    place_copy(made / file.name, target, file.digest)
+                self.known.made(target, file.digest)
             placed.append(ResultFile(file.name, file.digest, file.size, target))
         return tuple(placed)
+
+    def _is_placed(self, file: StoredFile, target: Path) -> bool:
+        with contextlib.suppress(OSError):
+            return self.known.digest(target) == file.digest
+        return False
 
 
 def do_here(request: Request, workdir: Path) -> Path:

@@ -1,0 +1,60 @@
+"""Stores for the tests, each started once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.store.services import Missing, Nginx, ObjectStorage, running, start_nginx, start_object_storage
+
+
+@pytest.fixture(scope="session")
+def nginx_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    try:
+        found = start_nginx(tmp_path_factory.mktemp("nginx"))
+    except Missing as missing:
+        pytest.skip(str(missing))
+    with running(found.process):
+        yield found
+
+
+@pytest.fixture
+def nginx(nginx_once: Nginx) -> Nginx:
+    """nginx with nothing stored yet and nothing asked."""
+    for path in (*nginx_once.files.glob("*/*"), nginx_once.home / "access.log"):
+        if path == nginx_once.home / "access.log":
+            path.write_text("")
+        else:
+            path.unlink()
+    return nginx_once
+
+
+@pytest.fixture(scope="session")
+def object_storage_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]:
+    pytest.importorskip("s3fs", reason="the package s3fs is not installed")
+    try:
+        found = start_object_storage(tmp_path_factory.mktemp("s3"))
+    except Missing as missing:
+        pytest.skip(str(missing))
+    with running(found.process):
+        yield found
+
+
+@pytest.fixture
+def object_storage(object_storage_once: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> ObjectStorage:
+    for name, value in object_storage_once.environment.items():
+        monkeypatch.setenv(name, value)
+    return object_storage_once
+
+
+@pytest.fixture
+def own_nginx(tmp_path: Path) -> Iterator[Nginx]:
+    """An nginx to be ill-treated."""
+    try:
+        found = start_nginx(tmp_path / "nginx")
+    except Missing as missing:
+        pytest.skip(str(missing))
+    with running(found.process):
+        yield found

