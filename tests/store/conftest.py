@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.services import Missing, Nginx, ObjectStorage, running, start_nginx, start_object_storage
+from tests.store.services import MissingPartError, Nginx, ObjectStorage, running, start_nginx, start_object_storage
 
 
 @pytest.fixture(scope="session")
 def nginx_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     try:
         found = start_nginx(tmp_path_factory.mktemp("nginx"))
-    except Missing as missing:
+    except MissingPartError as missing:
         pytest.skip(str(missing))
     with running(found.process):
         yield found
@@ -36,7 +36,7 @@ def object_storage_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ob
     pytest.importorskip("s3fs", reason="the package s3fs is not installed")
     try:
         found = start_object_storage(tmp_path_factory.mktemp("s3"))
-    except Missing as missing:
+    except MissingPartError as missing:
         pytest.skip(str(missing))
     with running(found.process):
         yield found
@@ -54,7 +54,7 @@ def own_nginx(tmp_path: Path) -> Iterator[Nginx]:
     """An nginx to be ill-treated."""
     try:
         found = start_nginx(tmp_path / "nginx")
-    except Missing as missing:
+    except MissingPartError as missing:
         pytest.skip(str(missing))
     with running(found.process):
         yield found

