@@ -110,17 +110,18 @@ class Forecaster:
         """Look in the remote store for all units of a stage at once."""
         look_up_units(self._store, stage, target, made)
 
-    def stored(self, components: Mapping[str, Any]) -> tuple[ResultFile, ...] | None:
+    def stored(self, components: Mapping[str, Any], *, read: bool) -> tuple[ResultFile, ...] | None:
         """Return the files that the store has of an action, where they lie in it; None where it has none.
 
-        Of what lies in a remote store documents are fetched: the stages to come are told by them. Nothing reads the
-        others here.
+        Args:
+            components: The action.
+            read: Whether its documents are fetched from a remote store, because the stages to come are told by them.
         """
         self._store.look_up([components])
         record = self._store.peek(components)
         if record is None:
             return None
-        documents = [each for each in record.files if each.name.endswith(".json")]
+        documents = [each for each in record.files if read and each.name.endswith(".json")]
         self._store.expect(documents)
         places = {
             each: self._store.here(each) if each in documents else self._store.path(each) for each in record.files
@@ -203,7 +204,7 @@ class _Walk:
             return Forecast(name, KEPT, needs=needs)
         components = request.action.components
         reasons, changes = _why(recorded, components)
-        if request.stored and (files := self._known.stored(components)) is not None:
+        if request.stored and (files := self._known.stored(components, read=not stage.per_unit)) is not None:
             self._results[stage.name, unit] = Result(request.action.text, files, {})
             return Forecast(name, RESTORE, reasons, changes, needs=needs)
         try:

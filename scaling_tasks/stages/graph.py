@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.actions.known_digests import known_digests
+from scaling_tasks.actions.results import AwaitedError
 from scaling_tasks.stages import (
     analysis,
     buckets,
@@ -29,7 +32,10 @@ from scaling_tasks.stages.stage import Built, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.workshop import open_workshop
 
-__all__ = ["STAGES", "is_current", "run_stage", "stages_of"]
+if TYPE_CHECKING:
+    from scaling_tasks.actions.perform import Workshop
+
+__all__ = ["STAGES", "is_current", "place_all", "run_stage", "stages_of"]
 
 STAGES: dict[str, Stage] = {
     each.name: each
@@ -79,16 +85,37 @@ def run_stage(name: str, target: Target, unit: str | None = None, *, others: boo
     workshop = open_workshop()
     if stage.per_unit and others:
         expect_units(workshop.store, stage, target)
-    told = workshop.perform(
-        stage.request(target, Built(target), unit),
-        lambda file: stage.place(target, unit, file),
-        record=target.result(name, unit),
-        log=target.log(name, unit),
-        purpose=f"{name} of {target.name}{f' {unit}' if unit else ''}",
-    )
+    try:
+        told = _perform(workshop, stage, target, unit)
+    except AwaitedError:
+        place_all(target, stage.after)
+        told = _perform(workshop, stage, target, unit)
     product = next(iter(stage.products(target)), None)
     verb = {"outcome": stage.verb} if told["outcome"] == "done" else {}
     return {**told, **verb, **({"path": product.as_posix()} if product else {})}
+
+
+def place_all(target: Target, stages: Iterable[str]) -> None:
+    """Have all files of these stages in their places, those too that nothing has read yet.
+
+    Raises:
+        ScalingTasksError: One failed.
+    """
+    for stage in (STAGES[name] for name in stages):
+        if stage.applies(target) and not stage.per_unit and stage.request is not None and stage.do is None:
+            _perform(open_workshop(), replace(stage, awaited=lambda target, name: False), target, None)
+
+
+def _perform(workshop: Workshop, stage: Stage, target: Target, unit: str | None) -> dict[str, Any]:
+    assert stage.request is not None
+    return workshop.perform(
+        stage.request(target, Built(target), unit),
+        lambda file: stage.place(target, unit, file),
+        record=target.result(stage.name, unit),
+        log=target.log(stage.name, unit),
+        purpose=f"{stage.name} of {target.name}{f' {unit}' if unit else ''}",
+        awaited=lambda file: stage.awaited(target, file),
+    )
 
 
 def is_current(name: str, target: Target, unit: str | None = None) -> str | None:

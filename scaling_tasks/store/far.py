@@ -90,10 +90,6 @@ class Far:
         self._connection.wait([future])
         return future.done() and not future.cancelled() and future.result()
 
-    def action(self, key: str, target: Path) -> bool:
-        """Have the text of an action, which is its key's content, at ``target``; return whether it is there."""
-        return self.fetch(StoredFile("action", key, 1 << 28), target)
-
     def _is_known(self, key: str, now: float) -> bool:
         record, asked = self._records.get(key, (None, -_ABSENT_SECONDS))
         return record is not None or now - asked < _ABSENT_SECONDS

@@ -20,6 +20,7 @@ from scaling_tasks.store.records import Record, StoredFile, key_of, stored_secon
 __all__ = ["Record", "Store"]
 
 _SWEEP_GRACE_SECONDS = 3600.0
+_MOST_BYTES = 1 << 40
 
 
 class Store:
@@ -68,7 +69,7 @@ class Store:
         """
         key = key_of(components)
         record = self._read(key)
-        if record is not None and (self._is_far or all(self._has(file) for file in record.files)):
+        if record is not None and (self._is_far or all(self.has(file) for file in record.files)):
             return record
         return self.level.far.known(key) if self.level is not None else None
 
@@ -84,7 +85,7 @@ class Store:
         """Begin to fetch content that will be asked for soon, many files at once."""
         if self.level is not None:
             for file in files:
-                if not self._has(file) and self.level.far.reading:
+                if not self.has(file) and self.level.far.reading:
                     self.level.far.begin(file, self._blobs.path(file.digest))
 
     def lose(self, record: Record) -> None:
@@ -100,11 +101,9 @@ class Store:
         record = self._read(key)
         if record is not None:
             return dict(record.components)
-        path = self._blobs.path(key)
-        if self.level is None or not self.level.far.action(key, path):
-            return None
+        path = self.obtain(key)
         try:
-            found = json.loads(path.read_bytes())
+            found = json.loads(path.read_bytes()) if path is not None else None
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None
@@ -139,9 +138,16 @@ class Store:
     def here(self, file: StoredFile) -> Path:
         """Return where the content of a file lies, fetched where it is not here; nothing lies there if that failed."""
         path = self.path(file)
-        if self.level is not None and not self._has(file):
+        if self.level is not None and not self.has(file):
             self.level.far.fetch(file, path)
         return path
+
+    def obtain(self, digest: str) -> Path | None:
+        """Return where a content lies by its digest alone, fetched where it is not here; None where nobody has it."""
+        path = self._blobs.path(digest)
+        if self.level is not None and not path.exists():
+            self.level.far.fetch(StoredFile("content", digest, _MOST_BYTES), path)
+        return path if path.exists() else None
 
     def place(self, file: StoredFile, target: Path) -> None:
         """Have a record's file at ``target``, whole, unless that holds the same content.
@@ -182,7 +188,7 @@ class Store:
         full = False
         for record in reversed(list(self.records())):
             new = [file for file in record.files if file.digest not in kept]
-            added = {file.digest: file.size for file in new if self._has(file)}
+            added = {file.digest: file.size for file in new if self.has(file)}
             full = full or sum(kept.values()) + sum(added.values()) > limit
             if full:
                 self.remove(record.key)
@@ -206,7 +212,8 @@ class Store:
     def _is_far(self) -> bool:
         return self.level is not None and self.level.far.reading
 
-    def _has(self, file: StoredFile) -> bool:
+    def has(self, file: StoredFile) -> bool:
+        """Return whether the content of a file is here, without reading it."""
         return self._blobs.has(file.digest, file.size)
 
     def _from_far(self, key: str, components: Mapping[str, Any]) -> Record | None:
