@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import ALL_COMPLETED, Future, wait
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from scaling_tasks.store.notices import tell
@@ -90,16 +90,14 @@ class Connection:
         begun, answers, size = time.monotonic(), self.answers, self.fetched + self.sent
         pending: Collection[Future[Any]] = futures
         while pending:
-            late = self._late(begun, answers, size)
-            if late >= self._patience.left:
-                self.give_up(RemoteError("it is too slow", passing=True, reached=not writing), writing=writing)
+            left = self._patience.left - self._lost(begun, answers, size)
+            if left <= 0:
+                self.give_up(RemoteError("it is too slow", passing=True, reached=False), writing=writing)
                 for future in pending:
                     future.cancel()
                 break
-            most = min(_LOOK_AGAIN_SECONDS, self._patience.left - late)
-            pending = wait(pending, timeout=max(0.001, most), return_when=ALL_COMPLETED).not_done
-        if (late := self._late(begun, answers, size)) > 0:
-            self._patience.lose(late, time.monotonic())
+            pending = wait(pending, timeout=max(0.001, min(_LOOK_AGAIN_SECONDS, left))).not_done
+        self._patience.lose(self._lost(begun, answers, size), time.monotonic())
 
     def give_up(self, error: RemoteError, *, writing: bool) -> None:
         """Go on without the store, or without sending to it where it answers but takes nothing; say so once."""
@@ -115,6 +113,6 @@ class Connection:
         else:
             tell(f"warning: nothing more of this build is sent to the store {self.name}: {error}")
 
-    def _late(self, begun: float, answers: int, size: int) -> float:
+    def _lost(self, begun: float, answers: int, size: int) -> float:
         waited = time.monotonic() - begun
-        return self._patience.late(waited, self.answers - answers, self.fetched + self.sent - size)
+        return self._patience.lost(waited, self.answers - answers, self.fetched + self.sent - size)

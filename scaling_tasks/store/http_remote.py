@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["HttpRemote"]
 
 _BLOCK = 1 << 18
+_FEW_BLOCKS = 4
 # Whoever waits gives up much earlier; this only ends the thread that asked.
 _CONNECT_SECONDS, _SILENCE_SECONDS = 3.0, 30.0
 _ABSENT = (404, 410)
@@ -125,7 +126,8 @@ class HttpRemote:
                     yield None
                 elif answer.ok:
                     yield answer
-                else:
+                _drain(answer)
+                if not answer.ok and answer.status_code not in _ABSENT:
                     said = f"it answers {method} with {answer.status_code} {answer.reason or ''}".rstrip()
                     raise RemoteError(said, passing=answer.status_code in _PASSING, reached=True)
         except (requests.RequestException, HTTPError) as cause:
@@ -139,6 +141,12 @@ class HttpRemote:
             self._sessions.session = requests.Session()
         found: requests.Session = self._sessions.session
         return found
+
+
+def _drain(answer: requests.Response) -> None:
+    """Read what is left of an answer, as far as that is little: a connection with something on it is not used again."""
+    for _ in zip(range(_FEW_BLOCKS), answer.iter_content(_BLOCK) if not answer.raw.closed else (), strict=False):
+        pass
 
 
 class _Body:

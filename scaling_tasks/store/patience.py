@@ -6,12 +6,13 @@ import threading
 
 __all__ = ["Patience"]
 
-# What a store that is well takes: so long for an answer, and so much in a second once it answers.
-_ANSWER_SECONDS, _ANSWERS, _BYTES = 0.25, 100, 1_000_000
+# A store that is well answers within this many seconds, so many times in one when it is asked for many things at once,
+# and moves so many bytes in one.
+_SOON, _ANSWERS, _BYTES = 0.25, 100, 1_000_000
 
 
 class Patience:
-    """Adds up the time that was waited for more than a store that is well would have taken.
+    """Adds up the time that was waited in vain.
 
     Of waits at the same time each moment counts once. A build with a store that is well loses nothing, however much it
     fetches.
@@ -30,15 +31,16 @@ class Patience:
         """Seconds that may still be lost."""
         return max(0.0, self._left)
 
-    def late(self, waited: float, answers: int, size: int) -> float:
-        """Return by how many seconds a wait is longer than it would be for a store that is well.
+    def lost(self, waited: float, answers: int, size: int) -> float:
+        """Return how many seconds of a wait are lost, 0 where a store that is well takes as long.
 
         Args:
             waited: Seconds.
             answers: How many have come meanwhile.
             size: Bytes that have come or gone meanwhile.
         """
-        return waited - _ANSWER_SECONDS - answers / _ANSWERS - size / _BYTES
+        lost = waited - answers / _ANSWERS - size / _BYTES
+        return lost if lost > _SOON else 0.0
 
     def lose(self, seconds: float, now: float) -> None:
         """Note that so much was lost until now, by a clock that only goes forward."""

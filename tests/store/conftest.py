@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scaling_tasks.store.notices import when_told
 from tests.store.services import MissingPartError, Nginx, ObjectStorage, running, start_nginx, start_object_storage
 
 
@@ -58,3 +59,22 @@ def own_nginx(tmp_path: Path) -> Iterator[Nginx]:
         pytest.skip(str(missing))
     with running(found.process):
         yield found
+
+
+@pytest.fixture(params=["nginx", "s3", "file"])
+def remote_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty remote store of each kind."""
+    if request.param == "nginx":
+        return request.getfixturevalue("nginx").url
+    if request.param == "s3":
+        return f"{request.getfixturevalue('object_storage').url}/{tmp_path.name}"
+    return f"file://{tmp_path}/far"
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """What stores had to tell."""
+    lines: list[str] = []
+    when_told(lines.append)
+    yield lines
+    when_told(None)

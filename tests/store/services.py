@@ -25,7 +25,7 @@ error_log {home}/error.log;
 {user}
 events {{ worker_connections 256; }}
 http {{
-    log_format told '$request_method $uri $status';
+    log_format told '$request_method $uri $status $connection';
     access_log {home}/access.log told;
     client_body_temp_path {files}/.upload;
     proxy_temp_path {home}/temp; fastcgi_temp_path {home}/temp; uwsgi_temp_path {home}/temp; scgi_temp_path {home}/temp;
@@ -75,7 +75,7 @@ class Nginx:
 
     @property
     def requests(self) -> list[str]:
-        """What it was asked so far: ``METHOD PATH STATUS`` each."""
+        """What it was asked so far: ``METHOD PATH STATUS CONNECTION`` each."""
         return (self.home / "access.log").read_text().splitlines()
 
     def count(self, method: str, below: str = "/") -> int:
@@ -117,13 +117,9 @@ def start_nginx(home: Path, *, files: Path | None = None, more: str = "") -> Ngi
     user = "user root;" if os.getuid() == 0 else ""
     text = NGINX.format(home=home, files=files, port=port, user=user, more=more)
     (home / "nginx.conf").write_text(text)
+    command = [program, "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")]
     with (home / "output").open("wb") as output:
-        process = subprocess.Popen(
-            [program, "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")],
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
     _wait_for(port, process, home / "output")
     return Nginx(home, files, port, process)
 
