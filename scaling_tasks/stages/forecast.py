@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,14 +21,25 @@ from scaling_tasks.files import digest_file
 from scaling_tasks.stages.analysis import DOCUMENT, STAGE, read_analysis
 from scaling_tasks.stages.graph import stages_of
 from scaling_tasks.stages.history import CompileHistory
-from scaling_tasks.stages.lock import built_section, read_lock
+from scaling_tasks.stages.lock import LOCK, built_section, read_lock
 from scaling_tasks.stages.look_ahead import look_up_units
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 from scaling_tasks.stages.workshop import open_store
 
-__all__ = ["FAIL", "KEPT", "LEFT_OUT", "MAY_RUN", "RESTORE", "RUN", "Change", "Forecast", "Forecaster"]
+__all__ = [
+    "FAIL",
+    "KEPT",
+    "LEFT_OUT",
+    "MAY_RUN",
+    "RESTORE",
+    "RUN",
+    "Change",
+    "Forecast",
+    "Forecaster",
+    "compared_with_lock",
+]
 
 RUN, RESTORE, MAY_RUN, KEPT, LEFT_OUT, FAIL = "run", "restore", "may run", "up to date", "left out", "fail"
 
@@ -62,6 +74,7 @@ class Forecast:
         seconds: How long it will take, where it is a compile and there is a history to go by.
         needs: Names of the tasks that come before it.
         verdict: Of the target's answers in words, at the task of its analysis.
+        locked: Where it has not run here: the key that ``scaling.lock`` names in its place, and its own action's text.
     """
 
     name: str
@@ -71,6 +84,7 @@ class Forecast:
     seconds: float | None = None
     needs: tuple[str, ...] = ()
     verdict: str = ""
+    locked: tuple[str, str] | None = None
 
     @property
     def idle(self) -> bool:
@@ -86,6 +100,19 @@ class Forecast:
             "changes": [vars(each) for each in self.changes],
             "seconds": self.seconds,
         }
+
+
+def compared_with_lock(row: Forecast) -> Forecast:
+    """Return the forecast with what is otherwise than in the action that the lock names, whoever has done that."""
+    if row.locked is None:
+        return row
+    key, text = row.locked
+    theirs = open_store().components(key)
+    changes = tuple(_differences(theirs, json.loads(text))) if theirs is not None else ()
+    if not changes:
+        return row
+    said = f"it is not the one that {LOCK} names: {', '.join(change.component for change in changes)} changed"
+    return replace(row, reasons=(*row.reasons, said), changes=changes)
 
 
 class Forecaster:
@@ -212,7 +239,13 @@ class _Walk:
         except ScalingTasksError as error:
             reasons = (*reasons, f"it will fail: {renamed(error, self._homes)}")
         seconds = self._known.history.expected_seconds(components) if stage.name == "compile" else None
-        return Forecast(name, RUN, reasons, changes, seconds, needs)
+        locked = self._locked(unit, request) if recorded is None and stage.name == "compile" else None
+        return Forecast(name, RUN, reasons, changes, seconds, needs, locked=locked)
+
+    def _locked(self, unit: str | None, request: Request) -> tuple[str, str] | None:
+        section = read_lock().get(self._target.name, {})
+        key = section.get("units", {}).get(unit, {}).get("key")
+        return (str(key), request.action.text) if key not in (None, request.action.key) else None
 
     def _look_at_deed(self, stage: Stage, name: str, needs: tuple[str, ...]) -> Forecast:
         """Tell of a stage that is no action: the scan, and the lock."""

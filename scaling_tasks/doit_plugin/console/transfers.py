@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from scaling_tasks.config.environment import environment_settings
+from scaling_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,4 +61,7 @@ def _level() -> RemoteLevel | None:
         return None
     from scaling_tasks.stages.workshop import remote_level
 
-    return remote_level()
+    try:
+        return remote_level()
+    except ConfigError:
+        return None  # The first task that needs the store says so.
