@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scaling_tasks.execution.process_trees import die_with_parent
+
 NGINX = """
 daemon off;
 worker_processes 1;
@@ -43,6 +45,8 @@ http {{
     }}
 }}
 """
+
+FETCHED_NGINX = Path(__file__).parents[2] / ".toolchains/nginx/usr/sbin"
 
 
 class MissingPartError(Exception):
@@ -109,9 +113,10 @@ def start_nginx(home: Path, *, files: Path | None = None, more: str = "") -> Ngi
         files: What it serves, ``home/files`` by default.
         more: Directives of its location.
     """
-    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    places = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{FETCHED_NGINX}"
+    program = shutil.which("nginx", path=places)
     if program is None:
-        raise MissingPartError("there is no nginx here: `make services` installs it, as root")
+        raise MissingPartError("there is no nginx here, and `make nginx` finds none")
     files, port = files or home / "files", free_port()
     for directory in (home, files / ".upload", files / "ac", files / "cas"):
         directory.mkdir(parents=True, exist_ok=True)
@@ -119,8 +124,7 @@ def start_nginx(home: Path, *, files: Path | None = None, more: str = "") -> Ngi
     text = NGINX.format(home=home, files=files, port=port, user=user, more=more)
     (home / "nginx.conf").write_text(text)
     command = [program, "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")]
-    with (home / "output").open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    process = _start(command, home / "output")
     _wait_for(port, process, home / "output")
     return Nginx(home, files, port, process)
 
@@ -153,8 +157,7 @@ def start_object_storage(home: Path) -> ObjectStorage:
     command = [program, "server", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]
     command += [f"-s3.config={home}/s3.json", "-s3.iam=false", "-s3.port.iceberg=0", "-master.telemetry=false"]
     command += ["-master.volumeSizeLimitMB=64", "-volume.max=0", *(f"-{name}={port}" for name, port in ports.items())]
-    with (home / "output").open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    process = _start(command, home / "output")
     _wait_for(ports["s3.port"], process, home / "output")
     told = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3.port']}",
@@ -201,6 +204,19 @@ def running(process: subprocess.Popen[bytes]) -> Iterator[None]:
         process.wait()
 
 
+def _start(command: list[str], output: Path) -> subprocess.Popen[bytes]:
+    """Start a server that ends with this process, however that ends."""
+    parent = os.getpid()
+    with output.open("wb") as file:
+        return subprocess.Popen(
+            command,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            preexec_fn=lambda: die_with_parent(signal.SIGTERM, parent),
+        )
+
+
 def _wait_for(port: int, process: subprocess.Popen[bytes], output: Path) -> None:
     for _ in range(400):
         if process.poll() is not None:
@@ -214,6 +230,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], output: Path) -> None
 
 def main() -> None:
     home = Path(sys.argv[1]).resolve()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as held:
         for name, start in (("nginx", start_nginx), ("s3", start_object_storage)):
             try:
