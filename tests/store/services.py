@@ -157,7 +157,7 @@ def start_object_storage(home: Path) -> ObjectStorage:
     command = [program, "server", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]
     command += [f"-s3.config={home}/s3.json", "-s3.iam=false", "-s3.port.iceberg=0", "-master.telemetry=false"]
     command += ["-master.volumeSizeLimitMB=64", "-volume.max=0", *(f"-{name}={port}" for name, port in ports.items())]
-    process = _start(command, home / "output")
+    process = _start(command, home / "output", signal.SIGKILL)
     _wait_for(ports["s3.port"], process, home / "output")
     told = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3.port']}",
@@ -204,8 +204,8 @@ def running(process: subprocess.Popen[bytes]) -> Iterator[None]:
         process.wait()
 
 
-def _start(command: list[str], output: Path) -> subprocess.Popen[bytes]:
-    """Start a server that ends with this process, however that ends."""
+def _start(command: list[str], output: Path, end: signal.Signals = signal.SIGTERM) -> subprocess.Popen[bytes]:
+    """Start a server that gets a signal to end when this process ends, however that is."""
     parent = os.getpid()
     with output.open("wb") as file:
         return subprocess.Popen(
@@ -213,7 +213,7 @@ def _start(command: list[str], output: Path) -> subprocess.Popen[bytes]:
             stdout=file,
             stderr=file,
             start_new_session=True,
-            preexec_fn=lambda: die_with_parent(signal.SIGTERM, parent),
+            preexec_fn=lambda: die_with_parent(end, parent),
         )
 
 
@@ -231,7 +231,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], output: Path) -> None
 def main() -> None:
     home = Path(sys.argv[1]).resolve()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.ExitStack() as held:
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as held:
         for name, start in (("nginx", start_nginx), ("s3", start_object_storage)):
             try:
                 shutil.rmtree(home / name, ignore_errors=True)
@@ -244,8 +244,7 @@ def main() -> None:
                 print(f"export {variable}={value}")
             print(f"export SCALING_TASKS_REMOTE_STORE={found.url}", flush=True)
         print("# until it is interrupted", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
+        signal.pause()
 
 
 if __name__ == "__main__":
