@@ -16,7 +16,7 @@ from scaling_tasks.store.remote import Remote, RemoteError, shown_url
 __all__ = ["Connection"]
 
 _PAUSES = (0.1, 0.3)
-_LOOK_AGAIN_SECONDS = 0.25
+_STEP_SECONDS = 0.02
 _T = TypeVar("_T")
 
 
@@ -87,17 +87,24 @@ class Connection:
             futures: Requests under way.
             writing: Whether they send something; what is fetched may then still go on.
         """
-        begun, answers, size = time.monotonic(), self.answers, self.fetched + self.sent
+        answers, size, waited = self.answers, self.fetched + self.sent, 0.0
+
+        def lost() -> float:
+            return self._patience.lost(waited, self.answers - answers, self.fetched + self.sent - size)
+
         pending: Collection[Future[Any]] = futures
         while pending:
-            left = self._patience.left - self._lost(begun, answers, size)
+            left = self._patience.left - lost()
             if left <= 0:
                 self.give_up(RemoteError("it is too slow", passing=True, reached=False), writing=writing)
                 for future in pending:
                     future.cancel()
                 break
-            pending = wait(pending, timeout=max(0.001, min(_LOOK_AGAIN_SECONDS, left))).not_done
-        self._patience.lose(self._lost(begun, answers, size), time.monotonic())
+            step, begun = min(_STEP_SECONDS, left), time.monotonic()
+            pending = wait(pending, timeout=step).not_done
+            # Where a step takes longer, this process did not get to run: that is not the store's fault.
+            waited += min(step, time.monotonic() - begun)
+        self._patience.lose(lost(), time.monotonic())
 
     def give_up(self, error: RemoteError, *, writing: bool) -> None:
         """Go on without the store, or without sending to it where it answers but takes nothing; say so once."""
@@ -112,7 +119,3 @@ class Connection:
             tell(f"warning: the store {self.name} is left out of this build: {error}")
         else:
             tell(f"warning: nothing more of this build is sent to the store {self.name}: {error}")
-
-    def _lost(self, begun: float, answers: int, size: int) -> float:
-        waited = time.monotonic() - begun
-        return self._patience.lost(waited, self.answers - answers, self.fetched + self.sent - size)

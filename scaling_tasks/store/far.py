@@ -17,7 +17,10 @@ from scaling_tasks.store.records import Record, StoredFile
 from scaling_tasks.store.remote import RemoteError, WrongContentError
 from scaling_tasks.store.remote_records import UnsignedError, decode_record
 
-__all__ = ["Far"]
+__all__ = ["UNKNOWN_BYTES", "Far"]
+
+UNKNOWN_BYTES = 1 << 40
+"""The size of a content that is known by its digest alone; none is as large."""
 
 _LOOK_UPS, _TRANSFERS = 16, 8
 # Then another machine may have made it, and it is worth a request to find out.
@@ -42,7 +45,7 @@ class Far:
         self._records: dict[str, tuple[Record | None, float]] = {}
         self._fetches: dict[str, Future[bool]] = {}
         self._lock = threading.Lock()
-        self._unsigned = False
+        self._said: set[str] = set()
         self.damaged: set[str] = set()
         self.expected = 0
 
@@ -78,7 +81,7 @@ class Far:
         with self._lock:
             future = self._fetches.get(file.digest)
             if future is None or (future.done() and file.digest not in self.damaged):
-                self.expected += file.size
+                self._expect(file.size)
                 future = self._fetches[file.digest] = self._movers.submit(self._fetch, file, target)
             return future
 
@@ -110,23 +113,31 @@ class Far:
             self._connection.give_up(error, writing=False)
             return
         except UnsignedError:
-            self._tell_unsigned()
+            name = self._connection.name
+            said = f"records in the store {name} are not signed with the key that is set here; they are not used"
+            self._tell_once("unsigned", said)
         except CacheError as error:
             tell(f"warning: a record in the store {self._connection.name} is not used: {error.where}: {error.what}")
         self._records[key] = (found, time.monotonic())
 
-    def _tell_unsigned(self) -> None:
+    def _expect(self, size: int) -> None:
+        self.expected += size if abs(size) < UNKNOWN_BYTES else 0
+
+    def _tell_once(self, kind: str, text: str) -> None:
         with self._lock:
-            known, self._unsigned = self._unsigned, True
+            known = kind in self._said
+            self._said.add(kind)
         if not known:
-            name = self._connection.name
-            tell(
-                f"warning: records in the store {name} are not signed with the key that is set here; they are not used"
-            )
+            tell(f"warning: {text}")
 
     def _fetch(self, file: StoredFile, target: Path) -> bool:
-        if not self.reading:
-            return False
+        came = self.reading and self._tried(file, target)
+        if not came:
+            with self._lock:
+                self._expect(-file.size)
+        return came
+
+    def _tried(self, file: StoredFile, target: Path) -> bool:
         try:
             return self._connection.ask(lambda: self._attempt(file, target))
         except WrongContentError:
@@ -138,7 +149,7 @@ class Far:
         except RemoteError as error:
             self._connection.give_up(error, writing=False)
         except CacheError as error:
-            tell(f"warning: {error}")
+            self._tell_once("disk", f"what the store {self._connection.name} has is not kept here: {error}")
         return False
 
     def _attempt(self, file: StoredFile, target: Path) -> bool:

@@ -14,13 +14,13 @@ from scaling_tasks.errors import CacheError
 from scaling_tasks.files import publish
 from scaling_tasks.store.activity import Journal, StoreActivity
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
+from scaling_tasks.store.far import UNKNOWN_BYTES
 from scaling_tasks.store.level import RemoteLevel
 from scaling_tasks.store.records import Record, StoredFile, key_of, stored_seconds
 
 __all__ = ["Record", "Store"]
 
 _SWEEP_GRACE_SECONDS = 3600.0
-_MOST_BYTES = 1 << 40
 
 
 class Store:
@@ -146,7 +146,7 @@ class Store:
         """Return where a content lies by its digest alone, fetched where it is not here; None where nobody has it."""
         path = self._blobs.path(digest)
         if self.level is not None and not path.exists():
-            self.level.far.fetch(StoredFile("content", digest, _MOST_BYTES), path)
+            self.level.far.fetch(StoredFile("content", digest, UNKNOWN_BYTES), path)
         return path if path.exists() else None
 
     def place(self, file: StoredFile, target: Path) -> None:
