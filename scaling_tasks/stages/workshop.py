@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _opening = threading.Lock()
 
-__all__ = ["open_store", "open_workshop", "remote_level"]
+__all__ = ["open_store", "open_workshop", "opened_level", "remote_level"]
 
 
 def open_store() -> Store:
@@ -46,6 +46,11 @@ def remote_level() -> RemoteLevel | None:
     writes = found.remote_store_mode == "read-write"
     with _opening:
         return _level(os.getpid(), found.remote_store, writes, store_secret(), found.remote_store_patience)
+
+
+def opened_level() -> RemoteLevel | None:
+    """Return the remote store where this process has used it, which is not worth opening to hear that."""
+    return remote_level() if _level.cache_info().currsize else None
 
 
 @functools.lru_cache(maxsize=2)

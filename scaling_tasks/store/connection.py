@@ -16,7 +16,7 @@ from scaling_tasks.store.remote import Remote, RemoteError, shown_url
 __all__ = ["Connection"]
 
 _PAUSES = (0.1, 0.3)
-_STEP_SECONDS = 0.02
+_STEP_SECONDS = 0.1
 _T = TypeVar("_T")
 
 

@@ -131,6 +131,22 @@ class Store:
             self.level.send(record, self.path)
         return record
 
+    def send_all(self) -> int:
+        """Send every result that is here whole and not in the remote store; return how many were sent.
+
+        For what was made while that was not there, or not known of.
+        """
+        if self.level is None or self.level.sender is None:
+            return 0
+        before = self.level.sender.results
+        whole = {each.key: each for each in self.records() if all(self._blobs.verify(f.digest) for f in each.files)}
+        self.level.far.look_up({key: record.components for key, record in whole.items()})
+        for key, record in whole.items():
+            if self.level.far.known(key) is None:
+                self.level.send(record, self.path)
+        self.level.finish()
+        return self.level.sender.results - before
+
     def path(self, file: StoredFile) -> Path:
         """Return where the content of a file lies, or would lie once it is ``here``, to be read only."""
         return self._blobs.path(file.digest)

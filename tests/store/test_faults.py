@@ -99,10 +99,10 @@ def test_a_content_that_trickles_is_given_up(server: FaultyServer, tmp_path: Pat
 
 def test_slow_answers_add_up(server: FaultyServer, tmp_path: Path, told: list[str]):
     """None of them is too slow alone."""
-    server.delay = 0.3
+    server.delay = 0.45
     store = opened(tmp_path / "one", server.url, patience=0.8)
     assert [store.get(components) for components in ACTIONS] == [None] * 50
-    assert 1 < server.count("GET") <= 4
+    assert 1 < server.count("GET") < 10
     assert len(told) == 1
 
 

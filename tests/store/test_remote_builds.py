@@ -209,6 +209,16 @@ def test_a_store_that_dies_while_it_is_filled_changes_nothing(filled: Filled, ow
     assert len(run.compiled) == 2
     assert bundle(first) == filled.bundle
     assert len(warnings(run)) == 1
+    # What could not be sent is sent later.
+    again = start_nginx(tmp_path / "again")
+    with running(again.process):
+        sent = first.doit("store", "--send", environment=far(again.url))
+        assert sent.output.startswith(f"{len(list((filled.files / 'ac').iterdir()))} results sent\n")
+        assert {path.name for path in (again.files / "ac").iterdir()} == {
+            path.name for path in (filled.files / "ac").iterdir()
+        }
+        assert first.doit("store", "--send", environment=far(again.url)).output.startswith("0 results sent\n")
+    assert "see SCALING_TASKS_REMOTE_STORE" in first.doit("store", "--send").output
 
 
 def test_why_tells_what_somebody_else_did_otherwise(filled: Filled, store: Nginx, tmp_path: Path) -> None:

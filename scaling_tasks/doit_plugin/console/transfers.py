@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from scaling_tasks.config.environment import environment_settings
-from scaling_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +58,6 @@ def transfers_line() -> str:
 def _level() -> RemoteLevel | None:
     if environment_settings().remote_store is None:
         return None
-    from scaling_tasks.stages.workshop import remote_level
+    from scaling_tasks.stages.workshop import opened_level
 
-    try:
-        return remote_level()
-    except ConfigError:
-        return None  # The first task that needs the store says so.
+    return opened_level()
