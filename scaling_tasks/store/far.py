@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,10 @@ class Far:
             wanted = wanted[1:]
         self._round(wanted, actions)
 
-    def known(self, key: str) -> Record | None:
-        """Return what the last look-up found; asks nobody."""
-        return self._records.get(key, (None, 0.0))[0]
+    def known(self, key: str, components: Mapping[str, Any]) -> Record | None:
+        """Return what the last look-up of an action found; asks nobody."""
+        record = self._records.get(key, (None, 0.0))[0]
+        return replace(record, components=components) if record is not None else None
 
     def forget(self, key: str) -> None:
         """Have a record that turned out to be of no use not found again."""

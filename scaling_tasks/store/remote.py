@@ -24,6 +24,8 @@ __all__ = [
 MOST_RECORD_BYTES = 1 << 26
 """The longest record that is read: 64 MiB."""
 
+_MOST_RIGHTS = 0o644  # As all contents of a store.
+
 Moved = Callable[[int], None]
 """Called with the size of every block that went over the wire; raises what is to end the transfer."""
 
@@ -128,6 +130,7 @@ def receive(digest: str, blocks: Iterable[bytes], target: Path, moved: Moved) ->
                     file.write(block)
             if found.hexdigest() != digest:
                 raise WrongContentError(f"its content is not {digest}")
+            temporary.chmod(temporary.stat().st_mode & _MOST_RIGHTS)
     except _WireError as wrapped:
         raise wrapped.cause from None
     except OSError as cause:

@@ -71,7 +71,7 @@ class Store:
         record = self._read(key)
         if record is not None and (self._is_far or all(self.has(file) for file in record.files)):
             return record
-        return self.level.far.known(key) if self.level is not None else None
+        return self.level.far.known(key, components) if self.level is not None else None
 
     def look_up(self, actions: Iterable[Mapping[str, Any]]) -> None:
         """Look in the remote store for the records of many actions at once, as far as they are not here."""
@@ -142,7 +142,7 @@ class Store:
         whole = {each.key: each for each in self.records() if all(self._blobs.verify(f.digest) for f in each.files)}
         self.level.far.look_up({key: record.components for key, record in whole.items()})
         for key, record in whole.items():
-            if self.level.far.known(key) is None:
+            if self.level.far.known(key, record.components) is None:
                 self.level.send(record, self.path)
         self.level.finish()
         return self.level.sender.results - before
@@ -237,7 +237,7 @@ class Store:
         if self.level is None:
             return None
         self.level.far.look_up({key: components})
-        record = self.level.far.known(key)
+        record = self.level.far.known(key, components)
         if record is not None:
             with contextlib.suppress(OSError), publish(self._record_path(key)) as temporary:
                 temporary.write_text(record.to_json(), encoding="utf-8")

@@ -105,6 +105,8 @@ def test_a_second_clone_does_nothing_again_and_fetches_only_what_it_shows(
     plan = second.doit("plan", environment=environment)
     assert "; 0 to compile" in plan.output
     in_plan = store.count("GET", "/cas/")
+    looked_up = [line.split()[1] for line in store.requests if line.startswith("GET /ac/")]
+    assert sorted(looked_up) == sorted(f"/ac/{path.name}" for path in (store.files / "ac").iterdir())
     run = second.doit("-n", "2", environment=environment)
     assert run.ok, run.output
     assert run.compiled == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import stat
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def test_a_content_that_is_not_what_it_is_called_never_arrives(remote_url: str, 
     with pytest.raises(WrongContentError):
         remote.fetch(DIGEST, tmp_path / "out/content")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_is_fetched_nobody_else_may_change(tmp_path: Path):
+    remote = open_remote(f"file://{tmp_path}/far")
+    remote.upload(DIGEST, CONTENT)
+    before = os.umask(0)
+    try:
+        remote.fetch(DIGEST, tmp_path / "content")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "content").stat().st_mode) == 0o644
 
 
 def test_a_directory_shows_no_half_written_file(tmp_path: Path):
