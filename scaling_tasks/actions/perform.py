@@ -137,7 +137,8 @@ class Workshop:
         shutil.rmtree(workdir, ignore_errors=True)
 
     def _do(self, request: Request, workdir: Path, log: Path) -> tuple[Record, list[str]]:
-        work = _prepared(self._with_awaited(request), workdir)
+        request = self._with_awaited(request)
+        work = _prepared(request, workdir)
         done = self._run(request, work, workdir, log)
         outputs = work.outputs
         values = dict(done.values)
