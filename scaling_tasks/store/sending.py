@@ -26,6 +26,9 @@ class Sender:
         connection: The store.
         secret: The key to sign records with, None for no signatures.
         damaged: Digests that the store has something else under: what it says of having them does not count.
+
+    Attributes:
+        results: How many records have been sent.
     """
 
     def __init__(self, connection: Connection, secret: bytes | None, damaged: set[str]) -> None:
@@ -34,6 +37,7 @@ class Sender:
         self._pending: list[Future[None]] = []
         self._there: set[str] = set()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._lock = threading.Lock()
         self.results = 0
 
     def send(self, record: Record, path: Callable[[StoredFile], Path]) -> None:
@@ -44,8 +48,9 @@ class Sender:
             path: Where the content of each of its files lies.
         """
         if self._connection.writing:
-            self._pending = [future for future in self._pending if not future.done()]
-            self._pending.append(self._threads.submit(self._send, record, path))
+            with self._lock:
+                self._pending = [future for future in self._pending if not future.done()]
+                self._pending.append(self._threads.submit(self._send, record, path))
 
     @property
     def pending(self) -> int:
@@ -71,7 +76,8 @@ class Sender:
             ask(lambda: remote.upload(record.key, text, self._moved))
             content = encode_record(record, self._secret)
             ask(lambda: remote.put_record(record.key, content))
-            self.results += 1
+            with self._lock:
+                self.results += 1
         except RemoteError as error:
             self._connection.give_up(error, writing=True)
         except OSError:

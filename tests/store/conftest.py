@@ -11,6 +11,13 @@ from scaling_tasks.store.notices import when_told
 from tests.store.services import MissingPartError, Nginx, ObjectStorage, running, start_nginx, start_object_storage
 
 
+@pytest.fixture(autouse=True)
+def _without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of loopback goes through no proxy that the machine may have."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+
+
 @pytest.fixture(scope="session")
 def nginx_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     try:
