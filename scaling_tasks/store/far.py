@@ -82,7 +82,8 @@ class Far:
         """Begin to fetch a content, unless that is under way; the future tells whether it came."""
         with self._lock:
             future = self._fetches.get(file.digest)
-            if future is None or (future.done() and file.digest not in self.damaged):
+            # Again only where it is gone from here, or may come now.
+            if future is None or (future.done() and file.digest not in self.damaged and not target.exists()):
                 self._expect(file.size)
                 future = self._fetches[file.digest] = self._movers.submit(self._fetch, file, target)
             return future

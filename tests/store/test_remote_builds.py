@@ -87,7 +87,7 @@ def during(nginx: Nginx, sign: str, act: Callable[[], None]) -> threading.Thread
 
     def watch() -> None:
         deadline = time.monotonic() + 60
-        while not any(line.startswith(sign) for line in nginx.requests) and time.monotonic() < deadline:
+        while not any(line.startswith(sign) for line in nginx.noted) and time.monotonic() < deadline:
             time.sleep(0.002)
         act()
 
