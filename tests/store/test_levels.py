@@ -136,6 +136,20 @@ def test_nothing_is_sent_to_what_is_read_only(nginx: Nginx, opened: Opener, tmp_
     assert placed(opened("three", nginx.url, writes=False), tmp_path / "out") is not None
 
 
+def test_what_was_made_without_it_is_sent_when_asked_for(nginx: Nginx, opened: Opener, tmp_path: Path):
+    put(opened("other", nginx.url), tmp_path / "made", {"n": 0})
+    alone = Store(tmp_path / "one")
+    for number in range(3):
+        (tmp_path / "net").write_bytes(b"%d" % number)
+        alone.put({"n": number}, {"net": tmp_path / "net"}, {})
+    blob(alone, b"2").write_bytes(b"damaged")
+    one = opened("one", nginx.url)
+    assert one.send_all() == 1  # One is there already, and one is not whole.
+    assert nginx.path(f"ac/{key_of({'n': 1})}").exists()
+    assert opened("one", nginx.url).send_all() == 0
+    assert opened("one", nginx.url, writes=False).send_all() == 0
+
+
 def test_a_record_comes_after_all_that_it_names(nginx: Nginx, opened: Opener, tmp_path: Path):
     put(opened("one", nginx.url), tmp_path / "made")
     puts = [line.split()[1] for line in nginx.requests if line.startswith("PUT")]
