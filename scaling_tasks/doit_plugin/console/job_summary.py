@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scaling_tasks.doit_plugin.console.run_outcomes import FAILED, UNREACHED, RunOutcomes
+from scaling_tasks.doit_plugin.console.transfers import transfers_line
 
 __all__ = ["job_summary"]
 
@@ -19,7 +20,7 @@ def job_summary(run: RunOutcomes) -> str:
     parts += [f"{row['target']} was left out: {row['left out']}" for row in rows if "left out" in row]
     parts += [f"### {name}\n\n{_block(run.messages.get(name, ''))}" for name in failed]
     parts += [f"{unreached} more could not start because of that."] if failed and unreached else []
-    parts += [line] if (line := run.store_line()) else []
+    parts += filter(None, (run.store_line(), transfers_line()))
     return "\n\n".join(parts) + "\n"
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 
 from scaling_tasks.doit_plugin.console.remaining_time import RemainingTime
 from scaling_tasks.doit_plugin.console.run_outcomes import RunOutcomes
+from scaling_tasks.doit_plugin.console.transfers import transfers_under_way
 
 __all__ = ["Progress"]
 
@@ -33,6 +34,7 @@ class Progress:
         parts.append(elapsed if left is None else f"{elapsed}, about {_clock(left)} left")
         restored = sum(outcome == "restored" for outcome in list(run.outcomes.values()))
         parts += [f"{restored} from the store"] if restored else []
+        parts += [moving] if (moving := transfers_under_way()) else []
         parts += [f"at {workers}"] if (workers := _workers()) else []
         running = list(run.started)
         if running:
