@@ -101,9 +101,10 @@ def place_all(target: Target, stages: Iterable[str]) -> None:
     Raises:
         ScalingTasksError: One failed.
     """
+    workshop = open_workshop(target.spec.executor)
     for stage in (STAGES[name] for name in stages):
         if stage.applies(target) and not stage.per_unit and stage.request is not None and stage.do is None:
-            _perform(open_workshop(target.spec.executor), replace(stage, awaited=lambda target, name: False), target, None)
+            _perform(workshop, replace(stage, awaited=lambda target, name: False), target, None)
 
 
 def _perform(workshop: Workshop, stage: Stage, target: Target, unit: str | None) -> dict[str, Any]:
