@@ -96,6 +96,29 @@ def test_a_worker_with_other_tools_is_left_out_and_another_does_it(workers: Farm
         workers.stop("other")
 
 
+def test_a_worker_takes_from_a_store_of_its_own_what_that_has(workers: Farm, tmp_path: Path) -> None:
+    stored, damaged, own = b"stored " * 1000, b"damaged " * 1000, b"own"
+    store = tmp_path / "store"
+    (store / "cas").mkdir(parents=True)
+    (store / "cas" / digest_bytes(stored)).write_bytes(stored)
+    (store / "cas" / digest_bytes(damaged)).write_bytes(stored)
+    more = {TOOLS_VARIABLE: "stored", "SCALING_TASKS_REMOTE_STORE": store.as_uri()}
+    workers.start_worker("storing", environment=more)
+    workers.await_workers(3)
+    try:
+        errand = Errand(tmp_path, files={"a": stored, "b": damaged, "c": own}, needs="stored")
+        assert errand.run(workers.address).worker == "storing"
+    finally:
+        workers.stop("storing")
+    assert {path.name: path.read_bytes() for path in (errand.outputs / "deep").iterdir()} == {
+        "a": stored.upper(),
+        "b": damaged.upper(),
+        "c": own.upper(),
+    }
+    (began,) = [each for each in workers.events("began") if each["key"] == errand.key]
+    assert began["received"] == len(damaged) + len(own)
+
+
 def test_where_nobody_fits_both_identities_are_named(workers: Farm, tmp_path: Path) -> None:
     errand = Errand(tmp_path, files={"text": b"for nobody"}, needs="3")
     with pytest.raises(ExecutorError) as caught:

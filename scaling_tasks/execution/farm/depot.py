@@ -12,12 +12,16 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.config.environment import parse_size
+from scaling_tasks.config.environment import environment_settings, parse_size
 from scaling_tasks.execution.farm.order import Blob
 from scaling_tasks.files import digest_file, is_inner_name, remove_whole
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
+from scaling_tasks.store.records import StoredFile
+
+if TYPE_CHECKING:
+    from scaling_tasks.store.far import Far
 
 __all__ = ["DIRECTORY_VARIABLE", "SIZE_VARIABLE", "Depot", "open_depot"]
 
@@ -37,12 +41,14 @@ class Depot:
     Args:
         root: The directory, made where it is not there, for its owner alone.
         limit: Bytes of files that may stay when work ends.
+        far: A store that is read before anybody is asked for files, None for none.
     """
 
-    def __init__(self, root: Path, limit: int) -> None:
+    def __init__(self, root: Path, limit: int, far: Far | None = None) -> None:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.root = root
         self._limit = limit
+        self._far = far
         self._blobs = BlobDirectory(root / "blobs")
         self._arrival = threading.Condition()
 
@@ -54,6 +60,14 @@ class Depot:
             for digest, blob in distinct.items()
             if not (self._blobs.has(digest, blob.size) and self._blobs.verify(digest) and self._blobs.renew(digest))
         ]
+
+    def fetch(self, blobs: Iterable[Blob]) -> list[Blob]:
+        """Take from the far store what it has; return those that it has not."""
+        if self._far is None:
+            return list(blobs)
+        for blob in blobs:
+            self._far.fetch(StoredFile("content", blob.digest, blob.size), self._blobs.path(blob.digest))
+        return self.missing(blobs)
 
     def receive(self, sender: str, blob: Blob, offset: int, data: bytes) -> None:
         """Take a part of a file; parts come in order, and with the last of them the file is here.
@@ -177,9 +191,18 @@ def open_depot() -> Depot:
     """Return this worker's directory, by what its environment says.
 
     Raises:
-        ConfigError: The size is none.
+        ConfigError: The size is none, or the store that it names.
     """
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     given = os.environ.get(DIRECTORY_VARIABLE)
     limit = parse_size(os.environ.get(SIZE_VARIABLE) or _DEFAULT_SIZE, where=SIZE_VARIABLE)
-    return Depot(Path(given) if given else caches / "scaling-tasks" / "worker", limit)
+    return Depot(Path(given) if given else caches / "scaling-tasks" / "worker", limit, _far())
+
+
+def _far() -> Far | None:
+    found = environment_settings()
+    if found.remote_store is None:
+        return None
+    from scaling_tasks.store.level import open_level
+
+    return open_level(found.remote_store, writes=False, secret=None, patience=found.remote_store_patience).far

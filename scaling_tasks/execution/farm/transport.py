@@ -1,6 +1,6 @@
 """Files to and from workers, in parts, by their digest.
 
-``upload`` and ``fetch`` are what a store offers too: where worker and build reach the same one, it may take this place.
+What a worker finds in a remote store of its own does not come this way.
 """
 
 from __future__ import annotations
@@ -9,27 +9,15 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from scaling_tasks.execution.farm import worker
 from scaling_tasks.execution.farm.order import Blob
 from scaling_tasks.files import publish
 
-__all__ = ["Carrier", "WorkerFiles", "batches", "parts"]
+__all__ = ["WorkerFiles", "batches", "parts"]
 
 _PART_BYTES = 4 << 20
-
-
-class Carrier(Protocol):
-    """Whoever moves files by their digest between a build and a worker."""
-
-    def upload(self, sources: Mapping[Blob, Path]) -> None:
-        """Have these files there."""
-        ...
-
-    def fetch(self, targets: Mapping[Path, Blob]) -> None:
-        """Have these files here."""
-        ...
 
 
 class WorkerFiles:

@@ -142,7 +142,7 @@ class _Site:
     def _collect(self) -> int:
         """Wait until all inputs are here; return the bytes that came."""
         wanted = list(self.order.inputs.values())
-        missing = self.depot.missing(wanted)
+        missing = self.depot.fetch(self.depot.missing(wanted))
         received = sum(blob.size for blob in missing)
         anyone, asked = False, 0.0
         while missing:
