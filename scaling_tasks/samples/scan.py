@@ -141,7 +141,7 @@ def _scan_file(dataset: DatasetSpec, cache_path: Path, kind: str) -> Measurement
         if stored and stored[0].kind == kind and stored[0].content == digest_file(path):
             found, content = stored[1], stored[0].content
         else:
-            found, content = _read_file(path, kind)
+            found, content = _read_file(str(path), kind)
     except OSError as cause:
         why = cause.strerror or cause
         raise DatasetError(f"cannot be read ({why})", where=str(path), fix="Check dataset.path.") from cause
@@ -150,7 +150,7 @@ def _scan_file(dataset: DatasetSpec, cache_path: Path, kind: str) -> Measurement
     return found
 
 
-def _read_file(path: Path, kind: str) -> tuple[Measurements, str]:
+def _read_file(path: str, kind: str) -> tuple[Measurements, str]:
     from scaling_tasks.samples.annotation import read_annotation
     from scaling_tasks.samples.tables import read_table
 
