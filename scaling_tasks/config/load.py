@@ -24,8 +24,8 @@ DEFAULTS = "_defaults.yaml"
 
 _MOST_MISTAKES = 50
 
-# Data sets of sizes alone.
-_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq")
+# Data sets of sizes alone, and shards.
+_NO_IMAGES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".arrow", ".feather", ".tar")
 
 _ERROR = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`")
@@ -134,12 +134,16 @@ def _with_real_inputs(spec: TargetSpec) -> TargetSpec:
     if not section.options.get("quantize", section.options.get("target") != "cpu"):
         return spec
     path = spec.verify.samples
-    if path is None and spec.dataset is not None and Path(spec.dataset.path).suffix.lower() not in _TABLES:
+    if path is None and spec.dataset is not None and _may_be_images(spec.dataset.path):
         path = spec.dataset.path
     if path is None:
         return spec
     options = {**section.options, "real_inputs": path}
     return msgspec.structs.replace(spec, compile=msgspec.structs.replace(section, options=options))
+
+
+def _may_be_images(path: str) -> bool:
+    return "://" not in path and Path(path).suffix.lower() not in _NO_IMAGES
 
 
 def _accept_padding_of_shape_bucket(values: dict[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class DatasetSpec(_Spec, frozen=True):
     """Where the data is, how to read it, and what its sizes become before the network.
 
     Attributes:
-        path: Image folder, tar shards, det annotation, or table of sizes or lengths: a path, or a URL that fsspec knows.
+        path: Image folder, tar shards, det annotation, or table of sizes or lengths, here or at a URL of a store.
         format: What the path holds; told from the path where ``auto``.
         strict: Whether files and lines that cannot be measured are an error instead of being counted and skipped.
         preprocessing: A kind by its name, or a mapping with ``kind`` and its parameters.

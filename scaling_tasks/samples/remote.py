@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from scaling_tasks.errors import DatasetError, one_line
@@ -25,7 +26,7 @@ THREADS = 32
 """Requests at once, where a library does not see to that itself."""
 
 _ETAGS = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "generation")
-_TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
+_TIMES = ("LastModified", "last_modified", "Last-Modified", "mtime", "updated", "modified", "created")
 # Where only a time tells versions apart, a file this young may change again without another one.
 _COARSE_SECONDS = 2.0
 
@@ -166,11 +167,19 @@ def _tag(info: Mapping[str, Any]) -> int:
     told = next((str(info[name]) for name in _ETAGS if info.get(name)), "")
     if not told:
         when = next((info[name] for name in _TIMES if info.get(name)), None)
-        seconds = when.timestamp() if isinstance(when, datetime) else when
-        if when is None or (isinstance(seconds, (int, float)) and abs(time.time() - seconds) < _COARSE_SECONDS):
+        if when is None or abs(time.time() - _seconds(when)) < _COARSE_SECONDS:
             return UNTRUSTED
         told = str(when)
     return int.from_bytes(hashlib.blake2b(told.encode(), digest_size=8).digest(), "big") >> 4
+
+
+def _seconds(when: Any) -> float:
+    """Return a time as each library tells it, in seconds; that of what cannot be read is long past."""
+    with contextlib.suppress(TypeError, ValueError):
+        if isinstance(when, str):
+            when = parsedate_to_datetime(when)
+        return when.timestamp() if isinstance(when, datetime) else float(when)
+    return 0.0
 
 
 @contextlib.contextmanager

@@ -140,7 +140,23 @@ def test_parquet_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyP
         scan(DatasetSpec(path=str(path)), tmp_path / "scan.cache")
 
 
-_CELLS = ["1", "7", "16777216", "16777217", "0", "", "12.5", "40.0", "-3", "a.jpg", " 8", "9" * 20, '"1,\n2"', '""', "1_0"]
+_CELLS = [
+    "1",
+    "7",
+    "16777216",
+    "16777217",
+    "0",
+    "",
+    "12.5",
+    "40.0",
+    "-3",
+    "a.jpg",
+    " 8",
+    "9" * 20,
+    '"1,\n2"',
+    '""',
+    "1_0",
+]
 
 
 def _row_by_row(text: str) -> Measurements:
