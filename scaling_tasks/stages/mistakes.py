@@ -78,7 +78,7 @@ def _placed(target: Target, errors: Sequence[ScalingTasksError]) -> Sequence[Sca
     if target.config is None or not any(_KEYS.fullmatch(error.where) for error in errors):
         return errors
     try:
-        source = source_of(Path(target.config))
+        source = source_of(Path(target.config), target.name)
     except ConfigError:
         return errors
     return [
