@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from scaling_tasks.errors import DatasetError, one_line
 from scaling_tasks.samples.cells import Cells
@@ -37,16 +38,42 @@ def add_arrow_table(
         ) from cause
     number = 0
     try:
-        with open_data(path) as opened:
+        with open_data(path) as file:
+            opened = _Bounded(file)
             batches = _parquet_batches if kind == "parquet" else _arrow_batches
             for batch in batches(opened, path, check_names):
                 _add_batch(columns, batch, number + 1)
                 number += batch.num_rows
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, ArithmeticError) as cause:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, ArithmeticError, MemoryError) as cause:
         # Damaged pages make the library raise its own types and plain ones alike.
         if isinstance(cause, OSError) and not isinstance(cause, pyarrow.ArrowException) and cause.errno:
             raise
         raise DatasetError(f"not {_NAMES[kind]} ({one_line(cause)})", where=path) from cause
+
+
+class _Bounded:
+    """A file of which never more is asked for than is left: lengths that lie would be made room for first."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._size - self._file.tell())
+        return self._file.read(left if size < 0 else min(size, left))
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Leave the file to who opened it."""
 
 
 def _parquet_batches(opened: Any, path: str, check_names: Callable[[Sequence[str], str], None]) -> Iterator[Any]:
