@@ -19,6 +19,8 @@ MATRIX = "matrix"
 _NAME, _INCLUDE, _EXCLUDE = "name", "include", "exclude"
 _MOST_CELLS = 1000
 _LONGEST_PATH = 8
+# Keys of `compile` that bound the work: they tell no two results apart, and so are in no name.
+_UNNAMED = ("optional", "threads", "memory", "timeout")
 _SPOIL_NAMES = str.maketrans(dict.fromkeys("/\\:*?[]= \t", "_"))
 
 
@@ -166,7 +168,8 @@ def _lines(cell: _Cell, lines: Mapping[KeyPath, int]) -> dict[KeyPath, int]:
 
 def _name(cell: _Cell, matrix: Mapping[str, Any], name: str, source: Source) -> str:
     """Return the cell's name: by the template, or the file's with every value behind it."""
-    leaves = [leaf for each in cell for leaf in _leaves(each.path, each.value)]
+    told = [leaf for each in cell for leaf in _leaves(each.path, each.value)]
+    leaves = [(path, text) for path, text in told if path[0] != "compile" or path[-1] not in _UNNAMED]
     template = matrix.get(_NAME)
     if template is None:
         return "-".join([name, *(text for _, text in leaves if text)])

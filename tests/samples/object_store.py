@@ -43,7 +43,9 @@ def object_store(directory: Path) -> Iterator[ObjectStore]:
     command = [str(rclone()), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{KEY},{SECRET}"]
     log = (directory.parent / "rclone.log").open("wb")
     server = subprocess.Popen(
-        [*command, "--dir-cache-time", "0", "--config", "", str(directory)], stdout=log, stderr=log
+        [*command, "--dir-cache-time", "0", "--buffer-size", "0", "--config", "", str(directory)],
+        stdout=log,
+        stderr=log,
     )
     try:
         for _ in range(200):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from scaling_tasks.config.specs import DatasetSpec
 from scaling_tasks.errors import ConfigError, DatasetError
 from scaling_tasks.samples import remote, remote_images
 from scaling_tasks.samples.scan import scan, watch
+from tests.doit_plugin.repository import Repository
 from tests.samples.object_store import ObjectStore, object_store, rclone
 from tests.samples.tars import write_tar
 
@@ -293,3 +295,30 @@ def test_a_file_that_cannot_be_read_is_counted_and_read_again(
     assert not watch(dataset, cache)
     assert scan(dataset, cache).values.tolist() == [[10, 20], [40, 30]]
     assert watch(dataset, cache)
+
+
+PLANNED = """
+input_shape: {{x: [1, 3, -1, -1]}}
+dataset: {{path: "s3://{bucket}/{path}", preprocessing: none}}
+auto_scaling: {{max_scaling_num: 2, interval: 8}}
+"""
+
+
+def test_a_build_with_data_in_a_bucket(bucket: Path, make_image: Callable[..., Path], tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository")
+    (bucket / "shards").mkdir()
+    for name, path in (("one", "images"), ("two", "shards/{0..1}.tar")):
+        (repository.root / f"configs/{name}.yaml").write_text(PLANNED.format(bucket=bucket.name, path=path))
+    for number in range(2):
+        image = make_image(bucket / f"images/{number}.png", 16, 24)
+        write_tar(bucket / f"shards/{number}.tar", [("0.png", image.read_bytes())])
+    run = repository.doit()
+    assert run.ok, run.output
+    assert repository.doit().executed == []
+    image = make_image(bucket / "images/1.png", 64, 40)
+    write_tar(bucket / "shards/1.tar", [("0.png", image.read_bytes())])
+    changed = {f"{stage}:{name}" for stage in ("scan", "statistics", "buckets") for name in ("one", "two")}
+    assert changed <= set(repository.doit().executed)
+    for name in ("one", "two"):
+        plan = json.loads((repository.root / f"build/{name}/buckets.json").read_bytes())
+        assert plan["buckets"] == [[16, 24], [64, 40]]
