@@ -61,6 +61,7 @@ def parse_document(
     error: type[ScalingTasksError],
     build: Callable[[dict[str, Any]], _T],
     sealed: bool = True,
+    decode: Callable[[bytes], Any] = json.loads,
     fix: str = "Delete it and build again.",
 ) -> _T:
     """Return what ``build`` makes of the payload of a document.
@@ -73,6 +74,7 @@ def parse_document(
         error: What is raised.
         build: Checks the payload and returns the value; whatever the payload lacks or has of another type may raise.
         sealed: Whether the checksum must be there and right.
+        decode: Reads JSON; a faster one where thousands of documents are read.
         fix: What to do about a document that is refused.
 
     Raises:
@@ -81,7 +83,7 @@ def parse_document(
     """
     content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     try:
-        whole = json.loads(content)
+        whole = decode(content)
     except (ValueError, RecursionError) as cause:
         raise error(f"not a JSON document ({cause})", where=where, fix=fix) from cause
     expected = f"scaling-tasks/{kind}/{version}"
@@ -109,6 +111,7 @@ def read_document(
     error: type[ScalingTasksError],
     build: Callable[[dict[str, Any]], _T],
     sealed: bool = True,
+    decode: Callable[[bytes], Any] = json.loads,
 ) -> _T:
     """Return what ``build`` makes of the document at ``path``, see ``parse_document``.
 
@@ -119,7 +122,7 @@ def read_document(
         text = read_regular(path, MOST_BYTES)
     except OSError as cause:
         raise error(f"cannot be read ({cause.strerror})", where=str(path), fix="Build it first.") from cause
-    return parse_document(text, kind, version, where=str(path), error=error, build=build, sealed=sealed)
+    return parse_document(text, kind, version, where=str(path), error=error, build=build, sealed=sealed, decode=decode)
 
 
 def _is_intact(content: bytes) -> bool:
