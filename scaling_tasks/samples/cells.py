@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,55 @@ from numpy.typing import NDArray
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.samples.limits import LARGEST_SIZE, LARGEST_WEIGHT, LEAST_WEIGHT
 
-__all__ = ["NOT_A_NUMBER", "OUT_OF_RANGE", "Cells", "shown", "size_of", "sizes_of", "weight_of"]
+__all__ = [
+    "NOT_A_NUMBER",
+    "OUT_OF_RANGE",
+    "Cells",
+    "TextCells",
+    "ends_no_number",
+    "shown",
+    "size_of",
+    "sizes_of",
+    "weight_of",
+]
 
 NOT_A_NUMBER, OUT_OF_RANGE = -2, -1
 _LARGEST_FLOAT = 2**53  # beyond it a float is not a whole number any more
 _NUMBERS_END = frozenset("0123456789._")
 
+
+class TextCells(Sequence[str]):
+    """Cells of which none is a number, as they lie in a text.
+
+    Args:
+        text: UTF-8.
+        starts: Where each begins.
+        ends: Where each ends.
+    """
+
+    def __init__(self, text: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
+        self._text, self._starts, self._ends = text, starts, ends
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> TextCells: ...
+    def __getitem__(self, place: int | slice) -> str | TextCells:
+        if isinstance(place, slice):
+            return TextCells(self._text, self._starts[place], self._ends[place])
+        return self._text[self._starts[place] : self._ends[place]].decode()
+
+
 Cells = Sequence[Any] | NDArray[Any]
 """One column's cells of some rows: Python values as they stand in the file, or numbers as an array."""
+
+
+def ends_no_number(last: str) -> bool:
+    """Return whether no number ends in a letter, as those of names of files do."""
+    return last.isascii() and last not in _NUMBERS_END and not last.isspace()
 
 
 def size_of(cell: Any) -> int:
@@ -42,6 +83,8 @@ def size_of(cell: Any) -> int:
 
 def sizes_of(cells: Cells) -> NDArray[np.int64]:
     """Return what `size_of` says of every cell, int64 [n]."""
+    if isinstance(cells, TextCells):
+        return np.full(len(cells), NOT_A_NUMBER, dtype=np.int64)
     if isinstance(cells, np.ndarray):
         return _sizes_of_floats(cells) if cells.dtype.kind == "f" else _within(cells)
     numbers = _numbers(cells)
@@ -89,9 +132,7 @@ def _numbers(cells: Sequence[Any]) -> NDArray[np.int64] | None:
 
 def _quick_size(cell: Any) -> int:
     """Return what `size_of` does; names of files, which are most of what is no number, are told by their ends."""
-    if type(cell) is str and cell and cell[-1] not in _NUMBERS_END and cell[-1].isascii() and not cell[-1].isspace():
-        return NOT_A_NUMBER
-    return size_of(cell)
+    return NOT_A_NUMBER if type(cell) is str and cell and ends_no_number(cell[-1]) else size_of(cell)
 
 
 def _within(numbers: NDArray[Any]) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from scaling_tasks.errors import DatasetError
 from scaling_tasks.samples.columns import ColumnReader
 from scaling_tasks.samples.lines import read_blocks
 from scaling_tasks.samples.measurements import Measurements
-from scaling_tasks.samples.plain_numbers import plain_numbers
+from scaling_tasks.samples.plain_columns import plain_columns
 
 __all__ = ["check_names", "read_table"]
 
@@ -103,8 +103,8 @@ class _CsvRecords:
         """Take the names of the columns from the first record, and all rows piece by piece."""
         names: list[str] | None = None
         for first, piece in self._pieces:
-            if names is not None and (numbers := plain_numbers(piece, len(names), self._delimiter)) is not None:
-                columns.add_columns(range(first, first + len(numbers)), dict(zip(names, numbers.T, strict=True)))
+            if names is not None and (cells := plain_columns(piece, len(names), self._delimiter)) is not None:
+                columns.add_columns(range(first, first + len(cells[0])), dict(zip(names, cells, strict=True)))
                 continue
             for rows, lines in self._batches(first, piece):
                 if names is None and rows:
