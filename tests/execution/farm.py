@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from scaling_tasks.execution.process_trees import die_with_parent
 
 __all__ = ["Farm", "alive", "free_port", "wait_until"]
 
@@ -66,6 +69,8 @@ class Farm:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # However the tests end.
+                preexec_fn=functools.partial(die_with_parent, signal.SIGKILL, os.getpid()),
             )
 
     def await_workers(self, count: int) -> None:
