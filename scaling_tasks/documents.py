@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,7 +82,7 @@ def parse_document(
     """
     content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     try:
-        whole = json.loads(content)
+        whole = json.loads(content, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as cause:
         raise error(f"not a JSON document ({cause})", where=where, fix=fix) from cause
     expected = f"scaling-tasks/{kind}/{version}"
@@ -120,6 +121,14 @@ def read_document(
     except OSError as cause:
         raise error(f"cannot be read ({cause.strerror})", where=str(path), fix="Build it first.") from cause
     return parse_document(text, kind, version, where=str(path), error=error, build=build, sealed=sealed)
+
+
+def _finite(text: str) -> float:
+    return number if math.isfinite(number := float(text)) else _no_number(text)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON number")
 
 
 def _is_intact(content: bytes) -> bool:

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.errors import CacheError
-from scaling_tasks.files import publish
+from scaling_tasks.files import publish, read_regular
 from scaling_tasks.store.activity import Journal, StoreActivity
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
 from scaling_tasks.store.records import Record, StoredFile, key_of
@@ -150,7 +151,7 @@ class Store:
     def _read(self, key: str) -> Record | None:
         path = self._record_path(key)
         try:
-            record = Record.from_json(path.read_bytes(), where=str(path))
+            record = Record.from_json(read_regular(path, MOST_BYTES), where=str(path))
         except OSError:
             return None
         except CacheError:
