@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scaling_tasks.errors import ScalingTasksError
+from scaling_tasks.errors import ScalingTasksError, one_line
 from scaling_tasks.files import digest_bytes, read_regular
 
 __all__ = ["MOST_BYTES", "canonical_json", "document_text", "parse_document", "read_document"]
@@ -84,11 +84,11 @@ def parse_document(
     try:
         whole = json.loads(content, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as cause:
-        raise error(f"not a JSON document ({cause})", where=where, fix=fix) from cause
+        raise error(f"not a JSON document ({one_line(cause)})", where=where, fix=fix) from cause
     expected = f"scaling-tasks/{kind}/{version}"
     found = whole.get("format") if isinstance(whole, dict) else None
     if found != expected:
-        raise error(f"its format is {found!r}, not {expected!r}", where=where, fix=fix)
+        raise error(f"its format is {one_line(repr(found))}, not {expected!r}", where=where, fix=fix)
     if sealed and not _is_intact(content):
         raise error("damaged or edited: its checksum is another", where=where, fix=fix)
     payload = {key: value for key, value in whole.items() if key not in ("format", "checksum")}
@@ -97,9 +97,10 @@ def parse_document(
     except ScalingTasksError as cause:
         if isinstance(cause, error) and cause.where:
             raise
-        raise error(f"does not hold what it should ({cause.what})", where=where, fix=cause.fix or fix) from cause
+        what = f"does not hold what it should ({one_line(cause.what)})"
+        raise error(what, where=where, fix=cause.fix or fix) from cause
     except _MISFITS as cause:
-        raise error(f"does not hold what it should ({cause!r})", where=where, fix=fix) from cause
+        raise error(f"does not hold what it should ({one_line(repr(cause))})", where=where, fix=fix) from cause
 
 
 def read_document(

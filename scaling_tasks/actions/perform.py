@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import time
@@ -17,8 +18,8 @@ from scaling_tasks.actions.known_digests import KnownDigests
 from scaling_tasks.actions.results import Result, ResultFile, write_result
 from scaling_tasks.errors import CacheError, ScalingTasksError
 from scaling_tasks.execution.contract import Done, Executor, Work
-from scaling_tasks.execution.file_locks import exclusive
-from scaling_tasks.files import copy_digest, publish
+from scaling_tasks.execution.file_locks import exclusive, taken_if_free
+from scaling_tasks.files import copy_digest, publish, remove_whole
 from scaling_tasks.store.blobs import place_copy
 from scaling_tasks.store.records import Record
 from scaling_tasks.store.store import Store
@@ -26,6 +27,7 @@ from scaling_tasks.store.store import Store
 __all__ = ["Place", "Workshop", "do_here", "renamed"]
 
 _VALUES = "values"
+_FAILED = "failed"
 Place = Callable[[str], Path]
 """Where an output of a given name belongs."""
 
@@ -102,10 +104,16 @@ class Workshop:
     @contextlib.contextmanager
     def _workdir(self, key: str) -> Iterator[Path]:
         """Give a directory that the holder of the key's lock owns; where the work fails it stays for a look at it."""
+        _sweep(self.state.absolute())
         workdir = self.state / "work" / key
-        shutil.rmtree(workdir, ignore_errors=True)
+        remove_whole(workdir)
         workdir.mkdir(parents=True)
-        yield workdir
+        try:
+            yield workdir
+        except ScalingTasksError:
+            with contextlib.suppress(OSError):
+                (workdir / _FAILED).touch()
+            raise
         shutil.rmtree(workdir, ignore_errors=True)
 
     def _do(self, request: Request, workdir: Path, log: Path) -> tuple[Record, list[str]]:
@@ -162,6 +170,15 @@ class Workshop:
             self.known.made(target, file.digest)
             placed.append(ResultFile(file.name, file.digest, file.size, target))
         return tuple(placed)
+
+
+@functools.cache
+def _sweep(state: Path) -> None:
+    """Remove, once in the life of this process, the work directories of processes that were killed."""
+    for workdir in (state / "work").glob("*"):
+        with contextlib.suppress(OSError), taken_if_free(state / "locks" / workdir.name) as held:
+            if held and not (workdir / _FAILED).exists():
+                remove_whole(workdir)
 
 
 def do_here(request: Request, workdir: Path) -> Path:

@@ -21,7 +21,7 @@ from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.load import load_target
 from scaling_tasks.doit_plugin.creators import creators
 from scaling_tasks.doit_plugin.doit_internals import jobs_asked_for
-from scaling_tasks.errors import ConfigError, Mistakes, ScalingTasksError
+from scaling_tasks.errors import ConfigError, Mistakes, ScalingTasksError, of_disk
 from scaling_tasks.stages.target import Target
 
 __all__ = ["ScalingLoader", "add_tasks", "doit_config", "load_targets", "load_tasks"]
@@ -67,9 +67,7 @@ def load_targets(configs: str = "configs") -> list[Target]:
     """
     targets: dict[str, Target] = {}
     wrong: list[ScalingTasksError] = []
-    for path in sorted(Path(configs).glob("*.yaml")):
-        if path.name.startswith("_"):
-            continue  # Not a target: what targets have in common.
+    for path in _files(Path(configs)):
         try:
             target = Target(load_target(path), path.as_posix())
         except ConfigError as error:
@@ -86,6 +84,21 @@ def load_targets(configs: str = "configs") -> list[Target]:
         wrong += (error for target in targets.values() for error in find_mistakes(target))
         raise wrong[0] if len(wrong) == 1 else Mistakes(wrong)
     return list(targets.values())
+
+
+def _files(configs: Path) -> list[Path]:
+    """Return the configurations of targets in a directory; a name that begins with ``_`` is none's.
+
+    Raises:
+        ConfigError: The directory is there and cannot be listed.
+    """
+    try:
+        names = os.listdir(configs)  # noqa: PTH208 - a glob finds nothing where it may not look
+    except FileNotFoundError:
+        return []
+    except OSError as cause:
+        raise of_disk(cause, ConfigError, where=configs, what="cannot be listed") from cause
+    return [configs / name for name in sorted(names) if name.endswith(".yaml") and name[0] not in "._"]
 
 
 def doit_config(targets: Sequence[Target]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from doit.exceptions import TaskFailed
 from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.doit_plugin.missing_toolchains import leave_out
 from scaling_tasks.doit_plugin.uptodate import StageCurrent
-from scaling_tasks.errors import ScalingTasksError
+from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk
 from scaling_tasks.stages.graph import STAGES
 from scaling_tasks.stages.stage import Stage
 from scaling_tasks.stages.target import Target
@@ -79,6 +79,8 @@ class RunStage:
                 lock.refuse(self.target)
         except ScalingTasksError as error:
             return TaskFailed(str(error))
+        except OSError as error:
+            return TaskFailed(str(of_disk(error, CacheError, where=f"{self.stage} of {self.target.name}")))
         return summary
 
     def __reduce__(self) -> tuple[Any, ...]:

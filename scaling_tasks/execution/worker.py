@@ -89,6 +89,7 @@ def _work(job: JobFile) -> int:
     try:
         outcome = Outcome(values=_values(job))
     except ScalingTasksError as error:
+        _explain(error)
         outcome = Outcome(error=(error.what, error.where, error.fix))
     except MemoryError:
         outcome = Outcome(error=("ran out of memory", "", ""))
@@ -105,6 +106,13 @@ def _work(job: JobFile) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return 1 if outcome.error else 0
+
+
+def _explain(error: BaseException) -> None:
+    """Write all that a compiler or an engine has to say of an error, of which a message shows one line."""
+    while (cause := error.__cause__) is not None:
+        sys.stderr.write(f"{type(cause).__name__}: {cause}\n")
+        error = cause
 
 
 def _values(job: JobFile) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from scaling_tasks.documents import MOST_BYTES
-from scaling_tasks.errors import CacheError
+from scaling_tasks.errors import CacheError, of_disk
 from scaling_tasks.files import publish, read_regular
 from scaling_tasks.store.activity import Journal, StoreActivity
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
@@ -80,7 +79,7 @@ class Store:
             with publish(self._record_path(record.key), durable=True) as temporary:
                 temporary.write_text(record.to_json(), encoding="utf-8")
         except OSError as cause:
-            raise _unwritable(cause, self.root) from cause
+            raise of_disk(cause, CacheError, where=self.root, what="cannot be written") from cause
         self._note(stored=1, bytes_stored=record.size)
         return record
 
@@ -171,14 +170,3 @@ class Store:
 
 def _seconds(record: Record) -> float:
     return float(record.details.get("seconds", 0.0))
-
-
-def _unwritable(cause: OSError, where: Path) -> CacheError:
-    advice = {
-        errno.ENOSPC: "Free some space.",
-        errno.EDQUOT: "Free some space.",
-        errno.EROFS: "Make it writable.",
-        errno.EACCES: "Make it writable.",
-    }
-    fix = advice.get(cause.errno or 0, "")
-    return CacheError(f"cannot be written ({cause.strerror or cause})", where=str(cause.filename or where), fix=fix)
