@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 __all__ = [
     "BundleError",
@@ -143,6 +145,8 @@ def of_disk(
     """
     # A file that is being published has a name that nobody knows it by.
     place = _TEMPORARY.sub(r"\1", str(cause.filename or where))
+    with contextlib.suppress(OSError):
+        place = place.removeprefix(f"{Path.cwd()}/")
     return error(f"{what} ({cause.strerror or cause})", where=place, fix=_REMEDIES.get(cause.errno or 0, ""))
 
 

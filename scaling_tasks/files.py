@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 __all__ = [
+    "append_line",
     "copy_digest",
     "digest_bytes",
     "digest_file",
@@ -128,6 +129,19 @@ def read_regular(path: Path, most: int) -> bytes:
     if max(size, len(content)) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most} bytes", str(path))
     return content
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a file, made where absent; a single write, so that concurrent processes do not mix their lines.
+
+    Raises:
+        OSError: It cannot be written, or is a pipe that nobody reads.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+    try:
+        os.write(descriptor, f"{line}\n".encode())
+    finally:
+        os.close(descriptor)
 
 
 def remove_whole(path: Path) -> None:

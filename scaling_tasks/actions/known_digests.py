@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.files import digest_file, publish
+from scaling_tasks.documents import MOST_BYTES
+from scaling_tasks.files import append_line, digest_file, publish, read_regular
 
 __all__ = ["STATE", "KnownDigests", "known_digests"]
 
@@ -76,7 +77,7 @@ class KnownDigests:
 
     def _load(self) -> None:
         try:
-            lines = self._path.read_bytes().splitlines()
+            lines = read_regular(self._path, MOST_BYTES).splitlines()
         except OSError:
             return
         for line in lines:
@@ -91,11 +92,7 @@ class KnownDigests:
 
     def _append(self, line: list[Any]) -> None:
         with self._lock, contextlib.suppress(OSError):  # Not remembered costs a second look, nothing else.
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                os.write(descriptor, (json.dumps(line) + "\n").encode())
-            finally:
-                os.close(descriptor)
+            append_line(self._path, json.dumps(line))
 
 
 def _state(path: Path) -> list[int]:

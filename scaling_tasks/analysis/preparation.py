@@ -55,7 +55,7 @@ def prepare(
     fix_inputs(copy, fixed_inputs, where=where)
     _order(copy.graph)
     _leave_out_unused_states(copy.graph)
-    return PreparedModel(copy, signature_of(_inputs_only(copy), input_shape, where=where).inputs)
+    return PreparedModel(copy, signature_of(inputs_only(copy), input_shape, where=where).inputs)
 
 
 def _leave_out_unused_states(graph: onnx.GraphProto) -> None:
@@ -115,7 +115,7 @@ def renamed(graph: onnx.GraphProto, names: Mapping[str, str]) -> onnx.GraphProto
     return copy
 
 
-def _inputs_only(model: onnx.ModelProto) -> onnx.ModelProto:
+def inputs_only(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a model of the same inputs; shapes of outputs need not be written down, the walk finds them."""
     import onnx
 

@@ -9,7 +9,7 @@ import inspect
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +78,23 @@ def load_targets(configs: str = "configs") -> list[Target]:
             where = f"{path.as_posix()}: name"
             wrong.append(ConfigError(what, where=where, fix="Give each target its own name."))
         targets[target.name] = target
+    wrong += _shared_outputs(list(targets.values()))
     if wrong:
         from scaling_tasks.stages.mistakes import find_mistakes
 
         wrong += (error for target in targets.values() for error in find_mistakes(target))
         raise wrong[0] if len(wrong) == 1 else Mistakes(wrong)
     return list(targets.values())
+
+
+def _shared_outputs(targets: Sequence[Target]) -> Iterator[ConfigError]:
+    """Yield a mistake for every target whose bundle would replace another's."""
+    taken: dict[Path, Target] = {}
+    for target in targets:
+        first = taken.setdefault(Path(os.path.normpath(target.directory)), target)
+        if first is not target:
+            what = f"{target.directory.as_posix()} is the output of {first.config} as well"
+            yield ConfigError(what, where=f"{target.config}: output", fix="Give each target a directory of its own.")
 
 
 def _files(configs: Path) -> list[Path]:
