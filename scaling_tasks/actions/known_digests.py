@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import os
 import threading
@@ -25,6 +26,7 @@ STATE = Path(".scaling")
 # Times are as coarse as the kernel's tick: a file changed twice within one looks changed once.
 _TICK = 20_000_000
 _SPARE_LINES = 2000
+_DIGITS = 16
 
 
 class KnownDigests:
@@ -81,18 +83,36 @@ class KnownDigests:
         except OSError:
             return
         for line in lines:
-            with contextlib.suppress(ValueError, TypeError):  # Cut short by a full disk.
-                kind, name, value = json.loads(line)
+            if (entry := _entry(line)) is not None:  # Otherwise it was cut short by a full disk, or damaged.
+                kind, name, value = entry
                 (self._known if kind == "file" else self._noted)[name] = value
         entries = len(self._known) + len(self._noted)
         if len(lines) > 2 * entries + _SPARE_LINES:
             kept = [["file", *item] for item in self._known.items()] + [["fact", *item] for item in self._noted.items()]
             with contextlib.suppress(OSError), publish(self._path) as temporary:
-                temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+                temporary.write_text("".join(_line(line) + "\n" for line in kept))
 
     def _append(self, line: list[Any]) -> None:
         with self._lock, contextlib.suppress(OSError):  # Not remembered costs a second look, nothing else.
-            append_line(self._path, json.dumps(line))
+            append_line(self._path, _line(line))
+
+
+def _line(entry: list[Any]) -> str:
+    """Return an entry as text with a checksum in front: a wrong digest would be believed."""
+    text = json.dumps(entry)
+    return _checksum(text.encode()) + text
+
+
+def _entry(line: bytes) -> list[Any] | None:
+    """Return an entry, None where its line is not as it was written."""
+    if _checksum(line[_DIGITS:]).encode() != line[:_DIGITS]:
+        return None
+    entry: list[Any] = json.loads(line[_DIGITS:])
+    return entry
+
+
+def _checksum(text: bytes) -> str:
+    return hashlib.blake2b(text, digest_size=_DIGITS // 2).hexdigest()
 
 
 def _state(path: Path) -> list[int]:

@@ -119,6 +119,23 @@ class Behaviour:
             return None
         return next((at for at, axis in enumerate(axes) if axis == ((self.rows,),)), None)
 
+    @property
+    def variables(self) -> frozenset[str]:
+        """All variables that it speaks of; not what stands for lengths that requests' content makes."""
+        layouts = [axis for axes in self.layouts.values() for axis in axes or ()]
+        expressions = [each for pair in self.requirements for each in pair]
+        for spec in self.size_inputs:
+            layouts += [*spec.layouts, spec.source]
+            expressions += spec.expressions
+        named = {
+            *self.uniform,
+            *self.empty,
+            *(verdict.variable for verdict in self.verdicts),
+            *filter(None, [self.rows]),
+        }
+        found = named.union(*map(layout_variables, layouts), *map(variables_of, expressions))
+        return frozenset(name for name in found if not str(name).startswith(DATA))
+
     def join_axis(self, output: str, variable: str) -> int | None:
         """Return the axis of an output along which answers to pieces cut along a variable make the whole's answer.
 

@@ -43,6 +43,7 @@ class StoreActivity:
         return asdict(self)
 
 
+_MOST = 1 << 53  # of one event
 _NAMES = frozenset(field.name for field in fields(StoreActivity))
 
 
@@ -69,7 +70,8 @@ class Journal:
         totals: dict[str, Any] = {}
         for event in self._events(since):
             for name in _NAMES & event.keys():
-                totals[name] = totals.get(name, 0) + event[name]
+                if type(event[name]) in (int, float) and 0 <= event[name] < _MOST:
+                    totals[name] = totals.get(name, 0) + event[name]
         return StoreActivity(**totals)
 
     def _events(self, since: int) -> Iterator[dict[str, Any]]:
@@ -82,7 +84,7 @@ class Journal:
         for line in content.splitlines():
             try:
                 event = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue  # The disk was full in the middle of a line.
             if isinstance(event, dict):
                 yield event
