@@ -53,6 +53,10 @@ def publish(path: Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             _flush(temporary)
         temporary.replace(path)
+    except OSError as cause:
+        if cause.filename is None:  # What is written to is not named by what a full disk says.
+            cause.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

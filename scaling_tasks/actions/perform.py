@@ -16,7 +16,7 @@ from typing import Any
 from scaling_tasks.actions.action import TOOLCHAIN, Request
 from scaling_tasks.actions.known_digests import KnownDigests
 from scaling_tasks.actions.results import Result, ResultFile, write_result
-from scaling_tasks.errors import CacheError, ScalingTasksError
+from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk
 from scaling_tasks.execution.contract import Done, Executor, Work
 from scaling_tasks.execution.file_locks import exclusive, taken_if_free
 from scaling_tasks.files import copy_digest, publish, remove_whole
@@ -229,7 +229,7 @@ def _prepared(request: Request, workdir: Path) -> Work:
         try:
             digest = copy_digest(source, target)
         except OSError as cause:
-            raise request.subject.error(f"cannot be read ({cause.strerror})", where=str(source)) from cause
+            raise of_disk(cause, request.subject.error, where=source, what="cannot be copied") from cause
         if name in request.sources and digest != request.action.inputs[name]:
             raise request.subject.error(
                 "it changed while it was being built from", where=str(source), fix="Build again."

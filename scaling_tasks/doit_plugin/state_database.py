@@ -89,15 +89,21 @@ class ScalingState:
         self._execute("INSERT OR REPLACE INTO tasks VALUES (?, ?)", task_id, _checksum(text) + text)
 
     def _execute(self, statement: str, *values: str) -> list[Any]:
-        """Return the rows; a database that turns out to be damaged is put aside, and a new one begun."""
+        """Return the rows.
+
+        A database that turns out to be damaged is put aside, and a new one begun; from one that cannot be written any
+        more, as on a full disk, this process goes on with a copy in memory.
+        """
         try:
             return self._connection.execute(statement, values).fetchall()
         except sqlite3.DatabaseError as error:
-            if any(word in str(error) for word in _NOT_DAMAGED):
-                raise
+            path = Path(self.name)
             self._connection.close()
-            _put_aside(Path(self.name), error)
-            self._connection = _open(Path(self.name))
+            if any(word in str(error) for word in _NOT_DAMAGED):
+                self._connection = _unwritable(path, error)
+            else:
+                _put_aside(path, error)
+                self._connection = _open(path)
             return self._connection.execute(statement, values).fetchall()
 
 
@@ -158,11 +164,11 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _unwritable(path: Path, error: Exception) -> sqlite3.Connection:
     """Return a copy in memory of a database that cannot be written, for commands that only look."""
     memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    memory.execute(_TABLE)
     with (
         contextlib.suppress(sqlite3.Error),
         contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as disk,
     ):
         disk.backup(memory)
+    memory.execute(_TABLE)  # Which the one on the disk may lack: it may have been cut short.
     sys.stderr.write(f"warning: {path}: what is done will not be remembered ({error})\n")
     return memory
