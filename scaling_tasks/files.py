@@ -66,14 +66,14 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def is_plain_name(name: str) -> bool:
+def is_plain_name(name: str, most: int = _LONGEST_NAME) -> bool:
     """Return whether ``name`` is one visible component of a path, so that no directory is left or entered by it.
 
-    It is no pattern either, and has room for endings: at most 128 bytes.
+    It is no pattern either, and has room for endings: it has at most so many bytes.
     """
     if name[:1] in ("", ".") or not name.isprintable() or {*"\\*?[]"} & set(name):
         return False
-    return PurePosixPath(name).name == name and len(name.encode("utf-8", "replace")) <= _LONGEST_NAME
+    return PurePosixPath(name).name == name and len(name.encode("utf-8", "replace")) <= most
 
 
 def is_inner_name(name: str) -> bool:
