@@ -19,6 +19,8 @@ _PATIENCE_SECONDS = 60.0
 _DIGITS = 16
 # What SQLite says where the file itself is in order, or may be.
 _NOT_DAMAGED = ("locked", "busy", "readonly", "read-only", "unable to open", "is full", "I/O")
+# A damaged name in it is repeated in what SQLite says, which Python then cannot read.
+_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 _TABLE = "CREATE TABLE IF NOT EXISTS tasks (name TEXT PRIMARY KEY, record TEXT NOT NULL)"
 
 
@@ -96,7 +98,7 @@ class ScalingState:
         """
         try:
             return self._connection.execute(statement, values).fetchall()
-        except sqlite3.DatabaseError as error:
+        except _ERRORS as error:
             path = Path(self.name)
             self._connection.close()
             if any(word in str(error) for word in _NOT_DAMAGED):
@@ -134,7 +136,7 @@ def _open(path: Path) -> sqlite3.Connection:
         if path.exists() and not path.is_file():  # Opening a pipe would wait for ever.
             _put_aside(path, "no regular file")
         return _connect(path)
-    except sqlite3.DatabaseError as error:
+    except _ERRORS as error:
         if any(word in str(error) for word in _NOT_DAMAGED):
             return _unwritable(path, error)
         _put_aside(path, error)
