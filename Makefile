@@ -25,12 +25,15 @@ PACKAGING := setup.cfg pyproject.toml
 example: inputs toolchains  ## set everything up and build the worked example (the default)
 	$(BUILD)
 
+# Compiled first, because the tests start thousands of processes, and Python may have been told to keep no bytecode.
+# One job more than the build has, because many tests wait.
 test: $(VENV)/.test nncase inputs toolchains zoo-models  ## the same set-up, then linters, types and the whole test suite
 	$(BIN)/lint-imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy $(CODE)
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m compileall -q $(CODE) tests
+	$(BIN)/python -m pytest -n $$(( $(JOBS) + 1 ))
 
 fuzz: $(VENV)/.test  ## spoil files of every kind in 30,000 ways; every reader must take it (CASES=, SEED=)
 	$(BIN)/python -m tests.fuzz --cases $(CASES) --seed $(SEED) --jobs $(JOBS)

@@ -77,7 +77,7 @@ class Workshop:
             else:
                 files = self._placed(found, place, None)
             values = dict(found.details.get(_VALUES, {}))
-            write_result(record, Result(action.text, files, values))
+            write_result(record, Result.of(action.text, files, values))
         told = [*values.pop("warnings", ()), *warnings]
         facts = {"outcome": outcome, "seconds": found.details.get("seconds", 0.0), "bytes": found.size}
         return {**values, **facts, **({"warnings": told} if told else {})}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,24 +50,42 @@ class Result:
     """What an action made.
 
     Attributes:
-        action: The action's ``text``. A build holds the results of thousands of units, which read would take megabytes.
+        key: The action's key.
         files: What it made, in its own order.
         values: What it had to tell.
+        told: The action's text, or the record that holds it: a build holds the results of tens of thousands of units
+            and asks for the actions of a few.
     """
 
-    action: str
+    key: str
     files: tuple[ResultFile, ...]
     values: Mapping[str, Any]
+    told: str | Path
+
+    @classmethod
+    def of(cls, action: str, files: tuple[ResultFile, ...], values: Mapping[str, Any]) -> Result:
+        """Return what the action with this text made."""
+        return cls(digest_bytes(action.encode()), files, values, action)
 
     @property
-    def key(self) -> str:
-        """The action's key."""
-        return digest_bytes(self.action.encode())
+    def action(self) -> str:
+        """The action's ``text``.
 
-    @property
+        Raises:
+            CacheError: Another process has replaced the record since it was read.
+        """
+        if isinstance(self.told, str):
+            return self.told
+        text = _document(self.told).action
+        if digest_bytes(text.encode()) != self.key:
+            raise CacheError("replaced while it was in use", where=str(self.told), fix="Run it again.")
+        return text
+
+    @functools.cached_property
     def components(self) -> Mapping[str, Any]:
         """The action's components."""
-        return _components(self.action)
+        plain: dict[str, Any] = json.loads(self.action)
+        return plain
 
     def file(self, name: str) -> ResultFile:
         """Return the file that the action called ``name``.
@@ -87,12 +106,6 @@ class Result:
             return False
 
 
-@functools.lru_cache(maxsize=256)
-def _components(action: str) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(action)
-    return plain
-
-
 def write_result(path: Path, result: Result) -> None:
     """Publish a result's record; equal results give equal bytes."""
     files = [[file.name, file.digest, file.size, file.path.as_posix()] for file in result.files]
@@ -107,7 +120,7 @@ def read_result(path: Path) -> Result:
         CacheError: There is none, or it is damaged.
     """
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - asked for tens of thousands of times
     except OSError as cause:
         raise CacheError(f"cannot be read ({cause.strerror})", where=str(path), fix="Build it first.") from cause
     # Every write is a new file.
@@ -116,13 +129,16 @@ def read_result(path: Path) -> Result:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _read(path: Path, inode: int, written: int) -> Result:
-    return read_document(path, _KIND, _VERSION, error=CacheError, build=_result)
-
-
-def _result(payload: Mapping[str, Any]) -> Result:
-    document = msgspec.convert(payload, _Document)
+    document = _document(path)
     files = tuple(ResultFile(name, digest, size, Path(place)) for name, digest, size, place in document.files)
-    return Result(document.action, files, document.values)
+    return Result(digest_bytes(document.action.encode()), files, document.values, path)
+
+
+def _document(path: Path) -> _Document:
+    def build(payload: dict[str, Any]) -> _Document:
+        return msgspec.convert(payload, _Document)
+
+    return read_document(path, _KIND, _VERSION, error=CacheError, build=build, decode=msgspec.json.decode)
 
 
 def read_result_if_there(path: Path) -> Result | None:

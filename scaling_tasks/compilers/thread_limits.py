@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from scaling_tasks.engines.threads import THREADS_VARIABLE
 
 __all__ = ["THREADS_VARIABLE", "thread_environment"]
@@ -13,8 +17,10 @@ _LIBRARY_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "DOTNET_PROCESSOR_CO
 _NO_NUMPY_THREADS = {"OPENBLAS_NUM_THREADS": "1"}
 
 
-def thread_environment(threads: int | None) -> dict[str, str]:
+@functools.cache
+def thread_environment(threads: int | None) -> Mapping[str, str]:
     """Return the variables that limit a process to ``threads`` threads; none for None."""
     if threads is None:
-        return {}
-    return dict.fromkeys((THREADS_VARIABLE, *_LIBRARY_VARIABLES), str(threads)) | _NO_NUMPY_THREADS
+        return MappingProxyType({})
+    names = (THREADS_VARIABLE, *_LIBRARY_VARIABLES)
+    return MappingProxyType(dict.fromkeys(names, str(threads)) | _NO_NUMPY_THREADS)

@@ -33,7 +33,8 @@ class Engine(Protocol):
 class EngineKind(Protocol):
     """How artefacts of one kind are loaded: a module with these two functions, or an object.
 
-    ``options`` are those that the artefact was compiled with, the target's ``compile`` section.
+    ``options`` are those that the artefact was compiled with, the target's ``compile`` section. A kind whose engines
+    have processes of their own anyway says so with an attribute ``OWN_PROCESS = True``.
     """
 
     def check(self, options: Mapping[str, Any]) -> None:

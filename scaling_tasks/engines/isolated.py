@@ -13,10 +13,7 @@ from scaling_tasks.engines import isolated_loader
 from scaling_tasks.engines.process_engine import ProcessEngine
 from scaling_tasks.engines.threads import THREADS_VARIABLE, thread_count
 
-__all__ = ["ALWAYS_ISOLATED", "load_isolated"]
-
-ALWAYS_ISOLATED = frozenset({"lite", "nncase"})
-"""Engines that have processes of their own anyway."""
+__all__ = ["load_isolated"]
 
 
 def load_isolated(name: str, path: Path, options: Mapping[str, Any]) -> ProcessEngine:

@@ -11,7 +11,10 @@ from scaling_tasks.engines.lite_python import find_python, tool_environment
 from scaling_tasks.engines.process_engine import ProcessEngine
 from scaling_tasks.engines.threads import thread_count
 
-__all__ = ["check", "load"]
+__all__ = ["OWN_PROCESS", "check", "load"]
+
+OWN_PROCESS = True
+"""Its engines run in processes of their own."""
 
 
 def check(options: Mapping[str, Any]) -> None:

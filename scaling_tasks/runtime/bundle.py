@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.engines.contract import Engine
-from scaling_tasks.engines.isolated import ALWAYS_ISOLATED, load_isolated
+from scaling_tasks.engines.isolated import load_isolated
 from scaling_tasks.engines.registry import get_engine
 from scaling_tasks.engines.threads import limited_threads
 from scaling_tasks.errors import BundleError, EngineError
@@ -99,7 +99,7 @@ def _loader(name: str, options: Mapping[str, Any], threads: int | None, isolated
     except EngineError as cause:
         raise BundleError(cause.what, where=str(directory), fix=cause.fix) from cause
 
-    apart = isolated and name not in ALWAYS_ISOLATED
+    apart = isolated and not getattr(kind, "OWN_PROCESS", False)
 
     def load(path: Path, options: Mapping[str, Any]) -> Engine:
         with limited_threads(threads):

@@ -59,7 +59,7 @@ def _publish(target: Target) -> dict[str, Any]:
         )
         for file in (*placed, *files.values()):
             known_digests().made(file.path, file.digest)
-        write_result(record, Result(_request(target, made, None).action.text, placed, {}))
+        write_result(record, Result.of(_request(target, made, None).action.text, placed, {}))
         removed = leftovers(target, [unit.name for unit in planned_units(made).units])
         for path in removed:
             remove_whole(path)

@@ -87,7 +87,7 @@ def unit_action(target: Target, model: Mapping[str, str], parameters: dict[str, 
     whole = {**parameters, "options": options, "model": f"model/{target.model.name}"}
     stem = parameters["unit"][1]
     outputs = (f"{stem}*", f"{SHARED}-*")
-    return Action("compile", 2, {**model, **digests(files)}, whole, tools, platform(kind()), outputs), files
+    return Action("compile", 2, {**model, **digests(files)}, whole, tools, platform(target, kind()), outputs), files
 
 
 def toolchain(target: Target) -> dict[str, str]:
@@ -131,7 +131,7 @@ def options_with_files(target: Target) -> tuple[dict[str, Any], dict[str, Path]]
         CompileError: A file that an option names is missing.
     """
     files = get_backend(target.options["backend"]).input_files(target.options)
-    options = renamed_files(target.result_options, home_name, Path())
+    options = renamed_files(target.result_options, home_name, Path()) if files else target.result_options
     return options, {home_name(path.as_posix()): path for path in files}
 
 

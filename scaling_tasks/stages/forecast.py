@@ -182,13 +182,13 @@ class _Walk:
         except ScalingTasksError as error:
             return Forecast(name, FAIL, (str(renamed(error, self._homes)),), needs=needs)
         recorded = read_result_if_there(self._target.result(stage.name, unit))
-        if recorded is not None and recorded.action == request.action.text and recorded.intact(known_digests()):
+        if recorded is not None and recorded.key == request.action.key and recorded.intact(known_digests()):
             self._results[stage.name, unit] = recorded
             return Forecast(name, KEPT, needs=needs)
         components = request.action.components
         reasons, changes = _why(recorded, components)
         if request.stored and (files := self._known.stored(components)) is not None:
-            self._results[stage.name, unit] = Result(request.action.text, files, {})
+            self._results[stage.name, unit] = Result.of(request.action.text, files, {})
             return Forecast(name, RESTORE, reasons, changes, needs=needs)
         try:
             self._foresee(stage, unit, request)
@@ -220,12 +220,12 @@ class _Walk:
             files = tuple(
                 ResultFile(name, digest, 0, request.sources[name]) for name, digest in request.action.inputs.items()
             )
-            self._results[stage.name, unit] = Result(request.action.text, files, {})
+            self._results[stage.name, unit] = Result.of(request.action.text, files, {})
         elif request.limits is None:
             made = sorted(do_here(request, self._scratch / f"{stage.name}-{unit}").iterdir())
             self._homes |= {path: stage.place(self._target, unit, path.name) for path in made}
             files = tuple(ResultFile(path.name, digest_file(path), path.stat().st_size, path) for path in made)
-            self._results[stage.name, unit] = Result(request.action.text, files, {})
+            self._results[stage.name, unit] = Result.of(request.action.text, files, {})
 
     def _rescanned(self) -> Result:
         from scaling_tasks.samples.scan import scan, summary_path
@@ -236,7 +236,7 @@ class _Walk:
         scan(self._target.dataset, cache)
         summary = summary_path(cache)
         file = ResultFile(summary.name, digest_file(summary), summary.stat().st_size, summary)
-        return Result("{}", (file,), {})
+        return Result.of("{}", (file,), {})
 
     def _needs(self, stage: Stage, unit: str | None) -> tuple[str, ...]:
         """Return the tasks seen that a stage follows: of those of units, for one unit its own, else all."""

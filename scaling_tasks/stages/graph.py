@@ -99,4 +99,4 @@ def is_current(name: str, target: Target, unit: str | None = None) -> str | None
     if recorded is None:
         return None
     action = stage.request(target, Built(target), unit).action
-    return action.key if recorded.action == action.text and recorded.intact(known_digests()) else None
+    return action.key if recorded.key == action.key and recorded.intact(known_digests()) else None

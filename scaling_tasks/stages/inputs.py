@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.config.load import parse_target, section
 from scaling_tasks.errors import ConfigError, ModelError
-from scaling_tasks.execution.environment import toolchain_settings
 from scaling_tasks.files import is_inner_name
 from scaling_tasks.stages.stage import Made
 from scaling_tasks.stages.target import Target
@@ -83,9 +81,9 @@ def digests(files: Mapping[str, Path]) -> dict[str, str]:
     return found
 
 
-def platform(machine: Mapping[str, str]) -> dict[str, str]:
+def platform(target: Target, machine: Mapping[str, str]) -> dict[str, str]:
     """Return what a compiler's or an engine's result depends on of where it runs: the machine and the environment."""
-    return {**machine, **toolchain_settings(os.environ)}
+    return {**machine, **target.toolchain_settings}
 
 
 def spec_parameters(target: Target, *sections: str) -> dict[str, Any]:

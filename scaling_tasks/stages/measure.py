@@ -26,7 +26,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     bundle = {f"bundle/{name}": file for name, file in bundle_files(made).items()}
     inputs = {name: file.digest for name, file in bundle.items()}
     return Request(
-        Action("measure", 2, inputs, {}, toolchain(target), platform(host()), (_LATENCY,)),
+        Action("measure", 2, inputs, {}, toolchain(target), platform(target, host()), (_LATENCY,)),
         {name: file.path for name, file in bundle.items()},
         f"{__name__}:work",
         Subject(target.name, "the engine", VerificationFailed),

@@ -50,7 +50,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             {**inputs, **digests(files)},
             parameters,
             {**toolchain(target), **installed()},
-            platform(processor()),
+            platform(target, processor()),
             ("metric.json",),
         ),
         {**places, **files},

@@ -38,7 +38,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     inputs = {**model, **{name: file.digest for name, file in bundle.items()}, **digests(samples)}
     tools = {**toolchain(target), **versions(*_TOOLS)}
     return Request(
-        Action("padding", 4, inputs, parameters, tools, platform(processor()), ("padding.json",)),
+        Action("padding", 4, inputs, parameters, tools, platform(target, processor()), ("padding.json",)),
         {**sources, **{name: file.path for name, file in bundle.items()}, **samples},
         f"{__name__}:work",
         Subject(target.name, "the engine", VerificationFailed),

@@ -54,7 +54,7 @@ def _scanned(target: Target) -> Result:
         file = ResultFile(summary.name, known_digests().digest(summary), summary.stat().st_size, summary)
     except OSError as cause:
         raise CacheError(f"cannot be read ({cause.strerror})", where=str(summary), fix="Build it first.") from cause
-    return Result("{}", (file,), {})
+    return Result.of("{}", (file,), {})
 
 
 Place = Callable[[Target, str | None, str], Path]

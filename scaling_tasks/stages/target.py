@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from scaling_tasks.config.load import section
 from scaling_tasks.config.specs import DatasetSpec, TargetSpec
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import CompileError
+from scaling_tasks.execution.environment import toolchain_settings
 from scaling_tasks.files import digest_bytes
 
 __all__ = ["Target"]
@@ -93,6 +95,11 @@ class Target:
     def result_options(self) -> dict[str, Any]:
         """The ``compile`` section without what bounds a compile but does not change its result."""
         return {key: value for key, value in self.options.items() if key not in _NOT_IN_RESULT}
+
+    @cached_property
+    def toolchain_settings(self) -> dict[str, str]:
+        """What the environment says to toolchains; read once, as the toolchain itself is."""
+        return toolchain_settings(os.environ)
 
     @property
     def latency(self) -> Path:

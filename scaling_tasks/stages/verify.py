@@ -62,7 +62,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             {**model, **artefact_digests, **digests(files)},
             parameters,
             tools,
-            platform(processor()),
+            platform(target, processor()),
             (_DOCUMENT,),
         ),
         {**sources, **{name: file.path for name, file in names.items()}, **files},

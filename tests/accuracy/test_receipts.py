@@ -21,12 +21,16 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ALLOWED_DROP = 0.001
 # What is padded is cleaned: what is left are lines where two characters are equally likely to rounding.
 LEAST_IDENTICAL = 0.999
+# `SCALING_TASKS_TEST_ALL=1 pytest -s tests/accuracy` reads every page; every second one takes half the time.
+ALL_RECEIPTS = bool(os.environ.get("SCALING_TASKS_TEST_ALL"))
 
 
 @pytest.fixture(scope="module")
 def crops(data_dir: Path) -> list[LabelledCrop]:
     pytest.importorskip("cv2", reason="OpenCV comes with the extra 'example'")
-    return labelled_crops(data_dir / "sroie/images", data_dir / "sroie/text_gt.txt")
+    found = labelled_crops(data_dir / "sroie/images", data_dir / "sroie/text_gt.txt")
+    pages = sorted({crop.file for crop in found})[:: 1 if ALL_RECEIPTS else 2]
+    return [crop for crop in found if crop.file in pages]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def test_receipts_are_read_as_well_through_buckets(
     print(figures)
     for name, value in figures.items():
         record_property(name, value)
-    assert figures["lines"] > 700
+    assert figures["lines"] > (700 if ALL_RECEIPTS else 300)
     assert figures["right at exact widths"] > 0.75
     assert figures["right through buckets"] >= figures["right at exact widths"] - ALLOWED_DROP
     assert figures["identical"] >= LEAST_IDENTICAL

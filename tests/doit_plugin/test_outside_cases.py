@@ -214,6 +214,7 @@ def test_a_renamed_target_takes_its_results_along(built: Repository) -> None:
 )
 def test_a_build_killed_in_between_is_taken_up_again(repository: Repository, module: str, name: str) -> None:
     """Between compiling and storing, storing and placing, placing and publishing, publishing and noting it."""
+    repository.write_target(sizes=[(32, 64)])
     assert repository.doit().ok
     repository.write_model(seed=7)
     command = [sys.executable, "-c", KILLED, module, name]

@@ -15,7 +15,7 @@ from tests.doit_plugin.edited_repository import EditedRepository
 from tests.doit_plugin.repository import Repository
 
 # `SCALING_TASKS_TEST_EDITS=200 pytest -s tests/doit_plugin/test_random_edits.py` takes an hour or two on two cores.
-EDITS = int(os.environ.get("SCALING_TASKS_TEST_EDITS", "6"))
+EDITS = int(os.environ.get("SCALING_TASKS_TEST_EDITS", "4"))
 SEED = int(os.environ.get("SCALING_TASKS_TEST_SEED", "20240711"))
 
 
