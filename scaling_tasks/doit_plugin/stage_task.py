@@ -34,7 +34,7 @@ def stage_task(stage: Stage, target: Target, unit: str | None = None) -> TaskDic
         # Stages print nothing. Capturing would swap the streams of the whole process under the other threads.
         "io": {"capture": False},
         "clean": [] if stage.lasting else [(clean_stage, [stage.name, target, unit])],
-        "meta": {"stage": stage.name, "target": target.name, "unit": unit},
+        "meta": {"stage": stage.name, "target": target.name, "unit": unit, "config": target.config},
     }
 
 
@@ -43,7 +43,7 @@ def left_out_task(target: Target, reason: str) -> TaskDict:
     return {
         "actions": [(leave_out, [target, reason])],
         "verbosity": 1,
-        "meta": {"stage": "compile", "target": target.name, "unit": None},
+        "meta": {"stage": "compile", "target": target.name, "unit": None, "config": target.config},
     }
 
 

@@ -75,9 +75,14 @@ class Failures:
         return f"{' and '.join(stages)}, {len(names)} times"
 
     def message(self, names: Sequence[str]) -> str:
-        """Return what the first of the tasks said, with the command that repeats it."""
-        text = self.messages[names[0]]
-        return text if _ALONE in text else f"{text}{'' if text.endswith('.') else '.'} {_ALONE}doit {names[0]}"
+        """Return what the first of the tasks said, with the command that repeats it.
+
+        A target that no configuration of the repository gives has tasks in this run alone.
+        """
+        text, config = self.messages[names[0]], self.tasks[names[0]].meta.get("config")
+        if _ALONE in text or config is None:
+            return text
+        return f"{text}{'' if text.endswith('.') else '.'} {_ALONE}doit {names[0]}"
 
     def places(self, names: Sequence[str], most: int = _SHOWN) -> list[str]:
         """Return a line per target that says which of its tasks these are; nothing for a single one."""
