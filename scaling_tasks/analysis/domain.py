@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.analysis.lengths import Length, Rounding
+from scaling_tasks.shapes.behaviour import DATA
 
 __all__ = ["Domain", "Requirement"]
 
@@ -109,7 +110,13 @@ class Domain:
         return left // right
 
     def require(self, left: Length, right: Length) -> bool:
-        """Narrow the domain to where the two are equal; return whether sizes remain."""
+        """Narrow the domain to where the two are equal; return whether sizes remain.
+
+        None do where data decides one of them and the request's sizes the other: they are equal by chance.
+        """
+        data = [name.startswith(DATA) for name in left.variables | right.variables]
+        if any(data) and not all(data):
+            return False
         keep = self.values(left) == self.values(right)
         if not keep.any():
             return False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scaling_tasks.analysis.masked_writes import choose_where_masked
 from scaling_tasks.errors import ModelError
 from scaling_tasks.onnx_model.reading import load_model, signature_of
 from scaling_tasks.shapes.signature import Signature
@@ -55,6 +56,8 @@ def prepare(
     fix_inputs(copy, fixed_inputs, where=where)
     _order(copy.graph)
     _leave_out_unused_states(copy.graph)
+    choose_where_masked(copy.graph)
+    _leave_out_unused(copy.graph)
     return PreparedModel(copy, signature_of(inputs_only(copy), input_shape, where=where).inputs)
 
 
@@ -67,6 +70,19 @@ def _leave_out_unused_states(graph: onnx.GraphProto) -> None:
             continue
         while len(node.output) > 1 and node.output[-1] not in used:
             del node.output[-1]
+
+
+def _leave_out_unused(graph: onnx.GraphProto) -> None:
+    """Leave out nodes that lead to no output, as runtimes do: what they would do to padding does not matter."""
+    used, unused = {value.name for value in graph.output}, []
+    for at in range(len(graph.node) - 1, -1, -1):
+        node = graph.node[at]
+        if used.isdisjoint(node.output):
+            unused.append(at)
+        else:
+            used |= {*node.input, *outer_names(node)}
+    for at in unused:
+        del graph.node[at]
 
 
 def _order(graph: onnx.GraphProto) -> None:

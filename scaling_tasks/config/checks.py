@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from scaling_tasks.config.source import Source
 from scaling_tasks.config.specs import ShapeBucketSpec, TargetSpec
 from scaling_tasks.errors import ConfigError
@@ -11,6 +13,7 @@ from scaling_tasks.shapes.signature import name_dimensions
 __all__ = ["check_target"]
 
 _NOT_IN_NAMES = "/\\:*?[]="
+_WITH_PASSWORD = re.compile(r"[^/]*://[^/]*@")
 
 
 def check_target(spec: TargetSpec, source: Source) -> None:
@@ -33,6 +36,12 @@ def check_target(spec: TargetSpec, source: Source) -> None:
         raise ConfigError("there is nothing to compile", where=source.where(("compile",)), fix="Write `model: …`.")
     if spec.input_shape is not None:
         _check_input_shape(spec, source)
+    if spec.dataset is not None and _WITH_PASSWORD.match(spec.dataset.path):
+        raise ConfigError(
+            "a URL must not hold credentials",
+            where=source.where(("dataset", "path")),
+            fix="Give them in the environment or in the files that the store's own tools read.",
+        )
     if (spec.verify.metric is None) != (spec.verify.dataset is None):
         given, missing = ("metric", "dataset") if spec.verify.metric else ("dataset", "metric")
         raise ConfigError(

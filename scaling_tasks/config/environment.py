@@ -9,15 +9,17 @@ import functools
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scaling_tasks.errors import ConfigError
+from scaling_tasks.files import read_regular
 
-__all__ = ["EnvironmentSettings", "environment_settings", "job_threads", "parse_size"]
+__all__ = ["EnvironmentSettings", "environment_settings", "job_threads", "parse_size", "store_secret"]
 
 _PREFIX = "SCALING_TASKS_"
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+_FEWEST_KEY_BYTES, _MOST_KEY_BYTES = 16, 1 << 16
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
@@ -28,6 +30,10 @@ class EnvironmentSettings:
     Attributes:
         locked: Whether a build that would change ``scaling.lock`` fails instead.
         store: Directory of the store, ``.scaling/store`` where None.
+        remote_store: Address of a store that is asked for what ``store`` does not have, None for none; may hold
+            credentials.
+        remote_store_mode: ``read-write``, or ``read-only``: nothing is sent there.
+        remote_store_patience: Seconds that it may cost a build where it is slow or gone.
         store_size: Bytes that ``doit prune`` leaves in the store, None for no limit.
         junit: File for the JUnit XML report of a run, None for none.
         summary: File that a run's Markdown summary is appended to; ``GITHUB_STEP_SUMMARY`` where it is not given.
@@ -37,6 +43,9 @@ class EnvironmentSettings:
 
     locked: bool = False
     store: Path | None = None
+    remote_store: str | None = field(default=None, repr=False)
+    remote_store_mode: str = "read-write"
+    remote_store_patience: float = 2.0
     store_size: int | None = None
     junit: Path | None = None
     summary: Path | None = None
@@ -70,12 +79,38 @@ def environment_settings(environment: Mapping[str, str] | None = None) -> Enviro
     return EnvironmentSettings(
         locked=_flag(variables, "LOCKED"),
         store=_path(variables, f"{_PREFIX}STORE"),
+        remote_store=variables.get(f"{_PREFIX}REMOTE_STORE") or None,
+        remote_store_mode=_choice(variables, "REMOTE_STORE_MODE", ("read-write", "read-only")),
+        remote_store_patience=_seconds(variables, "REMOTE_STORE_PATIENCE", 2.0),
         store_size=parse_size(size, where=f"{_PREFIX}STORE_SIZE") if size else None,
         junit=_path(variables, f"{_PREFIX}JUNIT"),
         summary=_path(variables, f"{_PREFIX}SUMMARY") or _path(variables, "GITHUB_STEP_SUMMARY"),
         progress=_choice(variables, "PROGRESS", ("auto", "bar", "plain")),
         jobs=_count(variables, "JOBS"),
     )
+
+
+def store_secret(environment: Mapping[str, str] | None = None) -> bytes | None:
+    """Return the key that signs records of the remote store, None where none is set.
+
+    It is read when it is needed and kept in no settings, so that nothing shows it.
+
+    Raises:
+        ConfigError: It is too short to be a secret, or its file cannot be read.
+    """
+    variables = os.environ if environment is None else environment
+    secret, where = variables.get(f"{_PREFIX}STORE_KEY", "").encode(), f"{_PREFIX}STORE_KEY"
+    if path := _path(variables, f"{_PREFIX}STORE_KEY_FILE"):
+        where = f"{_PREFIX}STORE_KEY_FILE"
+        try:
+            secret = read_regular(path, _MOST_KEY_BYTES)
+        except OSError as cause:
+            raise ConfigError(f"{str(path)!r} cannot be read ({cause.strerror})", where=where) from cause
+    secret = secret.strip()
+    if secret and len(secret) < _FEWEST_KEY_BYTES:
+        fix = "Make one with `openssl rand -hex 32`."
+        raise ConfigError(f"a key of {len(secret)} bytes can be guessed", where=where, fix=fix)
+    return secret or None
 
 
 def parse_size(text: str, *, where: str) -> int:
@@ -102,6 +137,17 @@ def _count(variables: Mapping[str, str], name: str) -> int:
     if not value.isdigit() or int(value) < 1:
         raise ConfigError(f"{value!r} is no count", where=_PREFIX + name, fix="Write a whole number from 1 on.")
     return int(value)
+
+
+def _seconds(variables: Mapping[str, str], name: str, default: float) -> float:
+    value = variables.get(_PREFIX + name, "")
+    try:
+        found = float(value) if value else default
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise ConfigError(f"{value!r} is no time", where=_PREFIX + name, fix="Write seconds, such as 2.")
+    return found
 
 
 def _choice(variables: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:

@@ -12,20 +12,21 @@ from typing import Any
 import msgspec
 
 from scaling_tasks.config.checks import check_target
+from scaling_tasks.config.matrix import MATRIX, cells
 from scaling_tasks.config.source import Source, read_yaml
 from scaling_tasks.config.specs import TargetSpec
 from scaling_tasks.config.yaml_values import KeyPath
-from scaling_tasks.errors import ConfigError, Mistakes, one_line
+from scaling_tasks.errors import ConfigError, Mistakes, ScalingTasksError, one_line
 
-__all__ = ["DEFAULTS", "load_target", "parse_target", "section", "source_of"]
+__all__ = ["DEFAULTS", "load_target", "load_targets", "parse_target", "section", "source_of", "sources_of"]
 
 DEFAULTS = "_defaults.yaml"
 """The file beside the targets' own that holds what they have in common."""
 
 _MOST_MISTAKES = 50
 
-# Data sets of sizes alone.
-_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq")
+# Data sets of sizes alone, and shards.
+_NO_IMAGES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".pq", ".arrow", ".feather", ".tar")
 
 _ERROR = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`")
@@ -34,18 +35,53 @@ _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
 def load_target(path: Path) -> TargetSpec:
-    """Read one target's YAML file; its stem is the target's name unless the file names it.
+    """Read the YAML file of a single target; its stem is the target's name unless the file names it.
 
     A file ``_defaults.yaml`` beside it says what holds where the target says nothing.
 
     Raises:
-        ConfigError: Naming file, line and key; all of them where there are several.
+        ConfigError: Naming file, line and key; all of them where there are several. Or it is several targets.
     """
-    return _convert(source_of(path))
+    source, *others = sources_of(path)
+    if others:
+        names = ", ".join(each.values["name"] for each in (source, *others[:2]))
+        what = f"it is {len(others) + 1} targets ({names}, …)"
+        raise ConfigError(what, where=f"{path.as_posix()}: {MATRIX}", fix="Give one of them as a mapping.")
+    return _convert(source)
 
 
-def source_of(path: Path) -> Source:
-    """Return what one target's YAML file says, over what ``_defaults.yaml`` beside it says.
+def load_targets(path: Path) -> list[TargetSpec]:
+    """Read a YAML file as `load_target` does: one target, or each that its matrix gives.
+
+    Raises:
+        ConfigError: As of `load_target`.
+    """
+    found: list[TargetSpec] = []
+    wrong: dict[str, ScalingTasksError] = {}
+    for source in sources_of(path):
+        try:
+            found.append(_convert(source))
+        except ConfigError as error:
+            # What is said once for all of them is told once.
+            wrong |= {str(each): each for each in (error.errors if isinstance(error, Mistakes) else [error])}
+    if wrong:
+        errors = list(wrong.values())
+        raise errors[0] if len(errors) == 1 else Mistakes(errors)
+    return found
+
+
+def source_of(path: Path, name: str) -> Source:
+    """Return what a YAML file says of the target of a name, the first where it has none of that name.
+
+    Raises:
+        ConfigError: Naming file, line and key.
+    """
+    sources = sources_of(path)
+    return next((each for each in sources if each.values["name"] == name), sources[0])
+
+
+def sources_of(path: Path) -> list[Source]:
+    """Return what a YAML file says of each of its targets, over what ``_defaults.yaml`` beside it says.
 
     Raises:
         ConfigError: Naming file, line and key.
@@ -54,12 +90,12 @@ def source_of(path: Path) -> Source:
     own = Source(source.name, {"name": path.stem, **_accept_both_spellings(source)}, source.lines)
     defaults = path.with_name(DEFAULTS)
     if not os.path.lexists(defaults):
-        return own
+        return cells(own)
     common = read_yaml(defaults)
     if "name" in common.values:
         where = common.where(("name",))
         raise ConfigError("every target would have this name", where=where, fix="Name targets in their own files.")
-    return own.over(Source(common.name, _accept_both_spellings(common), common.lines))
+    return cells(own.over(Source(common.name, _accept_both_spellings(common), common.lines)))
 
 
 def parse_target(values: Mapping[str, Any], *, where: str = "target") -> TargetSpec:
@@ -68,6 +104,9 @@ def parse_target(values: Mapping[str, Any], *, where: str = "target") -> TargetS
     Raises:
         ConfigError: Naming the key.
     """
+    if MATRIX in values:
+        what = "a matrix is several targets, and this is one"
+        raise ConfigError(what, where=f"{where}: {MATRIX}", fix="Write it in a file of configs/.")
     return _convert(Source(where, dict(values)))
 
 
@@ -134,12 +173,16 @@ def _with_real_inputs(spec: TargetSpec) -> TargetSpec:
     if not section.options.get("quantize", section.options.get("target") != "cpu"):
         return spec
     path = spec.verify.samples
-    if path is None and spec.dataset is not None and Path(spec.dataset.path).suffix.lower() not in _TABLES:
+    if path is None and spec.dataset is not None and _may_be_images(spec.dataset.path):
         path = spec.dataset.path
     if path is None:
         return spec
     options = {**section.options, "real_inputs": path}
     return msgspec.structs.replace(spec, compile=msgspec.structs.replace(section, options=options))
+
+
+def _may_be_images(path: str) -> bool:
+    return "://" not in path and Path(path).suffix.lower() not in _NO_IMAGES
 
 
 def _accept_padding_of_shape_bucket(values: dict[str, Any]) -> dict[str, Any]:

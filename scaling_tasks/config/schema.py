@@ -36,7 +36,26 @@ def target_schema() -> dict[str, Any]:
             "additionalProperties": False,
             "description": "MindOCR's nesting; the same key may stand beside it instead.",
         }
+    target["properties"]["matrix"] = _matrix(target["properties"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _matrix(keys: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of ``matrix``: lists of what each key may be; longer key paths are axes too."""
+    axes = {name: {"type": "array", "minItems": 1, "items": said} for name, said in keys.items() if name != "name"}
+    entries = {"type": "array", "items": {"type": "object"}}
+    return {
+        "type": "object",
+        "description": "Several targets of one file: every combination of the values of these keys, which may be "
+        "paths such as compile.options.precision, merged over the rest of the file.",
+        "properties": {
+            **axes,
+            "name": {"type": "string", "description": "What each target is called, such as '{name}-{backend}'."},
+            "include": {**entries, "description": "Further targets, each a mapping from axes to values."},
+            "exclude": {**entries, "description": "Combinations left out: mappings from axes to values."},
+        },
+        "additionalProperties": {"type": "array", "minItems": 1},
+    }
 
 
 def _describe(definition: dict[str, Any], name: str) -> None:

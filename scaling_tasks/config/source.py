@@ -11,7 +11,7 @@ from scaling_tasks.config.yaml_values import MOST_BYTES, MOST_DEPTH, KeyPath, do
 from scaling_tasks.errors import ConfigError, one_line
 from scaling_tasks.files import read_regular
 
-__all__ = ["LARGEST_NUMBER", "Source", "read_yaml"]
+__all__ = ["LARGEST_NUMBER", "Source", "merged", "read_yaml"]
 
 LARGEST_NUMBER = 2**53
 """Of whole numbers: others than Python read them too."""
@@ -54,21 +54,22 @@ class Source:
 
     def over(self, defaults: Source) -> Source:
         """Return these values with those of ``defaults`` wherever nothing is said; mappings are merged key by key."""
-        return Source(self.name, _merged(self.values, defaults.values), self.lines, defaults)
+        return Source(self.name, merged(self.values, defaults.values), self.lines, defaults)
 
     def _known(self, path: KeyPath) -> int:
         """Return how much of a key path has a line here."""
         return next((length for length in range(len(path), 0, -1) if path[:length] in self.lines), 0)
 
 
-def _merged(own: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+def merged(own: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return ``own`` over ``defaults``: mappings are merged key by key, everything else is replaced."""
     if own.get("kind", defaults.get("kind")) != defaults.get("kind"):
         return own  # Another kind of preprocessing has other parameters.
-    merged = {**defaults, **own}
+    found = {**defaults, **own}
     for key in own.keys() & defaults.keys():
         if isinstance(own[key], dict) and isinstance(defaults[key], dict):
-            merged[key] = _merged(own[key], defaults[key])
-    return merged
+            found[key] = merged(own[key], defaults[key])
+    return found
 
 
 def read_yaml(path: Path) -> Source:

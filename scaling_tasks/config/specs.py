@@ -52,14 +52,14 @@ class DatasetSpec(_Spec, frozen=True):
     """Where the data is, how to read it, and what its sizes become before the network.
 
     Attributes:
-        path: Image folder, det annotation, or table of sizes or lengths.
+        path: Image folder, tar shards, det annotation, or table of sizes or lengths, here or at a URL of a store.
         format: What the path holds; told from the path where ``auto``.
         strict: Whether files and lines that cannot be measured are an error instead of being counted and skipped.
         preprocessing: A kind by its name, or a mapping with ``kind`` and its parameters.
     """
 
     path: str
-    format: Literal["auto", "images", "annotation", "csv", "jsonl", "parquet"] = "auto"
+    format: Literal["auto", "images", "shards", "annotation", "csv", "jsonl", "parquet", "arrow"] = "auto"
     strict: bool = False
     preprocessing: PreprocessingName | PreprocessingSpec = "mindocr"
 

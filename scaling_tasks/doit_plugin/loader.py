@@ -18,7 +18,8 @@ from doit.cmd_base import DodoTaskLoader
 from doit.doit_cmd import get_var
 
 from scaling_tasks.actions.known_digests import STATE
-from scaling_tasks.config.load import load_target
+from scaling_tasks.config.load import load_targets as load_specs
+from scaling_tasks.doit_plugin.changed_since import VARIABLE, touched_tasks
 from scaling_tasks.doit_plugin.creators import creators
 from scaling_tasks.doit_plugin.doit_internals import jobs_asked_for
 from scaling_tasks.errors import ConfigError, Mistakes, ScalingTasksError, of_disk
@@ -38,6 +39,7 @@ def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
     """
     try:
         targets = load_targets(configs)
+        chosen = _chosen(targets)
     except Mistakes as several:
         raise SystemExit("\n".join(f"error: {error}" for error in several.errors)) from None
     except ConfigError as error:
@@ -46,6 +48,13 @@ def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
         found = "; targets end in .yaml, not .yml" if any(Path(configs).glob("*.yml")) else ""
         sys.stderr.write(f"no target in {configs}/*.yaml{found}; `doit scaling_init MODEL.onnx` writes one\n")
     add_tasks(namespace, targets)
+    namespace["DOIT_CONFIG"] |= chosen
+
+
+def _chosen(targets: Sequence[Target]) -> dict[str, list[str]]:
+    """Return the setting that has doit build what `doit changed_since=REV` asks for, where no task is named."""
+    revision = get_var(VARIABLE)
+    return {} if revision is None else {"default_tasks": touched_tasks(targets, str(revision))}
 
 
 def add_tasks(namespace: dict[str, Any], targets: Sequence[Target]) -> None:
@@ -69,15 +78,16 @@ def load_targets(configs: str = "configs") -> list[Target]:
     wrong: list[ScalingTasksError] = []
     for path in _files(Path(configs)):
         try:
-            target = Target(load_target(path), path.as_posix())
+            found = [Target(spec, path.as_posix()) for spec in load_specs(path)]
         except ConfigError as error:
             wrong += error.errors if isinstance(error, Mistakes) else [error]
             continue
-        if target.name in targets:
-            what = f"the name {target.name!r} is taken by {targets[target.name].config}"
-            where = f"{path.as_posix()}: name"
-            wrong.append(ConfigError(what, where=where, fix="Give each target its own name."))
-        targets[target.name] = target
+        for target in found:
+            if target.name in targets:
+                what = f"the name {target.name!r} is taken by {targets[target.name].config}"
+                where = f"{path.as_posix()}: name"
+                wrong.append(ConfigError(what, where=where, fix="Give each target its own name."))
+            targets[target.name] = target
     wrong += _shared_outputs(list(targets.values()))
     if wrong:
         from scaling_tasks.stages.mistakes import find_mistakes

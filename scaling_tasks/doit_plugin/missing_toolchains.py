@@ -10,7 +10,7 @@ from doit.exceptions import TaskFailed
 if TYPE_CHECKING:
     from scaling_tasks.stages.target import Target
 
-__all__ = ["leave_out", "missing_toolchain", "note_selection"]
+__all__ = ["leave_out", "missing_toolchain", "note_selection", "units_asked_for"]
 
 _asked_for: list[str] | None = None
 
@@ -19,6 +19,11 @@ def note_selection(selected: Collection[str], known: Collection[str]) -> None:
     """Note which tasks were asked for; everything that is known means that none was named."""
     global _asked_for
     _asked_for = [] if set(selected) == set(known) else list(selected)
+
+
+def units_asked_for() -> bool:
+    """Return whether single units were asked for, so that others of the same stage may not be wanted."""
+    return any(name.count(":") > 1 for name in _asked_for or ())
 
 
 def missing_toolchain(target: Target) -> str | None:

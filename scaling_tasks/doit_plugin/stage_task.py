@@ -9,7 +9,7 @@ from typing import Any
 from doit.exceptions import TaskFailed
 
 from scaling_tasks.config.environment import environment_settings
-from scaling_tasks.doit_plugin.missing_toolchains import leave_out
+from scaling_tasks.doit_plugin.missing_toolchains import leave_out, units_asked_for
 from scaling_tasks.doit_plugin.uptodate import StageCurrent
 from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk
 from scaling_tasks.stages.graph import STAGES
@@ -74,7 +74,7 @@ class RunStage:
         try:
             if locked and self.stage == "compile":
                 lock.refuse(self.target, self.unit)
-            summary = run_stage(self.stage, self.target, self.unit)
+            summary = run_stage(self.stage, self.target, self.unit, others=not units_asked_for())
             if locked and self.stage == "buckets":
                 lock.refuse(self.target)
         except ScalingTasksError as error:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 __all__ = ["toolchain_settings", "worker_environment"]
 
 # What programs need to start at all, and where toolchains are told to be found. Whatever else this process was started
-# with stays with it: work must not depend on it.
+# with stays with it: work must not depend on it, and what it is trusted with is not for compilers.
 _PASSED = re.compile(
     r"PATH|HOME|USER|SHELL|LANG|LC_\w+|TZ|TMPDIR|TERM|LD_LIBRARY_PATH|PYTHON\w*|VIRTUAL_ENV|SSL_CERT_\w+"
-    r"|SCALING_TASKS_\w+|TOOLCHAIN_HOME|LITE_HOME|MSLITE_HOME"
+    r"|SCALING_TASKS_(?!STORE_KEY|REMOTE_STORE)\w+|TOOLCHAIN_HOME|LITE_HOME|MSLITE_HOME"
 )
 # Variables of toolchains are passed too. Those that are no paths are settings, on which results may depend.
 _TOOLCHAINS = ("ASCEND", "CANN", "DOTNET", "NNCASE", "CUDA")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ __all__ = ["read_annotation"]
 _FORM = 'Write one line per image: file name, tab, JSON list of {"points": [[x, y], ...]}.'
 
 
-def read_annotation(path: Path) -> tuple[Measurements, str]:
+def read_annotation(path: str) -> tuple[Measurements, str]:
     """Measure every box; return the measurements and the SHA-256 of the file.
 
     A box's sides are the larger of its two widths and of its two heights, cut to whole pixels. Boxes whose points
@@ -38,7 +37,7 @@ def read_annotation(path: Path) -> tuple[Measurements, str]:
     for number, line in read_lines(path):
         digest.update(line)
         boxes.add_line(number, line)
-    return boxes.measurements(str(path)), digest.hexdigest()
+    return boxes.measurements(path), digest.hexdigest()
 
 
 class _Boxes:

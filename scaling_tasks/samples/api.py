@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 from scaling_tasks.config.load import parse_target
 from scaling_tasks.config.specs import AutoScalingSpec
 from scaling_tasks.files import digest_bytes
+from scaling_tasks.samples.places import is_url, local_path
 from scaling_tasks.samples.scan import scan
 from scaling_tasks.shapes.signature import name_dimensions
 
@@ -36,7 +37,7 @@ def scan_dataset(
     Incremental: a second call reads only files that are new or changed.
 
     Args:
-        path: Image folder, det annotation, or ``.csv``/``.jsonl``/``.parquet`` of sizes or lengths.
+        path: Image folder, tar shards, det annotation, or table of sizes or lengths; a URL that fsspec knows too.
         input_shape: Dimensions per input, -1 where dynamic: ``{"x": [1, 3, 48, -1]}``.
         auto_scaling: The configuration's ``auto_scaling`` section; ``limit_side_len`` and ``interval`` matter here.
         cache_path: The scan cache; a file in ``.scaling/scan`` of the working directory by default.
@@ -69,5 +70,5 @@ def scan_dataset(
 
 
 def _default_cache(path: str) -> Path:
-    whole = Path(path).absolute()
+    whole = PurePosixPath(path) if is_url(path) else local_path(path).absolute()
     return _CACHE_DIRECTORY / f"{whole.name[:32]}-{digest_bytes(os.fsencode(whole))[:12]}.cache"

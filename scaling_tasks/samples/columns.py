@@ -1,17 +1,17 @@
-"""Gathering the number columns of a table, row by row, in little memory."""
+"""Gathering the number columns of a table, row by row or many rows at once, in little memory."""
 
 from __future__ import annotations
 
-import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling_tasks.errors import DatasetError
+from scaling_tasks.samples.cells import NOT_A_NUMBER, Cells, shown, size_of, sizes_of, weight_of
 from scaling_tasks.samples.limits import (
-    LARGEST_SIZE,
     LARGEST_WEIGHT,
     LEAST_WEIGHT,
     LONGEST_NAME,
@@ -52,7 +52,7 @@ class ColumnReader:
         Raises:
             DatasetError: Naming the line: the weight is none, lists differ in length, or a limit is passed.
         """
-        weight = _weight(row.get(WEIGHT, 1), f"{self._where}, line {line}")
+        weight = weight_of(row.get(WEIGHT, 1), self._where, line)
         self._note_weight(weight, WEIGHT in row)
         lists = {name: cell for name, cell in row.items() if isinstance(cell, list)}
         length = self._length(line, lists)
@@ -67,6 +67,33 @@ class ColumnReader:
         for name, column in self._columns.items():
             if len(column) < self._items:
                 self._extend(name, [None] * (self._items - len(column)), line, weight)
+
+    def add_columns(self, lines: Sequence[int], columns: Mapping[str, Cells]) -> None:
+        """Take many rows without lists at once, as if each were given to `add`.
+
+        Args:
+            lines: Where each stands.
+            columns: Cells of these rows by the names of their columns.
+
+        Raises:
+            DatasetError: Naming the line: a weight is none, or a limit is passed.
+        """
+        count = len(lines)
+        width = max(len(columns), len(self._columns))
+        fitting = max(0, MOST_CELLS // width - self._items) if width else count
+        if fitting < count:
+            if fitting:
+                self.add_columns(lines[:fitting], {name: cells[:fitting] for name, cells in columns.items()})
+            raise self._too_large(lines[fitting], (self._items + 1) * width)
+        weights = self._add_weights(lines, columns.get(WEIGHT))
+        for name, cells in columns.items():
+            if name != WEIGHT:
+                self._extend_by(name, cells, lines, weights)
+        self._items += count
+        self._counts.frombytes(np.ones(count, dtype=np.int64).tobytes())
+        for name, column in self._columns.items():
+            if len(column) < self._items:
+                self._extend_by(name, [None] * count, lines, weights)
 
     def measurements(self) -> Measurements:
         """Return everything gathered.
@@ -117,12 +144,50 @@ class ColumnReader:
             if self._items:
                 self._faults[name] = ColumnFault(line - 1, "")
         for cell in cells:
-            size = _whole(cell)
+            size = size_of(cell)
             column.append(size if size > 0 else 0)
-            if size != _NOT_A_NUMBER:
+            if size != NOT_A_NUMBER:
                 self._numeric.add(name)
             if size <= 0 and weight > 0:
-                self._note_fault(name, ColumnFault(line, "" if cell is None else EMPTY if not size else _shown(cell)))
+                self._note_fault(name, ColumnFault(line, "" if cell is None else EMPTY if not size else shown(cell)))
+
+    def _extend_by(self, name: str, cells: Cells, lines: Sequence[int], weights: NDArray[np.float64] | None) -> None:
+        column = self._columns.get(name)
+        if column is None:
+            self._check_name(name, lines[0])
+            column = self._columns[name] = array("q", bytes(8 * self._items))
+            if self._items:
+                self._faults[name] = ColumnFault(lines[0] - 1, "")
+        sizes = sizes_of(cells)
+        column.frombytes(np.maximum(sizes, 0).tobytes())
+        if name not in self._numeric and (sizes != NOT_A_NUMBER).any():
+            self._numeric.add(name)
+        for wrong in (sizes < 0, sizes == 0):
+            counted = wrong if weights is None else wrong & (weights > 0)
+            place = int(counted.argmax()) if len(counted) else 0
+            if len(counted) and counted[place]:
+                cell = cells[place]
+                text = "" if cell is None else EMPTY if not sizes[place] else shown(cell)
+                self._note_fault(name, ColumnFault(lines[place], text))
+
+    def _add_weights(self, lines: Sequence[int], cells: Cells | None) -> NDArray[np.float64] | None:
+        """Note the rows' weights, and return them; None where every row counts once."""
+        if cells is None:
+            if self._weights is not None:
+                self._weights.frombytes(np.ones(len(lines)).tobytes())
+            return None
+        if isinstance(cells, np.ndarray):
+            found = cells.astype(np.float64)
+            wrong = (found != 0) & ~((found >= LEAST_WEIGHT) & (found <= LARGEST_WEIGHT))
+            if wrong.any():
+                weight_of(cells[wrong.argmax()], self._where, lines[int(wrong.argmax())])
+        else:
+            pairs = zip(cells, lines, strict=True)
+            found = np.array([weight_of(cell, self._where, line) for cell, line in pairs])
+        if self._weights is None:
+            self._weights = array("d", [1.0] * len(self._counts))
+        self._weights.frombytes(found.tobytes())
+        return found
 
     def _note_fault(self, name: str, fault: ColumnFault) -> None:
         """Remember a column's first fault; zeros, which some variables may be, are told where there is nothing else."""
@@ -137,52 +202,5 @@ class ColumnReader:
             self._weights.append(weight)
 
 
-_NOT_A_NUMBER, _OUT_OF_RANGE = -2, -1
-_LARGEST_FLOAT = 2**53  # beyond it a float is not a whole number any more
-
-
-def _whole(cell: Any) -> int:
-    """Return the size in a cell; negative where there is none."""
-    if type(cell) is int:
-        return cell if 0 <= cell <= LARGEST_SIZE else _OUT_OF_RANGE
-    try:
-        number = int(cell) if isinstance(cell, str) else _whole_float(float(cell))
-    except (TypeError, ValueError, OverflowError, ArithmeticError):
-        number = None
-    if number is None and isinstance(cell, str):
-        try:
-            number = _whole_float(float(cell))
-        except ValueError:
-            number = None
-    if number is None:
-        return _NOT_A_NUMBER
-    return number if 0 <= number <= LARGEST_SIZE else _OUT_OF_RANGE
-
-
-def _whole_float(number: float) -> int | None:
-    return int(number) if number.is_integer() and abs(number) < _LARGEST_FLOAT else None
-
-
-def _shown(cell: Any) -> str:
-    """Return the beginning of what a cell holds, as it can be shown and stored."""
-    if isinstance(cell, (list, tuple, dict)):
-        return f"a {type(cell).__name__}"
-    return str(cell)[:40].encode("utf-8", "backslashreplace").decode()
-
-
 def _is_text(name: str) -> bool:
     return name.isprintable() or not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def _weight(cell: Any, where: str) -> float:
-    try:
-        weight = float(cell)
-    except (TypeError, ValueError, ArithmeticError):
-        weight = math.nan
-    if weight != 0 and not LEAST_WEIGHT <= weight <= LARGEST_WEIGHT:
-        raise DatasetError(
-            f"weight is {_shown(cell)!r}",
-            where=where,
-            fix=f"Write 0, or a number from {LEAST_WEIGHT:g} to {LARGEST_WEIGHT:g}.",
-        )
-    return weight

@@ -8,11 +8,11 @@ from enum import IntEnum
 from struct import unpack_from
 
 from scaling_tasks.samples.exif import MOST_EXIF_BYTES, is_turned
-from scaling_tasks.samples.header_file import HEAD_BYTES, HeaderFile
+from scaling_tasks.samples.header_file import HEAD_BYTES, HeaderFile, OpenHeader
 from scaling_tasks.samples.iso_media import iso_sides
 from scaling_tasks.samples.limits import LARGEST_SIZE
 
-__all__ = ["UNREADABLE", "Fault", "probe"]
+__all__ = ["UNREADABLE", "Fault", "measure", "probe"]
 
 _JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -45,15 +45,23 @@ def probe(path: str) -> tuple[int, int]:
     except OSError:
         return UNREADABLE
     try:
-        size = _size(HeaderFile(descriptor), os.read(descriptor, HEAD_BYTES))
+        return measure(OpenHeader(descriptor), os.read(descriptor, HEAD_BYTES))
+    except OSError:
+        return UNREADABLE
+    finally:
+        os.close(descriptor)
+
+
+def measure(file: HeaderFile, head: bytes) -> tuple[int, int]:
+    """Return what `probe` does, of a file whose first `HEAD_BYTES` are at hand."""
+    try:
+        size = _size(file, head)
     except _NotAnImageError:
         return _NOT_AN_IMAGE
     except OSError:
         return UNREADABLE
     except (struct.error, ValueError, IndexError):
         return _CORRUPT
-    finally:
-        os.close(descriptor)
     return size if 0 < size[0] <= LARGEST_SIZE and 0 < size[1] <= LARGEST_SIZE else _CORRUPT
 
 

@@ -16,6 +16,7 @@ from scaling_tasks.samples.container import Header, read_container, say_damaged,
 from scaling_tasks.samples.headers import Fault
 from scaling_tasks.samples.journal import Journal
 from scaling_tasks.samples.listing import UNTRUSTED, Folder, walk
+from scaling_tasks.samples.places import is_url, local_path
 from scaling_tasks.samples.reading import Progress, Reader
 from scaling_tasks.samples.recall import recall
 
@@ -32,7 +33,9 @@ def same_images(root: str, header: Header) -> bool:
     One listing, nothing opened. Directories are sorted only where the file system lists them in another order than at
     the last scan, as it does in a copy of the data set.
     """
-    folders = list(walk(root))
+    folders = list(_walk(root))
+    if is_url(root) and any(UNTRUSTED in folder.times for folder in folders):
+        return False  # Nothing tells whether these are what was read.
     if _state(folder.fingerprint() for folder in folders) == header.listed:
         return True
     for folder in folders:
@@ -52,7 +55,7 @@ def scan_images(root: str, cache_path: Path, progress: Progress | None) -> list[
     """List the folder and measure what the cache does not know; return one block per directory in order.
 
     Args:
-        root: The data set's directory.
+        root: The data set's directory, or its URL.
         cache_path: The last scan's cache, which may be absent; it is not written here.
         progress: Called with (files done, files to do) now and then.
 
@@ -74,13 +77,29 @@ def scan_images(root: str, cache_path: Path, progress: Progress | None) -> list[
     return blocks
 
 
+def _walk(root: str) -> Iterator[Folder]:
+    if is_url(root):
+        from scaling_tasks.samples.remote_images import walk_remote
+
+        return walk_remote(root)
+    return walk(str(local_path(root)))
+
+
 def _scan_once(
     root: str, known: dict[str, Block], journal: Journal, progress: Progress | None
 ) -> tuple[list[Block], bool]:
     """Return one block per directory, and whether some file is so young that waiting a moment would help."""
     started = time.time_ns()
-    settled, pending = _compare(walk(root), known)
-    reader = Reader(root, journal, progress, total=sum(len(folder.names) for folder, _ in pending))
+    settled, pending = _compare(_walk(root), known)
+    total = sum(len(folder.names) for folder, _ in pending)
+    if is_url(root):
+        from scaling_tasks.samples.remote import Remote
+        from scaling_tasks.samples.remote_images import RemoteHeaders
+
+        remote = Remote(root)
+        reader = Reader(remote.root, journal, progress, total, elsewhere=RemoteHeaders(remote))
+    else:
+        reader = Reader(str(local_path(root)), journal, progress, total)
     try:
         fresh = [_renew(folder, listed, known.get(folder.path), reader, journal, started) for folder, listed in pending]
     finally:

@@ -17,7 +17,7 @@ __all__ = ["Progress", "Reader"]
 Progress = Callable[[int, int], None]
 _Size = tuple[int, int]
 
-_STRETCH = 128
+_STRETCH, _STRETCH_ELSEWHERE = 128, 1024
 _SECONDS_BETWEEN_REPORTS = 0.1
 # From memory a header takes about 10 µs, nearly all of it in the interpreter, where threads only hinder each other.
 # Slower than this, the time goes into waiting for a disk or a server, and waiting can be shared.
@@ -26,9 +26,24 @@ _THREADS = 16
 
 
 class Reader:
-    """Measures directories one after the other."""
+    """Measures directories one after the other.
 
-    def __init__(self, root: str, journal: Journal, progress: Progress | None, total: int) -> None:
+    Args:
+        root: The data set.
+        journal: What is read is noted in it.
+        progress: Called with (files done, files to do) now and then.
+        total: Files to do.
+        elsewhere: Measures many files at once, by their paths and sizes, where they are not on this machine.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        journal: Journal,
+        progress: Progress | None,
+        total: int,
+        elsewhere: Callable[[Sequence[str], Sequence[int]], list[_Size]] | None = None,
+    ) -> None:
         self._root = root
         self._journal = journal
         self._progress = progress
@@ -36,6 +51,8 @@ class Reader:
         self._done = 0
         self._reported = time.monotonic()
         self._pool: ThreadPoolExecutor | None = None
+        self._elsewhere = elsewhere
+        self._stretch_length = _STRETCH_ELSEWHERE if elsewhere else _STRETCH
 
     def measure(self, folder: Folder, known: Mapping[str, Entry]) -> tuple[array[int], array[int]]:
         """Return heights and widths of the directory's files, reading those that ``known`` does not have as they are.
@@ -47,8 +64,8 @@ class Reader:
             # Broken links, pipes and devices: opening them could block for ever.
             closed = (place for place, size in enumerate(folder.sizes) if size < 0)
             known = {**known, **{folder.names[place]: (-1, folder.times[place], *UNREADABLE) for place in closed}}
-        for start in range(0, len(folder.names), _STRETCH):
-            places = range(start, min(start + _STRETCH, len(folder.names)))
+        for start in range(0, len(folder.names), self._stretch_length):
+            places = range(start, min(start + self._stretch_length, len(folder.names)))
             high, wide = zip(*self._stretch(folder, places, known), strict=True)
             heights.extend(high)
             widths.extend(wide)
@@ -74,11 +91,14 @@ class Reader:
         prefix = f"{self._root}/{folder.path}/" if folder.path else f"{self._root}/"
         recalled = {place: size for place in places if (size := _recall(folder, place, known))} if known else {}
         if not recalled:
-            return self._probe([prefix + name for name in folder.names[places.start : places.stop]])
-        found = iter(self._probe([prefix + folder.names[place] for place in places if place not in recalled]))
+            return self._probe([prefix + name for name in folder.names[places.start : places.stop]], folder, places)
+        missing = [place for place in places if place not in recalled]
+        found = iter(self._probe([prefix + folder.names[place] for place in missing], folder, missing))
         return [recalled.get(place) or next(found) for place in places]
 
-    def _probe(self, paths: Sequence[str]) -> list[_Size]:
+    def _probe(self, paths: Sequence[str], folder: Folder, places: Sequence[int]) -> list[_Size]:
+        if self._elsewhere:
+            return self._elsewhere(paths, [folder.sizes[place] for place in places])
         begin = time.perf_counter()
         found = list(self._pool.map(probe, paths) if self._pool else map(probe, paths))
         if not self._pool and time.perf_counter() - begin > _SLOW_SECONDS * max(len(paths), 32):

@@ -18,6 +18,7 @@ from scaling_tasks.files import digest_bytes, digest_file, write_if_changed
 from scaling_tasks.samples.container import Header, read_header, say_damaged
 from scaling_tasks.samples.images import cached_images, same_images, scan_images, write_images
 from scaling_tasks.samples.kinds import dataset_kind
+from scaling_tasks.samples.places import is_url, local_path
 
 if TYPE_CHECKING:
     from scaling_tasks.samples.measurements import Measurements
@@ -51,7 +52,11 @@ def watch(dataset: DatasetSpec, cache_path: Path) -> bool:
             return False
         if kind == "images":
             return same_images(dataset.path, header)
-        return header.state == _file_state(Path(dataset.path))
+        if kind == "shards":
+            from scaling_tasks.samples.shards import same_shards
+
+            return same_shards(dataset.path, header)
+        return header.state is not None and header.state == _file_state(dataset.path)
     except (DatasetError, OSError):
         return False
 
@@ -73,9 +78,13 @@ def scan(dataset: DatasetSpec, cache_path: Path, *, progress: Progress | None = 
     """
     kind = dataset_kind(dataset)
     _keep_data(dataset, cache_path)
-    is_folder = kind == "images"
     try:
-        found = _scan_folder(dataset, cache_path, progress) if is_folder else _scan_file(dataset, cache_path, kind)
+        if kind == "images":
+            found = _scan_folder(dataset, cache_path, progress)
+        elif kind == "shards":
+            found = _scan_shards(dataset, cache_path, progress)
+        else:
+            found = _scan_file(dataset.path, cache_path, kind)
     except OSError as cause:
         raise CacheError(
             f"the scan cache cannot be written ({cause.strerror or cause})",
@@ -88,9 +97,11 @@ def scan(dataset: DatasetSpec, cache_path: Path, *, progress: Progress | None = 
 
 def _keep_data(dataset: DatasetSpec, cache_path: Path) -> None:
     """Refuse to write the cache or its summary over the data set."""
-    data = Path(dataset.path).absolute()
+    if is_url(dataset.path):
+        return
+    data = local_path(dataset.path).absolute()
     for path in (cache_path, summary_path(cache_path)):
-        if path.absolute() == data or (path.exists() and path.samefile(data)):
+        if path.absolute() == data or (path.exists() and data.exists() and path.samefile(data)):
             raise CacheError("the scan cache would replace the data set", where=str(path), fix="Give it another name.")
 
 
@@ -109,9 +120,12 @@ def read_measurements(dataset: DatasetSpec, cache_path: Path) -> Measurements:
 
 def _cached(cache_path: Path) -> Measurements | None:
     from scaling_tasks.samples.image_sizes import image_measurements
+    from scaling_tasks.samples.shards import cached_shards
     from scaling_tasks.samples.stored import load_measurements
 
     blocks = cached_images(cache_path)
+    if blocks is None:
+        blocks = cached_shards(cache_path)
     if blocks is not None:
         return image_measurements(blocks)
     stored = load_measurements(cache_path)
@@ -127,10 +141,19 @@ def _scan_folder(dataset: DatasetSpec, cache_path: Path, progress: Progress | No
     return found
 
 
-def _scan_file(dataset: DatasetSpec, cache_path: Path, kind: str) -> Measurements:
+def _scan_shards(dataset: DatasetSpec, cache_path: Path, progress: Progress | None) -> Measurements:
+    from scaling_tasks.samples.image_sizes import image_measurements
+    from scaling_tasks.samples.shards import scan_shards, write_shards
+
+    blocks = scan_shards(dataset.path, cache_path, progress)
+    found = image_measurements(blocks)
+    write_shards(cache_path, blocks, _publish_summary(found, cache_path, "shards"))
+    return found
+
+
+def _scan_file(path: str, cache_path: Path, kind: str) -> Measurements:
     from scaling_tasks.samples.stored import load_measurements, store_measurements
 
-    path = Path(dataset.path)
     stored = load_measurements(cache_path)
     if stored is None:
         say_damaged(cache_path)
@@ -138,19 +161,31 @@ def _scan_file(dataset: DatasetSpec, cache_path: Path, kind: str) -> Measurement
         if _is_young(path):
             time.sleep(_TICK / 1e9)  # what is written after this cannot have the same change time
         state = _file_state(path)
-        if stored and stored[0].kind == kind and stored[0].content == digest_file(path):
+        if stored and stored[0].kind == kind and _is_same(stored[0], state, path):
             found, content = stored[1], stored[0].content
         else:
             found, content = _read_file(path, kind)
+            content = content or _content(path)
     except OSError as cause:
         why = cause.strerror or cause
-        raise DatasetError(f"cannot be read ({why})", where=str(path), fix="Check dataset.path.") from cause
+        raise DatasetError(f"cannot be read ({why})", where=path, fix="Check dataset.path.") from cause
     header = _publish_summary(found, cache_path, kind)
     store_measurements(cache_path, found, msgspec.structs.replace(header, state=state, content=content))
     return found
 
 
-def _read_file(path: Path, kind: str) -> tuple[Measurements, str]:
+def _is_same(known: Header, state: tuple[int, int] | None, path: str) -> bool:
+    if is_url(path):
+        return state is not None and known.state == state
+    return known.content == _content(path)
+
+
+def _content(path: str) -> str:
+    """Return the file's digest; empty where it would have to be fetched for that."""
+    return "" if is_url(path) else digest_file(local_path(path))
+
+
+def _read_file(path: str, kind: str) -> tuple[Measurements, str]:
     from scaling_tasks.samples.annotation import read_annotation
     from scaling_tasks.samples.tables import read_table
 
@@ -166,13 +201,21 @@ def _publish_summary(found: Measurements, cache_path: Path, kind: str) -> Header
     )
 
 
-def _file_state(path: Path) -> tuple[int, int]:
-    status = path.stat()
+def _file_state(path: str) -> tuple[int, int] | None:
+    """Return a file's size and change time, or what stands for that elsewhere; None where nothing does."""
+    if is_url(path):
+        from scaling_tasks.samples.listing import UNTRUSTED
+        from scaling_tasks.samples.remote import Remote
+
+        remote = Remote(path)
+        entry = remote.entry(remote.root)
+        return None if entry.tag == UNTRUSTED else (entry.size, entry.tag)
+    status = local_path(path).stat()
     return status.st_size, status.st_ctime_ns
 
 
-def _is_young(path: Path) -> bool:
-    return abs(time.time_ns() - path.stat().st_ctime_ns) < _TICK
+def _is_young(path: str) -> bool:
+    return not is_url(path) and abs(time.time_ns() - local_path(path).stat().st_ctime_ns) < _TICK
 
 
 def _check(found: Measurements, dataset: DatasetSpec) -> None:

@@ -257,4 +257,6 @@ STAGE = Stage(
     request=_request,
     place=lambda target, unit, name: target.state / "analysis" / name,
     after_plan=False,
+    # All weights, and nothing but compilers reads it.
+    awaited=lambda target, name: name == prepared_name(target),
 )

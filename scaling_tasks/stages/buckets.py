@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.config.load import section
 from scaling_tasks.errors import CompileError, PlanError
 from scaling_tasks.execution.contract import Subject
-from scaling_tasks.files import is_plain_name
+from scaling_tasks.files import digest_bytes, digest_file, is_plain_name
 from scaling_tasks.machine import versions
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import DOCUMENT, Analysed, check_buckets, read_analysis
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
+from scaling_tasks.stages.shared_plans import shared_plan
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature
@@ -116,18 +118,31 @@ def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStat
 
     limits = _limits(target)
     scaling, cost, notes = _cost(target, signature)
-    plan = plan_statistics(
-        statistics,
-        signature.inputs,
-        scaling,
-        _without_fixed(target.spec.shape_bucket),
-        fewest_buckets=limits.fewest_buckets,
-        # A backend that compiles one bucket per unit has no limit on how many units it compiles.
-        most_buckets=limits.most_buckets if limits.most_buckets > 1 else None,
-        product_only=limits.product_only,
-        model=target.model if target.spec.model else None,
-        cost=cost,
-    )
+    # A backend that compiles one bucket per unit has no limit on how many units it compiles.
+    most = limits.most_buckets if limits.most_buckets > 1 else None
+    ranges = _without_fixed(target.spec.shape_bucket)
+
+    def search() -> BucketPlan:
+        return plan_statistics(
+            statistics,
+            signature.inputs,
+            scaling,
+            ranges,
+            fewest_buckets=limits.fewest_buckets,
+            most_buckets=most,
+            product_only=limits.product_only,
+            model=target.model if target.spec.model else None,
+            cost=cost,
+        )
+
+    made_from = {
+        "statistics": None if statistics is None else digest_bytes(statistics.to_json().encode()),
+        "inputs": repr(signature.inputs),
+        "scaling": [section(scaling), section(ranges)],
+        "limits": [limits.fewest_buckets, most, limits.product_only],
+        "model": digest_file(target.model) if scaling.cost == "flops" and target.spec.model else None,
+    }
+    plan = search() if scaling.cost == "measured" else shared_plan(made_from, search)
     if statistics is not None and plan.coverage <= 0:
         raise PlanError(
             "no bucket contains any of the data set's samples",

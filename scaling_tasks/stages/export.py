@@ -8,6 +8,7 @@ from pathlib import Path
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.errors import CompileError
 from scaling_tasks.stages.analysis import DOCUMENT, prepared_name, read_analysis
+from scaling_tasks.stages.graph import place_all
 from scaling_tasks.stages.stage import Built
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import read_units
@@ -29,6 +30,7 @@ def export_target(target: Target) -> Path:
             "only targets of the backend 'atc' have commands to export", where=target.config or target.name
         )
     document = read_units(target.units)
+    place_all(target, ("analysis",))
     model, inputs = Built(target).result("analysis").file(prepared_name(target)).path, document.compiled_inputs
     jobs = [CompileJob(model, inputs, unit, target.options) for unit in document.units]
     script = target.directory / "compile.sh"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,13 +21,25 @@ from scaling_tasks.files import digest_file
 from scaling_tasks.stages.analysis import DOCUMENT, STAGE, read_analysis
 from scaling_tasks.stages.graph import stages_of
 from scaling_tasks.stages.history import CompileHistory
-from scaling_tasks.stages.lock import built_section, read_lock
-from scaling_tasks.stages.stage import Built, Stage
+from scaling_tasks.stages.lock import LOCK, built_section, read_lock
+from scaling_tasks.stages.look_ahead import look_up_units
+from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 from scaling_tasks.stages.workshop import open_store
 
-__all__ = ["FAIL", "KEPT", "LEFT_OUT", "MAY_RUN", "RESTORE", "RUN", "Change", "Forecast", "Forecaster"]
+__all__ = [
+    "FAIL",
+    "KEPT",
+    "LEFT_OUT",
+    "MAY_RUN",
+    "RESTORE",
+    "RUN",
+    "Change",
+    "Forecast",
+    "Forecaster",
+    "compared_with_lock",
+]
 
 RUN, RESTORE, MAY_RUN, KEPT, LEFT_OUT, FAIL = "run", "restore", "may run", "up to date", "left out", "fail"
 
@@ -61,6 +74,7 @@ class Forecast:
         seconds: How long it will take, where it is a compile and there is a history to go by.
         needs: Names of the tasks that come before it.
         verdict: Of the target's answers in words, at the task of its analysis.
+        locked: Where it has not run here: the key that ``scaling.lock`` names in its place, and its own action's text.
     """
 
     name: str
@@ -70,6 +84,7 @@ class Forecast:
     seconds: float | None = None
     needs: tuple[str, ...] = ()
     verdict: str = ""
+    locked: tuple[str, str] | None = None
 
     @property
     def idle(self) -> bool:
@@ -85,6 +100,19 @@ class Forecast:
             "changes": [vars(each) for each in self.changes],
             "seconds": self.seconds,
         }
+
+
+def compared_with_lock(row: Forecast) -> Forecast:
+    """Return the forecast with what is otherwise than in the action that the lock names, whoever has done that."""
+    if row.locked is None:
+        return row
+    key, text = row.locked
+    theirs = open_store().components(key)
+    changes = tuple(_differences(theirs, json.loads(text))) if theirs is not None else ()
+    if not changes:
+        return row
+    said = f"it is not the one that {LOCK} names: {', '.join(change.component for change in changes)} changed"
+    return replace(row, reasons=(*row.reasons, said), changes=changes)
 
 
 class Forecaster:
@@ -105,12 +133,27 @@ class Forecaster:
             rows, analysis = list(walk.rows()), f"{STAGE.name}:{target.name}"
             return [replace(row, verdict=walk.verdict()) if row.name == analysis else row for row in rows]
 
-    def stored(self, components: Mapping[str, Any]) -> tuple[ResultFile, ...] | None:
-        """Return the files that the store has of an action, where they lie in it; None where it has none."""
+    def look_up(self, stage: Stage, target: Target, made: Made) -> None:
+        """Look in the remote store for all units of a stage at once."""
+        look_up_units(self._store, stage, target, made)
+
+    def stored(self, components: Mapping[str, Any], *, read: bool) -> tuple[ResultFile, ...] | None:
+        """Return the files that the store has of an action, where they lie in it; None where it has none.
+
+        Args:
+            components: The action.
+            read: Whether its documents are fetched from a remote store, because the stages to come are told by them.
+        """
+        self._store.look_up([components])
         record = self._store.peek(components)
         if record is None:
             return None
-        return tuple(ResultFile(each.name, each.digest, each.size, self._store.path(each)) for each in record.files)
+        documents = [each for each in record.files if read and each.name.endswith(".json")]
+        self._store.expect(documents)
+        places = {
+            each: self._store.here(each) if each in documents else self._store.path(each) for each in record.files
+        }
+        return tuple(ResultFile(each.name, each.digest, each.size, place) for each, place in places.items())
 
     @cached_property
     def history(self) -> CompileHistory:
@@ -168,6 +211,7 @@ class _Walk:
                 self._names[stage.name] = {None: self._name(stage.name, None)}
                 yield Forecast(self._name(stage.name, None), RUN, (said,), needs=self._needs(stage, None))
                 return
+            self._known.look_up(stage, self._target, self)
         self._names[stage.name] = {unit: self._name(stage.name, unit) for unit in units}
         yield from (self._look(stage, unit) for unit in units)
 
@@ -187,7 +231,7 @@ class _Walk:
             return Forecast(name, KEPT, needs=needs)
         components = request.action.components
         reasons, changes = _why(recorded, components)
-        if request.stored and (files := self._known.stored(components)) is not None:
+        if request.stored and (files := self._known.stored(components, read=not stage.per_unit)) is not None:
             self._results[stage.name, unit] = Result.of(request.action.text, files, {})
             return Forecast(name, RESTORE, reasons, changes, needs=needs)
         try:
@@ -195,7 +239,13 @@ class _Walk:
         except ScalingTasksError as error:
             reasons = (*reasons, f"it will fail: {renamed(error, self._homes)}")
         seconds = self._known.history.expected_seconds(components) if stage.name == "compile" else None
-        return Forecast(name, RUN, reasons, changes, seconds, needs)
+        locked = self._locked(unit, request) if recorded is None and stage.name == "compile" else None
+        return Forecast(name, RUN, reasons, changes, seconds, needs, locked=locked)
+
+    def _locked(self, unit: str | None, request: Request) -> tuple[str, str] | None:
+        section = read_lock().get(self._target.name, {})
+        key = section.get("units", {}).get(unit, {}).get("key")
+        return (str(key), request.action.text) if key not in (None, request.action.key) else None
 
     def _look_at_deed(self, stage: Stage, name: str, needs: tuple[str, ...]) -> Forecast:
         """Tell of a stage that is no action: the scan, and the lock."""

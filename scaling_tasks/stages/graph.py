@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.actions.known_digests import known_digests
+from scaling_tasks.actions.results import AwaitedError
 from scaling_tasks.stages import (
     analysis,
     buckets,
@@ -22,13 +25,17 @@ from scaling_tasks.stages import (
 from scaling_tasks.stages import (
     compile as compiling,
 )
+from scaling_tasks.stages.look_ahead import expect_units
 from scaling_tasks.stages.mistakes import refuse_mistakes
 from scaling_tasks.stages.pruning import note_target
 from scaling_tasks.stages.stage import Built, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.workshop import open_workshop
 
-__all__ = ["STAGES", "is_current", "run_stage", "stages_of"]
+if TYPE_CHECKING:
+    from scaling_tasks.actions.perform import Workshop
+
+__all__ = ["STAGES", "is_current", "place_all", "run_stage", "stages_of"]
 
 STAGES: dict[str, Stage] = {
     each.name: each
@@ -55,8 +62,14 @@ def stages_of(target: Target) -> list[Stage]:
     return [stage for stage in STAGES.values() if stage.applies(target)]
 
 
-def run_stage(name: str, target: Target, unit: str | None = None) -> dict[str, Any]:
+def run_stage(name: str, target: Target, unit: str | None = None, *, others: bool = True) -> dict[str, Any]:
     """Have a stage's result in its place.
+
+    Args:
+        name: The stage's name.
+        target: Whose.
+        unit: Of which unit, for a stage that works on units.
+        others: Whether the target's other units will be asked for as well, so that they are looked up at once.
 
     Returns:
         What it had to tell.
@@ -72,16 +85,40 @@ def run_stage(name: str, target: Target, unit: str | None = None) -> dict[str, A
     if stage.do is not None or stage.request is None:
         return stage.do(target) if stage.do is not None else {}
     note_target(target)
-    told = open_workshop().perform(
-        stage.request(target, Built(target), unit),
-        lambda file: stage.place(target, unit, file),
-        record=target.result(name, unit),
-        log=target.log(name, unit),
-        purpose=f"{name} of {target.name}{f' {unit}' if unit else ''}",
-    )
+    workshop = open_workshop()
+    if stage.per_unit and others:
+        expect_units(workshop.store, stage, target)
+    try:
+        told = _perform(workshop, stage, target, unit)
+    except AwaitedError:
+        place_all(target, stage.after)
+        told = _perform(workshop, stage, target, unit)
     product = next(iter(stage.products(target)), None)
     verb = {"outcome": stage.verb} if told["outcome"] == "done" else {}
     return {**told, **verb, **({"path": product.as_posix()} if product else {})}
+
+
+def place_all(target: Target, stages: Iterable[str]) -> None:
+    """Have all files of these stages in their places, those too that nothing has read yet.
+
+    Raises:
+        ScalingTasksError: One failed.
+    """
+    for stage in (STAGES[name] for name in stages):
+        if stage.applies(target) and not stage.per_unit and stage.request is not None and stage.do is None:
+            _perform(open_workshop(), replace(stage, awaited=lambda target, name: False), target, None)
+
+
+def _perform(workshop: Workshop, stage: Stage, target: Target, unit: str | None) -> dict[str, Any]:
+    assert stage.request is not None
+    return workshop.perform(
+        stage.request(target, Built(target), unit),
+        lambda file: stage.place(target, unit, file),
+        record=target.result(stage.name, unit),
+        log=target.log(stage.name, unit),
+        purpose=f"{stage.name} of {target.name}{f' {unit}' if unit else ''}",
+        awaited=lambda file: stage.awaited(target, file),
+    )
 
 
 def is_current(name: str, target: Target, unit: str | None = None) -> str | None:

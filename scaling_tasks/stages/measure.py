@@ -35,7 +35,8 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         # What was measured before is kept, and so is no part of the key.
         carried={_KNOWN: target.latency} if target.latency.exists() else {},
         hints=lambda: {"options": target.result_options},
-        stored=False,
+        # Another clone on this machine plans by the same latencies; what is added to those measured before is its own.
+        stored=not target.latency.exists(),
     )
 
 

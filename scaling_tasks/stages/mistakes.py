@@ -12,6 +12,7 @@ from typing import Any
 from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.load import section, source_of
 from scaling_tasks.errors import ConfigError, Mistakes, ModelError, PlanError, ScalingTasksError
+from scaling_tasks.samples.places import is_url, local_path
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import analysed_now, check_split
 from scaling_tasks.stages.inputs import tree
@@ -81,7 +82,7 @@ def _placed(target: Target, errors: Sequence[ScalingTasksError]) -> Sequence[Sca
     if target.config is None or not any(_KEYS.fullmatch(error.where) for error in errors):
         return errors
     try:
-        source = source_of(Path(target.config))
+        source = source_of(Path(target.config), target.name)
     except ConfigError:
         return errors
     return [
@@ -100,7 +101,10 @@ def _there(path: str | None, where: str) -> None:
 
 
 def _check_data(target: Target) -> None:
-    _there(target.spec.dataset.path if target.spec.dataset else None, "dataset.path")
+    path = target.spec.dataset.path if target.spec.dataset else ""
+    # What a URL or a pattern stands for is found out by the scan.
+    if path and not is_url(path) and not set("{*?[") & set(path):
+        _there(str(local_path(path)), "dataset.path")
     _there(target.spec.auto_scaling.latency_table, "auto_scaling.latency_table")
 
 

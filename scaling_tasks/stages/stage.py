@@ -83,6 +83,7 @@ class Stage:
         current: Whether there is nothing to do, for a stage without an action.
         products: The files that users know it by.
         lasting: Whether its files survive ``clean``.
+        awaited: Which of its files stay in a remote store, where only that has them, until a later stage reads them.
         verb: What a report says of it when it has done its work.
     """
 
@@ -98,4 +99,5 @@ class Stage:
     current: Callable[[Target], bool] | None = None
     products: Callable[[Target], tuple[Path, ...]] = lambda target: ()
     lasting: bool = False
+    awaited: Callable[[Target, str], bool] = lambda target, name: False
     verb: str = "done"

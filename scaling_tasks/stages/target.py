@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from scaling_tasks.actions.known_digests import STATE
@@ -116,7 +116,7 @@ class Target:
         """The data set's scan cache; targets with the same data set share it."""
         # What is read from the files depends on nothing but where they are and what kind they are.
         dataset = self.spec.dataset
-        identity = None if dataset is None else [Path(dataset.path).as_posix(), dataset.format]
+        identity = None if dataset is None else [PurePosixPath(dataset.path).as_posix(), dataset.format]
         return STATE / "scan" / digest_bytes(canonical_json(identity).encode())[:16] / "cache"
 
     @cached_property

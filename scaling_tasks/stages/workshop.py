@@ -2,27 +2,66 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import threading
 from typing import TYPE_CHECKING
 
 from scaling_tasks.actions.known_digests import STATE, known_digests
-from scaling_tasks.config.environment import environment_settings
+from scaling_tasks.config.environment import environment_settings, store_secret
+from scaling_tasks.errors import ConfigError
 
 if TYPE_CHECKING:
     from scaling_tasks.actions.perform import Workshop
+    from scaling_tasks.store.level import RemoteLevel
     from scaling_tasks.store.store import Store
 
-__all__ = ["open_store", "open_workshop"]
+_opening = threading.Lock()
+
+__all__ = ["open_store", "open_workshop", "opened_level", "remote_level"]
 
 
 def open_store() -> Store:
-    """Return the store: ``.scaling/store``, or the directory that ``SCALING_TASKS_STORE`` names.
+    """Return the store: ``.scaling/store``, or the directory that ``SCALING_TASKS_STORE`` names, and what lies behind.
 
     Raises:
         ConfigError: An environment variable of this package holds something unusable.
     """
     from scaling_tasks.store.store import Store
 
-    return Store(environment_settings().store or STATE / "store")
+    return Store(environment_settings().store or STATE / "store", remote_level())
+
+
+def remote_level() -> RemoteLevel | None:
+    """Return the remote store that ``SCALING_TASKS_REMOTE_STORE`` names, None where there is none.
+
+    It is the same object each time in a process: what it costs is counted over all that is done.
+
+    Raises:
+        ConfigError: An environment variable of this package holds something unusable.
+    """
+    found = environment_settings()
+    if found.remote_store is None:
+        return None
+    writes = found.remote_store_mode == "read-write"
+    with _opening:
+        return _level(os.getpid(), found.remote_store, writes, store_secret(), found.remote_store_patience)
+
+
+def opened_level() -> RemoteLevel | None:
+    """Return the remote store where this process has used it, which is not worth opening to hear that."""
+    return remote_level() if _level.cache_info().currsize else None
+
+
+@functools.lru_cache(maxsize=2)
+def _level(process: int, url: str, writes: bool, secret: bytes | None, patience: float) -> RemoteLevel:
+    from scaling_tasks.store.level import open_level
+
+    try:
+        return open_level(url, writes=writes, secret=secret, patience=patience)
+    except ConfigError as error:
+        where = f"SCALING_TASKS_REMOTE_STORE{f': {error.where}' if error.where else ''}"
+        raise ConfigError(error.what, where=where, fix=error.fix) from error
 
 
 def open_workshop() -> Workshop:

@@ -11,7 +11,7 @@ from pathlib import Path
 from scaling_tasks.errors import CacheError, of_disk
 from scaling_tasks.files import copy_digest, digest_file, publish
 
-__all__ = ["BlobDirectory", "place_copy"]
+__all__ = ["BlobDirectory", "LostContentError", "place_copy"]
 
 _MOST_RIGHTS = 0o644  # Less where the user's umask says so: nobody else may change what many builds take.
 
@@ -27,6 +27,10 @@ def _state(path: Path) -> tuple[int, ...]:
 
 def _rights(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode) & _MOST_RIGHTS
+
+
+class LostContentError(CacheError):
+    """A content that was there is there no more."""
 
 
 class BlobDirectory:
@@ -118,18 +122,19 @@ def place_copy(source: Path, target: Path, digest: str) -> None:
     is what an output is mended from. Shared extents or a copy do not have that flaw.
 
     Raises:
-        CacheError: The source is not there or not what it should be, or the target cannot be written.
+        LostContentError: The source is not there or not what it should be.
+        CacheError: The target cannot be written.
     """
     if _holds(target, digest):
         return
     try:
         with publish(target) as temporary:
             if copy_digest(source, temporary) != digest:
-                raise CacheError("it is not what was made", where=str(source), fix="Build again.")
+                raise LostContentError("it is not what was made", where=str(source), fix="Build again.")
             temporary.chmod(_rights(temporary))
     except FileNotFoundError as cause:
         what = f"the content of {target.name!r} was lost"
-        raise CacheError(what, where=str(source), fix="Build again.") from cause
+        raise LostContentError(what, where=str(source), fix="Build again.") from cause
     except OSError as cause:
         raise of_disk(cause, CacheError, where=target, what="cannot be written") from cause
 

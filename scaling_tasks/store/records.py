@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import CacheError
 from scaling_tasks.files import digest_bytes, digest_file, is_inner_name
 
-__all__ = ["Record", "StoredFile", "action_text", "key_of"]
+__all__ = ["Record", "StoredFile", "action_text", "key_of", "stored_files", "stored_seconds"]
 
 _KIND, _VERSION = "store-record", 1
 _MOST_BYTES, _MOST_SECONDS = 1 << 53, 1e9
@@ -88,12 +88,30 @@ class Record:
 
     @classmethod
     def _of(cls, payload: Mapping[str, Any]) -> Record:
-        files = tuple(StoredFile(name, digest, size) for name, digest, size in payload["files"])
         components, details = dict(payload["components"]), dict(payload["details"])
-        seconds = details.get("seconds", 0)
-        if not (isinstance(seconds, int | float) and 0 <= seconds < _MOST_SECONDS):
-            raise ValueError(f"it took {seconds!r} seconds")
-        return cls(key_of(components), components, files, details)
+        stored_seconds(details)
+        return cls(key_of(components), components, stored_files(payload["files"]), details)
+
+
+def stored_files(rows: Iterable[Any]) -> tuple[StoredFile, ...]:
+    """Return the files of a record's document.
+
+    Raises:
+        ValueError: They are none.
+    """
+    return tuple(StoredFile(name, digest, size) for name, digest, size in rows)
+
+
+def stored_seconds(details: Mapping[str, Any]) -> float:
+    """Return what an action took by the details of its record, 0 where they do not say.
+
+    Raises:
+        ValueError: That is no time.
+    """
+    seconds = details.get("seconds", 0)
+    if not (isinstance(seconds, int | float) and 0 <= seconds < _MOST_SECONDS):
+        raise ValueError(f"it took {seconds!r} seconds")
+    return float(seconds)
 
 
 def action_text(components: Mapping[str, Any]) -> str:

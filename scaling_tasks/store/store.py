@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from scaling_tasks.errors import CacheError, of_disk
 from scaling_tasks.files import publish, read_regular
 from scaling_tasks.store.activity import Journal, StoreActivity
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
-from scaling_tasks.store.records import Record, StoredFile, key_of
+from scaling_tasks.store.far import UNKNOWN_BYTES
+from scaling_tasks.store.level import RemoteLevel
+from scaling_tasks.store.records import Record, StoredFile, key_of, stored_seconds
 
 __all__ = ["Record", "Store"]
 
@@ -28,10 +31,13 @@ class Store:
 
     Args:
         root: Its directory, made when first written to.
+        level: A remote store that is asked for what is not there. What it has is noted here at once, and the content of
+            its files when that is read. What is put here is sent there.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, level: RemoteLevel | None = None) -> None:
         self.root = root
+        self.level = level
         self._blobs = BlobDirectory(root / "blobs")
         self._journal = Journal(root / "journal.jsonl")
 
@@ -39,28 +45,68 @@ class Store:
         """Return the record of the action with these components, None where there is none that can be used.
 
         Every file's content is compared with its digest first. A record that fails is removed and counts as a miss,
-        so that the action is done again.
+        so that the action is done again. Content that is not here may be in the remote store: ``place`` tells.
         """
         key = key_of(components)
-        record = self._read(key)
+        record = self._read(key) or self._from_far(key, components)
         if record is None:
             self._note(misses=1)
             return None
-        if not all(self._blobs.verify(file.digest) and self._blobs.renew(file.digest) for file in record.files):
+        here = [self._blobs.verify(file.digest) and self._blobs.renew(file.digest) for file in record.files]
+        if not all(here) and not self._is_far:
             self._forget(key)
             self._note(misses=1, corrupt=1)
             return None
         with contextlib.suppress(OSError):
             os.utime(self._record_path(key))  # The least recently used are evicted first.
-        self._note(hits=1, bytes_restored=record.size, seconds_saved=_seconds(record))
+        self._note(hits=1, bytes_restored=record.size, seconds_saved=stored_seconds(record.details))
         return record
 
     def peek(self, components: Mapping[str, Any]) -> Record | None:
-        """Return the record that ``get`` would most likely find; counts as no look-up and reads no content."""
-        record = self._read(key_of(components))
-        if record is None or not all(self._blobs.has(file.digest, file.size) for file in record.files):
+        """Return the record that ``get`` would most likely find; counts as no look-up and reads no content.
+
+        Of the remote store it tells what ``look_up`` has found.
+        """
+        key = key_of(components)
+        record = self._read(key)
+        if record is not None and (self._is_far or all(self.has(file) for file in record.files)):
+            return record
+        return self.level.far.known(key, components) if self.level is not None else None
+
+    def look_up(self, actions: Iterable[Mapping[str, Any]]) -> None:
+        """Look in the remote store for the records of many actions at once, as far as they are not here."""
+        if self.level is not None and self.level.far.reading:
+            wanted = {key_of(components): components for components in actions}
+            self.level.far.look_up(
+                {key: components for key, components in wanted.items() if not self._record_path(key).exists()}
+            )
+
+    def expect(self, files: Iterable[StoredFile]) -> None:
+        """Begin to fetch content that will be asked for soon, many files at once."""
+        if self.level is not None:
+            for file in files:
+                if not self.has(file) and self.level.far.reading:
+                    self.level.far.begin(file, self._blobs.path(file.digest))
+
+    def lose(self, record: Record) -> None:
+        """Forget a record that ``get`` has found and whose content could not be had: it was a miss."""
+        self._forget(record.key)
+        if self.level is not None:
+            self.level.far.forget(record.key)
+        saved = stored_seconds(record.details)
+        self._note(hits=-1, misses=1, corrupt=1, bytes_restored=-record.size, seconds_saved=-saved)
+
+    def components(self, key: str) -> dict[str, Any] | None:
+        """Return the action with this key, whoever has done it; None where that is not known."""
+        record = self._read(key)
+        if record is not None:
+            return dict(record.components)
+        path = self.obtain(key)
+        try:
+            found = json.loads(path.read_bytes()) if path is not None else None
+        except (OSError, ValueError):
             return None
-        return record
+        return found if isinstance(found, dict) else None
 
     def put(self, components: Mapping[str, Any], files: Mapping[str, Path], details: Mapping[str, Any]) -> Record:
         """Store what an action made.
@@ -81,19 +127,52 @@ class Store:
         except OSError as cause:
             raise of_disk(cause, CacheError, where=self.root, what="cannot be written") from cause
         self._note(stored=1, bytes_stored=record.size)
+        if self.level is not None:
+            self.level.send(record, self.path)
         return record
 
+    def send_all(self) -> int:
+        """Send every result that is here whole and not in the remote store; return how many were sent.
+
+        For what was made while that was not there, or not known of.
+        """
+        if self.level is None or self.level.sender is None:
+            return 0
+        before = self.level.sender.results
+        whole = {each.key: each for each in self.records() if all(self._blobs.verify(f.digest) for f in each.files)}
+        self.level.far.look_up({key: record.components for key, record in whole.items()})
+        for key, record in whole.items():
+            if self.level.far.known(key, record.components) is None:
+                self.level.send(record, self.path)
+        self.level.finish()
+        return self.level.sender.results - before
+
     def path(self, file: StoredFile) -> Path:
-        """Return where the content of a file lies that ``get`` has found, to be read only."""
+        """Return where the content of a file lies, or would lie once it is ``here``, to be read only."""
         return self._blobs.path(file.digest)
+
+    def here(self, file: StoredFile) -> Path:
+        """Return where the content of a file lies, fetched where it is not here; nothing lies there if that failed."""
+        path = self.path(file)
+        if self.level is not None and not self.has(file):
+            self.level.far.fetch(file, path)
+        return path
+
+    def obtain(self, digest: str) -> Path | None:
+        """Return where a content lies by its digest alone, fetched where it is not here; None where nobody has it."""
+        path = self._blobs.path(digest)
+        if self.level is not None and not path.exists():
+            self.level.far.fetch(StoredFile("content", digest, UNKNOWN_BYTES), path)
+        return path if path.exists() else None
 
     def place(self, file: StoredFile, target: Path) -> None:
         """Have a record's file at ``target``, whole, unless that holds the same content.
 
         Raises:
-            CacheError: The target cannot be written, or the store lost the file since ``get``.
+            LostContentError: The content is not here any more, or cannot be fetched.
+            CacheError: The target cannot be written.
         """
-        place_copy(self.path(file), target, file.digest)
+        place_copy(self.here(file), target, file.digest)
 
     def records(self) -> Iterator[Record]:
         """Yield every readable record, the least recently used first."""
@@ -124,7 +203,8 @@ class Store:
         kept: dict[str, int] = {}
         full = False
         for record in reversed(list(self.records())):
-            added = {file.digest: file.size for file in record.files if file.digest not in kept}
+            new = [file for file in record.files if file.digest not in kept]
+            added = {file.digest: file.size for file in new if self.has(file)}
             full = full or sum(kept.values()) + sum(added.values()) > limit
             if full:
                 self.remove(record.key)
@@ -143,6 +223,25 @@ class Store:
     def activity(self, since: int = 0) -> StoreActivity:
         """Return what happened in the store, through any process, since the mark."""
         return self._journal.activity(since)
+
+    @property
+    def _is_far(self) -> bool:
+        return self.level is not None and self.level.far.reading
+
+    def has(self, file: StoredFile) -> bool:
+        """Return whether the content of a file is here, without reading it."""
+        return self._blobs.has(file.digest, file.size)
+
+    def _from_far(self, key: str, components: Mapping[str, Any]) -> Record | None:
+        """Return the remote store's record, noted here from now on."""
+        if self.level is None:
+            return None
+        self.level.far.look_up({key: components})
+        record = self.level.far.known(key, components)
+        if record is not None:
+            with contextlib.suppress(OSError), publish(self._record_path(key)) as temporary:
+                temporary.write_text(record.to_json(), encoding="utf-8")
+        return record
 
     def _record_path(self, key: str) -> Path:
         return self.root / "records" / key[:2] / f"{key}.json"
@@ -166,7 +265,3 @@ class Store:
         # A store on a read-only or full disk can still be read.
         with contextlib.suppress(OSError):
             self._journal.add(**increments)
-
-
-def _seconds(record: Record) -> float:
-    return float(record.details.get("seconds", 0.0))

@@ -159,3 +159,35 @@ def test_a_node_whose_inputs_do_not_fit_is_refused_by_name() -> None:
     written = draft.add("ScatterND", [x, draft.constant([[0]], np.int64), draft.constant(0.0, np.float32)])
     (refusal,) = analyse_model(draft.model(written)).behaviour.refusals
     assert (refusal.operator, "do not go together" in refusal.reason) == ("ScatterND", True)
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_one_number_where_a_mask_is_true_as_torch_exports_it(turned: bool) -> None:
+    """The list of positions, as long as data says, and the rows in it are gone: rows stay independent."""
+    draft = Draft(18)
+    x = draft.shifted(draft.input("x", ["N", "T", 4]))
+    mask = draft.add(
+        "Expand", [unsqueezed(draft, draft.input("hidden", ["N", "T"], np.bool_), 2), draft.add("Shape", [x], start=0)]
+    )
+    count = draft.add("ReduceSum", [draft.add("Reshape", [draft.add("Cast", [mask], to=7), draft.constant([-1])])])
+    copies = draft.add("Expand", [draft.constant(-2.5, np.float32), count])
+    if turned:
+        copies = draft.add("Reshape", [copies, draft.constant([-1], np.int64)])
+    listed = draft.add("Transpose", [draft.add("NonZero", [mask])], perm=[1, 0])
+    y = draft.add("ReduceSum", [draft.add("ScatterND", [x, listed, copies]), draft.constant([1], np.int64)], **SUMMED)
+    data = {"hidden": lambda shape, generator: generator.random(shape) < 0.5}
+    model = draft.model(y)
+    assert_exact(model, BUCKET, ROWS, data=data)
+    found = analyse_model(model)
+    assert found.behaviour.rows == "N"
+    assert "NonZero" not in {node.op_type for node in found.cleaned.graph.node}
+
+
+def test_other_numbers_where_a_mask_is_true_stay_refused() -> None:
+    draft = Draft(18)
+    x = draft.input("x", ["N", "T"])
+    mask = draft.add("Expand", [draft.input("hidden", ["N", "T"], np.bool_), draft.add("Shape", [x])])
+    listed = draft.add("Transpose", [draft.add("NonZero", [mask])], perm=[1, 0])
+    y = draft.add("ScatterND", [x, listed, draft.input("new", ["S"])])
+    kinds = {each.kind for each in analyse_model(draft.model(y)).behaviour.verdicts}
+    assert kinds == {"refused"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling_tasks.config.environment import EnvironmentSettings, environment_settings, parse_size
+from scaling_tasks.config.environment import EnvironmentSettings, environment_settings, parse_size, store_secret
 from scaling_tasks.errors import ConfigError
 
 
@@ -55,3 +55,28 @@ def test_sizes_that_are_none(text: str) -> None:
 def test_a_wrong_value_names_the_variable(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=f"SCALING_TASKS_{name}"):
         environment_settings({f"SCALING_TASKS_{name}": value})
+
+
+def test_a_remote_store_is_read_and_its_address_is_not_shown() -> None:
+    found = environment_settings(
+        {
+            "SCALING_TASKS_REMOTE_STORE": "https://user:hunter2@host/models",
+            "SCALING_TASKS_REMOTE_STORE_MODE": "read-only",
+            "SCALING_TASKS_REMOTE_STORE_PATIENCE": "0.5",
+        }
+    )
+    assert found.remote_store == "https://user:hunter2@host/models"
+    assert (found.remote_store_mode, found.remote_store_patience) == ("read-only", 0.5)
+    assert "hunter2" not in repr(found)
+
+
+def test_the_key_of_a_store_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"0123456789abcdef\n")
+    assert store_secret({}) is None
+    assert store_secret({"SCALING_TASKS_STORE_KEY": "fedcba9876543210"}) == b"fedcba9876543210"
+    assert store_secret({"SCALING_TASKS_STORE_KEY_FILE": str(tmp_path / "key")}) == b"0123456789abcdef"
+    with pytest.raises(ConfigError, match=r"SCALING_TASKS_STORE_KEY_FILE: .* cannot be read"):
+        store_secret({"SCALING_TASKS_STORE_KEY_FILE": str(tmp_path / "none")})
+    with pytest.raises(ConfigError) as short:
+        store_secret({"SCALING_TASKS_STORE_KEY": "hunter2"})
+    assert "hunter2" not in str(short.value)

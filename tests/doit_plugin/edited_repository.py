@@ -210,7 +210,10 @@ class EditedRepository:
         lost = self.chance.choice([".scaling/targets", ".scaling/digests.jsonl", ".scaling/doit.sqlite", "build"])
         path = self.root / lost
         if path.is_dir():
-            shutil.rmtree(path)
+            # At once, though a build may be writing there.
+            aside = self.root / f"lost-{self.chance.random()}"
+            path.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from scaling_tasks.config.specs import DatasetSpec
 from scaling_tasks.errors import DatasetError
+from scaling_tasks.samples import lines
+from scaling_tasks.samples.columns import ColumnReader
 from scaling_tasks.samples.measurements import Measurements
 from scaling_tasks.samples.scan import read_measurements, scan, watch
+from scaling_tasks.samples.tables import read_table
 
 
 def measure(tmp_path: Path, text: str, name: str = "sizes.csv", **options: object) -> Measurements:
@@ -130,4 +137,102 @@ def test_parquet_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path.write_bytes(b"PAR1")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(DatasetError, match=r"scaling-tasks\[parquet\]"):
+        scan(DatasetSpec(path=str(path)), tmp_path / "scan.cache")
+
+
+_CELLS = [
+    "1",
+    "7",
+    "16777216",
+    "16777217",
+    "0",
+    "",
+    "12.5",
+    "40.0",
+    "-3",
+    "a.jpg",
+    " 8",
+    "9" * 20,
+    '"1,\n2"',
+    '""',
+    "1_0",
+]
+
+
+def _row_by_row(text: str) -> Measurements:
+    """What the table comes to with one cell after the other."""
+    reader = csv.reader(io.StringIO(text, newline="\n"))
+    names = [name.strip() for name in next(reader, [])]
+    columns = ColumnReader("sizes.csv")
+    for cells in reader:
+        if any(cells):
+            if any(cells[len(names) :]):
+                raise DatasetError("cells stand below", where=f"sizes.csv, line {reader.line_num}")
+            columns.add(reader.line_num, dict(zip(names, cells, strict=False)))
+    return columns.measurements()
+
+
+def _outcome(measured: Callable[[], Measurements]) -> tuple[object, ...]:
+    try:
+        found = measured()
+    except DatasetError as error:
+        return (error.where.rpartition("/")[2], "stand below" in error.what or error.what)
+    return found.summary(), found.values.tolist(), None if found.weights is None else found.weights.tolist()
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_pieces_of_a_table_are_read_as_one_cell_after_the_other(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = Random(seed)
+    monkeypatch.setattr(lines, "_BLOCK", random.choice([1, 16, 64, 1 << 20]))
+    weights = ["1", "0", "0.5", "2"] + ["none"] * (seed % 5 == 0)
+    text = random.choice(["H,W\n", "H,W,weight\n", "H,,\n", '"H\n",W\n', "H\n"])
+    width = text.count(",") + 1
+    ending = random.choice(["\n", "\r\n"])
+    for _ in range(random.randrange(1, 40)):
+        plain = random.random() < 0.7
+        row = [str(random.randrange(1, 2000)) if plain else random.choice(_CELLS) for _ in range(width)]
+        if "weight" in text:
+            row[2] = random.choice(weights)
+        row = [f"{row[0]}é.jpg", *row[1:]] if seed % 3 == 0 and random.random() < 0.9 else row
+        row = row if random.random() < 0.97 else row[: random.randrange(width)] + row
+        text += ",".join(row) + ending
+    text = text if random.random() < 0.8 else text.rstrip()
+    path = tmp_path / "sizes.csv"
+    path.write_bytes(text.encode())
+    assert _outcome(lambda: read_table(str(path), "csv")[0]) == _outcome(lambda: _row_by_row(text))
+
+
+@pytest.mark.parametrize("name", ["sizes.arrow", "stream.arrow", "sizes.feather", "sizes.parquet"])
+def test_columns_of_arrow(name: str, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import feather, ipc, parquet
+
+    path = tmp_path / name
+    columns = {
+        "H": pyarrow.array([10, None, 0], pyarrow.int32()),
+        "W": pyarrow.array([1.0, 2.5, 1e9], pyarrow.float32()),
+        "note": pyarrow.array(["1", "2", "3"]),
+        "C": pyarrow.array([5, 6, 2**63], pyarrow.uint64()),
+        "weight": pyarrow.array([1, 2, 0]),
+    }
+    table = pyarrow.table(columns)
+    if name == "stream.arrow":
+        with ipc.new_stream(path, table.schema) as stream:
+            stream.write_table(table, max_chunksize=2)
+    elif name == "sizes.arrow":
+        with ipc.new_file(path, table.schema) as file:
+            file.write_table(table, max_chunksize=2)
+    else:
+        (feather.write_feather if name == "sizes.feather" else parquet.write_table)(table, path)
+    found = scan(DatasetSpec(path=str(path)), tmp_path / "scan.cache")
+    assert found.columns == ("H", "W", "C")
+    assert found.values.tolist() == [[10, 1, 5], [0, 0, 6], [0, 0, 0]]
+    assert found.weights is not None
+    assert found.weights.tolist() == [1, 2, 0]
+    # What weighs nothing is no fault.
+    assert {key: (fault.line, fault.text) for key, fault in found.faults.items()} == {"H": (2, ""), "W": (2, "2.5")}
+    path.write_bytes(path.read_bytes()[:-20] if name != "stream.arrow" else b"nothing")
+    with pytest.raises(DatasetError, match="not a"):
         scan(DatasetSpec(path=str(path)), tmp_path / "scan.cache")

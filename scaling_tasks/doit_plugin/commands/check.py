@@ -33,11 +33,12 @@ class Check(TaskCommand):
             ]
             self.write_json("check", {"mistakes": mistakes, "ok": not found})
             return 1 if found else 0
-        for _, error in found:
-            self.write(f"error: {error}")
+        messages = dict.fromkeys(str(error) for _, error in found)  # What targets of a matrix share is told once.
+        for message in messages:
+            self.write(f"error: {message}")
         if found:
             wrong = len({target.name for target, _ in found})
-            self.write(f"{len(found)} mistake{'s' * (len(found) != 1)} in {wrong} of {len(targets)} targets")
+            self.write(f"{len(messages)} mistake{'s' * (len(messages) != 1)} in {wrong} of {len(targets)} targets")
         else:
             self.write(f"{len(targets)} target{'s' * (len(targets) != 1)}: no mistake found")
         return 1 if found else 0

@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from doit.doit_cmd import set_var
+
+from scaling_tasks.doit_plugin.changed_since import VARIABLE
 from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, closure, flag, groups_of, selected
 
 if TYPE_CHECKING:
@@ -13,6 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan"]
 
+_SINCE = {
+    "name": VARIABLE,
+    "long": VARIABLE.replace("_", "-"),
+    "type": str,
+    "default": "",
+    "help": "only targets that the changes since this revision of git touch",
+}
 _ALL = flag("show_all", "show every task", long="all", short="a")
 
 
@@ -26,8 +36,14 @@ class Plan(TaskCommand):
         "Buckets that are not planned yet are planned in memory, so that every compile is known beforehand. "
         "Exit status: 0 when everything is up to date, 1 when something would run."
     )
-    cmd_options = (JSON_OPTION, _ALL)
+    cmd_options = (JSON_OPTION, _ALL, _SINCE)
     needs_units = False
+
+    def execute(self, params: Any, args: list[str]) -> int:
+        """Hand the revision on to whoever loads the targets, as `doit changed_since=REV` does."""
+        if params[VARIABLE]:
+            set_var(VARIABLE, params[VARIABLE])
+        return super().execute(params, args)
 
     def _execute(self, as_json: bool, show_all: bool) -> int:
         tasks = self.tasks()
@@ -50,7 +66,7 @@ class Plan(TaskCommand):
         from scaling_tasks.doit_plugin.task_forecast import forecast_tasks
 
         rows = forecast_tasks(tasks, self.dep_manager)
-        if not self.sel_tasks:
+        if self.sel_tasks is None:
             return list(rows.values())
         needs = {name: row.needs for name, row in rows.items()}
         below = groups_of(rows)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand
+from doit.exceptions import InvalidCommand
+
+from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, flag
 
 __all__ = ["StoreReport"]
 
@@ -15,6 +17,7 @@ _SINCE = {
     "default": 0,
     "help": "count only what happened after this mark, which an earlier call gave",
 }
+_SEND = flag("send", "first send all results that are here, and not there, to the remote store", long="send")
 
 
 class StoreReport(TaskCommand):
@@ -26,15 +29,19 @@ class StoreReport(TaskCommand):
     doc_description = (
         "With --json also a mark: give it to a later call as --since to count only what happened in between."
     )
-    cmd_options = (JSON_OPTION, _SINCE)
+    cmd_options = (JSON_OPTION, _SINCE, _SEND)
     needs_units = False
 
-    def _execute(self, as_json: bool, since: int) -> int:
+    def _execute(self, as_json: bool, since: int, send: bool) -> int:
         from scaling_tasks.stages.workshop import open_store
 
         self.dep_manager.close()
         store = open_store()
+        if send and (store.level is None or store.level.sender is None):
+            raise InvalidCommand("no remote store is named that could be sent to: see SCALING_TASKS_REMOTE_STORE")
+        sent = {"sent": store.send_all()} if send else {}
         found = {
+            **sent,
             "entries": sum(1 for _ in store.records()),
             "bytes": store.size(),
             "mark": store.mark(),
@@ -49,6 +56,8 @@ class StoreReport(TaskCommand):
     def _tell(self, found: dict[str, Any]) -> None:
         from scaling_tasks.doit_plugin.console.quantities import duration, size
 
+        if "sent" in found:
+            self.write(f"{found['sent']} results sent")
         self.write(f"{found['entries']} results, {size(found['bytes'])}")
         self.write(
             f"{found['hits']} hits, {found['misses']} misses; {size(found['bytes_restored'])} restored, "

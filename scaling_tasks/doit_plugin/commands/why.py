@@ -30,6 +30,7 @@ class Why(TaskCommand):
 
     def _execute(self, as_json: bool, pos_args: list[str]) -> int:
         from scaling_tasks.doit_plugin.task_forecast import forecast_tasks
+        from scaling_tasks.stages.forecast import compared_with_lock
 
         if not pos_args:
             raise InvalidCommand("`why` needs the name of a task; `doit list --all` shows them.")
@@ -37,6 +38,7 @@ class Why(TaskCommand):
         rows = forecast_tasks(tasks, self.dep_manager)
         self.dep_manager.close()
         wanted = _wanted(pos_args, tasks, rows)
+        rows |= {name: compared_with_lock(rows[name]) for name in wanted}
         if as_json:
             self.write_json("explanation", {"tasks": [rows[name].to_payload() for name in wanted]})
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scaling_tasks.doit_plugin.console.run_outcomes import UNREACHED, RunOutcomes
+from scaling_tasks.doit_plugin.console.transfers import transfers_line
 
 __all__ = ["job_summary"]
 
@@ -21,7 +22,7 @@ def job_summary(run: RunOutcomes) -> str:
         parts += [f"### {failures.title(names)}\n\n{_block(failures.message(names))}"]
         parts += ["\n".join(f"- {place}" for place in failures.places(names, len(names)))] if len(names) > 1 else []
     parts += [f"{unreached} more could not start because of that."] if failures.messages and unreached else []
-    parts += [line] if (line := run.store_line()) else []
+    parts += filter(None, (run.store_line(), transfers_line()))
     return "\n\n".join(parts) + "\n"
 
 

@@ -6,6 +6,7 @@ import time
 
 from scaling_tasks.doit_plugin.console.remaining_time import RemainingTime
 from scaling_tasks.doit_plugin.console.run_outcomes import RunOutcomes
+from scaling_tasks.doit_plugin.console.transfers import transfers_under_way
 
 __all__ = ["Progress"]
 
@@ -31,6 +32,7 @@ class Progress:
         parts.append(elapsed if left is None else f"{elapsed}, about {_clock(left)} left")
         restored = sum(outcome == "restored" for outcome in list(run.outcomes.values()))
         parts += [f"{restored} from the store"] if restored else []
+        parts += [moving] if (moving := transfers_under_way()) else []
         running = list(run.started)
         if running:
             # Last, because a narrow terminal cuts the end off.

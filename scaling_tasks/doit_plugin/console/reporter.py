@@ -14,6 +14,7 @@ from scaling_tasks.doit_plugin.console.causes import short
 from scaling_tasks.doit_plugin.console.progress import Progress
 from scaling_tasks.doit_plugin.console.run_outcomes import KEPT, UNREACHED, RunOutcomes, is_ours
 from scaling_tasks.doit_plugin.console.status_line import StatusLine, wants_bar
+from scaling_tasks.doit_plugin.console.transfers import finish_transfers, transfers_line
 from scaling_tasks.doit_plugin.interruption import interruptible
 from scaling_tasks.doit_plugin.missing_toolchains import note_selection
 from scaling_tasks.errors import ConfigError
@@ -39,11 +40,13 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
     def initialize(self, tasks: dict[str, Any], selected_tasks: list[str]) -> None:
         """Keep doit's live table of tasks; delayed ones join it as they are created."""
         from scaling_tasks.execution.file_locks import when_waiting
+        from scaling_tasks.store.notices import when_told
 
         self.run.begin(tasks, selected_tasks)
         note_selection(selected_tasks, tasks)
         interruptible()
         when_waiting(self.lines.line)
+        when_told(self.lines.line)
 
     def write(self, text: str) -> None:
         """Write what doit itself has to say, above the status line."""
@@ -98,6 +101,7 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
 
     def complete_run(self) -> None:
         """Print the table of the targets, then each cause of failures; leave the reports that CI asked for."""
+        finish_transfers(self.lines.line)
         self.lines.stop()
         for line in self._closing():
             self.lines.line(line)
@@ -119,7 +123,7 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
         rows = self.run.rows()
         lines = ["", table(rows)] if rows else []
         lines += [f"left out: {row['target']}: {row['left out']}" for row in rows if "left out" in row]
-        return [*lines, store] if (store := self.run.store_line()) else lines
+        return [*lines, *filter(None, (self.run.store_line(), transfers_line()))]
 
     def _failures(self) -> list[str]:
         failures = self.run.failures

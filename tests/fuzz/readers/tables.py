@@ -1,4 +1,4 @@
-"""Tables of sizes: .csv, .tsv, .jsonl, .parquet."""
+"""Tables of sizes: .csv, .tsv, .jsonl, .parquet, .arrow."""
 
 from __future__ import annotations
 
@@ -46,6 +46,22 @@ def _read_parquet(directory: Path) -> Any:
     return read("sizes.parquet", directory), read("lists.parquet", directory)
 
 
+def _make_arrow(directory: Path) -> list[Path]:
+    import pyarrow
+    from pyarrow import ipc
+
+    table = pyarrow.table({"file": ["a", "b", "c"], "batch": [1, 4, 2], "seq": [10, 20, 30]})
+    paths = [directory / "sizes.arrow", directory / "stream.arrow"]
+    for path, new in zip(paths, (ipc.new_file, ipc.new_stream), strict=True):
+        with new(path, table.schema) as file:
+            file.write_table(table)
+    return paths
+
+
+def _read_arrow(directory: Path) -> Any:
+    return read("sizes.arrow", directory), read("stream.arrow", directory)
+
+
 _CSV = b"file,batch,seq,weight\na.txt,1,10,1\nb.txt,4,200,0.5\nc.txt,16,3,2\n"
 _TSV = b"batch\tseq\n1\t10\n3\t17\n"
 _JSONL = b'{"seq": [10, 20, 30], "weight": 2}\n{"seq": [7]}\n{"seq": 5, "note": "x"}\n{"seq": []}\n'
@@ -61,5 +77,6 @@ READERS = (
     _table("sizes.csv", _CSV, table_cells),
     _table("sizes.tsv", _TSV, table_cells),
     _table("sizes.jsonl", _JSONL, json_line),
+    Reader("arrow", _make_arrow, _read_arrow, allowed=anything, words=(b"ARROW1",), share=0.5),
     Reader("parquet", _make_parquet, _read_parquet, allowed=anything, words=(b"PAR1",), share=0.5),
 )

@@ -1,0 +1,63 @@
+"""What went over the wire in a run: for the status line, and to see it through to its end."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from scaling_tasks.config.environment import environment_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scaling_tasks.store.level import RemoteLevel
+
+__all__ = ["finish_transfers", "transfers_line", "transfers_under_way"]
+
+
+def transfers_under_way() -> str:
+    """Return what is fetched and sent at this moment; nothing where there is no remote store."""
+    from scaling_tasks.doit_plugin.console.quantities import size
+
+    if (level := _level()) is None:
+        return ""
+    parts = []
+    fetched, expected = level.connection.fetched, level.far.expected
+    if fetched < expected and level.far.reading:
+        parts.append(f"fetching {size(fetched)} of {size(expected)}")
+    if pending := level.pending:
+        parts.append(f"sending {pending} results")
+    return ", ".join(parts)
+
+
+def finish_transfers(tell: Callable[[str], None]) -> None:
+    """Wait until all results are sent or given up, unless the run was interrupted."""
+    level = _level()
+    if level is None or sys.exc_info()[0] is KeyboardInterrupt:
+        return
+    if pending := level.pending:
+        tell(f"sending {pending} more results to {level.connection.name}")
+    level.finish()
+
+
+def transfers_line() -> str:
+    """Return in one line what a remote store did for this run; nothing where nothing went."""
+    from scaling_tasks.doit_plugin.console.quantities import size
+
+    level = _level()
+    if level is None or not level.connection.attempts:
+        return ""
+    sent = level.sender.results if level.sender is not None else 0
+    connection = level.connection
+    return (
+        f"remote store {connection.name}: {connection.attempts} requests, {size(connection.fetched)} fetched, "
+        f"{sent} results with {size(connection.sent)} sent"
+    )
+
+
+def _level() -> RemoteLevel | None:
+    if environment_settings().remote_store is None:
+        return None
+    from scaling_tasks.stages.workshop import opened_level
+
+    return opened_level()

@@ -1,0 +1,87 @@
+"""Stores for the tests, each started once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scaling_tasks.store.notices import when_told
+from tests.store.services import MissingPartError, Nginx, ObjectStorage, running, start_nginx, start_object_storage
+
+
+@pytest.fixture(autouse=True)
+def _without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of loopback goes through no proxy that the machine may have."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def nginx_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    try:
+        found = start_nginx(tmp_path_factory.mktemp("nginx"))
+    except MissingPartError as missing:
+        pytest.skip(str(missing))
+    with running(found.process):
+        yield found
+
+
+@pytest.fixture
+def nginx(nginx_once: Nginx) -> Nginx:
+    """nginx with nothing stored yet and nothing asked."""
+    for path in (*nginx_once.files.glob("*/*"), nginx_once.home / "access.log"):
+        if path == nginx_once.home / "access.log":
+            path.write_text("")
+        else:
+            path.unlink()
+    return nginx_once
+
+
+@pytest.fixture(scope="session")
+def object_storage_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]:
+    pytest.importorskip("s3fs", reason="the package s3fs is not installed")
+    try:
+        found = start_object_storage(tmp_path_factory.mktemp("s3"))
+    except MissingPartError as missing:
+        pytest.skip(str(missing))
+    with running(found.process):
+        yield found
+
+
+@pytest.fixture
+def object_storage(object_storage_once: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> ObjectStorage:
+    for name, value in object_storage_once.environment.items():
+        monkeypatch.setenv(name, value)
+    return object_storage_once
+
+
+@pytest.fixture
+def own_nginx(tmp_path: Path) -> Iterator[Nginx]:
+    """An nginx to be ill-treated."""
+    try:
+        found = start_nginx(tmp_path / "nginx")
+    except MissingPartError as missing:
+        pytest.skip(str(missing))
+    with running(found.process):
+        yield found
+
+
+@pytest.fixture(params=["nginx", "s3", "file"])
+def remote_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty remote store of each kind."""
+    if request.param == "nginx":
+        return request.getfixturevalue("nginx").url
+    if request.param == "s3":
+        return f"{request.getfixturevalue('object_storage').url}/{tmp_path.name}"
+    return f"file://{tmp_path}/far"
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """What stores had to tell."""
+    lines: list[str] = []
+    when_told(lines.append)
+    yield lines
+    when_told(None)
