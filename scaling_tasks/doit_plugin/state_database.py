@@ -11,8 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from scaling_tasks.files import digest_bytes
 
 __all__ = ["ScalingState"]
@@ -113,6 +111,8 @@ class ScalingState:
 
 def _record(text: str) -> dict[str, Any]:
     """Return what a record's text holds; nothing where it is not as it was written, which has its task done again."""
+    import msgspec  # Not for commands that are only listed.
+
     checksum, plain = text[:_DIGITS], text[_DIGITS:]
     found: dict[str, Any] = msgspec.json.decode(plain) if plain and _checksum(plain) == checksum else {}
     return found

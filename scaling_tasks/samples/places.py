@@ -11,7 +11,7 @@ from scaling_tasks.files import open_regular
 if TYPE_CHECKING:
     from scaling_tasks.samples.remote import Remote
 
-__all__ = ["RangeFile", "is_url", "local_path", "open_data"]
+__all__ = ["RangeFile", "is_url", "local_path", "open_data", "summary_path"]
 
 _HERE = "file://"
 _READ_AHEAD = 4 << 20
@@ -25,6 +25,11 @@ def is_url(path: str) -> bool:
 def local_path(path: str) -> Path:
     """Return the path of what is on this machine, written as one or as a ``file://`` URL."""
     return Path(path.removeprefix(_HERE))
+
+
+def summary_path(cache_path: Path) -> Path:
+    """Return where a scan writes its summary: beside the cache, with the suffix ``.json``."""
+    return cache_path.with_suffix(".json")
 
 
 def open_data(path: str, read_ahead: int = _READ_AHEAD) -> BinaryIO:

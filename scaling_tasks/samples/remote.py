@@ -25,6 +25,7 @@ __all__ = ["THREADS", "Entry", "Remote"]
 THREADS = 32
 """Requests at once, where a library does not see to that itself."""
 
+_HTTP = "Install scaling-tasks[remote]."
 _ETAGS = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "generation")
 _TIMES = ("LastModified", "last_modified", "Last-Modified", "mtime", "updated", "modified", "created")
 # Where only a time tells versions apart, a file this young may change again without another one.
@@ -62,10 +63,10 @@ class Remote:
 
             self._files, self.root = fsspec.core.url_to_fs(url)
         except ImportError as cause:
-            fix = "Install scaling-tasks[remote]." if "fsspec" in str(cause) or "s3fs" in str(cause) else ""
-            raise DatasetError(
-                f"reading from there needs a package ({one_line(cause)})", where=url, fix=fix or f"{one_line(cause)}."
-            ) from cause
+            # Of other stores' packages the message says which.
+            own = {"s3": "Install scaling-tasks[s3].", "http": _HTTP, "https": _HTTP}.get(url.partition("://")[0])
+            what = f"reading from there needs a package ({one_line(cause)})"
+            raise DatasetError(what, where=url, fix=own or "Install scaling-tasks[remote] and it.") from cause
         except Exception as cause:
             raise DatasetError(f"cannot be used ({one_line(cause)})", where=url, fix="Correct dataset.path.") from cause
         self.root = str(self.root).rstrip("/")

@@ -18,21 +18,16 @@ from scaling_tasks.files import digest_bytes, digest_file, write_if_changed
 from scaling_tasks.samples.container import Header, read_header, say_damaged
 from scaling_tasks.samples.images import cached_images, same_images, scan_images, write_images
 from scaling_tasks.samples.kinds import dataset_kind
-from scaling_tasks.samples.places import is_url, local_path
+from scaling_tasks.samples.places import is_url, local_path, summary_path
 
 if TYPE_CHECKING:
     from scaling_tasks.samples.measurements import Measurements
 
-__all__ = ["Progress", "read_measurements", "scan", "summary_path", "watch"]
+__all__ = ["Progress", "read_measurements", "scan", "watch"]
 
 Progress = Callable[[int, int], None]
 
 _TICK = 20_000_000
-
-
-def summary_path(cache_path: Path) -> Path:
-    """Return where `scan` writes its summary: beside the cache, with the suffix ``.json``."""
-    return cache_path.with_suffix(".json")
 
 
 def watch(dataset: DatasetSpec, cache_path: Path) -> bool:

@@ -278,7 +278,8 @@ class _Walk:
             self._results[stage.name, unit] = Result.of(request.action.text, files, {})
 
     def _rescanned(self) -> Result:
-        from scaling_tasks.samples.scan import scan, summary_path
+        from scaling_tasks.samples.places import summary_path
+        from scaling_tasks.samples.scan import scan
 
         cache = self._scratch / "cache"
         with contextlib.suppress(FileNotFoundError):

@@ -7,7 +7,7 @@ from typing import Any
 
 from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.execution.file_locks import exclusive
-from scaling_tasks.samples.scan import scan, summary_path, watch
+from scaling_tasks.samples.places import summary_path
 from scaling_tasks.stages.stage import Stage
 from scaling_tasks.stages.target import Target
 
@@ -20,6 +20,8 @@ def _run(target: Target) -> dict[str, Any]:
     Raises:
         DatasetError: The data set is missing, empty or unreadable.
     """
+    from scaling_tasks.samples.scan import scan
+
     cache = target.scan_cache
     with exclusive(STATE / "locks" / f"scan-{cache.parent.name}", f"scanning {target.dataset.path}"):
         measurements = scan(target.dataset, cache)
@@ -28,6 +30,8 @@ def _run(target: Target) -> dict[str, Any]:
 
 def _current(target: Target) -> bool:
     """Return whether the cache still is what the data set is, found out by one listing of its files."""
+    from scaling_tasks.samples.scan import watch
+
     return watch(target.dataset, target.scan_cache)
 
 

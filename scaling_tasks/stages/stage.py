@@ -11,6 +11,7 @@ from scaling_tasks.actions.action import Request
 from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.actions.results import Result, ResultFile, read_result
 from scaling_tasks.errors import CacheError
+from scaling_tasks.samples.places import summary_path
 from scaling_tasks.stages.target import Target
 
 __all__ = ["Built", "Made", "Place", "Stage"]
@@ -47,8 +48,6 @@ class Built:
 
 def _scanned(target: Target) -> Result:
     """Return the scan's summary; targets with the same data set share it, and any of them may have had it made."""
-    from scaling_tasks.samples.scan import summary_path
-
     summary = summary_path(target.scan_cache)
     try:
         file = ResultFile(summary.name, known_digests().digest(summary), summary.stat().st_size, summary)

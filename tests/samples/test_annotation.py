@@ -11,7 +11,8 @@ import pytest
 from scaling_tasks.config.specs import DatasetSpec
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.samples.measurements import Measurements
-from scaling_tasks.samples.scan import read_measurements, scan, summary_path, watch
+from scaling_tasks.samples.places import summary_path
+from scaling_tasks.samples.scan import read_measurements, scan, watch
 
 
 def box(*points: Sequence[float]) -> dict[str, object]:

@@ -17,7 +17,8 @@ from scaling_tasks.samples.container import read_header
 from scaling_tasks.samples.journal import Journal
 from scaling_tasks.samples.listing import walk
 from scaling_tasks.samples.measurements import Measurements
-from scaling_tasks.samples.scan import read_measurements, scan, summary_path, watch
+from scaling_tasks.samples.places import summary_path
+from scaling_tasks.samples.scan import read_measurements, scan, watch
 
 Setting = tuple[DatasetSpec, Path, Measurements]
 

@@ -269,7 +269,7 @@ def test_a_url_of_this_machine_is_a_path(make_image: Callable[..., Path], tmp_pa
 
 def test_what_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
-    with pytest.raises(DatasetError, match=r"scaling-tasks\[remote\]"):
+    with pytest.raises(DatasetError, match=r"scaling-tasks\[s3\]"):
         scan(DatasetSpec(path="s3://bucket/images"), tmp_path / "scan.cache")
 
 

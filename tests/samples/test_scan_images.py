@@ -20,7 +20,8 @@ from scaling_tasks.config.specs import DatasetSpec
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.samples import images, listing, reading
 from scaling_tasks.samples.headers import probe
-from scaling_tasks.samples.scan import read_measurements, scan, summary_path, watch
+from scaling_tasks.samples.places import summary_path
+from scaling_tasks.samples.scan import read_measurements, scan, watch
 
 MakeImage = Callable[..., Path]
 

@@ -12,7 +12,8 @@ from typing import Any
 from scaling_tasks.config.specs import DatasetSpec
 from scaling_tasks.samples.journal import Journal
 from scaling_tasks.samples.listing import walk
-from scaling_tasks.samples.scan import read_measurements, scan, summary_path, watch
+from scaling_tasks.samples.places import summary_path
+from scaling_tasks.samples.scan import read_measurements, scan, watch
 from tests.fuzz.mutations import binary_numbers, json_line
 from tests.fuzz.reader import Reader
 from tests.fuzz.readers import annotation, tables
