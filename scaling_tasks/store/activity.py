@@ -43,7 +43,7 @@ class StoreActivity:
         return asdict(self)
 
 
-_MOST = 1 << 53  # of one event
+_MOST = 1 << 53  # of one event, which may take back what another told
 _NAMES = frozenset(field.name for field in fields(StoreActivity))
 
 
@@ -70,7 +70,7 @@ class Journal:
         totals: dict[str, Any] = {}
         for event in self._events(since):
             for name in _NAMES & event.keys():
-                if type(event[name]) in (int, float) and 0 <= event[name] < _MOST:
+                if type(event[name]) in (int, float) and abs(event[name]) < _MOST:
                     totals[name] = totals.get(name, 0) + event[name]
         return StoreActivity(**totals)
 
