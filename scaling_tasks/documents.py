@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scaling_tasks.errors import ScalingTasksError
+from scaling_tasks.errors import ScalingTasksError, one_line
 from scaling_tasks.files import digest_bytes, read_regular
 
 __all__ = ["MOST_BYTES", "canonical_json", "document_text", "parse_document", "read_document"]
@@ -52,6 +53,19 @@ def document_text(kind: str, version: int, payload: Mapping[str, Any], *, sealed
     return _OPENING.decode() + digest_bytes(rest.encode()) + _CLOSING.decode() + rest
 
 
+def _decode(content: bytes) -> Any:
+    """Return a JSON value; what Python takes for numbers besides, NaN and infinities, is none."""
+    return json.loads(content, parse_constant=_no_number, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    return number if math.isfinite(number := float(text)) else _no_number(text)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON number")
+
+
 def parse_document(
     text: str | bytes,
     kind: str,
@@ -61,7 +75,7 @@ def parse_document(
     error: type[ScalingTasksError],
     build: Callable[[dict[str, Any]], _T],
     sealed: bool = True,
-    decode: Callable[[bytes], Any] = json.loads,
+    decode: Callable[[bytes], Any] = _decode,
     fix: str = "Delete it and build again.",
 ) -> _T:
     """Return what ``build`` makes of the payload of a document.
@@ -85,11 +99,11 @@ def parse_document(
     try:
         whole = decode(content)
     except (ValueError, RecursionError) as cause:
-        raise error(f"not a JSON document ({cause})", where=where, fix=fix) from cause
+        raise error(f"not a JSON document ({one_line(cause)})", where=where, fix=fix) from cause
     expected = f"scaling-tasks/{kind}/{version}"
     found = whole.get("format") if isinstance(whole, dict) else None
     if found != expected:
-        raise error(f"its format is {found!r}, not {expected!r}", where=where, fix=fix)
+        raise error(f"its format is {one_line(repr(found))}, not {expected!r}", where=where, fix=fix)
     if sealed and not _is_intact(content):
         raise error("damaged or edited: its checksum is another", where=where, fix=fix)
     payload = {key: value for key, value in whole.items() if key not in ("format", "checksum")}
@@ -98,9 +112,10 @@ def parse_document(
     except ScalingTasksError as cause:
         if isinstance(cause, error) and cause.where:
             raise
-        raise error(f"does not hold what it should ({cause.what})", where=where, fix=cause.fix or fix) from cause
+        what = f"does not hold what it should ({one_line(cause.what)})"
+        raise error(what, where=where, fix=cause.fix or fix) from cause
     except _MISFITS as cause:
-        raise error(f"does not hold what it should ({cause!r})", where=where, fix=fix) from cause
+        raise error(f"does not hold what it should ({one_line(repr(cause))})", where=where, fix=fix) from cause
 
 
 def read_document(
@@ -111,7 +126,7 @@ def read_document(
     error: type[ScalingTasksError],
     build: Callable[[dict[str, Any]], _T],
     sealed: bool = True,
-    decode: Callable[[bytes], Any] = json.loads,
+    decode: Callable[[bytes], Any] = _decode,
 ) -> _T:
     """Return what ``build`` makes of the document at ``path``, see ``parse_document``.
 

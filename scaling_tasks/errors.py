@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 __all__ = [
     "BundleError",
@@ -19,6 +23,7 @@ __all__ = [
     "RequestError",
     "ScalingTasksError",
     "VerificationFailed",
+    "of_disk",
     "one_line",
 ]
 
@@ -113,6 +118,41 @@ class RequestError(BundleError):
 
 class VerificationFailed(ScalingTasksError):  # noqa: N818 - what happened, not what is wrong with the input
     """A compiled model answers differently from the original."""
+
+
+_REMEDIES = {
+    errno.ENOSPC: "Free some space.",
+    errno.EDQUOT: "Free some space.",
+    errno.EFBIG: "Raise the limit of a file's size.",
+    errno.EROFS: "Make it writable.",
+    errno.EACCES: "Check its permissions.",
+    errno.EPERM: "Check its permissions.",
+    errno.EMFILE: "Raise the limit of open files.",
+    errno.ENFILE: "Raise the limit of open files.",
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO),
+        "Remove what stands in its place.",
+    ),
+}
+_TEMPORARY = re.compile(r"\.([^/]+)\.\d+-[0-9a-f]{8}\.tmp$")
+
+
+def of_disk(
+    cause: OSError, error: type[ScalingTasksError], *, where: object, what: str = "cannot be used"
+) -> ScalingTasksError:
+    """Return what the operating system says of a file or directory as an error that a user can mend.
+
+    Args:
+        cause: What it says.
+        error: The type of what is returned.
+        where: What it is about where the cause does not name it.
+        what: What cannot be done.
+    """
+    # A file that is being published has a name that nobody knows it by.
+    place = _TEMPORARY.sub(r"\1", str(cause.filename or where))
+    with contextlib.suppress(OSError):
+        place = place.removeprefix(f"{Path.cwd()}/")
+    return error(f"{what} ({cause.strerror or cause})", where=place, fix=_REMEDIES.get(cause.errno or 0, ""))
 
 
 def one_line(message: object, most: int = 200) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 __all__ = [
+    "append_line",
     "copy_digest",
     "digest_bytes",
     "digest_file",
@@ -52,6 +53,10 @@ def publish(path: Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             _flush(temporary)
         temporary.replace(path)
+    except OSError as cause:
+        if cause.filename is None:  # What is written to is not named by what a full disk says.
+            cause.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -61,14 +66,14 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def is_plain_name(name: str) -> bool:
+def is_plain_name(name: str, most: int = _LONGEST_NAME) -> bool:
     """Return whether ``name`` is one visible component of a path, so that no directory is left or entered by it.
 
-    It is no pattern either, and has room for endings: at most 128 bytes.
+    It is no pattern either, and has room for endings: it has at most so many bytes.
     """
     if name[:1] in ("", ".") or not name.isprintable() or {*"\\*?[]"} & set(name):
         return False
-    return PurePosixPath(name).name == name and len(name.encode("utf-8", "replace")) <= _LONGEST_NAME
+    return PurePosixPath(name).name == name and len(name.encode("utf-8", "replace")) <= most
 
 
 def is_inner_name(name: str) -> bool:
@@ -128,6 +133,19 @@ def read_regular(path: Path, most: int) -> bytes:
     if max(size, len(content)) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most} bytes", str(path))
     return content
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line to a file, made where absent; a single write, so that concurrent processes do not mix their lines.
+
+    Raises:
+        OSError: It cannot be written, or is a pipe that nobody reads.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+    try:
+        os.write(descriptor, f"{line}\n".encode())
+    finally:
+        os.close(descriptor)
 
 
 def remove_whole(path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
 import os
 import threading
@@ -16,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-from scaling_tasks.files import digest_file, publish
+from scaling_tasks.documents import MOST_BYTES
+from scaling_tasks.files import append_line, digest_file, publish, read_regular
 
 __all__ = ["STATE", "KnownDigests", "known_digests"]
 
@@ -26,6 +28,7 @@ STATE = Path(".scaling")
 # Times are as coarse as the kernel's tick: a file changed twice within one looks changed once.
 _TICK = 20_000_000
 _SPARE_LINES = 2000
+_DIGITS = 16
 
 
 class KnownDigests:
@@ -78,27 +81,40 @@ class KnownDigests:
 
     def _load(self) -> None:
         try:
-            lines = self._path.read_bytes().splitlines()
+            lines = read_regular(self._path, MOST_BYTES).splitlines()
         except OSError:
             return
-        decode = msgspec.json.Decoder().decode
         for line in lines:
-            with contextlib.suppress(ValueError, TypeError):  # Cut short by a full disk.
-                kind, name, value = decode(line)
+            if (entry := _entry(line)) is not None:  # Otherwise it was cut short by a full disk, or damaged.
+                kind, name, value = entry
                 (self._known if kind == "file" else self._noted)[name] = value
         entries = len(self._known) + len(self._noted)
         if len(lines) > 2 * entries + _SPARE_LINES:
             kept = [["file", *item] for item in self._known.items()] + [["fact", *item] for item in self._noted.items()]
             with contextlib.suppress(OSError), publish(self._path) as temporary:
-                temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+                temporary.write_text("".join(_line(line) + "\n" for line in kept))
 
     def _append(self, line: list[Any]) -> None:
         with self._lock, contextlib.suppress(OSError):  # Not remembered costs a second look, nothing else.
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                os.write(descriptor, (json.dumps(line) + "\n").encode())
-            finally:
-                os.close(descriptor)
+            append_line(self._path, _line(line))
+
+
+def _line(entry: list[Any]) -> str:
+    """Return an entry as text with a checksum in front: a wrong digest would be believed."""
+    text = json.dumps(entry)
+    return _checksum(text.encode()) + text
+
+
+def _entry(line: bytes) -> list[Any] | None:
+    """Return an entry, None where its line is not as it was written."""
+    if _checksum(line[_DIGITS:]).encode() != line[:_DIGITS]:
+        return None
+    entry: list[Any] = msgspec.json.decode(line[_DIGITS:])
+    return entry
+
+
+def _checksum(text: bytes) -> str:
+    return hashlib.blake2b(text, digest_size=_DIGITS // 2).hexdigest()
 
 
 def _state(path: Path) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import time
@@ -15,10 +16,10 @@ from typing import Any
 from scaling_tasks.actions.action import TOOLCHAIN, Request
 from scaling_tasks.actions.known_digests import KnownDigests
 from scaling_tasks.actions.results import AwaitedError, Result, ResultFile, write_result
-from scaling_tasks.errors import CacheError, ScalingTasksError
+from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk
 from scaling_tasks.execution.contract import Done, Executor, Limits, Origin, Work
-from scaling_tasks.execution.file_locks import exclusive
-from scaling_tasks.files import copy_digest, publish
+from scaling_tasks.execution.file_locks import exclusive, taken_if_free
+from scaling_tasks.files import copy_digest, publish, remove_whole
 from scaling_tasks.store.blobs import LostContentError, place_copy
 from scaling_tasks.store.records import Record, StoredFile
 from scaling_tasks.store.store import Store
@@ -28,6 +29,7 @@ __all__ = ["Place", "Workshop", "do_here", "renamed"]
 _VALUES = "values"
 # For what has no limits where it is done in this process.
 _ENOUGH = Limits(timeout=2_000_000.0)
+_FAILED = "failed"
 Place = Callable[[str], Path]
 """Where an output of a given name belongs."""
 
@@ -133,10 +135,16 @@ class Workshop:
     @contextlib.contextmanager
     def _workdir(self, key: str) -> Iterator[Path]:
         """Give a directory that the holder of the key's lock owns; where the work fails it stays for a look at it."""
+        _sweep(self.state.absolute())
         workdir = self.state / "work" / key
-        shutil.rmtree(workdir, ignore_errors=True)
+        remove_whole(workdir)
         workdir.mkdir(parents=True)
-        yield workdir
+        try:
+            yield workdir
+        except ScalingTasksError:
+            with contextlib.suppress(OSError):
+                (workdir / _FAILED).touch()
+            raise
         shutil.rmtree(workdir, ignore_errors=True)
 
     def _do(self, request: Request, workdir: Path, log: Path, name: str) -> tuple[Record, list[str], dict[str, Any]]:
@@ -220,6 +228,15 @@ class Workshop:
         return False
 
 
+@functools.cache
+def _sweep(state: Path) -> None:
+    """Remove, once in the life of this process, the work directories of processes that were killed."""
+    for workdir in (state / "work").glob("*"):
+        with contextlib.suppress(OSError), taken_if_free(state / "locks" / workdir.name) as held:
+            if held and not (workdir / _FAILED).exists():
+                remove_whole(workdir)
+
+
 def do_here(request: Request, workdir: Path) -> Path:
     """Do an action's work in this process and a new directory, keeping nothing; return the directory of its outputs.
 
@@ -274,7 +291,7 @@ def _prepared(request: Request, workdir: Path, name: str | None = None) -> Work:
         try:
             digests[file] = copy_digest(source, target)
         except OSError as cause:
-            raise request.subject.error(f"cannot be read ({cause.strerror})", where=str(source)) from cause
+            raise of_disk(cause, request.subject.error, where=source, what="cannot be copied") from cause
         if file in request.sources and digests[file] != request.action.inputs[file]:
             raise request.subject.error(
                 "it changed while it was being built from", where=str(source), fix="Build again."

@@ -58,7 +58,7 @@ def prepare(
     _leave_out_unused_states(copy.graph)
     choose_where_masked(copy.graph)
     _leave_out_unused(copy.graph)
-    return PreparedModel(copy, signature_of(_inputs_only(copy), input_shape, where=where).inputs)
+    return PreparedModel(copy, signature_of(inputs_only(copy), input_shape, where=where).inputs)
 
 
 def _leave_out_unused_states(graph: onnx.GraphProto) -> None:
@@ -131,7 +131,7 @@ def renamed(graph: onnx.GraphProto, names: Mapping[str, str]) -> onnx.GraphProto
     return copy
 
 
-def _inputs_only(model: onnx.ModelProto) -> onnx.ModelProto:
+def inputs_only(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a model of the same inputs; shapes of outputs need not be written down, the walk finds them."""
     import onnx
 

@@ -28,6 +28,7 @@ from scaling_tasks.analysis.scans import scan_as_loop
 from scaling_tasks.analysis.symbolic import follow_sizes
 from scaling_tasks.analysis.tensors import Reason, Tensor, constant_tensor, is_symbolic
 from scaling_tasks.analysis.triangles import follow_order
+from scaling_tasks.errors import ModelError, one_line
 from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.size_inputs import SizeInput
 
@@ -321,7 +322,10 @@ class Walk:
         self.run(graph)
 
         for name, inner in zip(original.output, graph.output, strict=True):
-            tensor = self.tensors[inner.name]
+            tensor = self.tensors.get(inner.name)
+            if tensor is None:  # Nodes that wait for each other cannot be put in order.
+                what = f"a branch gives {one_line(repr(inner.name), 60)}, which is made only behind it"
+                raise ModelError(what, fix="Export the model again.")
             self.emitter.into(name, "Identity", [tensor.name])
             self.tensors[name] = tensor.named(name)
         for initializer in graph.initializer:

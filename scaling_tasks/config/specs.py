@@ -181,7 +181,7 @@ class CompileSpec(_Spec, frozen=True):
         soc_version: Ascend chip.
         optional: Whether a plain ``doit`` leaves the target out where its toolchain is missing.
         threads: Threads of one compiler; by default as many as it likes.
-        memory: Bytes that one compiler may use; without limit by default.
+        memory: Bytes that one compiler may use, 16 MiB at least; without limit by default.
         timeout: Seconds that one unit may take.
         resources: What a worker elsewhere must have, as ``dask worker --resources`` names it, such as ``NPU: 1``.
         options: The backend's own options.
@@ -192,7 +192,7 @@ class CompileSpec(_Spec, frozen=True):
     soc_version: str = "Ascend310P3"
     optional: bool = False
     threads: Positive | None = None
-    memory: Annotated[int, Meta(ge=1)] | None = None
+    memory: Annotated[int, Meta(ge=1 << 24)] | None = None
     timeout: Annotated[float, Meta(gt=0, le=2_000_000)] = 3600
     resources: dict[str, Positive] = {}
     options: dict[str, Any] = {}

@@ -9,7 +9,7 @@ import inspect
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from scaling_tasks.config.load import load_targets as load_specs
 from scaling_tasks.doit_plugin.changed_since import VARIABLE, touched_tasks
 from scaling_tasks.doit_plugin.creators import creators
 from scaling_tasks.doit_plugin.doit_internals import jobs_asked_for
-from scaling_tasks.errors import ConfigError, Mistakes, ScalingTasksError
+from scaling_tasks.errors import ConfigError, Mistakes, ScalingTasksError, of_disk
 from scaling_tasks.stages.target import Target
 
 __all__ = ["ScalingLoader", "add_tasks", "doit_config", "load_targets", "load_tasks"]
@@ -79,9 +79,7 @@ def load_targets(configs: str = "configs") -> list[Target]:
     """
     targets: dict[str, Target] = {}
     wrong: list[ScalingTasksError] = []
-    for path in sorted(Path(configs).glob("*.yaml")):
-        if path.name.startswith("_"):
-            continue  # Not a target: what targets have in common.
+    for path in _files(Path(configs)):
         try:
             found = [Target(spec, path.as_posix()) for spec in load_specs(path)]
         except ConfigError as error:
@@ -93,12 +91,38 @@ def load_targets(configs: str = "configs") -> list[Target]:
                 where = f"{path.as_posix()}: name"
                 wrong.append(ConfigError(what, where=where, fix="Give each target its own name."))
             targets[target.name] = target
+    wrong += _shared_outputs(list(targets.values()))
     if wrong:
         from scaling_tasks.stages.mistakes import find_mistakes
 
         wrong += (error for target in targets.values() for error in find_mistakes(target))
         raise wrong[0] if len(wrong) == 1 else Mistakes(wrong)
     return list(targets.values())
+
+
+def _shared_outputs(targets: Sequence[Target]) -> Iterator[ConfigError]:
+    """Yield a mistake for every target whose bundle would replace another's."""
+    taken: dict[Path, Target] = {}
+    for target in targets:
+        first = taken.setdefault(Path(os.path.normpath(target.directory)), target)
+        if first is not target:
+            what = f"{target.directory.as_posix()} is the output of {first.config} as well"
+            yield ConfigError(what, where=f"{target.config}: output", fix="Give each target a directory of its own.")
+
+
+def _files(configs: Path) -> list[Path]:
+    """Return the configurations of targets in a directory; a name that begins with ``_`` is none's.
+
+    Raises:
+        ConfigError: The directory is there and cannot be listed.
+    """
+    try:
+        names = os.listdir(configs)  # noqa: PTH208 - a glob finds nothing where it may not look
+    except FileNotFoundError:
+        return []
+    except OSError as cause:
+        raise of_disk(cause, ConfigError, where=configs, what="cannot be listed") from cause
+    return [configs / name for name in sorted(names) if name.endswith(".yaml") and name[0] not in "._"]
 
 
 def doit_config(targets: Sequence[Target]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from doit.exceptions import TaskFailed
 from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.doit_plugin.missing_toolchains import leave_out, units_asked_for
 from scaling_tasks.doit_plugin.uptodate import StageCurrent
-from scaling_tasks.errors import ScalingTasksError
+from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk
 from scaling_tasks.stages.graph import STAGES
 from scaling_tasks.stages.stage import Stage
 from scaling_tasks.stages.target import Target
@@ -34,7 +34,7 @@ def stage_task(stage: Stage, target: Target, unit: str | None = None) -> TaskDic
         # Stages print nothing. Capturing would swap the streams of the whole process under the other threads.
         "io": {"capture": False},
         "clean": [] if stage.lasting else [(clean_stage, [stage.name, target, unit])],
-        "meta": {"stage": stage.name, "target": target.name, "unit": unit},
+        "meta": {"stage": stage.name, "target": target.name, "unit": unit, "config": target.config},
     }
 
 
@@ -43,7 +43,7 @@ def left_out_task(target: Target, reason: str) -> TaskDict:
     return {
         "actions": [(leave_out, [target, reason])],
         "verbosity": 1,
-        "meta": {"stage": "compile", "target": target.name, "unit": None},
+        "meta": {"stage": "compile", "target": target.name, "unit": None, "config": target.config},
     }
 
 
@@ -79,6 +79,8 @@ class RunStage:
                 lock.refuse(self.target)
         except ScalingTasksError as error:
             return TaskFailed(str(error))
+        except OSError as error:
+            return TaskFailed(str(of_disk(error, CacheError, where=f"{self.stage} of {self.target.name}")))
         return summary
 
     def __reduce__(self) -> tuple[Any, ...]:

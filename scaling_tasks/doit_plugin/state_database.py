@@ -19,6 +19,8 @@ _PATIENCE_SECONDS = 60.0
 _DIGITS = 16
 # What SQLite says where the file itself is in order, or may be.
 _NOT_DAMAGED = ("locked", "busy", "readonly", "read-only", "unable to open", "is full", "I/O")
+# A damaged name in it is repeated in what SQLite says, which Python then cannot read.
+_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 _TABLE = "CREATE TABLE IF NOT EXISTS tasks (name TEXT PRIMARY KEY, record TEXT NOT NULL)"
 
 
@@ -89,15 +91,21 @@ class ScalingState:
         self._execute("INSERT OR REPLACE INTO tasks VALUES (?, ?)", task_id, _checksum(text) + text)
 
     def _execute(self, statement: str, *values: str) -> list[Any]:
-        """Return the rows; a database that turns out to be damaged is put aside, and a new one begun."""
+        """Return the rows.
+
+        A database that turns out to be damaged is put aside, and a new one begun; from one that cannot be written any
+        more, as on a full disk, this process goes on with a copy in memory.
+        """
         try:
             return self._connection.execute(statement, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            if any(word in str(error) for word in _NOT_DAMAGED):
-                raise
+        except _ERRORS as error:
+            path = Path(self.name)
             self._connection.close()
-            _put_aside(Path(self.name), error)
-            self._connection = _open(Path(self.name))
+            if any(word in str(error) for word in _NOT_DAMAGED):
+                self._connection = _unwritable(path, error)
+            else:
+                _put_aside(path, error)
+                self._connection = _open(path)
             return self._connection.execute(statement, values).fetchall()
 
 
@@ -130,7 +138,7 @@ def _open(path: Path) -> sqlite3.Connection:
         if path.exists() and not path.is_file():  # Opening a pipe would wait for ever.
             _put_aside(path, "no regular file")
         return _connect(path)
-    except sqlite3.DatabaseError as error:
+    except _ERRORS as error:
         if any(word in str(error) for word in _NOT_DAMAGED):
             return _unwritable(path, error)
         _put_aside(path, error)
@@ -160,11 +168,11 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _unwritable(path: Path, error: Exception) -> sqlite3.Connection:
     """Return a copy in memory of a database that cannot be written, for commands that only look."""
     memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    memory.execute(_TABLE)
     with (
         contextlib.suppress(sqlite3.Error),
         contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as disk,
     ):
         disk.backup(memory)
+    memory.execute(_TABLE)  # Which the one on the disk may lack: it may have been cut short.
     sys.stderr.write(f"warning: {path}: what is done will not be remembered ({error})\n")
     return memory

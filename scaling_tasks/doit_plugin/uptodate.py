@@ -39,7 +39,7 @@ class StageCurrent:
         task.value_savers.append(_Saver(self))
         try:
             key = is_current(self.stage, self.target, self.unit)
-        except ScalingTasksError:
+        except (ScalingTasksError, OSError):
             # The task's own action meets the same error and reports it where it belongs.
             return False
         return key is not None and values.get(KEY) == key

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["exclusive", "is_free", "tell", "when_waiting"]
+__all__ = ["exclusive", "is_free", "taken_if_free", "tell", "when_waiting"]
 
 Notice = Callable[[str], None]
 _notice: Notice | None = None
@@ -53,6 +53,19 @@ def is_free(path: Path) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def taken_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock if nobody does; yields whether it is held."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield _is_still(file, path)
 
 
 def _acquire(file: IO[str], purpose: str, moment: bool) -> None:

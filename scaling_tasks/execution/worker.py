@@ -90,6 +90,7 @@ def _work(job: JobFile) -> int:
         other = _other_tools(job)
         outcome = Outcome(_values(job)) if other is None else Outcome(other=other)
     except ScalingTasksError as error:
+        _explain(error)
         outcome = Outcome(error=(error.what, error.where, error.fix))
     except MemoryError:
         outcome = Outcome(error=("ran out of memory", "", ""))
@@ -132,6 +133,13 @@ def tools_here(tell: str, inputs: Path, parameters: Mapping[str, Any]) -> Mappin
     except (ImportError, AttributeError) as error:
         return {"missing": f"{tell} is not installed ({error})"}
     return found
+
+
+def _explain(error: BaseException) -> None:
+    """Write all that a compiler or an engine has to say of an error, of which a message shows one line."""
+    while (cause := error.__cause__) is not None:
+        sys.stderr.write(f"{type(cause).__name__}: {cause}\n")
+        error = cause
 
 
 def _values(job: JobFile) -> dict[str, Any]:

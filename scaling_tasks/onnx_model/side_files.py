@@ -50,16 +50,16 @@ def take_in_weights(model: onnx.ModelProto, directory: Path, *, leave: str = "")
 
 def _read(directory: Path, place: ExternalPlace, size: int, name: str) -> bytes:
     path = directory / place.location
-    shown = one_line(repr(name), 60)
+    shown, where = one_line(repr(name), 60), one_line(path, 1000)
     try:
         with open_regular(path) as file:
             if os.fstat(file.fileno()).st_size < place.offset + size:
-                raise ModelError(f"is too short to hold the weights {shown}", where=str(path), fix=_FIX)
+                raise ModelError(f"is too short to hold the weights {shown}", where=where, fix=_FIX)
             file.seek(place.offset)
             content = file.read(size)
     except OSError as cause:
         what = f"the weights {shown} cannot be read ({cause.strerror or cause})"
-        raise ModelError(what, where=str(path), fix="Put it beside the model.") from cause
+        raise ModelError(what, where=where, fix="Put it beside the model.") from cause
     if len(content) < size:
-        raise ModelError(f"is too short to hold the weights {shown}", where=str(path), fix=_FIX)
+        raise ModelError(f"is too short to hold the weights {shown}", where=where, fix=_FIX)
     return content

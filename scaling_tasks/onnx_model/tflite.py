@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.errors import ModelError
+from scaling_tasks.errors import ModelError, of_disk, one_line
+from scaling_tasks.files import read_regular
+from scaling_tasks.onnx_model.model_file import MOST_BYTES
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ def write_fixed_tflite(source: Path, shapes: Mapping[str, tuple[int, ...]], targ
     _resize(interpreter, shapes, source)
     # Quantisation parameters and everything else stay; only shapes change, to what the interpreter worked out.
     found = {detail["index"]: [int(size) for size in detail["shape"]] for detail in interpreter.get_tensor_details()}
-    model = schema.ModelT.InitFromPackedBuf(source.read_bytes(), 0)
+    model = schema.ModelT.InitFromPackedBuf(_content(source), 0)
     for index, tensor in enumerate(model.subgraphs[0].tensors):
         if index in found:
             tensor.shape = found[index]
@@ -124,9 +126,17 @@ def _interpreter(path: Path) -> Any:
     except ImportError as cause:
         raise ModelError("a TFLite model needs the package ai-edge-litert", where=str(path), fix=_INSTALL) from cause
     try:
-        return Interpreter(model_path=str(path))
-    except (ValueError, RuntimeError, OSError) as cause:
-        raise ModelError(f"not a readable TFLite model ({cause})", where=str(path), fix="Check `model`.") from cause
+        return Interpreter(model_content=_content(path))
+    except (ValueError, RuntimeError) as cause:
+        what = f"not a readable TFLite model ({one_line(cause)})"
+        raise ModelError(what, where=str(path), fix="Check `model`.") from cause
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_regular(path, MOST_BYTES)
+    except OSError as cause:
+        raise of_disk(cause, ModelError, where=path, what="cannot be read") from cause
 
 
 def _resize(interpreter: Any, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
@@ -138,4 +148,4 @@ def _resize(interpreter: Any, shapes: Mapping[str, tuple[int, ...]], path: Path)
             interpreter.resize_tensor_input(indices[name], list(shape), strict=True)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as cause:
-        raise ModelError(f"cannot take the shapes {dict(shapes)} ({cause})", where=str(path)) from cause
+        raise ModelError(f"cannot take the shapes {dict(shapes)} ({one_line(cause)})", where=str(path)) from cause

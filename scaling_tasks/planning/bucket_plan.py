@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -124,26 +125,48 @@ class BucketPlan:
         return parse_document(text, _KIND, _VERSION, where=where, error=PlanError, build=_from_payload)
 
 
+class _Strategy(msgspec.Struct):
+    name: str
+    parameters: dict[str, Any]
+
+
+_Amount = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class _Document(msgspec.Struct):
+    variables: list[str]
+    buckets: list[list[Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]]]
+    bucket_costs: list[_Amount]
+    padding_ratio: Annotated[float, msgspec.Meta(ge=1)]
+    lower_bound: _Amount | None
+    coverage: _Amount
+    hits: list[_Amount]
+    strategy: _Strategy
+    cost: dict[str, Any]
+    statistics_digest: str
+    warnings: list[str]
+
+
 def _from_payload(payload: dict[str, Any]) -> BucketPlan:
-    variables = tuple(payload.pop("variables"))
-    buckets = payload.pop("buckets")
-    strategy = payload.pop("strategy")
-    cost = payload.pop("cost")
+    found = msgspec.convert(payload, _Document)
+    count = len(found.buckets)
+    if {len(found.bucket_costs), len(found.hits)} != {count}:
+        raise ValueError(f"{count} buckets with {len(found.bucket_costs)} costs and {len(found.hits)} hits")
     return BucketPlan(
-        variables=variables,
-        buckets=np.asarray(buckets, dtype=np.int64).reshape(len(buckets), len(variables)),
-        bucket_costs=np.asarray(payload.pop("bucket_costs"), dtype=np.float64),
-        padding_ratio=payload.pop("padding_ratio"),
-        lower_bound=payload.pop("lower_bound"),
-        coverage=payload.pop("coverage"),
-        hits=np.asarray(payload.pop("hits"), dtype=np.float64),
-        strategy=strategy["name"],
-        parameters=strategy["parameters"],
-        cost=cost,
-        statistics_digest=payload.pop("statistics_digest"),
-        warnings=tuple(payload.pop("warnings")),
-        details=payload,
-        cost_model=restore_cost_model(cost),
+        variables=tuple(found.variables),
+        buckets=np.asarray(found.buckets, dtype=np.int64).reshape(count, len(found.variables)),
+        bucket_costs=np.asarray(found.bucket_costs, dtype=np.float64),
+        padding_ratio=found.padding_ratio,
+        lower_bound=found.lower_bound,
+        coverage=found.coverage,
+        hits=np.asarray(found.hits, dtype=np.float64),
+        strategy=found.strategy.name,
+        parameters=found.strategy.parameters,
+        cost=found.cost,
+        statistics_digest=found.statistics_digest,
+        warnings=tuple(found.warnings),
+        details={name: value for name, value in payload.items() if name not in _Document.__struct_fields__},
+        cost_model=restore_cost_model(found.cost),
     )
 
 

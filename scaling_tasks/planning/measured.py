@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scaling_tasks.documents import document_text, read_document
-from scaling_tasks.errors import PlanError
+from scaling_tasks.errors import PlanError, one_line
 from scaling_tasks.shapes.signature import batch_variable
 
 __all__ = ["MeasuredCost"]
@@ -64,7 +64,7 @@ class MeasuredCost:
         def build(payload: Mapping[str, Any]) -> MeasuredCost:
             names = [str(name) for name in payload["variables"]]
             if set(names) != set(variables) or len(names) != len(variables):
-                what = f"it is over {names}, not over {list(variables)}"
+                what = f"it is over {one_line(names)}, not over {list(variables)}"
                 raise PlanError(what, where=str(path), fix="Measure again.")
             table = np.asarray(payload["shapes"], dtype=np.int64).reshape(-1, len(names))
             return cls(variables, table[:, [names.index(name) for name in variables]], payload["seconds"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.engines.contract import Engine
-from scaling_tasks.errors import BundleError, ScalingTasksError
+from scaling_tasks.errors import BundleError, ScalingTasksError, one_line
 from scaling_tasks.files import digest_file
 from scaling_tasks.runtime.manifest import ArtefactFile
 
@@ -31,14 +31,15 @@ def load_verified(directory: Path, files: Sequence[ArtefactFile], loader: Loader
     """
     before = _stamps(directory, files)
     _verify(directory, files)
-    path = directory / files[0].name
+    # The name of the bundle's directory, not the way by which one that is held is found.
+    path, where = directory / files[0].name, one_line(f"{directory}/{files[0].name}", 1000)
     try:
         engine = loader(path, options)
     except ScalingTasksError as cause:
-        raise BundleError(cause.what, where=str(path), fix=cause.fix or "Build the bundle again.") from cause
+        raise BundleError(cause.what, where=where, fix=cause.fix or "Build the bundle again.") from cause
     if _stamps(directory, files) != before:
         engine.close()
-        raise BundleError("a file of it was changed while it was loaded", where=str(path), fix="Load the bundle again.")
+        raise BundleError("a file of it was changed while it was loaded", where=where, fix="Load the bundle again.")
     return engine
 
 
@@ -46,7 +47,7 @@ def _stamps(directory: Path, files: Sequence[ArtefactFile]) -> list[tuple[int, .
     """Return what changes when a file is written or replaced."""
     stamps: list[tuple[int, ...]] = []
     for file in files:
-        with contextlib.suppress(FileNotFoundError):  # Told when the files are verified.
+        with contextlib.suppress(OSError):  # Told when the files are verified.
             status = (directory / file.name).stat()
             stamps.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
     return stamps
@@ -63,9 +64,13 @@ def _verify(directory: Path, files: Sequence[ArtefactFile]) -> None:
             digest = digest_file(directory / file.name)
         except OSError as cause:
             raise BundleError(
-                f"cannot be read ({cause.strerror})", where=str(directory / file.name), fix="Build the bundle again."
+                f"cannot be read ({cause.strerror})",
+                where=one_line(f"{directory}/{file.name}", 1000),
+                fix="Build the bundle again.",
             ) from cause
         if digest != file.digest:
             raise BundleError(
-                "it is not the file that was built", where=str(directory / file.name), fix="Build the bundle again."
+                "it is not the file that was built",
+                where=one_line(f"{directory}/{file.name}", 1000),
+                fix="Build the bundle again.",
             )

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import BundleError
 from scaling_tasks.files import is_inner_name
-from scaling_tasks.runtime.policies import Oversize, Padding, padding_of
+from scaling_tasks.runtime.policies import OVERSIZE, Oversize, Padding, padding_of
 from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, parse_dims
 from scaling_tasks.shapes.unit import Unit
@@ -242,6 +244,7 @@ def _from_payload(payload: Mapping[str, Any]) -> Manifest:
         for rank in (len(behaviour.layouts[each["name"]] or ()),)
     )
     fallback = payload.get("fallback")
+    _check(payload, inputs, behaviour)
     return Manifest(
         payload["model"],
         payload["backend"],
@@ -255,6 +258,20 @@ def _from_payload(payload: Mapping[str, Any]) -> Manifest:
         fallback and Fallback(fallback["engine"], _file(fallback["file"]), fallback["options"]),
         payload["engine"],
     )
+
+
+def _check(payload: Mapping[str, Any], inputs: Sequence[TensorSpec], behaviour: Behaviour) -> None:
+    """Refuse names that are none, inputs of no element type, and a behaviour over other variables than theirs."""
+    names = [payload[key] for key in ("model", "backend", "engine")] + [tensor.name for tensor in inputs]
+    if not all(isinstance(name, str) for name in names) or not isinstance(payload["options"], dict):
+        raise ValueError("its names are texts, and its options a mapping")
+    if payload["oversize"] not in OVERSIZE:
+        raise ValueError(f"{payload['oversize']!r} is none of {', '.join(OVERSIZE)}")
+    for tensor in inputs:
+        if np.dtype(tensor.dtype).name != tensor.dtype:
+            raise ValueError(f"{tensor.name!r} of {tensor.dtype!r} is no input")
+    if unknown := behaviour.variables - set(Signature(tuple(inputs)).variables):
+        raise ValueError(f"{min(map(str, unknown))!r} is no variable of its inputs")
 
 
 def _artefact(payload: Mapping[str, Any], variables: tuple[str, ...]) -> BundleArtefact:

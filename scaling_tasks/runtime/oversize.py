@@ -14,7 +14,7 @@ from scaling_tasks.runtime.loading import Loader, load_verified
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.requests import Arrays
 from scaling_tasks.runtime.selection import BucketTable
-from scaling_tasks.shapes.layouts import is_plain, layout_length, layout_variables
+from scaling_tasks.shapes.layouts import layout_length
 
 __all__ = ["OversizeServer"]
 
@@ -138,22 +138,21 @@ class OversizeServer:
     def _joined_axes(self, shape: tuple[int, ...], column: int, lengths: list[int]) -> dict[str, int]:
         variables = self._manifest.variables
         joined = {}
+        values = [dict(zip(variables, (*shape[:column], n, *shape[column + 1 :]), strict=True)) for n in lengths]
+        whole = dict(zip(variables, shape, strict=True))
         for name, axes in self._manifest.behaviour.layouts.items():
-            along = [at for at, axis in enumerate(axes or ()) if variables[column] in layout_variables(axis)]
-            values = [dict(zip(variables, (*shape[:column], n, *shape[column + 1 :]), strict=True)) for n in lengths]
-            whole = dict(zip(variables, shape, strict=True))
+            at = self._manifest.behaviour.join_axis(name, variables[column])
             if (
                 axes is None
-                or len(along) != 1
-                or not is_plain(axes[along[0]])
-                or sum(layout_length(axes[along[0]], each) for each in values) != layout_length(axes[along[0]], whole)
+                or at is None
+                or sum(layout_length(axes[at], each) for each in values) != layout_length(axes[at], whole)
             ):
                 raise RequestError(
                     f"output {name!r} cannot be joined from pieces along {variables[column]}",
                     where=self._manifest.model,
                     fix="Set oversize to fallback, or plan for such sizes.",
                 )
-            joined[name] = along[0]
+            joined[name] = at
         return joined
 
 

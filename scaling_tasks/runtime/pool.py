@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.engines.contract import Engine
-from scaling_tasks.errors import BundleError
+from scaling_tasks.errors import BundleError, one_line
 from scaling_tasks.runtime.buffers import PaddedBuffer
 from scaling_tasks.runtime.cropping import widened
 from scaling_tasks.runtime.loading import Loader, load_verified
@@ -88,7 +88,7 @@ class EnginePool:
                 slot.abandon()
                 if not isinstance(cause, Exception):
                     raise
-                what = f"the engine failed ({cause})"
+                what = f"the engine failed ({one_line(cause)})"
                 raise BundleError(what, where=self._where(bucket), fix="Send the request again.") from cause
         finally:
             slot.release()

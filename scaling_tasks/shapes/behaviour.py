@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from scaling_tasks.shapes.expressions import Expression, evaluate, parse_expression, variables_of
-from scaling_tasks.shapes.layouts import Layout, layout_variables, parse_layout
+from scaling_tasks.shapes.layouts import Layout, is_plain, layout_variables, parse_layout
 from scaling_tasks.shapes.signature import TensorSpec
 from scaling_tasks.shapes.size_inputs import SizeInput, Sizes, fill_size_input
 
@@ -118,6 +118,32 @@ class Behaviour:
         if self.rows is None or axes is None:
             return None
         return next((at for at, axis in enumerate(axes) if axis == ((self.rows,),)), None)
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """All variables that it speaks of; not what stands for lengths that requests' content makes."""
+        layouts = [axis for axes in self.layouts.values() for axis in axes or ()]
+        expressions = [each for pair in self.requirements for each in pair]
+        for spec in self.size_inputs:
+            layouts += [*spec.layouts, spec.source]
+            expressions += spec.expressions
+        named = {
+            *self.uniform,
+            *self.empty,
+            *(verdict.variable for verdict in self.verdicts),
+            *filter(None, [self.rows]),
+        }
+        found = named.union(*map(layout_variables, layouts), *map(variables_of, expressions))
+        return frozenset(name for name in found if not str(name).startswith(DATA))
+
+    def join_axis(self, output: str, variable: str) -> int | None:
+        """Return the axis of an output along which answers to pieces cut along a variable make the whole's answer.
+
+        None where several axes or none depend on the variable, or the axis is not made of plain positions.
+        """
+        along = [at for at, axis in enumerate(self.layouts[output] or ()) if variable in layout_variables(axis)]
+        axes = self.layouts[output]
+        return along[0] if axes is not None and len(along) == 1 and is_plain(axes[along[0]]) else None
 
     def runs_at(self, sizes: Mapping[str, int]) -> bool:
         """Return whether the original model runs at these sizes, as far as its own shapes say."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scaling_tasks.errors import DatasetError
+from scaling_tasks.errors import DatasetError, one_line
 
 __all__ = ["ShapeHistogram"]
 
@@ -82,7 +82,7 @@ class ShapeHistogram:
         try:
             return cls.from_samples(payload["samples"], payload["weights"], tuple(payload["variables"]))
         except (KeyError, TypeError, ValueError) as cause:
-            raise DatasetError(f"not a histogram ({cause!r})") from cause
+            raise DatasetError(f"not a histogram ({one_line(repr(cause))})") from cause
 
 
 def _as_sizes(samples: ArrayLike, columns: int) -> NDArray[np.int64]:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scaling_tasks.errors import PlanError, one_line
+from scaling_tasks.files import is_inner_name, is_plain_name
+
 __all__ = ["Unit"]
+
+_LONGEST = 240  # bytes, of the 255 that file systems take: endings follow
 
 
 @dataclass(frozen=True)
@@ -16,12 +21,21 @@ class Unit:
         stem: File name of its artefact without extension: ``<model>_<name>``.
         variables: Names of the bucket columns; empty for a model without dynamic dimensions.
         buckets: The buckets it holds, one value per variable each.
+
+    Raises:
+        PlanError: The name or the stem is no component of a path: records, logs and artefacts are called so.
     """
 
     name: str
     stem: str
     variables: tuple[str, ...]
     buckets: tuple[tuple[int, ...], ...]
+
+    def __post_init__(self) -> None:
+        plain = is_plain_name(self.name, _LONGEST) and is_inner_name(self.stem) and "/" not in self.stem
+        if not plain or len(self.stem.encode("utf-8", "replace")) > _LONGEST:
+            what = f"a unit {one_line(repr(self.name))} with the stem {one_line(repr(self.stem))} cannot name files"
+            raise PlanError(what, fix=f"Give the model and its dimensions names of at most {_LONGEST} bytes together.")
 
     def values(self) -> list[dict[str, int]]:
         """Return each bucket as a mapping from variable to value."""

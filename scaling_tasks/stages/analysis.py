@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.documents import document_text, read_document
-from scaling_tasks.errors import ModelError, PlanError
+from scaling_tasks.errors import ConfigError, ModelError, PlanError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
 from scaling_tasks.machine import versions
@@ -24,7 +24,17 @@ from scaling_tasks.stages.verdict import ACCEPT, verdict_line
 if TYPE_CHECKING:
     from scaling_tasks.shapes.signature import ModelSignature
 
-__all__ = ["DOCUMENT", "STAGE", "Analysed", "analysed_now", "check_buckets", "prepared_name", "read_analysis", "work"]
+__all__ = [
+    "DOCUMENT",
+    "STAGE",
+    "Analysed",
+    "analysed_now",
+    "check_buckets",
+    "check_split",
+    "prepared_name",
+    "read_analysis",
+    "work",
+]
 
 DOCUMENT = "analysis.json"
 _KIND, _VERSION = "analysis", 2
@@ -166,6 +176,28 @@ def check_buckets(
     if planned.refusals:
         raise _refusal(planned.refusals, where)
     return planned
+
+
+def check_split(target: Target, behaviour: Behaviour) -> None:
+    """Refuse to cut requests into pieces where no cut gives pieces whose answers make the whole's.
+
+    Raises:
+        ConfigError: Naming the output that stands in the way.
+    """
+    if target.spec.runtime.oversize != "split":
+        return
+    variables = [name for name in target_signature(target).inputs.variables if name != behaviour.rows]
+    stuck = {}
+    for variable in variables:
+        outputs = [output for output in behaviour.layouts if behaviour.join_axis(output, variable) is None]
+        if not outputs:
+            return
+        stuck[variable] = outputs[0]
+    if stuck:
+        what = " and ".join(f"output {output!r} has no axis for pieces along {name}" for name, output in stuck.items())
+        raise ConfigError(
+            f"split cannot join answers: {what}", where="runtime.oversize", fix="Write `fallback` or `error`."
+        )
 
 
 def _refusal(blocking: Sequence[Verdict], where: str) -> ModelError:

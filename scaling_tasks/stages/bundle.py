@@ -7,7 +7,7 @@ from typing import Any
 from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there, write_result
-from scaling_tasks.errors import BundleError
+from scaling_tasks.errors import BundleError, of_disk
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import remove_whole
@@ -53,9 +53,7 @@ def _publish(target: Target) -> dict[str, Any]:
                 last=_MANIFEST,
             )
         except OSError as cause:
-            raise BundleError(
-                f"cannot be published ({cause.strerror})", where=str(cause.filename or target.directory)
-            ) from cause
+            raise of_disk(cause, BundleError, where=target.directory, what="cannot be published") from cause
         placed = tuple(
             ResultFile(name, file.digest, file.size, target.directory / name) for name, file in files.items()
         )

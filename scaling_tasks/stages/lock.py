@@ -18,7 +18,7 @@ from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.config.load import section
 from scaling_tasks.documents import MOST_BYTES, canonical_json, parse_document
-from scaling_tasks.errors import LockError, ScalingTasksError
+from scaling_tasks.errors import LockError, ScalingTasksError, of_disk
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import digest_bytes, read_regular, write_if_changed
 from scaling_tasks.shapes.unit import Unit
@@ -74,14 +74,16 @@ def read_lock() -> dict[str, Any]:
     """Return the section of every target; none where there is no lock file.
 
     Raises:
-        LockError: It is damaged or of another version.
+        LockError: It cannot be read, is damaged or of another version.
     """
     try:
         status = LOCK.stat()
+        # Of every target it is asked whether the lock says so.
+        return dict(_read(Path.cwd() / LOCK, status.st_ino, status.st_mtime_ns, status.st_ctime_ns))
     except FileNotFoundError:
         return {}
-    # Of every target it is asked whether the lock says so.
-    return dict(_read(Path.cwd() / LOCK, status.st_ino, status.st_mtime_ns, status.st_ctime_ns))
+    except OSError as cause:
+        raise of_disk(cause, LockError, where=LOCK, what="cannot be read") from cause
 
 
 @functools.lru_cache(maxsize=1)
@@ -218,8 +220,8 @@ def _without_artefacts(locked: Mapping[str, Any]) -> dict[str, Any]:
 
 def _dataset_digest(path: Path) -> str:
     try:
-        return str(json.loads(path.read_bytes())["digest"])
-    except (OSError, ValueError, KeyError) as cause:
+        return str(json.loads(read_regular(path, MOST_BYTES))["digest"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as cause:
         raise LockError("the data set has not been scanned", where=str(path), fix="Build first.") from cause
 
 

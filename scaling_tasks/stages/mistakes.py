@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
-import importlib.util
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.load import section, source_of
-from scaling_tasks.errors import ConfigError, Mistakes, ScalingTasksError
+from scaling_tasks.errors import ConfigError, Mistakes, ModelError, PlanError, ScalingTasksError
 from scaling_tasks.samples.places import is_url, local_path
 from scaling_tasks.shapes.signature import Signature
-from scaling_tasks.stages.imports import imported_files
+from scaling_tasks.stages.analysis import analysed_now, check_split
 from scaling_tasks.stages.inputs import tree
+from scaling_tasks.stages.metric_mistakes import check_metric
 from scaling_tasks.stages.padding import sample_files
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature
@@ -44,23 +44,27 @@ def refuse_mistakes(target: Target) -> None:
     _found_sound.add(known)
 
 
-def find_mistakes(target: Target, *, toolchain: bool = False) -> list[ScalingTasksError]:
+def find_mistakes(target: Target, *, thorough: bool = False) -> list[ScalingTasksError]:
     """Return everything that is wrong with a target, as far as it can be told without work.
 
     Args:
         target: Whose configuration is looked at, with the model and the files that it names.
-        toolchain: Whether a missing compiler counts.
+        thorough: Whether a missing compiler counts, and what takes following the model's graph; a build finds that out
+            before it compiles.
     """
-    checks = [partial(check, target) for check in (_check_data, _check_samples, _check_metric, _check_labelled)]
-    if toolchain and target.compiles:
-        checks.append(partial(_check_toolchain, target))
+    alone = (_check_output, _check_data, _check_samples, _check_metric, _check_labelled, _check_inputs)
+    checks = [partial(check, target) for check in alone]
+    if thorough and target.compiles:
+        checks += [partial(_check_toolchain, target), partial(_check_split, target)]
     found = list(_tried(checks))
     try:
         signature = target_signature(target).inputs
     except ScalingTasksError as error:
         found.append(error)
     else:
-        found += _tried([partial(_check_compiler, target, signature), partial(_check_padding, target, signature)])
+        found += _tried(
+            [partial(check, target, signature) for check in (_check_compiler, _check_padding, _check_buckets)]
+        )
         found += _unknown_variables(target, signature)
     return list({str(error): error for error in _placed(target, found)}.values())
 
@@ -117,42 +121,40 @@ def _check_labelled(target: Target) -> None:
 
 
 def _check_metric(target: Target) -> None:
-    """Look for the metric's function in its module's text: what the module does when imported is not done here."""
-    name = target.spec.verify.metric
-    if name is None:
-        return
-    module, _, function = name.partition(":")
-    if not re.fullmatch(r"\w+(\.\w+)*", module) or not function.isidentifier():
-        raise ConfigError(f"{name!r} names no function", where="verify.metric", fix="Write module:function.")
-    own = Path(*module.split("."))
-    here = imported_files(module)
-    file = next((each for each in (own / "__init__.py", own.with_suffix(".py")) if each in here), None)
-    if file is None:
-        if importlib.util.find_spec(module.split(".")[0]) is None:
-            what = f"there is no module {module!r}, neither from the repository's root nor installed"
-            raise ConfigError(what, where="verify.metric", fix="Correct its name or its place.")
-        return
-    try:
-        names = set(_top_names(ast.parse(file.read_bytes())))
-    except (SyntaxError, ValueError) as cause:
-        raise ConfigError(f"{file.as_posix()} is no Python ({cause})", where="verify.metric", fix="Mend it.") from cause
-    if function not in names and "*" not in names:
-        near = difflib.get_close_matches(function, names, n=1)
-        fix = f"Did you mean {near[0]!r}?" if near else "Define it there, or name another."
-        raise ConfigError(f"{file.as_posix()} has no {function!r}", where="verify.metric", fix=fix)
+    if target.spec.verify.metric is not None:
+        check_metric(target.spec.verify.metric)
 
 
-def _top_names(module: ast.Module) -> Iterator[str]:
-    """Yield what importing a module may define; ``*`` where that cannot be told."""
-    for node in ast.walk(module):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            yield node.name
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            yield from ((each.asname or each.name).split(".")[0] for each in node.names)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("globals", "setattr"):
-            yield "*"
+def _check_output(target: Target) -> None:
+    """Refuse to publish over what is not a bundle's place: the repository, its state, its configurations, its data."""
+    if target.spec.output is None or target.config is None:
+        return
+    place, here = Path(target.spec.output).resolve(), Path.cwd()
+    data = [Path(target.dataset.path)] if target.spec.dataset and Path(target.dataset.path).is_dir() else []
+    taken = {
+        "the repository itself": here.is_relative_to(place),
+        "where this tool keeps its state": place.is_relative_to((here / STATE).resolve()),
+        "where the configurations are": place.is_relative_to(Path(target.config).parent.resolve()),
+        "in the data set": any(place.is_relative_to(each.resolve()) for each in data),
+        "no directory": place.exists() and not place.is_dir(),
+    }
+    for what in (what for what, holds in taken.items() if holds):
+        fix = "Name a directory that is the bundle's alone, or leave it out for build/<name>."
+        raise ConfigError(f"{target.spec.output!r} is {what}", where="output", fix=fix)
+
+
+def _check_inputs(target: Target) -> None:
+    """Refuse fixed inputs that the model has not, or that cannot hold their values."""
+    if not target.spec.inputs or target.spec.model is None or target.model.suffix == ".tflite":
+        return
+    from scaling_tasks.analysis.preparation import fix_inputs, inputs_only
+    from scaling_tasks.onnx_model.model_file import read_model
+
+    for name, value in target.spec.inputs.items():
+        try:
+            fix_inputs(inputs_only(read_model(target.model)), {name: value}, where="")
+        except ModelError as error:
+            raise ConfigError(error.what, where=f"inputs.{name}", fix=error.fix) from error
 
 
 def _check_toolchain(target: Target) -> None:
@@ -169,6 +171,29 @@ def _check_compiler(target: Target, signature: Signature) -> None:
         backend = get_backend(target.options["backend"])
         backend.check(signature, target.options)
         backend.input_files(target.options)
+
+
+def _check_buckets(target: Target, signature: Signature) -> None:
+    """Refuse a list of buckets, or of ranges, that does not say the size of every variable."""
+    from scaling_tasks.planning.strategies.explicit import explicit_rows
+
+    scaling, ranged = target.spec.auto_scaling, target.spec.shape_bucket
+    if ranged is not None and ranged.shape_bucket_enable:
+        for name in signature.variables:
+            if name not in ranged.shape_bucket_range_info:
+                what, where = f"{name!r} has neither a range nor a fixed value", "shape_bucket.shape_bucket_range_info"
+                raise ConfigError(what, where=where, fix=f"Add {name}: [min, max].")
+    elif scaling.strategy == "explicit":
+        try:
+            explicit_rows(scaling.buckets, signature.variables)
+        except PlanError as error:
+            raise ConfigError(error.what, where="auto_scaling.buckets", fix=error.fix) from error
+
+
+def _check_split(target: Target) -> None:
+    """Refuse to cut requests into pieces whose answers make no whole, which the model's analysis tells."""
+    if target.spec.runtime.oversize == "split":
+        check_split(target, analysed_now(target)[0].behaviour)
 
 
 def _check_padding(target: Target, signature: Signature) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 
-from scaling_tasks.actions.known_digests import STATE
-from scaling_tasks.actions.results import read_result_if_there
+from scaling_tasks.actions.known_digests import STATE, known_digests
+from scaling_tasks.actions.results import ResultFile, read_result_if_there
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import CacheError
 from scaling_tasks.execution.file_locks import exclusive, is_free
@@ -73,11 +73,19 @@ def _of_gone_targets(targets: Sequence[Target]) -> Iterator[Path]:
         if config is None:
             continue  # Made from a command line: no configuration has gone, and the files are the user's.
         results = (read_result_if_there(path) for path in sorted((state / "results").rglob("*.json")))
-        files = (file.path for result in results if result for file in result.files)
+        files = [file for result in results if result for file in result.files]
         # Only what lies in the target's own directory: another may have taken the directory over.
         places = {Path(directory)} - directories if _is_inside(directory) else set()
-        yield from (path for path in files if path.parent in places and path.is_file())
+        yield from (file.path for file in files if file.path.parent in places and _is_as_made(file))
         yield from sorted(path for path in state.rglob("*") if path.is_file())
+
+
+def _is_as_made(file: ResultFile) -> bool:
+    """Return whether a file is what a record says; another one of its name is the user's."""
+    try:
+        return known_digests().digest(file.path) == file.digest
+    except OSError:
+        return False
 
 
 def _is_inside(directory: str) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.documents import canonical_json
+from scaling_tasks.documents import MOST_BYTES, canonical_json
+from scaling_tasks.files import append_line, open_regular
 
 __all__ = ["Journal", "StoreActivity"]
 
@@ -43,6 +43,7 @@ class StoreActivity:
         return asdict(self)
 
 
+_MOST = 1 << 53  # of one event, which may take back what another told
 _NAMES = frozenset(field.name for field in fields(StoreActivity))
 
 
@@ -54,19 +55,14 @@ class Journal:
 
     def add(self, **increments: float) -> None:
         """Append one event; a single small write, so that concurrent processes do not mix their lines."""
-        line = canonical_json(increments) + "\n"
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line.encode())
-        finally:
-            os.close(descriptor)
+        append_line(self._path, canonical_json(increments))
 
     def position(self) -> int:
         """Return a mark for ``activity``: everything until now lies before it."""
         try:
             return self._path.stat().st_size
-        except FileNotFoundError:
+        except OSError:
             return 0
 
     def activity(self, since: int = 0) -> StoreActivity:
@@ -74,20 +70,21 @@ class Journal:
         totals: dict[str, Any] = {}
         for event in self._events(since):
             for name in _NAMES & event.keys():
-                totals[name] = totals.get(name, 0) + event[name]
+                if type(event[name]) in (int, float) and abs(event[name]) < _MOST:
+                    totals[name] = totals.get(name, 0) + event[name]
         return StoreActivity(**totals)
 
     def _events(self, since: int) -> Iterator[dict[str, Any]]:
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 file.seek(since)
-                content = file.read()
-        except FileNotFoundError:
+                content = file.read(MOST_BYTES)
+        except OSError:
             return
         for line in content.splitlines():
             try:
                 event = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue  # The disk was full in the middle of a line.
             if isinstance(event, dict):
                 yield event

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from scaling_tasks.errors import CacheError
+from scaling_tasks.errors import CacheError, of_disk
 from scaling_tasks.files import copy_digest, digest_file, publish
 
 __all__ = ["BlobDirectory", "LostContentError", "place_copy"]
@@ -136,8 +136,7 @@ def place_copy(source: Path, target: Path, digest: str) -> None:
         what = f"the content of {target.name!r} was lost"
         raise LostContentError(what, where=str(source), fix="Build again.") from cause
     except OSError as cause:
-        where = str(cause.filename or target)
-        raise CacheError(f"cannot be written ({cause.strerror or cause})", where=where) from cause
+        raise of_disk(cause, CacheError, where=target, what="cannot be written") from cause
 
 
 def _holds(path: Path, digest: str) -> bool:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.errors import CacheError
-from scaling_tasks.files import publish
+from scaling_tasks.documents import MOST_BYTES
+from scaling_tasks.errors import CacheError, of_disk
+from scaling_tasks.files import publish, read_regular
 from scaling_tasks.store.activity import Journal, StoreActivity
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
 from scaling_tasks.store.far import UNKNOWN_BYTES
@@ -125,7 +125,7 @@ class Store:
             with publish(self._record_path(record.key), durable=True) as temporary:
                 temporary.write_text(record.to_json(), encoding="utf-8")
         except OSError as cause:
-            raise _unwritable(cause, self.root) from cause
+            raise of_disk(cause, CacheError, where=self.root, what="cannot be written") from cause
         self._note(stored=1, bytes_stored=record.size)
         if self.level is not None:
             self.level.send(record, self.path)
@@ -249,7 +249,7 @@ class Store:
     def _read(self, key: str) -> Record | None:
         path = self._record_path(key)
         try:
-            record = Record.from_json(path.read_bytes(), where=str(path))
+            record = Record.from_json(read_regular(path, MOST_BYTES), where=str(path))
         except OSError:
             return None
         except CacheError:
@@ -265,14 +265,3 @@ class Store:
         # A store on a read-only or full disk can still be read.
         with contextlib.suppress(OSError):
             self._journal.add(**increments)
-
-
-def _unwritable(cause: OSError, where: Path) -> CacheError:
-    advice = {
-        errno.ENOSPC: "Free some space.",
-        errno.EDQUOT: "Free some space.",
-        errno.EROFS: "Make it writable.",
-        errno.EACCES: "Make it writable.",
-    }
-    fix = advice.get(cause.errno or 0, "")
-    return CacheError(f"cannot be written ({cause.strerror or cause})", where=str(cause.filename or where), fix=fix)

@@ -11,7 +11,9 @@ import sys
 import threading
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import helper
 
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
@@ -19,6 +21,7 @@ from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import CompileError
 from scaling_tasks.execution.process_trees import resident_bytes
 from scaling_tasks.shapes.signature import name_dimensions
+from scaling_tasks.shapes.unit import Unit
 
 MIB = 2**20
 
@@ -156,6 +159,21 @@ def test_nothing_survives_the_death_of_the_build(make_job, tmp_path: Path, wait_
     os.kill(build.pid, sent)
     build.wait()
     wait_for(lambda: not [pid for pid in pids if alive(pid)])
+
+
+def test_a_compilers_whole_explanation_is_in_the_log(tmp_path: Path):
+    """OpenVINO tells in seven lines of an exception what it does not know; a message shows one of them."""
+    nodes = [helper.make_node("Fancy", ["x"], ["y"], domain="elsewhere")]
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, "w"]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:])
+    sets = [helper.make_opsetid("", 17), helper.make_opsetid("elsewhere", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=sets, ir_version=8), tmp_path / "m.onnx")
+    unit, signature = Unit("W8", "m_W8", ("W",), ((8,),)), name_dimensions({"x": [1, "W"]})
+    job = CompileJob(tmp_path / "m.onnx", signature, unit, {"backend": "openvino", "options": {}})
+    with pytest.raises(CompileError, match=r"No conversion rule found for operations: elsewhere\.Fancy"):
+        run(job, tmp_path)
+    log = (tmp_path / "logs/m_W8.log").read_text()
+    assert "FrontEnd API failed with OpConversionFailure:\nModel wasn't fully converted.\n" in log
 
 
 def test_a_read_only_work_directory_is_named(make_job, tmp_path: Path):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import onnx
+from onnx import helper
+
 from tests.doit_plugin.repository import Repository
 
 MISTAKES = """
@@ -77,6 +80,95 @@ def test_variables_that_the_model_does_not_have(repository: Repository) -> None:
     assert run.status == 1
     for part in ("'batch' is no variable", "'L' is no variable", "'HH' is no variable of the model. Did you mean 'H'?"):
         assert part in run.output, run.output
+
+
+METRICS = """
+import nowhere_at_all
+
+LIST = [1]
+
+
+def one(run):
+    return 1.0
+
+
+def strict(run, dataset, *, seed):
+    return 1.0
+"""
+# What each of these targets says beside a model and a data set, and what is found.
+ALONE = {
+    "reduced": ("runtime: {oversize: split}", "output 'y' has no axis for pieces along H"),
+    "lists": ("verify: {metric: 'metrics:LIST', dataset: dodo.py}", "'LIST' in metrics.py, line 4, is no function"),
+    "ones": (
+        "verify: {metric: 'metrics:one', dataset: dodo.py}",
+        "'one' in metrics.py, line 7, takes 1 values, not two",
+    ),
+    "named": ("verify: {metric: 'metrics:strict', dataset: dodo.py}", "line 11, demands 'seed' by name"),
+    "imports": ("verify: {metric: 'more:f', dataset: dodo.py}", "metrics.py, line 2, imports 'nowhere_at_all'"),
+    "rate": ("inputs: {sr: 16000}", "inputs.sr: the model has no input 'sr'; its inputs are ['x']"),
+    "shape": ("inputs: {x: [[1.0]]}", "the value has the shape [1, 1], the input [None, 3, None, None]"),
+    "root": ("output: .", "'.' is the repository itself"),
+    "above": ("output: ../..", "'../..' is the repository itself"),
+    "state": ("output: .scaling/net", "'.scaling/net' is where this tool keeps its state"),
+    "over": ("output: configs", "'configs' is where the configurations are"),
+    "among": ("output: datasets/images", "'datasets/images' is in the data set"),
+    "file": ("output: dodo.py", "'dodo.py' is no directory"),
+    "ranges": ("shape_bucket: {shape_bucket_range_info: {H: [1, 8], W: [1, 8]}}", "'N' has neither a range nor"),
+    "unlisted": ("auto_scaling: {strategy: explicit}", "auto_scaling.buckets: no bucket is listed"),
+    "short": ("auto_scaling: {strategy: explicit, buckets: [{N: 1, H: 8}]}", "bucket 0 names ['H', 'N']"),
+}
+
+
+def write_mistaken(repository: Repository) -> None:
+    root = repository.root
+    (root / "metrics.py").write_text(METRICS)
+    (root / "more.py").write_text("from metrics import *\n\n\ndef f(run, dataset):\n    return 1.0\n")
+    pool = helper.make_node("GlobalAveragePool", ["x"], ["y"])
+    ends = [
+        helper.make_tensor_value_info("x", 1, ["n", 3, "h", "w"]),
+        helper.make_tensor_value_info("y", 1, ["n", 3, 1, 1]),
+    ]
+    graph = helper.make_graph([pool], "pool", ends[:1], ends[1:])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), root / "models/pool.onnx")
+    for name, (more, _) in ALONE.items():
+        model = "pool" if name == "reduced" else "net"
+        text = f"model: models/{model}.onnx\ndataset: datasets/images\ncompile: {{backend: onnxruntime}}\n{more}\n"
+        (root / f"configs/{name}.yaml").write_text(text)
+
+
+def test_what_used_to_be_found_late_or_never(repository: Repository) -> None:
+    write_mistaken(repository)
+    run = repository.doit("check")
+    assert run.status == 1
+    lines = run.output.splitlines()
+    for name, (_, found) in ALONE.items():
+        assert [line for line in lines if line.startswith(f"error: configs/{name}.yaml:") and found in line], (
+            name,
+            lines,
+        )
+    assert lines[-1] == f"{len(ALONE)} mistakes in {len(ALONE)} of {len(ALONE) + 1} targets"
+
+
+def test_a_build_finds_before_it_compiles_that_pieces_make_no_whole(repository: Repository) -> None:
+    write_mistaken(repository)
+    for name in ALONE.keys() - {"reduced"}:
+        (repository.root / f"configs/{name}.yaml").unlink()
+    text = "N,h,w\n1,16,24\n1,24,40\n"
+    (repository.root / "datasets/images.csv").write_text(text)
+    path = repository.root / "configs/reduced.yaml"
+    path.write_text(path.read_text().replace("datasets/images", "datasets/images.csv"))
+    run = repository.doit("-n", "2", "--continue", "bundle:reduced")
+    assert not run.ok
+    assert "split cannot join answers: output 'y'" in run.output
+    assert run.compiled == []
+
+
+def test_two_targets_with_one_output_are_refused(repository: Repository) -> None:
+    repository.write_target("other", more="output: ./build/net\n")
+    run = repository.doit("list")
+    assert run.status != 0
+    assert "configs/other.yaml: output: build/net is the output of configs/net.yaml as well" in run.output
 
 
 def test_buckets_that_contain_no_sample_are_refused(repository: Repository) -> None:

@@ -157,6 +157,7 @@ def test_stopping_at_any_moment_loses_nothing(repository: Repository) -> None:
     files = {path.name: path.read_bytes() for path in (repository.root / "build/net").iterdir()}
     assert not [name for name in files if name.startswith(".")]
     assert stopped == ROUNDS * STOPS
+    assert not list((repository.root / ".scaling/work").iterdir())  # Not even of the runs that were killed.
     assert amid > 0  # Otherwise no compiler was ever hit, and the test shows nothing.
 
     fresh = Repository(repository.root / "fresh")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from scaling_tasks.actions.perform import _sweep
 from scaling_tasks.execution.file_locks import exclusive, is_free, when_waiting
 from scaling_tasks.stages.history import CompileHistory
 from scaling_tasks.store.records import Record, key_of
@@ -124,3 +125,13 @@ def test_a_lock_whose_file_was_removed_is_taken_anew(tmp_path: Path) -> None:
     with waiting_for_another(tmp_path / "key", "remove"):
         assert (tmp_path / "key").exists()
         assert not is_free(tmp_path / "key")
+
+
+def test_what_killed_processes_left_in_the_work_directory_goes(tmp_path: Path) -> None:
+    """Kept are what another process is at, and what failed, which its message names."""
+    for name in ("killed", "failed", "at work"):
+        (tmp_path / "work" / name / "outputs").mkdir(parents=True)
+    (tmp_path / "work/failed/failed").touch()
+    with exclusive(tmp_path / "locks/at work"):
+        _sweep(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["at work", "failed"]

@@ -48,14 +48,16 @@ class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Run the command; what a user can mend is one line and the status 3, as for doit's own errors."""
-        from scaling_tasks.errors import ScalingTasksError
+        from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk
 
         try:
             with contextlib.nullcontext() if self.needs_units else without_units():
                 return int(super().execute(params, args) or 0)
         except ScalingTasksError as error:
             sys.stderr.write(f"error: {error}\n")
-            return 3
+        except OSError as error:
+            sys.stderr.write(f"error: {of_disk(error, CacheError, where=self.name)}\n")
+        return 3
 
     def tasks(self) -> dict[str, Any]:
         """Return all tasks by name, with the dependencies that follow from files."""

@@ -25,7 +25,7 @@ class Check(TaskCommand):
 
         targets = targets_of(self.tasks())
         self.dep_manager.close()
-        found = [(target, error) for target in targets for error in find_mistakes(target, toolchain=True)]
+        found = [(target, error) for target in targets for error in find_mistakes(target, thorough=True)]
         if as_json:
             mistakes = [
                 {"target": target.name, "where": error.where, "what": error.what, "fix": error.fix}

@@ -43,7 +43,7 @@ def _case(run: RunOutcomes, name: str) -> ET.Element:
     case = ET.Element("testcase", classname=task.meta["target"], name=name, time=f"{run.seconds.get(name, 0.0):.3f}")
     outcome = run.outcomes[name]
     if outcome == FAILED:
-        text = _printable(run.messages.get(name, ""))
+        text = _printable(run.failures.messages.get(name, ""))
         failure = ET.SubElement(case, "failure", message=text.partition("\n")[0][:300])
         failure.text = text
     elif outcome in _SKIPPED:

@@ -10,8 +10,9 @@ from doit.exceptions import BaseFail, UnmetDependency
 from doit.reporter import ConsoleReporter
 
 from scaling_tasks.config.environment import EnvironmentSettings, environment_settings
+from scaling_tasks.doit_plugin.console.causes import short
 from scaling_tasks.doit_plugin.console.progress import Progress
-from scaling_tasks.doit_plugin.console.run_outcomes import FAILED, KEPT, UNREACHED, RunOutcomes, is_ours
+from scaling_tasks.doit_plugin.console.run_outcomes import KEPT, UNREACHED, RunOutcomes, is_ours
 from scaling_tasks.doit_plugin.console.status_line import StatusLine, wants_bar
 from scaling_tasks.doit_plugin.console.transfers import finish_transfers, transfers_line
 from scaling_tasks.doit_plugin.interruption import interruptible
@@ -41,8 +42,7 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
         from scaling_tasks.execution.file_locks import when_waiting
         from scaling_tasks.store.notices import when_told
 
-        self.run.tasks = tasks
-        self.run.selected = tuple(selected_tasks)
+        self.run.begin(tasks, selected_tasks)
         note_selection(selected_tasks, tasks)
         interruptible()
         when_waiting(self.lines.line)
@@ -84,20 +84,23 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
             super().skip_uptodate(task)
 
     def add_failure(self, task: Any, fail: BaseFail) -> None:
-        """Print what failed, at once; what only waited for it is named in the closing summary."""
+        """Print what failed, at once, but each cause once; what only waited for it is named in the closing summary."""
         if not is_ours(task) and task.actions:
             self._guest_left(task)
             super().add_failure(task, fail)
         elif task.actions:
-            unmet = isinstance(fail, UnmetDependency)
+            if isinstance(fail, UnmetDependency):
+                with self.lock:
+                    self.run.end(task.name, UNREACHED)
+                return
             message = fail.get_msg().strip()
             with self.lock:
-                self.run.end(task.name, UNREACHED if unmet else FAILED, "" if unmet else message)
-            if not unmet:
-                self.lines.line(f"!  {task.name} failed: {message}{self._count()}")
+                new = self.run.fail(task.name, message)
+            if new:
+                self.lines.line(f"!  {task.name} failed: {short(message)}{self._count()}")
 
     def complete_run(self) -> None:
-        """Print the table of the targets, then every failure once more; leave the reports that CI asked for."""
+        """Print the table of the targets, then each cause of failures; leave the reports that CI asked for."""
         finish_transfers(self.lines.line)
         self.lines.stop()
         for line in self._closing():
@@ -123,12 +126,16 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
         return [*lines, *filter(None, (self.run.store_line(), transfers_line()))]
 
     def _failures(self) -> list[str]:
-        failed = [name for name, outcome in self.run.outcomes.items() if outcome == FAILED]
-        if not failed:
+        failures = self.run.failures
+        if not failures.messages:
             return []
         unreached = sum(outcome == UNREACHED for outcome in self.run.outcomes.values())
         waited = f"; {unreached} more could not start because of that" if unreached else ""
-        return [f"\n{len(failed)} failed{waited}:", *(f"  {name}: {self.run.messages[name]}" for name in failed)]
+        lines = [f"\n{failures.heading()}{waited}:"]
+        for names in failures.by_cause():
+            lines.append(f"  {failures.title(names)}: {failures.message(names)}")
+            lines += [f"    {place}" for place in failures.places(names)]
+        return lines
 
     def _write_reports(self) -> None:
         if not self.run.outcomes:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from scaling_tasks.doit_plugin.console.causes import Failures
 from scaling_tasks.doit_plugin.doit_internals import is_delayed
 
 __all__ = ["RunOutcomes", "is_ours"]
@@ -28,7 +29,7 @@ class RunOutcomes:
         tasks: doit's live table of tasks; delayed ones join it as they are created.
         selected: Names of the tasks asked for.
         outcomes: ``compiled``, ``restored``, ``done``, ``up to date``, ``failed``, ``not reached`` or ``left out``.
-        messages: What a failed task said.
+        failures: What failed tasks said, those with one cause together.
         seconds: How long a task took.
         spans: Each task that ran, when it began by the monotonic clock, and how long it took, in order of their ends.
         started: When the tasks that are running now began, by the monotonic clock, in that order.
@@ -38,7 +39,7 @@ class RunOutcomes:
     tasks: Mapping[str, Any] = field(default_factory=dict)
     selected: tuple[str, ...] = ()
     outcomes: dict[str, str] = field(default_factory=dict)
-    messages: dict[str, str] = field(default_factory=dict)
+    failures: Failures = field(default_factory=lambda: Failures({}))
     seconds: dict[str, float] = field(default_factory=dict)
     spans: list[tuple[str, float, float]] = field(default_factory=list)
     started: dict[str, float] = field(default_factory=dict)
@@ -49,20 +50,27 @@ class RunOutcomes:
     _seen: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def begin(self, tasks: Mapping[str, Any], selected: Iterable[str]) -> None:
+        """Keep doit's live table of tasks, and what was asked for."""
+        self.tasks, self.selected, self.failures = tasks, tuple(selected), Failures(tasks)
+
     def start(self, name: str) -> None:
         """Note that a task runs."""
         self.started[name] = time.monotonic()
         self.most_running = max(self.most_running, len(self.started))
 
-    def end(self, name: str, outcome: str, message: str = "") -> None:
+    def fail(self, name: str, message: str) -> bool:
+        """Note that a task failed; return whether none before had the same cause."""
+        self.end(name, FAILED)
+        return self.failures.add(name, message)
+
+    def end(self, name: str, outcome: str) -> None:
         """Note how a task ended."""
         begun = self.started.pop(name, None)
         if begun is not None:
             self.seconds[name] = time.monotonic() - begun
             self.spans.append((name, begun, self.seconds[name]))
         self.outcomes[name] = outcome
-        if message:
-            self.messages[name] = message
 
     def expected(self) -> list[str]:
         """Return the names of all tasks that this run concerns as far as known."""

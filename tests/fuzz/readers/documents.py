@@ -86,7 +86,7 @@ def _content(path: Path) -> bytes:
         raise CacheError(str(cause), where=str(path)) from cause
 
 
-def _resealed(read: Callable[[Path], Any], name: str) -> Callable[[Path], Any]:
+def resealed(read: Callable[[Path], Any], name: str) -> Callable[[Path], Any]:
     """Return a reader of documents that were forged: whatever a file holds, its checksum is made right."""
 
     def forged(directory: Path) -> Any:
@@ -107,7 +107,7 @@ def _readers(
     name: str, file: str, make: Callable[[Path], list[Path]], read: Callable[[Path], Any], **more: Any
 ) -> tuple[Reader, Reader]:
     as_it_is = Reader(name, make, read, mutators=(json_document,), words=WORDS, **more)
-    return as_it_is, replace(as_it_is, name=f"{name}, forged", read=_resealed(read, file), allowed=anything)
+    return as_it_is, replace(as_it_is, name=f"{name}, forged", read=resealed(read, file), allowed=anything)
 
 
 def _missing_allowed(valid: Any, found: Any) -> bool:

@@ -1,0 +1,98 @@
+"""What failures have in common: many tasks that fail for one reason are told as one."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Failures", "cause_of", "short"]
+
+_LOG, _ALONE = " Log: ", "Run it alone: "
+_SHOWN = 12
+_FRACTION = re.compile(r"(?<![\w./-])\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)(?!\w)")
+_BRACKETS = re.compile(r"[\[{(][^\[\]{}()]*[\]})]")
+_WHOLE = re.compile(r"(?<![\w./-])\d+(?!\w|\.\d)")
+
+
+def short(message: str) -> str:
+    """Return a failure's message without where its log is and how to repeat it."""
+    return message.partition(_LOG)[0]
+
+
+def cause_of(message: str, unit: str | None) -> str:
+    """Return what is the same in the messages of all tasks that fail for one reason.
+
+    Left out are the log and the command, the unit's name with what stands before it in one word, its sizes, fractions,
+    and numbers in brackets, which are shapes. Other whole numbers stay: they tell statuses and error codes apart.
+    """
+    text = short(message)
+    if unit:
+        text = re.sub(rf"[\w.:-]*{re.escape(unit)}", "*", text)
+        sizes = re.findall(r"\d+", unit)
+        text = _WHOLE.sub(lambda found: "#" if found[0] in sizes else found[0], text)
+    text = _FRACTION.sub("#", text)
+    return _BRACKETS.sub(lambda found: _WHOLE.sub("#", found[0]), text)
+
+
+@dataclass
+class Failures:
+    """Failed tasks by their cause, in the order in which they failed.
+
+    Attributes:
+        tasks: The table of tasks.
+        messages: What each failed task said.
+    """
+
+    tasks: Mapping[str, Any]
+    messages: dict[str, str] = field(default_factory=dict)
+    _causes: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, name: str, message: str) -> bool:
+        """Note a failure; return whether none before had the same cause."""
+        self.messages[name] = message
+        names = self._causes.setdefault(cause_of(message, self.tasks[name].meta.get("unit")), [])
+        names.append(name)
+        return len(names) == 1
+
+    def by_cause(self) -> list[list[str]]:
+        """Return the names of the failed tasks, those with one cause together."""
+        return list(self._causes.values())
+
+    def heading(self) -> str:
+        """Return how many failed for how many causes."""
+        count, causes = len(self.messages), len(self._causes)
+        several = f" for {causes} cause{'s' * (causes > 1)}" if causes < count else ""
+        return f"{count} failed{several}"
+
+    def title(self, names: Sequence[str]) -> str:
+        """Return what to call the tasks that failed for one cause."""
+        if len(names) == 1:
+            return names[0]
+        stages = dict.fromkeys(self.tasks[name].meta["stage"] for name in names)
+        return f"{' and '.join(stages)}, {len(names)} times"
+
+    def message(self, names: Sequence[str]) -> str:
+        """Return what the first of the tasks said, with the command that repeats it.
+
+        A target that no configuration of the repository gives has tasks in this run alone.
+        """
+        text, config = self.messages[names[0]], self.tasks[names[0]].meta.get("config")
+        if _ALONE in text or config is None:
+            return text
+        return f"{text}{'' if text.endswith('.') else '.'} {_ALONE}doit {names[0]}"
+
+    def places(self, names: Sequence[str], most: int = _SHOWN) -> list[str]:
+        """Return a line per target that says which of its tasks these are; nothing for a single one."""
+        below: dict[str, list[str]] = defaultdict(list)
+        for name in names if len(names) > 1 else ():
+            meta = self.tasks[name].meta
+            below[meta["target"]].append(meta.get("unit") or meta["stage"])
+        return [f"{target}: {_listed(list(dict.fromkeys(inner)), most)}" for target, inner in below.items()]
+
+
+def _listed(names: Sequence[str], most: int) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,0 +1,98 @@
+"""What the tool keeps for itself beside its documents: journals of digests and of the store, and what was measured."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from scaling_tasks.actions.known_digests import KnownDigests
+from scaling_tasks.planning.measured import MeasuredCost
+from scaling_tasks.stages import lock
+from scaling_tasks.store.activity import Journal
+from tests.fuzz.mutations import json_document, json_line
+from tests.fuzz.reader import Reader, anything
+
+_OLD = 1_500_000_000  # seconds: what was written just now is looked at again
+
+
+def _digests(directory: Path) -> list[Path]:
+    known = KnownDigests(directory / "digests.jsonl")
+    for number in range(8):
+        path = directory / f"model{number}.onnx"
+        path.write_bytes(bytes([number]) * 100)
+        os.utime(path, (_OLD, _OLD))
+        known.made(path, known.digest(path))
+        known.note(f"external {number}", [f"weights{number}"])
+    return [directory / "digests.jsonl"]
+
+
+def _known(directory: Path) -> Any:
+    known = KnownDigests(directory / "digests.jsonl")
+    found = [known.digest(directory / f"model{number}.onnx") for number in range(8)]
+    return found, [known.fact(f"external {number}") for number in range(8)]
+
+
+def _some_facts_forgotten(valid: Any, found: Any) -> bool:
+    pairs = zip(valid[1], found[1], strict=True)
+    return bool(valid[0] == found[0]) and all(there in (known, None) for known, there in pairs)
+
+
+def _journal(directory: Path) -> list[Path]:
+    journal = Journal(directory / "journal.jsonl")
+    for seconds in (1.5, 2.0, 3.25):
+        journal.add(hits=1, bytes_restored=100, seconds_saved=seconds)
+        journal.add(misses=1)
+    return [directory / "journal.jsonl"]
+
+
+def _activity(directory: Path) -> Any:
+    return Journal(directory / "journal.jsonl").activity()
+
+
+def _lock(directory: Path) -> list[Path]:
+    unit = {"key": "ab" * 32, "buckets": "1x32x320", "files": {"m.xml": "cd" * 32}}
+    section = {
+        "settings": {"compile": "ef" * 32},
+        "plan": "01" * 32,
+        "toolchain": {"openvino": "1"},
+        "units": {"W8": unit},
+    }
+    previous = Path.cwd()
+    os.chdir(directory)
+    try:
+        lock._write({"net": section, "other": section})
+    finally:
+        os.chdir(previous)
+    return [directory / "scaling.lock"]
+
+
+def _locked(directory: Path) -> Any:
+    previous = Path.cwd()
+    os.chdir(directory)
+    try:
+        sections = lock.read_lock()
+        return sections, [
+            list(lock.differences(lock._without_artefacts(each), {"units": {}})) for each in sections.values()
+        ]
+    finally:
+        os.chdir(previous)
+
+
+def _latencies(directory: Path) -> list[Path]:
+    path = directory / "latency.json"
+    path.write_text(MeasuredCost(("N", "W"), [[1, 32], [1, 64], [4, 64]], [0.001, 0.002, 0.0075]).to_json())
+    return [path]
+
+
+def _cost(directory: Path) -> Any:
+    cost = MeasuredCost.read(directory / "latency.json", ("W", "N"))
+    return cost.to_json()
+
+
+READERS = (
+    Reader("known digests", _digests, _known, allowed=_some_facts_forgotten, refuses=False, mutators=(json_line,) * 3),
+    Reader("store journal", _journal, _activity, allowed=anything, refuses=False, mutators=(json_line,) * 3),
+    Reader("lock", _lock, _locked, allowed=anything, mutators=(json_document,) * 3),
+    Reader("latencies", _latencies, _cost, allowed=anything, mutators=(json_document,) * 3),
+)
