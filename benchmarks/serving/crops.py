@@ -43,7 +43,7 @@ class Work:
 
 def find_work(limit: int | None = None) -> Work:
     """Return the labelled receipts where they are present, else the worked example's pages."""
-    data = Path(os.environ.get("SCALING_TASKS_DATA", ROOT / "../shared/data")) / "sroie"
+    data = Path(os.environ.get("SCALING_TASKS_DATA", "no data")) / "sroie"
     if (data / "text_gt.txt").exists():
         return _work("receipts", data / "text_gt.txt", data / "det_gt.txt", limit)
     example = ROOT / "datasets/receipts/det_gt.txt"

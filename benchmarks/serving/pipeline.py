@@ -39,7 +39,7 @@ Read = Callable[[Any], list[str]]
 
 def find_data() -> tuple[Path, Path, Path, Path]:
     """Return the images, their labelled lines, and the sizes of pages and lines that are planned for."""
-    data = Path(os.environ.get("SCALING_TASKS_DATA", ROOT / "../shared/data")) / "sroie"
+    data = Path(os.environ.get("SCALING_TASKS_DATA", "no data")) / "sroie"
     if (data / "text_gt.txt").exists():
         return data / "images", data / "text_gt.txt", data / "sizes.csv", data / "det_gt.txt"
     example = ROOT / "datasets/receipts"
