@@ -52,7 +52,8 @@ def sees_no_padding(op: Operation, index: int, axis: int) -> bool:
     if not (row.is_prefix and column.is_prefix and op.domain.at_most(row.length, column.length)):
         return False
     low, high = found.seen
-    return math.isfinite(low) and math.isfinite(high) and found.later[1] <= low - _UNDERFLOW
+    # As a difference: beside -3.4e38 a thousand less is the same number, and a row of such scores alone weighs them all.
+    return math.isfinite(low) and math.isfinite(high) and low - found.later[1] >= _UNDERFLOW
 
 
 def hidden_axes(op: Operation, tensor: Tensor) -> frozenset[int]:

@@ -121,6 +121,26 @@ def test_what_may_hide_all_that_is_seen_is_cleaned(data: Draw) -> None:
     assert not is_untouched(analysis)
 
 
+@given(st.data())
+@thorough
+def test_one_mask_that_hides_what_is_later_and_what_is_left_out(data: Draw) -> None:
+    """Decoders whose requests are filled up at the start: the first rows see nothing at all, and weigh all alike."""
+    low = data.draw(st.sampled_from([_LOWEST, -1e30, -1e9, -1e4]), label="number for what is hidden")
+    how = data.draw(st.sampled_from(["chosen", "added", "multiplied"]))
+    draft = Draft()
+    x = draft.input("x", ["N", "T", _WIDTH])
+    kept = draft.input("mask", ["N", 1, "T"], np.bool_)
+    seen = draft.add("And", [draft.add("Not", [hidden(draft, x, "less")]), kept])
+    y = attend(draft, bounded(draft, x), str(draft.add("Not", [seen])), low, how)
+
+    def filled(shape: Any, generator: Any) -> Any:
+        return np.arange(shape[2]) >= generator.integers(0, shape[2] + 1, (shape[0], 1, 1))
+
+    bucket, rows = requests(data, 1, 9, T=1)
+    analysis = assert_exact(draft.model(y), bucket, rows, data={"mask": filled})
+    assert not is_untouched(analysis)
+
+
 @pytest.mark.parametrize("triangle", [np.triu, lambda ones: np.tril(ones, 1), lambda ones: 1 - np.tril(ones)])
 def test_other_triangles_are_cleaned(triangle: Any) -> None:
     draft = Draft()
