@@ -18,7 +18,7 @@ from scaling_tasks.planning.strategies.grids import rule_buckets
 from scaling_tasks.planning.strategies.joint import choose_for_requests
 from scaling_tasks.planning.strategies.limits import limited_choice
 from scaling_tasks.planning.strategies.robust import robust_choice
-from scaling_tasks.planning.strategies.thumb import RULES
+from scaling_tasks.planning.strategies.rules_of_thumb import RULES
 
 __all__ = ["choose"]
 
