@@ -12,6 +12,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,17 @@ STATE = Path(".scaling")
 _TICK = 20_000_000
 _SPARE_LINES = 2000
 _DIGITS = 16
+
+
+def _decoder() -> Callable[[bytes], Any]:
+    try:
+        from msgspec.json import decode
+    except ImportError:  # A server has none, and no thousands of entries either.
+        return json.loads
+    return decode
+
+
+_decode = _decoder()
 
 
 class KnownDigests:
@@ -107,7 +119,7 @@ def _entry(line: bytes) -> list[Any] | None:
     """Return an entry, None where its line is not as it was written."""
     if _checksum(line[_DIGITS:]).encode() != line[:_DIGITS]:
         return None
-    entry: list[Any] = json.loads(line[_DIGITS:])
+    entry: list[Any] = _decode(line[_DIGITS:])
     return entry
 
 
