@@ -24,7 +24,7 @@ from benchmarks.planning.chart import draw_curves
 from benchmarks.planning.datasets import Samples, load_samples
 from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.api import plan_buckets
-from scaling_tasks.planning.strategies.thumb import RULES
+from scaling_tasks.planning.strategies.rules_of_thumb import RULES
 from scaling_tasks.shapes.histogram import ShapeHistogram
 
 STRATEGIES = ("optimal", "optimal, robust", *RULES, "mean_std", "max_min")

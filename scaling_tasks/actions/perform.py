@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Request
-from scaling_tasks.actions.known_digests import KnownDigests
 from scaling_tasks.actions.results import AwaitedError, Result, ResultFile, write_result
 from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk
 from scaling_tasks.execution.contract import Done, Executor, Limits, Origin, Work
 from scaling_tasks.execution.file_locks import exclusive, taken_if_free
 from scaling_tasks.files import copy_digest, publish, remove_whole
+from scaling_tasks.known_digests import KnownDigests
 from scaling_tasks.store.blobs import LostContentError, place_copy
 from scaling_tasks.store.records import Record, StoredFile
 from scaling_tasks.store.store import Store

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from scaling_tasks.actions.known_digests import KnownDigests
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import CacheError, ScalingTasksError
 from scaling_tasks.files import digest_bytes, write_if_changed
+from scaling_tasks.known_digests import KnownDigests
 
 __all__ = ["AwaitedError", "Result", "ResultFile", "read_result", "read_result_if_there", "write_result"]
 

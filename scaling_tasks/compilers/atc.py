@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.compilers.atc_command import atc_arguments, check_atc_options
+from scaling_tasks.compilers.atc_command import GEAR_FLAGS, atc_arguments, check_atc_options
 from scaling_tasks.compilers.atc_export import adopted_identity, adopted_model
 from scaling_tasks.compilers.base import BackendBase, backend_options
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
@@ -28,7 +28,7 @@ _MAGIC = b"IMOD"
 class AtcOptions(Options, frozen=True):
     """Flags of atc."""
 
-    gears: Annotated[str, option("which flag says them: auto, dynamic_batch_size, dynamic_dims, …")] = "auto"
+    gears: Annotated[str, option("which flag gives them", "auto", *GEAR_FLAGS)] = "auto"
     joint: Annotated[bool, option("N and sizes in one artefact")] = False
     precision_mode: Annotated[str, option("in which precision it computes")] | UnsetType = UNSET
     precision_mode_v2: Annotated[str, option("the same by its newer names")] | UnsetType = UNSET

@@ -66,14 +66,17 @@ _SHAPE_BUCKET = (
 )
 
 
+_REAL = "where real inputs are to calibrate on and be judged by; by default verify.samples, or the data set's images"
+
+
 class _OwnOptions(Options, frozen=True):
     """What nncase compiles for, and on which inputs it calibrates."""
 
     target: Annotated[str, option("what it compiles for", *_CHOICES["target"])] = "k230"
-    quantize: Annotated[bool, option("eight bits or so; by default for the k230")] | UnsetType = UNSET
-    real_inputs: Annotated[str, option("where the real inputs are on which it is calibrated and judged")] | None = None
+    quantize: Annotated[bool, option("after training; by default for the k230")] | UnsetType = UNSET
+    real_inputs: Annotated[str, option(_REAL)] | None = None
     samples_count: Annotated[int, option("of how many samples it is calibrated")] = 4
-    calibration: Annotated[str, option("where other calibration samples are, or `random`")] | None = None
+    calibration: Annotated[str, option("where other samples are to calibrate on, or `random`")] | None = None
     calibration_range: Annotated[tuple[float, float], option("of random samples")] = (-1.0, 1.0)
     calibration_mean: Annotated[float | list[float], option("of pixels, which lie between 0 and 1")] = 0.5
     calibration_std: Annotated[float | list[float], option("by which pixels are divided")] = 0.5

@@ -11,10 +11,10 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.engines.lite_python import search_directory
 from scaling_tasks.errors import CompileError
 from scaling_tasks.files import digest_bytes
+from scaling_tasks.known_digests import known_digests
 
 __all__ = ["library_digest", "toolkit_identity"]
 

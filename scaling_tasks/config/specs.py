@@ -106,7 +106,7 @@ class AutoScalingSpec(_Spec, frozen=True):
         target_padding: With ``max_scaling_num: auto``, the padding ratio that the fewest buckets shall reach.
         bucket_price: Price of one more bucket in the unit of Σ weight·cost; buckets that save less are left out.
         cost: What an inference costs: padded ``elements``, the model's ``flops``, or ``measured`` latencies.
-        latency_table: For ``cost: measured``, the JSON file that the verify stage wrote.
+        latency_table: For ``cost: measured``, what the stage ``measure`` wrote; the target's own where left out.
         headroom: Raises the largest bucket: a factor on the largest observed sizes, or a size per variable.
         drop_quantile: Share of the weight, the costliest samples, that may be left to the oversize policy.
         limits: What all buckets may take together, by a name of your own: ``{bytes: {each: 2e6, per_element: 12, most:
@@ -121,7 +121,7 @@ class AutoScalingSpec(_Spec, frozen=True):
         segments: For ``strategy: segments``, nncase's formula or ``equal`` parts.
         min_size: For ``powers_of_two``, ``geometric`` and ``padding_limited``, the smallest size.
         pad_percent: For ``padding_limited``, the most padding of a bucket; the least that fits where left out.
-        pad_max: For ``padding_limited``, the most padded elements.
+        pad_max: Beside ``pad_percent``, the most padding of a bucket in the variable's own unit.
     """
 
     strategy: Strategy = "optimal"

@@ -9,7 +9,7 @@ from scaling_tasks.planning.request.folds import split_folds
 from scaling_tasks.planning.request.request import NoPlanError, Request, make_request
 from scaling_tasks.planning.solver.effort import EFFORTS
 from scaling_tasks.planning.strategies.registry import choose
-from scaling_tasks.planning.strategies.thumb import RULES
+from scaling_tasks.planning.strategies.rules_of_thumb import RULES
 
 __all__ = ["with_details"]
 

@@ -144,7 +144,7 @@ def _cost_model(spec: AutoScalingSpec, signature: Signature, model: Path | None)
         from scaling_tasks.planning.measured import MeasuredCost
 
         if spec.latency_table is None:
-            fix = "Name the table that the verify stage wrote."
+            fix = "Name a table that the stage `measure` wrote."
             raise PlanError("measured costs need a table", where="auto_scaling.latency_table", fix=fix)
         return MeasuredCost.read(Path(spec.latency_table), signature.variables)
     if spec.cost == "flops":

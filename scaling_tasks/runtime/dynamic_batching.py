@@ -12,7 +12,7 @@ from itertools import islice
 
 from scaling_tasks.errors import BundleError, RequestError
 from scaling_tasks.runtime.requests import Arrays
-from scaling_tasks.runtime.serving import Request, Rows, Server
+from scaling_tasks.runtime.runs import Request, Rows, Server
 
 __all__ = ["Answer", "DynamicBatcher"]
 

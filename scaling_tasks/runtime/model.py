@@ -21,8 +21,8 @@ from scaling_tasks.runtime.oversize import OversizeServer
 from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.runtime.readiness import Preparation, Readiness
 from scaling_tasks.runtime.requests import Arrays, RequestReader
+from scaling_tasks.runtime.runs import Request, Server
 from scaling_tasks.runtime.selection import BucketTable
-from scaling_tasks.runtime.serving import Request, Server
 from scaling_tasks.runtime.traffic import Traffic, TrafficRecorder
 from scaling_tasks.shapes.behaviour import Verdict
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from scaling_tasks.errors import BundleError
 from scaling_tasks.process_memory import process_memory
 from scaling_tasks.runtime.pool import EnginePool
+from scaling_tasks.runtime.runs import Server
 from scaling_tasks.runtime.selection import BucketTable
-from scaling_tasks.runtime.serving import Server
 
 __all__ = ["Preparation", "Readiness", "ReadyBucket"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from scaling_tasks.actions.action import Action, Request
-from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there, write_result
 from scaling_tasks.errors import BundleError, of_disk
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import remove_whole
+from scaling_tasks.known_digests import known_digests
 from scaling_tasks.stages.leftovers import leftovers
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Built, Made, Stage

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import Request
-from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.actions.perform import do_here, renamed
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.files import digest_file
+from scaling_tasks.known_digests import known_digests
 from scaling_tasks.stages.analysis import DOCUMENT, STAGE, read_analysis
 from scaling_tasks.stages.graph import stages_of
 from scaling_tasks.stages.history import CompileHistory

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.actions.results import AwaitedError
+from scaling_tasks.known_digests import known_digests
 from scaling_tasks.stages import (
     analysis,
     buckets,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from scaling_tasks.actions.known_digests import known_digests
+from scaling_tasks.known_digests import known_digests
 
 __all__ = ["imported_files"]
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.config.load import parse_target, section
 from scaling_tasks.errors import ConfigError, ModelError
 from scaling_tasks.execution.environment import toolchain_settings
 from scaling_tasks.files import is_inner_name
+from scaling_tasks.known_digests import known_digests
 from scaling_tasks.stages.stage import Made
 from scaling_tasks.stages.target import Target
 

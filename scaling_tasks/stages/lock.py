@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
-from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.config.load import section
 from scaling_tasks.documents import MOST_BYTES, canonical_json, parse_document
 from scaling_tasks.errors import LockError, ScalingTasksError, of_disk
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import digest_bytes, read_regular, write_if_changed
+from scaling_tasks.known_digests import STATE
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import STAGE as COMPILE
 from scaling_tasks.stages.compile import toolchain

@@ -13,9 +13,9 @@ from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.errors import VerificationFailed
-from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import installed, processor
-from scaling_tasks.stages.compile import identity_of, toolchain, worker_limits
+from scaling_tasks.stages.bundle_work import bundle_request
+from scaling_tasks.stages.compile import identity_of, toolchain
 from scaling_tasks.stages.imports import imported_files
 from scaling_tasks.stages.inputs import digests, home_name, planned_model, platform, platform_here, tree
 from scaling_tasks.stages.manifest import bundle_files
@@ -43,24 +43,10 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     }
     inputs = {name: file.digest for name, file in bundle.items()} | {name: each[0] for name, each in at_home.items()}
     places = {name: file.path for name, file in bundle.items()} | {name: each[1] for name, each in at_home.items()}
-    return Request(
-        Action(
-            "metric",
-            2,
-            {**inputs, **digests(files)},
-            parameters,
-            {**toolchain(target), **installed()},
-            platform(target, processor()),
-            ("metric.json",),
-        ),
-        {**places, **files},
-        f"{__name__}:work",
-        Subject(target.name, "the engine", VerificationFailed),
-        worker_limits(target),
-        hints=lambda: {"options": target.result_options},
-        tools=f"{__name__}:tools",
-        at_home=True,
-    )
+    inputs |= digests(files)
+    named = {**toolchain(target), **installed()}
+    action = Action("metric", 2, inputs, parameters, named, platform(target, processor()), ("metric.json",))
+    return bundle_request(target, action, {**places, **files}, __name__)
 
 
 def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:

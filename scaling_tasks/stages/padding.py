@@ -8,9 +8,9 @@ from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.errors import VerificationFailed
-from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import processor, versions
-from scaling_tasks.stages.compile import identity_of, toolchain, worker_limits
+from scaling_tasks.stages.bundle_work import bundle_request
+from scaling_tasks.stages.compile import identity_of, toolchain
 from scaling_tasks.stages.inputs import digests, planned_model, platform, platform_here
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
@@ -37,16 +37,9 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     }
     inputs = {**model, **{name: file.digest for name, file in bundle.items()}, **digests(samples)}
     named = {**toolchain(target), **versions(*_TOOLS)}
-    return Request(
-        Action("padding", 4, inputs, parameters, named, platform(target, processor()), ("padding.json",)),
-        {**sources, **{name: file.path for name, file in bundle.items()}, **samples},
-        f"{__name__}:work",
-        Subject(target.name, "the engine", VerificationFailed),
-        worker_limits(target),
-        hints=lambda: {"options": target.result_options},
-        tools=f"{__name__}:tools",
-        at_home=True,
-    )
+    action = Action("padding", 4, inputs, parameters, named, platform(target, processor()), ("padding.json",))
+    places = {**sources, **{name: file.path for name, file in bundle.items()}, **samples}
+    return bundle_request(target, action, places, __name__)
 
 
 def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 
-from scaling_tasks.actions.known_digests import STATE, known_digests
 from scaling_tasks.actions.results import ResultFile, read_result_if_there
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import CacheError
 from scaling_tasks.execution.file_locks import exclusive, is_free
 from scaling_tasks.files import is_inner_name, remove_whole, write_if_changed
+from scaling_tasks.known_digests import STATE, known_digests
 from scaling_tasks.stages.leftovers import leftovers
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import read_units_if_there

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.execution.file_locks import exclusive
+from scaling_tasks.known_digests import STATE
 from scaling_tasks.samples.places import summary_path
 from scaling_tasks.stages.stage import Stage
 from scaling_tasks.stages.target import Target

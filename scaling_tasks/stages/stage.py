@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scaling_tasks.actions.action import Request
-from scaling_tasks.actions.known_digests import known_digests
 from scaling_tasks.actions.results import Result, ResultFile, read_result
 from scaling_tasks.errors import CacheError
+from scaling_tasks.known_digests import known_digests
 from scaling_tasks.samples.places import summary_path
 from scaling_tasks.stages.target import Target
 

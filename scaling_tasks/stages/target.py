@@ -8,13 +8,13 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.load import section
 from scaling_tasks.config.specs import DatasetSpec, TargetSpec
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import CompileError
 from scaling_tasks.execution.environment import toolchain_settings
 from scaling_tasks.files import digest_bytes
+from scaling_tasks.known_digests import STATE
 
 __all__ = ["Target"]
 

@@ -7,9 +7,9 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from scaling_tasks.actions.known_digests import STATE, known_digests
 from scaling_tasks.config.environment import environment_settings, parse_executor, store_secret
 from scaling_tasks.errors import ConfigError
+from scaling_tasks.known_digests import STATE, known_digests
 
 if TYPE_CHECKING:
     from scaling_tasks.actions.perform import Workshop

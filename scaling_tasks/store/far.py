@@ -1,4 +1,4 @@
-"""The far level of a store: what others have made, looked up many at a time and fetched when it is needed."""
+"""Reading a far store: records are looked up many at a time, contents are fetched when they are needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The far level of a store as a whole: reading it, and sending to it where that is wanted."""
+"""A far store in use: its one connection, who reads it, and who sends to it where that is wanted."""
 
 from __future__ import annotations
 

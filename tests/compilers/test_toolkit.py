@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling_tasks.actions import known_digests
+from scaling_tasks import known_digests
 from scaling_tasks.compilers.atc import AtcBackend
 from scaling_tasks.compilers.lite import LiteBackend
 from scaling_tasks.compilers.lite_toolchain import find_toolchain

@@ -99,6 +99,19 @@ def test_the_schema_describes_every_key() -> None:
     assert definitions["TargetSpec"]["additionalProperties"] is False
 
 
+def test_the_documentation_has_a_row_for_every_key() -> None:
+    rows = [line.split("|")[1] for line in Path("README.md").read_text(encoding="utf-8").splitlines() if "|" in line]
+    named = {word.strip("`") for row in rows if "`" in row for word in row.replace(",", " ").split()}
+    sections = {"AutoScalingSpec": "auto_scaling", "DatasetSpec": "dataset", "ShapeBucketSpec": "shape_bucket"}
+    sections |= {"CompileSpec": "compile", "VerifySpec": "verify", "RuntimeSpec": "runtime"}
+    definitions = target_schema()["$defs"]
+    keys = [f"{name}.{key}" for spec, name in sections.items() for key in definitions[spec]["properties"]]
+    keys += [key for key in definitions["TargetSpec"]["properties"] if key not in {*sections.values(), "inputs"}]
+    assert "inputs.<input>" in named
+    # Two keys may have one row, which names the second without its section.
+    assert [key for key in keys if key not in named and key.rpartition(".")[2] not in named] == []
+
+
 def matches(value: Any, schema: dict[str, Any], whole: dict[str, Any]) -> bool:
     """Return whether a value is valid by the few keywords that make an editor underline a key or a word."""
     if "$ref" in schema:

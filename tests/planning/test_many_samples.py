@@ -10,7 +10,7 @@ import pytest
 from scaling_tasks.planning.api import plan_buckets
 from scaling_tasks.planning.solver.cells import Cells, exchange_on_cells
 from scaling_tasks.planning.solver.effort import EFFORTS
-from scaling_tasks.planning.strategies.thumb import RULES
+from scaling_tasks.planning.strategies.rules_of_thumb import RULES
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from tests.planning.brute import RandomCost, best_total
 

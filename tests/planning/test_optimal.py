@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scaling_tasks.planning.api import plan_buckets
 from scaling_tasks.planning.solver.line import cut_line
-from scaling_tasks.planning.strategies.thumb import RULES
+from scaling_tasks.planning.strategies.rules_of_thumb import RULES
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from tests.planning.brute import RandomCost, best_total
 

@@ -9,8 +9,8 @@ import pytest
 
 from scaling_tasks.planning.api import plan_buckets
 from scaling_tasks.planning.strategies.mindocr import cut_evenly
+from scaling_tasks.planning.strategies.rules_of_thumb import RULES
 from scaling_tasks.planning.strategies.segments import equal_parts, nncase_segments
-from scaling_tasks.planning.strategies.thumb import RULES
 from scaling_tasks.shapes.histogram import ShapeHistogram
 
 

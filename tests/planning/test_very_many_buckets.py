@@ -8,7 +8,7 @@ import pytest
 from scaling_tasks.planning.api import plan_buckets
 from scaling_tasks.planning.solver.problem import Problem
 from scaling_tasks.planning.solver.strips import striped
-from scaling_tasks.planning.strategies.thumb import RULES
+from scaling_tasks.planning.strategies.rules_of_thumb import RULES
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from tests.planning.brute import best_total
 

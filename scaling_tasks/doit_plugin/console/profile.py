@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.doit_plugin.console.run_outcomes import RunOutcomes
 from scaling_tasks.files import publish
+from scaling_tasks.known_digests import STATE
 
 __all__ = ["PROFILES", "trace", "write_profile"]
 

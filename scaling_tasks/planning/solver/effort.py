@@ -1,10 +1,16 @@
-"""How much work may be done: every budget of the solver, in counts, never by the clock, so that results repeat."""
+"""How much work may be done: the budgets that an effort sets, in counts, never by the clock, so that results repeat.
+
+A budget that is the same for every effort stands beside what it bounds, or here where several ask for it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["EFFORTS", "Effort"]
+__all__ = ["EFFORTS", "ONE_BY_ONE", "Effort"]
+
+# More buckets than this are not chosen one by one: that takes the square of their number. The best choice is shrunk.
+ONE_BY_ONE = 200
 
 
 @dataclass(frozen=True)

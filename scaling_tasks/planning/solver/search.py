@@ -19,16 +19,14 @@ from scaling_tasks.planning.solver.bound import Relaxation, raise_bound
 from scaling_tasks.planning.solver.branch import solve_exactly
 from scaling_tasks.planning.solver.candidates import Candidates
 from scaling_tasks.planning.solver.cells import Cells, exchange_on_cells, lay_out
-from scaling_tasks.planning.solver.effort import Effort
+from scaling_tasks.planning.solver.effort import ONE_BY_ONE, Effort
 from scaling_tasks.planning.solver.exchange import Pool, add_greedily, drop_useless, improve_by_exchange
 from scaling_tasks.planning.solver.refinement import refined_choice
 
-__all__ = ["ONE_BY_ONE", "Search", "shrunk"]
+__all__ = ["Search", "shrunk"]
 
 # Points of the grid on which what the relaxation takes in part is put together anew.
 _REPAIR = 12_000
-# More than this are not chosen one by one: that takes the square of their number. The best known choice is shrunk.
-ONE_BY_ONE = 200
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from scaling_tasks.planning.solver.bound import Relaxation, raise_bound
 from scaling_tasks.planning.solver.candidates import Candidates, lay_candidates
-from scaling_tasks.planning.solver.effort import NORMAL, Effort
+from scaling_tasks.planning.solver.effort import NORMAL, ONE_BY_ONE, Effort
 from scaling_tasks.planning.solver.line import solve_line
 from scaling_tasks.planning.solver.local import moved
 from scaling_tasks.planning.solver.problem import Problem, Solution
-from scaling_tasks.planning.solver.search import ONE_BY_ONE, Search
+from scaling_tasks.planning.solver.search import Search
 from scaling_tasks.planning.solver.strips import striped
 
 __all__ = ["solve"]

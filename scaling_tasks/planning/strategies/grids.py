@@ -11,7 +11,7 @@ from scaling_tasks.planning.costs import CostModel, cost_of
 from scaling_tasks.planning.request.lattice import Lattice
 from scaling_tasks.planning.request.request import Choice, Request
 from scaling_tasks.planning.solver.product import product_of, splits
-from scaling_tasks.planning.strategies.thumb import RULES
+from scaling_tasks.planning.strategies.rules_of_thumb import RULES
 
 __all__ = ["choose_by_rule", "rule_buckets"]
 

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.request.request import Choice, Request, problem_of
+from scaling_tasks.planning.solver.effort import ONE_BY_ONE
 from scaling_tasks.planning.solver.problem import Solution
 from scaling_tasks.planning.solver.product import choose_product
-from scaling_tasks.planning.solver.search import ONE_BY_ONE
 from scaling_tasks.planning.solver.solve import solve
 from scaling_tasks.planning.strategies.capped import capped_choice
 from scaling_tasks.planning.strategies.grids import rule_buckets
 from scaling_tasks.planning.strategies.joint import choose_for_requests
 from scaling_tasks.planning.strategies.limits import limited_choice
 from scaling_tasks.planning.strategies.robust import robust_choice
-from scaling_tasks.planning.strategies.thumb import RULES
+from scaling_tasks.planning.strategies.rules_of_thumb import RULES
 
 __all__ = ["choose"]
 

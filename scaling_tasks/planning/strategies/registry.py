@@ -11,7 +11,7 @@ from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.request.request import Choice, Request
 from scaling_tasks.planning.strategies import explicit, mindocr, optimal, segments
 from scaling_tasks.planning.strategies.grids import choose_by_rule
-from scaling_tasks.planning.strategies.thumb import RULES
+from scaling_tasks.planning.strategies.rules_of_thumb import RULES
 
 __all__ = ["STRATEGIES", "Strategy", "choose", "find_strategy"]
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.known_digests import KnownDigests
+from scaling_tasks.known_digests import KnownDigests
 from scaling_tasks.planning.measured import MeasuredCost
 from scaling_tasks.stages import lock
 from scaling_tasks.store.activity import Journal

@@ -1,0 +1,35 @@
+"""What stages have in common that run a bundle's engine: where their work is done, and what is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.errors import VerificationFailed
+from scaling_tasks.execution.contract import Subject
+from scaling_tasks.stages.compile import worker_limits
+from scaling_tasks.stages.target import Target
+
+__all__ = ["bundle_request"]
+
+
+def bundle_request(target: Target, action: Action, sources: Mapping[str, Path], stage: str) -> Request:
+    """Return an action that runs the bundle's engine, wherever that can be done, here at last.
+
+    Args:
+        target: The target.
+        action: What is done.
+        sources: Where each input lies.
+        stage: The stage's module, which has ``work`` and ``tools``.
+    """
+    return Request(
+        action,
+        sources,
+        f"{stage}:work",
+        Subject(target.name, "the engine", VerificationFailed),
+        worker_limits(target),
+        hints=lambda: {"options": target.result_options},
+        tools=f"{stage}:tools",
+        at_home=True,
+    )
