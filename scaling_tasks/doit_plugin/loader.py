@@ -28,6 +28,9 @@ from scaling_tasks.stages.target import Target
 
 __all__ = ["ScalingLoader", "add_tasks", "doit_config", "load_targets", "load_tasks"]
 
+_ADDED = "_scaling_tasks_added"
+"""The key of a namespace that says that it has the tasks already."""
+
 
 def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
     """Add the tasks of every ``<configs>/*.yaml`` and doit's settings to a dodo file's namespace.
@@ -62,11 +65,12 @@ def add_tasks(namespace: dict[str, Any], targets: Sequence[Target]) -> None:
     """Add the tasks of these targets and doit's settings to a namespace."""
     if get_var("locked"):
         # `doit locked=1`; through the environment it reaches the processes that doit starts.
-        os.environ.setdefault("SCALING_TASKS_LOCKED", str(get_var("locked")))
+        os.environ["SCALING_TASKS_LOCKED"] = str(get_var("locked"))
     if get_var("executor"):
         os.environ[EXECUTOR_VARIABLE] = str(get_var("executor"))
     os.environ.setdefault("SCALING_TASKS_JOBS", str(jobs_asked_for(sys.argv[1:])))
     namespace.update(creators(targets))
+    namespace[_ADDED] = True
     namespace["DOIT_CONFIG"] = {**doit_config(targets), **namespace.get("DOIT_CONFIG", {})}
 
 
@@ -149,5 +153,5 @@ class ScalingLoader(DodoTaskLoader):  # type: ignore[misc]  # doit carries no ty
         if dodo.exists() or opt_values["seek_file"]:
             module = doit_loader.get_module(opt_values["dodoFile"], opt_values["cwdPath"], opt_values["seek_file"])
             self.namespace = dict(inspect.getmembers(module))
-        if not any(name.startswith("buckets") for name in self.namespace):
+        if _ADDED not in self.namespace:
             load_tasks(self.namespace)

@@ -90,7 +90,8 @@ def test_a_locked_build_of_what_is_locked_succeeds(built: Repository) -> None:
 def test_a_locked_build_stops_before_it_compiles(built: Repository) -> None:
     before = (built.root / "scaling.lock").read_bytes()
     built.write_target(sizes=(*BUCKETS, (48, 80)))
-    for run in (built.doit(environment=LOCKED), built.doit("locked=1")):
+    unlocked = {"SCALING_TASKS_LOCKED": "0"}
+    for run in (built.doit(environment=LOCKED), built.doit("locked=1", environment=unlocked)):
         assert run.status != 0
         assert run.compiled == []
         assert "scaling.lock: the build of net would change it" in run.output
