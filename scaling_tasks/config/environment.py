@@ -138,7 +138,8 @@ def store_secret(environment: Mapping[str, str] | None = None) -> bytes | None:
         try:
             secret = read_regular(path, _MOST_KEY_BYTES)
         except OSError as cause:
-            raise ConfigError(f"{str(path)!r} cannot be read ({cause.strerror})", where=where) from cause
+            fix = "Name a file that holds the key, such as `openssl rand -hex 32` writes, and that this user may read."
+            raise ConfigError(f"{str(path)!r} cannot be read ({cause.strerror})", where=where, fix=fix) from cause
     secret = secret.strip()
     if secret and len(secret) < _FEWEST_KEY_BYTES:
         fix = "Make one with `openssl rand -hex 32`."

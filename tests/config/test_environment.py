@@ -103,7 +103,7 @@ def test_the_key_of_a_store_comes_from_the_environment_or_a_file(tmp_path: Path)
     assert store_secret({}) is None
     assert store_secret({"SCALING_TASKS_STORE_KEY": "fedcba9876543210"}) == b"fedcba9876543210"
     assert store_secret({"SCALING_TASKS_STORE_KEY_FILE": str(tmp_path / "key")}) == b"0123456789abcdef"
-    with pytest.raises(ConfigError, match=r"SCALING_TASKS_STORE_KEY_FILE: .* cannot be read"):
+    with pytest.raises(ConfigError, match=r"SCALING_TASKS_STORE_KEY_FILE: .* cannot be read .*\. Name a file"):
         store_secret({"SCALING_TASKS_STORE_KEY_FILE": str(tmp_path / "none")})
     with pytest.raises(ConfigError) as short:
         store_secret({"SCALING_TASKS_STORE_KEY": "hunter2"})
