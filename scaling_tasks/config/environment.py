@@ -5,11 +5,12 @@ Nothing here changes what is built, only where things are kept, what is checked 
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from scaling_tasks.errors import ConfigError
@@ -17,16 +18,32 @@ from scaling_tasks.files import read_regular
 
 __all__ = [
     "EXECUTOR_VARIABLE",
+    "LOCKED_VARIABLE",
     "EnvironmentSettings",
     "environment_settings",
     "job_threads",
     "parse_executor",
+    "parse_flag",
     "parse_size",
     "store_secret",
+    "unknown_variables",
 ]
 
 _PREFIX = "SCALING_TASKS_"
 EXECUTOR_VARIABLE = f"{_PREFIX}EXECUTOR"
+LOCKED_VARIABLE = f"{_PREFIX}LOCKED"
+# Read in other modules, or set for the processes that are started.
+_ELSEWHERE = (
+    "DATA",
+    "DIRECTORY",
+    "MINDSPORE_LITE_PYTHON",
+    "PARENT",
+    "STORE_KEY",
+    "STORE_KEY_FILE",
+    "THREADS",
+    "WORKER_DIRECTORY",
+    "WORKER_SIZE",
+)
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 _FEWEST_KEY_BYTES, _MOST_KEY_BYTES = 16, 1 << 16
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
@@ -88,7 +105,7 @@ def environment_settings(environment: Mapping[str, str] | None = None) -> Enviro
     variables = os.environ if environment is None else environment
     size = variables.get(f"{_PREFIX}STORE_SIZE", "")
     return EnvironmentSettings(
-        locked=_flag(variables, "LOCKED"),
+        locked=parse_flag(variables.get(LOCKED_VARIABLE, ""), where=LOCKED_VARIABLE),
         store=_path(variables, f"{_PREFIX}STORE"),
         remote_store=variables.get(f"{_PREFIX}REMOTE_STORE") or None,
         remote_store_mode=_choice(variables, "REMOTE_STORE_MODE", ("read-write", "read-only")),
@@ -138,12 +155,37 @@ def store_secret(environment: Mapping[str, str] | None = None) -> bytes | None:
         try:
             secret = read_regular(path, _MOST_KEY_BYTES)
         except OSError as cause:
-            raise ConfigError(f"{str(path)!r} cannot be read ({cause.strerror})", where=where) from cause
+            fix = "Name a file that holds the key, such as `openssl rand -hex 32` writes, and that this user may read."
+            raise ConfigError(f"{str(path)!r} cannot be read ({cause.strerror})", where=where, fix=fix) from cause
     secret = secret.strip()
     if secret and len(secret) < _FEWEST_KEY_BYTES:
         fix = "Make one with `openssl rand -hex 32`."
         raise ConfigError(f"a key of {len(secret)} bytes can be guessed", where=where, fix=fix)
     return secret or None
+
+
+def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the variables that look like this package's and are not, each with the one probably meant."""
+    known = [_PREFIX + name for name in (*(each.name.upper() for each in fields(EnvironmentSettings)), *_ELSEWHERE)]
+    # What begins with TEST_ is the test suite's.
+    strange = [name for name in environment if name.startswith(_PREFIX) and not name.startswith(f"{_PREFIX}TEST_")]
+    found: dict[str, str | None] = {}
+    for name in sorted(set(strange).difference(known)):
+        # All begin alike, which would make all of them near.
+        near = difflib.get_close_matches(name.removeprefix(_PREFIX), [each.removeprefix(_PREFIX) for each in known], 1)
+        found[name] = _PREFIX + near[0] if near else None
+    return found
+
+
+def parse_flag(text: str, *, where: str) -> bool:
+    """Return whether a text such as ``1``, ``yes``, ``0`` or the empty one means yes.
+
+    Raises:
+        ConfigError: It means neither.
+    """
+    if text.lower() not in (*_TRUE, *_FALSE):
+        raise ConfigError(f"{text!r} is neither yes nor no", where=where, fix="Write 1 or 0.")
+    return text.lower() in _TRUE
 
 
 def parse_size(text: str, *, where: str) -> int:
@@ -156,13 +198,6 @@ def parse_size(text: str, *, where: str) -> int:
     if match is None or match[2] not in _UNITS:
         raise ConfigError(f"{text!r} is not a size", where=where, fix="Write it like 500M, 2G or 1.5GiB.")
     return int(float(match[1]) * _UNITS[match[2]])
-
-
-def _flag(variables: Mapping[str, str], name: str) -> bool:
-    value = variables.get(_PREFIX + name, "").lower()
-    if value not in (*_TRUE, *_FALSE):
-        raise ConfigError(f"{value!r} is neither yes nor no", where=_PREFIX + name, fix="Write 1 or 0.")
-    return value in _TRUE
 
 
 def _count(variables: Mapping[str, str], name: str) -> int:

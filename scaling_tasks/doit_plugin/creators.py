@@ -7,9 +7,13 @@ independent: asking for one builds that one only, and one that fails holds up no
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from doit.exceptions import InvalidCommand, TaskFailed
+from doit.task import dict_to_task
 
 from scaling_tasks.doit_plugin.doit_internals import (
     GroupName,
@@ -34,7 +38,11 @@ _LEFT_OUT = "toolchain"
 
 
 def creators(targets: Sequence[Target]) -> dict[str, Any]:
-    """Return everything that a dodo namespace needs to have the targets' tasks."""
+    """Return everything that a dodo namespace needs to have the targets' tasks.
+
+    Raises:
+        InvalidCommand: The command line names a target that there is not, or that has not that stage.
+    """
     namespace: dict[str, Any] = {}
     for name, stage in STAGES.items():
         concerned = [target for target in targets if stage.applies(target)]
@@ -42,9 +50,15 @@ def creators(targets: Sequence[Target]) -> dict[str, Any]:
             asked = NamesAskedFor()
             later = [_TargetStage(name, target, asked) for target in concerned]
             namespace |= {f"{name}:{each.target.name}": creator(each.creator()) for each in later}
-            group = creator_method(_Group(name, tuple(later), asked), _Group.tasks, stage.doc)
-            creator_called_after(group, None, asked)
-            namespace[name] = creator(group)
+            known = tuple(target.name for target in targets)
+            group = _Group(name, tuple(later), asked, known)
+            for word in named_on_command_line(f"{name}:"):
+                # doit would take it for a task that the group makes later, and do nothing.
+                if not group.has(word):
+                    raise InvalidCommand(group.unknown(word))
+            method = creator_method(group, _Group.tasks, stage.doc)
+            creator_called_after(method, None, asked)
+            namespace[name] = creator(method)
         else:
             namespace[name] = creator(creator_method(_Stage(name, tuple(concerned)), _Stage.tasks))
     return namespace
@@ -61,6 +75,20 @@ class _Group:
     stage: str
     targets: tuple[_TargetStage, ...]
     asked: NamesAskedFor
+    known: tuple[str, ...]
+
+    def has(self, name: str) -> bool:
+        """Return whether a task of that name is, or may become, one of the group's."""
+        return any(name == each.group or name.startswith(f"{each.group}:") for each in self.targets)
+
+    def unknown(self, name: str) -> str:
+        """Return what is wrong with the name of a task that the group will never have."""
+        target = name.split(":")[1]
+        if target in self.known:
+            return f"{name}: target {target!r} has no stage {self.stage!r}."
+        near = difflib.get_close_matches(target, self.known, 1)
+        advice = f"Did you mean {near[0]!r}?" if near else "`doit list` shows what there is."
+        return f"{name}: there is no target {target!r}. {advice}"
 
     def tasks(self, running: bool = False) -> Iterator[Any]:
         """Yield the group, and for each sub-task asked for by name a task that waits until it can be created."""
@@ -71,10 +99,24 @@ class _Group:
             below += [f"{prefix}{each.target.name}:{name}" for each in self.targets for name in each.names()]
         yield {"name": None, "doc": STAGES[self.stage].doc, "task_dep": below}
         for name in dict.fromkeys(self.asked.names):
+            if name.startswith(prefix) and not self.has(name):  # Not from the command line: from default_tasks.
+                refused = creator_method(_Unknown(self.unknown(name)), _Unknown.refuse)
+                yield dict_to_task({"name": name, "actions": [refused]})
             for each in self.targets:
                 if name.startswith(f"{each.group}:"):
                     waiting = creator_method(each, _TargetStage.tasks)
                     yield placeholder(name, creator_called_after(waiting, each.before, basename=each.group))
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """The action of a task that there is not."""
+
+    message: str
+
+    def refuse(self) -> TaskFailed:
+        """Fail."""
+        return TaskFailed(self.message)
 
 
 @dataclass(frozen=True)

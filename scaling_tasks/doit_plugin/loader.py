@@ -9,7 +9,7 @@ import inspect
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,13 @@ from doit.cmd_base import DodoTaskLoader
 from doit.doit_cmd import get_var
 
 from scaling_tasks.actions.known_digests import STATE
-from scaling_tasks.config.environment import EXECUTOR_VARIABLE
+from scaling_tasks.config.environment import (
+    EXECUTOR_VARIABLE,
+    LOCKED_VARIABLE,
+    parse_executor,
+    parse_flag,
+    unknown_variables,
+)
 from scaling_tasks.config.load import load_targets as load_specs
 from scaling_tasks.doit_plugin.changed_since import VARIABLE, touched_tasks
 from scaling_tasks.doit_plugin.creators import creators
@@ -26,7 +32,22 @@ from scaling_tasks.doit_plugin.doit_internals import jobs_asked_for
 from scaling_tasks.errors import ConfigError, Mistakes, ScalingTasksError, of_disk
 from scaling_tasks.stages.target import Target
 
-__all__ = ["ScalingLoader", "add_tasks", "doit_config", "load_targets", "load_tasks"]
+__all__ = ["ScalingLoader", "WrongConfigurations", "add_tasks", "doit_config", "load_targets", "load_tasks"]
+
+_ADDED = "_scaling_tasks_added"
+"""The key of a namespace that says that it has the tasks already."""
+
+
+class WrongConfigurations(SystemExit):
+    """Ends doit with one line per mistake, where it would show a traceback; a command may tell them in its own way.
+
+    Args:
+        errors: The mistakes.
+    """
+
+    def __init__(self, errors: Sequence[ScalingTasksError]) -> None:
+        super().__init__("\n".join(f"error: {error}" for error in errors))
+        self.errors = tuple(errors)
 
 
 def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
@@ -36,20 +57,44 @@ def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
     say over every setting it names.
 
     Raises:
-        SystemExit: With one line per mistake, when configurations are wrong; doit would show a traceback otherwise.
+        WrongConfigurations: Configurations, or what the command line sets, are wrong.
     """
     try:
+        _take_over_settings()
         targets = load_targets(configs)
         chosen = _chosen(targets)
-    except Mistakes as several:
-        raise SystemExit("\n".join(f"error: {error}" for error in several.errors)) from None
     except ConfigError as error:
-        raise SystemExit(f"error: {error}") from None
-    if not targets and multiprocessing.parent_process() is None:
-        found = "; targets end in .yaml, not .yml" if any(Path(configs).glob("*.yml")) else ""
-        sys.stderr.write(f"no target in {configs}/*.yaml{found}; `doit scaling_init MODEL.onnx` writes one\n")
+        raise WrongConfigurations(error.errors if isinstance(error, Mistakes) else [error]) from None
+    if multiprocessing.parent_process() is None:
+        sys.stderr.writelines(f"{notice}\n" for notice in _notices(targets, configs, chosen))
     add_tasks(namespace, targets)
     namespace["DOIT_CONFIG"] |= chosen
+
+
+def _notices(targets: Sequence[Target], configs: str, chosen: Mapping[str, list[str]]) -> Iterator[str]:
+    """Yield what is no mistake, and probably not what was meant."""
+    for name, near in unknown_variables(os.environ).items():
+        advice = f"Did you mean {near}?" if near else "The documentation lists those there are."
+        yield f"warning: there is no variable {name}, it is ignored. {advice}"
+    if not targets:
+        found = "; targets end in .yaml, not .yml" if any(Path(configs).glob("*.yml")) else ""
+        yield f"no target in {configs}/*.yaml{found}; `doit scaling_init MODEL.onnx` writes one"
+    elif chosen.get("default_tasks") == []:
+        yield f"no target is touched by what changed since {get_var(VARIABLE)}"
+
+
+def _take_over_settings() -> None:
+    """Have `doit locked=1 executor=…` mean what the variables do; as those it reaches the processes that doit starts.
+
+    Raises:
+        ConfigError: One of them is wrong.
+    """
+    if locked := str(get_var("locked") or ""):
+        parse_flag(locked, where="locked")
+        os.environ[LOCKED_VARIABLE] = locked
+    if executor := str(get_var("executor") or ""):
+        parse_executor(executor, where="executor")
+        os.environ[EXECUTOR_VARIABLE] = executor
 
 
 def _chosen(targets: Sequence[Target]) -> dict[str, list[str]]:
@@ -60,13 +105,9 @@ def _chosen(targets: Sequence[Target]) -> dict[str, list[str]]:
 
 def add_tasks(namespace: dict[str, Any], targets: Sequence[Target]) -> None:
     """Add the tasks of these targets and doit's settings to a namespace."""
-    if get_var("locked"):
-        # `doit locked=1`; through the environment it reaches the processes that doit starts.
-        os.environ.setdefault("SCALING_TASKS_LOCKED", str(get_var("locked")))
-    if get_var("executor"):
-        os.environ[EXECUTOR_VARIABLE] = str(get_var("executor"))
     os.environ.setdefault("SCALING_TASKS_JOBS", str(jobs_asked_for(sys.argv[1:])))
     namespace.update(creators(targets))
+    namespace[_ADDED] = True
     namespace["DOIT_CONFIG"] = {**doit_config(targets), **namespace.get("DOIT_CONFIG", {})}
 
 
@@ -149,5 +190,5 @@ class ScalingLoader(DodoTaskLoader):  # type: ignore[misc]  # doit carries no ty
         if dodo.exists() or opt_values["seek_file"]:
             module = doit_loader.get_module(opt_values["dodoFile"], opt_values["cwdPath"], opt_values["seek_file"])
             self.namespace = dict(inspect.getmembers(module))
-        if not any(name.startswith("buckets") for name in self.namespace):
+        if _ADDED not in self.namespace:
             load_tasks(self.namespace)

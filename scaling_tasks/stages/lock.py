@@ -237,7 +237,7 @@ def _would_change(target: Target, different: list[str]) -> LockError:
     return LockError(
         f"the build of {target.name} would change it ({shown})",
         where=str(LOCK),
-        fix="Build without SCALING_TASKS_LOCKED and commit the file, if the change is wanted.",
+        fix="Build without locked=1 (or SCALING_TASKS_LOCKED=1) and commit the file, if the change is wanted.",
     )
 
 

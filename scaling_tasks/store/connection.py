@@ -28,6 +28,7 @@ class Connection:
     Args:
         remote: The store.
         patience: How many seconds it may cost, all in all.
+        writes: Whether results are meant to be sent to it.
 
     Attributes:
         remote: The store.
@@ -37,11 +38,15 @@ class Connection:
         answers: Requests that were answered.
         fetched: Bytes of content that came.
         sent: Bytes of content that went.
+        fault: Why it was given up, None as long as it is not.
+        announces: Whether giving it up is told; not where whoever uses it tells that.
     """
 
-    def __init__(self, remote: Remote, patience: float) -> None:
+    def __init__(self, remote: Remote, patience: float, *, writes: bool = True) -> None:
         self.remote = remote
-        self.reading = self.writing = True
+        self.reading, self.writing = True, writes
+        self.fault: RemoteError | None = None
+        self.announces = True
         self.attempts = self.answers = self.fetched = self.sent = 0
         self._patience = Patience(patience)
         self._lock = threading.Lock()
@@ -113,11 +118,13 @@ class Connection:
         with self._lock:
             everything = not (writing and error.reached)
             known = not self.reading or (not everything and not self.writing)
+            later = " Results are kept here; `doit store --send` sends them later." if self.writing else ""
             self.writing = False
             self.reading = self.reading and not everything
-        if known:
+            self.fault = self.fault or error
+        if known or not self.announces:
             return
         if everything:
-            tell(f"warning: the store {self.name} is left out of this build: {error}")
+            tell(f"warning: the store {self.name} is left out from now on: {error}.{later}")
         else:
-            tell(f"warning: nothing more of this build is sent to the store {self.name}: {error}")
+            tell(f"warning: nothing more is sent to the store {self.name}: {error}.{later}")

@@ -61,6 +61,6 @@ def open_level(url: str, *, writes: bool, secret: bytes | None, patience: float)
     Raises:
         ConfigError: It is no address, or a package for its kind is missing.
     """
-    connection = Connection(open_remote(url), patience)
+    connection = Connection(open_remote(url), patience, writes=writes)
     far = Far(connection, secret)
     return RemoteLevel(connection, far, Sender(connection, secret, far.damaged) if writes else None)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+import scaling_tasks
 from scaling_tasks.config.environment import (
     EnvironmentSettings,
     environment_settings,
     parse_executor,
     parse_size,
     store_secret,
+    unknown_variables,
 )
 from scaling_tasks.errors import ConfigError
 
@@ -40,6 +43,19 @@ def test_every_knob_is_read() -> None:
     assert found.summary == Path("mine.md")
     assert found.progress == "plain"
     assert found.executor == "tcp://farm:8786"
+
+
+def test_no_variable_that_is_read_anywhere_is_unknown() -> None:
+    texts = [path.read_text() for path in Path(scaling_tasks.__file__).parent.rglob("*.py")]
+    used = {name for text in texts for name in re.findall(r"\bSCALING_TASKS_[A-Z_]*[A-Z]\b", text)}
+    assert {"SCALING_TASKS_THREADS", "SCALING_TASKS_WORKER_SIZE", "SCALING_TASKS_LOCKED"} <= used
+    assert unknown_variables(dict.fromkeys(used, "")) == {}
+
+
+def test_a_variable_that_nobody_reads_is_told_with_the_nearest() -> None:
+    names = ["SCALING_TASKS_STOER_KEY", "SCALING_TASKS_QQQ", "SCALING_TASKS_STORE", "SCALING_TASKS_TEST_X", "PATH"]
+    found = unknown_variables(dict.fromkeys(names, ""))
+    assert found == {"SCALING_TASKS_QQQ": None, "SCALING_TASKS_STOER_KEY": "SCALING_TASKS_STORE_KEY"}
 
 
 def test_the_summary_goes_where_the_ci_system_points() -> None:
@@ -103,7 +119,7 @@ def test_the_key_of_a_store_comes_from_the_environment_or_a_file(tmp_path: Path)
     assert store_secret({}) is None
     assert store_secret({"SCALING_TASKS_STORE_KEY": "fedcba9876543210"}) == b"fedcba9876543210"
     assert store_secret({"SCALING_TASKS_STORE_KEY_FILE": str(tmp_path / "key")}) == b"0123456789abcdef"
-    with pytest.raises(ConfigError, match=r"SCALING_TASKS_STORE_KEY_FILE: .* cannot be read"):
+    with pytest.raises(ConfigError, match=r"SCALING_TASKS_STORE_KEY_FILE: .* cannot be read .*\. Name a file"):
         store_secret({"SCALING_TASKS_STORE_KEY_FILE": str(tmp_path / "none")})
     with pytest.raises(ConfigError) as short:
         store_secret({"SCALING_TASKS_STORE_KEY": "hunter2"})

@@ -135,7 +135,8 @@ def test_a_repository_below_the_root_of_git_and_links(
 
 def test_only_touched_targets_are_built(repository: Repository) -> None:
     root = repository.root
-    assert repository.doit("changed_since=main").executed == []
+    nothing = repository.doit("changed_since=main")
+    assert (nothing.status, nothing.output) == (0, "no target is touched by what changed since main\n")
     repository.write_image("../one/new.png", 20, 20)
     plan = repository.doit("plan", "--changed-since", "HEAD")
     assert plan.status == 1
@@ -150,6 +151,7 @@ def test_only_touched_targets_are_built(repository: Repository) -> None:
     assert repository.doit("changed_since=HEAD", "buckets:two").ok
     assert repository.doit("prune", "-n").status == 0
     assert repository.doit("plan", "--changed-since", "HEAD").status == 0
+    assert "there is no revision 'none'" in repository.doit("plan", "bundle:one", "--changed-since", "none").output
 
 
 def test_a_dodo_files_own_settings_stay(repository: Repository) -> None:

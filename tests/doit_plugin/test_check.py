@@ -64,6 +64,26 @@ def test_wrong_keys_of_all_files_are_told_together(repository: Repository) -> No
     assert "Traceback" not in run.output
 
 
+def test_what_does_not_load_is_told_as_every_command_tells_things(repository: Repository) -> None:
+    repository.write_target(more="runtime: {oversise: error}\n")
+    run = repository.doit("check", "--json")
+    (mistake,) = json.loads(run.output)["mistakes"]
+    assert (run.status, mistake["where"]) == (1, "configs/net.yaml:10: runtime.oversise")
+    assert repository.doit("check").status == 1
+    # Their 1 says that something would run.
+    for command in (["plan", "--json"], ["why", "bundle:net"]):
+        run = repository.doit(*command)
+        assert run.status == 3
+        assert run.output.startswith("error: configs/net.yaml:10: runtime.oversise: unknown key"), run.output
+
+
+def test_nothing_to_check_is_a_mistake(repository: Repository) -> None:
+    (repository.root / "configs/net.yaml").unlink()
+    run = repository.doit("check")
+    assert run.status == 1
+    assert "error: configs: there is no target to check" in run.output
+
+
 def test_a_sound_configuration_passes(repository: Repository) -> None:
     run = repository.doit("check", "--json")
     assert run.ok, run.output

@@ -284,7 +284,7 @@ def test_a_wrong_environment_is_one_line(built: Repository) -> None:
 def test_init_writes_a_configuration_that_builds(repository: Repository) -> None:
     (repository.root / "configs/net.yaml").unlink()
     (repository.root / "dodo.py").unlink()
-    run = repository.doit("scaling_init", "--backend", "onnxruntime", "models/net.onnx", "datasets/images")
+    run = repository.doit("scaling_init", "models/net.onnx", "--backend", "onnxruntime", "datasets/images")
     assert run.ok, run.output
     assert 'loader = "scaling_tasks"' in run.output
     before = (repository.root / "configs/net.yaml").read_text()
@@ -323,7 +323,7 @@ def test_a_reader_may_leave(repository: Repository, command: list[str]) -> None:
 
 
 def test_init_of_what_is_no_model_writes_nothing(repository: Repository) -> None:
-    run = repository.doit("scaling_init", "--name", "bad", "dodo.py")
+    run = repository.doit("scaling_init", "dodo.py", "--name", "bad")
     assert run.status == 1
     assert "Traceback" not in run.output
     assert not (repository.root / "configs/bad.yaml").exists()

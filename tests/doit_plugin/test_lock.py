@@ -90,11 +90,13 @@ def test_a_locked_build_of_what_is_locked_succeeds(built: Repository) -> None:
 def test_a_locked_build_stops_before_it_compiles(built: Repository) -> None:
     before = (built.root / "scaling.lock").read_bytes()
     built.write_target(sizes=(*BUCKETS, (48, 80)))
-    for run in (built.doit(environment=LOCKED), built.doit("locked=1")):
+    unlocked = {"SCALING_TASKS_LOCKED": "0"}
+    for run in (built.doit(environment=LOCKED), built.doit("locked=1", environment=unlocked)):
         assert run.status != 0
         assert run.compiled == []
         assert "scaling.lock: the build of net would change it" in run.output
         assert "units.N1_H48_W80" in run.output
+        assert "Build without locked=1 (or SCALING_TASKS_LOCKED=1)" in run.output
     assert (built.root / "scaling.lock").read_bytes() == before
     assert built.doit().ok
     assert (built.root / "scaling.lock").read_bytes() != before
@@ -105,3 +107,17 @@ def test_a_wrong_knob_is_one_line(built: Repository) -> None:
     assert run.status != 0
     assert "SCALING_TASKS_LOCKED: 'perhaps' is neither yes nor no" in run.output
     assert "Traceback" not in run.output
+
+
+def test_what_the_command_line_sets_is_named_as_it_was_written(repository: Repository) -> None:
+    for setting, said in [("locked=perhaps", "'perhaps' is neither"), ("executor=foo", "'foo' is no executor")]:
+        run = repository.doit(setting)
+        assert run.status == 1
+        assert run.output.startswith(f"error: {setting.partition('=')[0]}: {said}"), run.output
+
+
+def test_a_misspelt_knob_is_told(repository: Repository) -> None:
+    run = repository.doit("list", environment={"SCALING_TASKS_LOKED": "1", "SCALING_TASKS_TEST_X": "1"})
+    assert run.ok
+    assert run.output.count("warning: ") == 1
+    assert "there is no variable SCALING_TASKS_LOKED, it is ignored. Did you mean SCALING_TASKS_LOCKED?" in run.output

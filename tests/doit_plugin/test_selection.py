@@ -70,3 +70,35 @@ def test_no_dodo_file_is_needed(repository: Repository) -> None:
     run = repository.doit()
     assert run.ok, run.output
     assert len(run.compiled) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("bundle:nett", "there is no target 'nett'. Did you mean 'net'?"),
+        ("compile:nosuch:N1_H16_W24", "there is no target 'nosuch'. `doit list` shows what there is."),
+        ("measure:net", "target 'net' has no stage 'measure'"),
+    ],
+)
+def test_asking_for_what_will_never_be_there_is_refused(repository: Repository, asked: str, said: str) -> None:
+    run = repository.doit("buckets:net", asked)
+    assert (run.status, run.executed) == (3, [])
+    assert said in run.output
+
+
+def test_a_default_task_that_will_never_be_there_fails(repository: Repository) -> None:
+    settings = 'DOIT_CONFIG = {"default_tasks": ["bundle:nosuch"]}\n'
+    dodo = repository.root / "dodo.py"
+    dodo.write_text(settings + dodo.read_text())
+    run = repository.doit()
+    assert run.status == 1
+    assert "there is no target 'nosuch'" in run.output
+
+
+def test_a_dodo_file_may_use_any_name_where_the_loader_adds_the_targets(repository: Repository) -> None:
+    (repository.root / "pyproject.toml").write_text('[tool.doit]\nloader = "scaling_tasks"\n')
+    dodo = repository.root / "dodo.py"
+    for text in ("buckets_of_paint = 3\n", dodo.read_text()):
+        dodo.write_text(text)
+        listed = repository.doit("list", "-q").output.split()
+        assert listed.count("bundle:net") == 1, listed

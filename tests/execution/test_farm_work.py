@@ -147,7 +147,7 @@ def test_a_worker_without_the_memory_or_the_device_is_no_match(workers: Farm, tm
 
 def test_a_scheduler_that_is_not_there_is_one_error(tmp_path: Path) -> None:
     port = free_port()
-    with pytest.raises(ExecutorError, match=f"executor tcp://127.0.0.1:{port}: no scheduler answers there"):
+    with pytest.raises(ExecutorError, match=f"executor dask://127.0.0.1:{port}: no scheduler answers there"):
         Errand(tmp_path).run(f"tcp://127.0.0.1:{port}")
 
 

@@ -13,7 +13,7 @@ import pytest
 from scaling_tasks.store import connection as connection_module
 from scaling_tasks.store.connection import Connection
 from scaling_tasks.store.far import Far
-from scaling_tasks.store.level import RemoteLevel
+from scaling_tasks.store.level import RemoteLevel, open_level
 from scaling_tasks.store.open_remote import open_remote
 from scaling_tasks.store.patience import Patience
 from scaling_tasks.store.sending import Sender
@@ -23,6 +23,7 @@ from tests.store.services import Nginx
 from tests.store.test_levels import COMPONENTS, placed, put
 
 ACTIONS = [{"n": number} for number in range(50)]
+LATER = " Results are kept here; `doit store --send` sends them later."
 
 
 @pytest.fixture
@@ -46,7 +47,14 @@ def test_a_dead_store_costs_three_attempts_and_one_warning(own_nginx: Nginx, tmp
         put(store, tmp_path / "made", components)
         assert placed(store, tmp_path / "out", components) is not None
     assert store.level.connection.attempts == 3
-    assert told == [f"warning: the store {own_nginx.url} is left out of this build: Connection refused"]
+    assert told == [f"warning: the store {own_nginx.url} is left out from now on: Connection refused.{LATER}"]
+
+
+def test_a_dead_store_that_is_only_read_is_not_said_to_be_sent_to(own_nginx: Nginx, tmp_path: Path, told: list[str]):
+    own_nginx.kill()
+    store = Store(tmp_path, open_level(own_nginx.url, writes=False, secret=None, patience=60))
+    store.look_up(ACTIONS)
+    assert told == [f"warning: the store {own_nginx.url} is left out from now on: Connection refused."]
 
 
 def test_a_silent_store_costs_one_warning(own_nginx: Nginx, tmp_path: Path, told: list[str]):
@@ -57,7 +65,7 @@ def test_a_silent_store_costs_one_warning(own_nginx: Nginx, tmp_path: Path, told
     assert [store.get(components) for components in ACTIONS] == [None] * 50
     put(store, tmp_path / "made", ACTIONS[0])
     assert store.level.connection.attempts == 1
-    assert told == [f"warning: the store {own_nginx.url} is left out of this build: it is too slow"]
+    assert told == [f"warning: the store {own_nginx.url} is left out from now on: it is too slow.{LATER}"]
 
 
 def test_a_store_that_dies_in_between_costs_one_warning(own_nginx: Nginx, tmp_path: Path, told: list[str]):
@@ -73,7 +81,7 @@ def test_a_store_that_dies_in_between_costs_one_warning(own_nginx: Nginx, tmp_pa
     put(store, tmp_path / "made", {"n": 1}, net=b"1")
     assert placed(store, tmp_path / "again", {"n": 1}) == {"net": b"1"}
     assert len(told) == 1
-    assert "is left out of this build: " in told[0]
+    assert "is left out from now on: " in told[0]
 
 
 def test_a_store_that_falls_silent_while_it_is_sent_to_ends_with_one_warning(
@@ -85,7 +93,7 @@ def test_a_store_that_falls_silent_while_it_is_sent_to_ends_with_one_warning(
     for number in range(1, 9):
         put(store, tmp_path / "made", {"n": number}, net=b"%d" % number)
     store.level.finish()
-    assert told == [f"warning: the store {own_nginx.url} is left out of this build: it is too slow"]
+    assert told == [f"warning: the store {own_nginx.url} is left out from now on: it is too slow.{LATER}"]
     assert store.level.pending == 0
     assert [store.get({"n": number}) is not None for number in range(9)] == [True] * 9
     own_nginx.resume()
@@ -97,7 +105,7 @@ def test_a_content_that_trickles_is_given_up(server: FaultyServer, tmp_path: Pat
     record = store.get(COMPONENTS)
     server.trickle = 0.05
     assert not store.here(record.files[1]).exists()
-    assert told == [f"warning: the store {server.url} is left out of this build: it is too slow"]
+    assert told == [f"warning: the store {server.url} is left out from now on: it is too slow.{LATER}"]
 
 
 def test_slow_answers_add_up(server: FaultyServer, tmp_path: Path, told: list[str]):
@@ -145,7 +153,7 @@ def test_a_refusal_to_write_is_told_once_and_reading_goes_on(server: FaultyServe
     put(store, tmp_path / "made", {"n": 1})
     assert server.count("PUT") == 1
     assert len(told) == 1
-    assert "nothing more of this build is sent" in told[0]
+    assert "nothing more is sent" in told[0]
     assert store.get({"n": 5}) is None
     assert server.requests[-1].startswith("GET /ac/")
 

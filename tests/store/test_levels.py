@@ -265,7 +265,7 @@ def test_a_full_far_store_costs_one_warning_and_is_still_read(tmp_path: Path, op
         for number in range(2, 5):
             put(one, tmp_path / "small", {"n": number}, net=b"%d" % number)
         assert len(told) == 1
-        assert f"nothing more of this build is sent to the store {full.url}: it answers PUT with 413" in told[0]
+        assert f"nothing more is sent to the store {full.url}: it answers PUT with 413" in told[0]
         assert not full.path(f"ac/{key_of({'n': 1})}").exists()  # no record without all that it names
         assert full.count("PUT", "/ac/") == 1
         assert one.get({"n": 9}) is None

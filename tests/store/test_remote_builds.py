@@ -199,7 +199,7 @@ def test_a_store_that_fails_in_the_middle_of_a_build_changes_nothing_but_the_tim
     assert run.ok, run.output
     assert bundle(second) == filled.bundle
     assert len(warnings(run)) == 1
-    assert "is left out of this build" in warnings(run)[0]
+    assert "is left out from now on" in warnings(run)[0]
 
 
 def test_a_store_that_dies_while_it_is_filled_changes_nothing(filled: Filled, own_nginx: Nginx, tmp_path: Path) -> None:
@@ -211,7 +211,10 @@ def test_a_store_that_dies_while_it_is_filled_changes_nothing(filled: Filled, ow
     assert len(run.compiled) == 2
     assert bundle(first) == filled.bundle
     assert len(warnings(run)) == 1
-    # What could not be sent is sent later.
+    # What could not be sent is sent later, and not as long as nobody is there.
+    early = first.doit("store", "--send", environment=far(own_nginx.url))
+    assert (early.status, warnings(early)) == (1, [])
+    assert f"error: nothing could be sent to the store {own_nginx.url}: Connection refused. Results" in early.output
     again = start_nginx(tmp_path / "again")
     with running(again.process):
         sent = first.doit("store", "--send", environment=far(again.url))

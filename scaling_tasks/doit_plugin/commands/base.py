@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import getopt
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from doit.cmd_base import DoitCmdBase
 from doit.control import TaskControl
@@ -16,7 +17,10 @@ from doit.exceptions import InvalidCommand
 from scaling_tasks.doit_plugin.console.output import write_out
 from scaling_tasks.doit_plugin.doit_internals import without_units
 
-__all__ = ["JSON_OPTION", "TaskCommand", "closure", "flag", "groups_of", "selected"]
+if TYPE_CHECKING:
+    from scaling_tasks.errors import ScalingTasksError
+
+__all__ = ["JSON_OPTION", "TaskCommand", "closure", "flag", "groups_of", "options_first", "selected"]
 
 Option = dict[str, Any]
 
@@ -27,6 +31,25 @@ def flag(name: str, words: str, *, long: str = "", short: str = "") -> Option:
 
 
 JSON_OPTION = flag("as_json", "write JSON", long="json")
+
+
+def options_first(parser: Any, arguments: Sequence[str]) -> list[str]:
+    """Return a command's arguments with its options in front; behind a name, doit takes them for further names.
+
+    Args:
+        parser: The command's, of doit.
+        arguments: What follows the command on the command line.
+    """
+    long = parser.get_long()
+    try:
+        options, names = getopt.gnu_getopt(list(arguments), parser.get_short(), long)
+    except getopt.GetoptError:
+        return list(arguments)  # doit says what is wrong.
+    given: list[str] = []
+    for option, value in options:
+        takes_value = f"{option[2:]}=" in long if option.startswith("--") else f"{option[1:]}:" in parser.get_short()
+        given += [option, value] if takes_value else [option]
+    return [*given, "--", *names] if any(name.startswith("-") for name in names) else [*given, *names]
 
 
 class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
@@ -41,22 +64,28 @@ class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
     cmd_options: tuple[Option, ...] = (JSON_OPTION,)
 
     def parse_execute(self, in_args: list[str]) -> Any:
-        """Take flags such as ``--json`` behind the names of tasks too, where doit would take them for tasks."""
-        flags = {f"--{option['long']}" for option in self.cmd_options if option["type"] is bool}
-        flags |= {f"-{option['short']}" for option in self.cmd_options if option["type"] is bool and option["short"]}
-        return super().parse_execute(sorted(in_args, key=lambda argument: argument not in flags))
+        """Take options behind the names of tasks too."""
+        return super().parse_execute(options_first(self.cmdparser, in_args))
 
     def execute(self, params: Any, args: list[str]) -> int:
         """Run the command; what a user can mend is one line and the status 3, as for doit's own errors."""
+        from scaling_tasks.doit_plugin.loader import WrongConfigurations
         from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk
 
         try:
             with contextlib.nullcontext() if self.needs_units else without_units():
                 return int(super().execute(params, args) or 0)
+        except WrongConfigurations as wrong:
+            return self.refuse(wrong.errors, as_json=params.get("as_json", False))
         except ScalingTasksError as error:
             sys.stderr.write(f"error: {error}\n")
         except OSError as error:
             sys.stderr.write(f"error: {of_disk(error, CacheError, where=self.name)}\n")
+        return 3
+
+    def refuse(self, errors: Sequence[ScalingTasksError], *, as_json: bool) -> int:
+        """Tell why there is nothing to look at; return the exit status."""
+        sys.stderr.writelines(f"error: {error}\n" for error in errors)
         return 3
 
     def tasks(self) -> dict[str, Any]:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from scaling_tasks.doit_plugin.commands.base import TaskCommand
 from scaling_tasks.doit_plugin.task_targets import targets_of
+
+if TYPE_CHECKING:
+    from scaling_tasks.errors import ScalingTasksError
 
 __all__ = ["Check"]
 
@@ -21,17 +27,17 @@ class Check(TaskCommand):
     )
 
     def _execute(self, as_json: bool) -> int:
+        from scaling_tasks.errors import ConfigError
         from scaling_tasks.stages.mistakes import find_mistakes
 
         targets = targets_of(self.tasks())
         self.dep_manager.close()
+        if not targets:
+            fix = "`doit scaling_init MODEL.onnx` writes one."
+            return self.refuse([ConfigError("there is no target to check", where="configs", fix=fix)], as_json=as_json)
         found = [(target, error) for target in targets for error in find_mistakes(target, thorough=True)]
         if as_json:
-            mistakes = [
-                {"target": target.name, "where": error.where, "what": error.what, "fix": error.fix}
-                for target, error in found
-            ]
-            self.write_json("check", {"mistakes": mistakes, "ok": not found})
+            self._write_mistakes([(target.name, error) for target, error in found])
             return 1 if found else 0
         messages = dict.fromkeys(str(error) for _, error in found)  # What targets of a matrix share is told once.
         for message in messages:
@@ -42,3 +48,17 @@ class Check(TaskCommand):
         else:
             self.write(f"{len(targets)} target{'s' * (len(targets) != 1)}: no mistake found")
         return 1 if found else 0
+
+    def refuse(self, errors: Sequence[ScalingTasksError], *, as_json: bool) -> int:
+        """Tell what keeps the configurations from being loaded: mistakes like the others."""
+        if as_json:
+            self._write_mistakes([(None, error) for error in errors])
+        else:
+            self.write("\n".join(f"error: {error}" for error in errors))
+        return 1
+
+    def _write_mistakes(self, found: Sequence[tuple[str | None, ScalingTasksError]]) -> None:
+        mistakes = [
+            {"target": target, "where": error.where, "what": error.what, "fix": error.fix} for target, error in found
+        ]
+        self.write_json("check", {"mistakes": mistakes, "ok": not found})

@@ -9,6 +9,8 @@ from typing import Any
 from doit.cmd_base import Command
 from doit.exceptions import InvalidCommand
 
+from scaling_tasks.doit_plugin.commands.base import options_first
+
 __all__ = ["Init"]
 
 _BACKEND = {
@@ -38,6 +40,10 @@ class Init(Command):  # type: ignore[misc]  # doit carries no types
         "Run it at the repository's root. Needs no dodo file. Exit status: 0, or 1 when nothing was written."
     )
     cmd_options = (_BACKEND, _NAME)
+
+    def parse_execute(self, in_args: list[str]) -> Any:
+        """Take options behind the model too."""
+        return super().parse_execute(options_first(self.cmdparser, in_args))
 
     def execute(self, opt_values: dict[str, Any], pos_args: list[str]) -> int:
         """Read the model, write the files, and say what to do next."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import InvalidCommand
 
 from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, flag
+
+if TYPE_CHECKING:
+    from scaling_tasks.store.store import Store
 
 __all__ = ["StoreReport"]
 
@@ -27,7 +31,8 @@ class StoreReport(TaskCommand):
     doc_purpose = "tell what the store holds, its hits and misses, and what they saved"
     doc_usage = ""
     doc_description = (
-        "With --json also a mark: give it to a later call as --since to count only what happened in between."
+        "With --json also a mark: give it to a later call as --since to count only what happened in between. "
+        "Exit status: 0, or 1 when --send could not send all."
     )
     cmd_options = (JSON_OPTION, _SINCE, _SEND)
     needs_units = False
@@ -39,7 +44,10 @@ class StoreReport(TaskCommand):
         store = open_store()
         if send and (store.level is None or store.level.sender is None):
             raise InvalidCommand("no remote store is named that could be sent to: see SCALING_TASKS_REMOTE_STORE")
-        sent = {"sent": store.send_all()} if send else {}
+        fault = ""
+        sent: dict[str, int] = {}
+        if send:
+            sent["sent"], fault = _send(store)
         found = {
             **sent,
             "entries": sum(1 for _ in store.records()),
@@ -51,7 +59,9 @@ class StoreReport(TaskCommand):
             self.write_json("store", found)
         else:
             self._tell(found)
-        return 0
+        if fault:
+            sys.stderr.write(f"error: {fault}\n")
+        return 1 if fault else 0
 
     def _tell(self, found: dict[str, Any]) -> None:
         from scaling_tasks.doit_plugin.console.quantities import duration, size
@@ -64,3 +74,16 @@ class StoreReport(TaskCommand):
             f"{size(found['bytes_stored'])} added; {duration(found['seconds_saved'])} of work saved"
         )
         self.write(f"{found['evicted']} evicted, {found['corrupt']} found damaged")
+
+
+def _send(store: Store) -> tuple[int, str]:
+    """Return how many results were sent, and why not all, if so."""
+    assert store.level is not None
+    connection = store.level.connection
+    connection.announces = False
+    sent = store.send_all()
+    if connection.fault is None:
+        return sent, ""
+    how_many = f"only {sent} results" if sent else "nothing"
+    said = f"{how_many} could be sent to the store {connection.name}: {connection.fault}"
+    return sent, f"{said}. Results are kept here; send them when it is there again."

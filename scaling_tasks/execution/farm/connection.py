@@ -20,7 +20,7 @@ from scaling_tasks.errors import ExecutorError, one_line
 from scaling_tasks.execution.farm.order import TOPIC, Answer, Blob, Order
 from scaling_tasks.execution.farm.transport import WorkerFiles
 
-__all__ = ["MOST_TRIES", "Connection", "Fault", "connection", "running"]
+__all__ = ["MOST_TRIES", "Connection", "Fault", "connection", "running", "shown"]
 
 MOST_TRIES = 7
 _CONNECT_SECONDS = 10
@@ -61,6 +61,11 @@ def connection(url: str) -> Connection:
             _made[place] = found = Connection(url, again=found is not None)
             atexit.register(found.close)
         return found
+
+
+def shown(url: str) -> str:
+    """Return a scheduler's address as it is written in settings."""
+    return url.replace("tcp://", "dask://", 1)
 
 
 def running() -> dict[str, str]:
@@ -179,7 +184,7 @@ def _client(url: str, *, again: bool) -> Any:
         from distributed import Client
     except ImportError as cause:
         fix = "Run `pip install scaling-tasks[dask]`."
-        raise ExecutorError("Dask is not installed", where=f"executor {url}", fix=fix) from cause
+        raise ExecutorError("Dask is not installed", where=f"executor {shown(url)}", fix=fix) from cause
     # What matters of it is said in this package's own words.
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -191,10 +196,10 @@ def _client(url: str, *, again: bool) -> Any:
         return Client(url, timeout=_CONNECT_SECONDS, set_as_default=False, name="scaling-tasks")
     except (OSError, ValueError, TimeoutError) as cause:
         if again:
-            raise Fault(f"no scheduler answers at {url}") from cause
+            raise Fault(f"no scheduler answers at {shown(url)}") from cause
         raise ExecutorError(
             f"no scheduler answers there ({_said(cause)})",
-            where=f"executor {url}",
+            where=f"executor {shown(url)}",
             fix="Start one with `dask scheduler`, or build with `executor=local`.",
         ) from cause
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from scaling_tasks.errors import ExecutorError, one_line
 from scaling_tasks.execution.contract import Done, Limits, Origin, Subject, Work
-from scaling_tasks.execution.farm.connection import Connection, Fault, connection
+from scaling_tasks.execution.farm.connection import Connection, Fault, connection, shown
 from scaling_tasks.execution.farm.order import Answer, Blob, Order, Outcome, package_identity
 from scaling_tasks.execution.farm.worker import Doing, refusal
 from scaling_tasks.execution.file_locks import tell
@@ -95,7 +95,7 @@ class FarmExecutor:
                 if len(faults) > fault.tries:
                     raise ExecutorError(
                         f"given up after {len(faults)} {'try' if len(faults) == 1 else 'tries'}: {faults[-1]}",
-                        where=f"{order.name} at {self._url}",
+                        where=f"{order.name} at {shown(self._url)}",
                         fix="Look at the scheduler and its workers.",
                     ) from fault
                 pause = min(2.0 ** (len(faults) - 1), _LONGEST_PAUSE_SECONDS)
