@@ -11,7 +11,7 @@ from typing import Any
 
 from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.load import section, source_of
-from scaling_tasks.errors import ConfigError, Mistakes, ModelError, PlanError, ScalingTasksError
+from scaling_tasks.errors import ConfigError, ModelError, PlanError, ScalingTasksError, all_of, in_order
 from scaling_tasks.samples.places import is_url, local_path
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import analysed_now, check_split
@@ -37,10 +37,8 @@ def refuse_mistakes(target: Target) -> None:
     if known in _found_sound:
         return
     found = find_mistakes(target)
-    if len(found) == 1:
-        raise found[0]
     if found:
-        raise Mistakes(found)
+        raise all_of(found)
     _found_sound.add(known)
 
 
@@ -66,7 +64,7 @@ def find_mistakes(target: Target, *, thorough: bool = False) -> list[ScalingTask
             [partial(check, target, signature) for check in (_check_compiler, _check_padding, _check_buckets)]
         )
         found += _unknown_variables(target, signature)
-    return list({str(error): error for error in _placed(target, found)}.values())
+    return in_order({str(error): error for error in _placed(target, found)}.values())
 
 
 def _tried(checks: Sequence[Callable[[], None]]) -> Iterator[ScalingTasksError]:
