@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from scaling_tasks.stages.padding import sample_files
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature
 
-__all__ = ["find_mistakes", "refuse_mistakes"]
+__all__ = ["find_mistakes", "notes", "refuse_mistakes"]
 
 _KEYS = re.compile(r"[a-z_]+(\.[\w-]+)*")
 _found_sound: set[str] = set()
@@ -65,6 +66,18 @@ def find_mistakes(target: Target, *, thorough: bool = False) -> list[ScalingTask
         )
         found += _unknown_variables(target, signature)
     return in_order({str(error): error for error in _placed(target, found)}.values())
+
+
+def notes(target: Target) -> list[str]:
+    """Return what is no mistake of a target, but may be an oversight; nothing where its model cannot be read."""
+    spec = target.spec
+    ranged = spec.shape_bucket is not None and spec.shape_bucket.shape_bucket_enable
+    if spec.dataset is not None or ranged or spec.auto_scaling.strategy == "explicit":
+        return []
+    with contextlib.suppress(ScalingTasksError):
+        if target_signature(target).inputs.variables:
+            return ["no data set: MindOCR's default lists"]
+    return []
 
 
 def _tried(checks: Sequence[Callable[[], None]]) -> Iterator[ScalingTasksError]:
