@@ -81,7 +81,7 @@ def sources_of(path: Path) -> list[Source]:
     defaults = path.with_name(DEFAULTS)
     if not os.path.lexists(defaults):
         return cells(own)
-    common = read_yaml(defaults)
+    common = read_yaml(defaults, may_be_empty=True)
     if "name" in common.values:
         where = common.where(("name",))
         raise ConfigError("every target would have this name", where=where, fix="Name targets in their own files.")

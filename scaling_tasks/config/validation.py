@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import msgspec
 
 from scaling_tasks.config.source import Source
 from scaling_tasks.config.specs import TargetSpec
+from scaling_tasks.config.wording import choices, in_words, nearest
 from scaling_tasks.config.yaml_values import KeyPath
 from scaling_tasks.errors import ConfigError, one_line
 
@@ -45,7 +45,7 @@ def read_spec(values: Any, source: Source) -> tuple[TargetSpec | None, list[Conf
             # What is told is taken away, so that the next mistake is found.
             if not rest.take(blamed.to_leave_out(rest.values)):
                 break
-            if blamed.unknown and (meant := _nearest(blamed.unknown, _known_keys(blamed.path, values))):
+            if blamed.unknown and (meant := nearest(blamed.unknown, _known_keys(blamed.path, values))):
                 rest.taken.add((*place, meant))
     return None, found, rest.taken
 
@@ -122,15 +122,15 @@ def _explain(blamed: _Blamed, values: Any, source: Source, place: KeyPath) -> Co
             where=source.where((*place, blamed.unknown)),
             fix=_suggest(blamed.unknown, _known_keys(path, values), "keys"),
         )
-    choices = _choices(_kind_at(path, values)[0]) if blamed.missing in ("", "kind") else []
-    fix = (
-        _suggest(blamed.what.rpartition(" ")[2].strip("'"), choices, "values")
-        if choices
-        else "See the configuration table."
-    )
-    if blamed.missing and not choices:
-        fix = f"Write `{blamed.missing}: …`."
-    return ConfigError(_plain(blamed.what, path, values), where=source.where(place), fix=fix)
+    kind, value = _kind_at(path, values)[0], _value_at(path, values)
+    words = choices(kind)
+    if blamed.missing and (blamed.missing != "kind" or not words):
+        what, fix = f"{blamed.missing!r} is missing", f"Write `{blamed.missing}: …`."
+    elif blamed.missing:
+        what, fix = "'kind' is missing", _suggest("", words, "kinds")
+    else:
+        what, fix = in_words(blamed.what, value, kind, next((part for part in path[::-1] if isinstance(part, str)), ""))
+    return ConfigError(what, where=source.where(place), fix=fix)
 
 
 def _known_keys(path: KeyPath, values: Any) -> list[str]:
@@ -138,13 +138,8 @@ def _known_keys(path: KeyPath, values: Any) -> list[str]:
 
 
 def _suggest(given: str, known: list[str], noun: str) -> str:
-    near = _nearest(given, known)
+    near = nearest(given, known)
     return f"Did you mean {near!r}?" if near else f"Known {noun}: {', '.join(known)}."
-
-
-def _nearest(given: str, known: list[str]) -> str:
-    """Return the known word that is probably meant, empty where none is near."""
-    return next(iter(difflib.get_close_matches(given, known, n=1, cutoff=0.5)), "")
 
 
 def _path(text: str) -> KeyPath:
@@ -192,13 +187,6 @@ def _with_value(path: KeyPath, values: Any, value: Any) -> Any:
     return copy
 
 
-def _plain(what: str, path: KeyPath, values: Any) -> str:
-    value = _value_at(path, values)
-    if value is None or isinstance(value, dict):
-        return what[:1].lower() + what[1:]
-    return f"{one_line(repr(value), 60)} is not valid: {what[:1].lower() + what[1:]}"
-
-
 def _fields_at(path: KeyPath, values: Any) -> tuple[msgspec.inspect.Field, ...]:
     kind = _member(*_kind_at(path, values))
     return kind.fields if isinstance(kind, msgspec.inspect.StructType) else ()
@@ -238,18 +226,3 @@ def _member(kind: Any, values: Any) -> Any:
     lists = [member for member in kind.types if hasattr(member, "item_type") or isinstance(member, inspect.TupleType)]
     fitting = lists if isinstance(values, (list, tuple)) else [*tagged, *structs, *mappings]
     return (fitting or kind.types)[0]
-
-
-def _choices(kind: Any) -> list[str]:
-    """Return the words that a type allows; empty where it allows anything else."""
-    if isinstance(kind, msgspec.inspect.LiteralType):
-        return [str(value) for value in kind.values]
-    if isinstance(kind, msgspec.inspect.UnionType):
-        tags = [
-            str(member.tag) for member in kind.types if isinstance(member, msgspec.inspect.StructType) and member.tag
-        ]
-        literals = [
-            value for member in kind.types if isinstance(member, msgspec.inspect.LiteralType) for value in member.values
-        ]
-        return list(dict.fromkeys([*map(str, literals), *tags]))
-    return []
