@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -54,15 +55,12 @@ def _timed(root: Path, command: str) -> tuple[float, float, float]:
     began = time.monotonic()
     with log.open("wb") as output:
         arguments = [sys.executable, "-m", "doit", *command.split()]
-        pid = os.posix_spawn(
-            sys.executable,
-            arguments,
-            {**os.environ, "PYTHONPATH": str(Path.cwd())},
-            file_actions=[(os.POSIX_SPAWN_DUP2, output.fileno(), 1), (os.POSIX_SPAWN_DUP2, output.fileno(), 2)],
-        )
-        _, status, usage = os.wait4(pid, 0)
+        environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+        process = subprocess.Popen(arguments, cwd=root, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     # A plan with something to do ends with 1.
-    if os.waitstatus_to_exitcode(status) not in ((0, 1) if command.startswith("plan") else (0,)):
+    if process.returncode not in ((0, 1) if command.startswith("plan") else (0,)):
         raise SystemExit(f"doit {command} failed:\n{log.read_text()[-2000:]}")
     return time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
 

@@ -12,10 +12,9 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.files import append_line, digest_file, publish, read_regular
@@ -29,6 +28,17 @@ STATE = Path(".scaling")
 _TICK = 20_000_000
 _SPARE_LINES = 2000
 _DIGITS = 16
+
+
+def _decoder() -> Callable[[bytes], Any]:
+    try:
+        from msgspec.json import decode
+    except ImportError:  # A server has none, and no thousands of entries either.
+        return json.loads
+    return decode
+
+
+_decode = _decoder()
 
 
 class KnownDigests:
@@ -109,7 +119,7 @@ def _entry(line: bytes) -> list[Any] | None:
     """Return an entry, None where its line is not as it was written."""
     if _checksum(line[_DIGITS:]).encode() != line[:_DIGITS]:
         return None
-    entry: list[Any] = msgspec.json.decode(line[_DIGITS:])
+    entry: list[Any] = _decode(line[_DIGITS:])
     return entry
 
 

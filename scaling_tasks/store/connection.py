@@ -17,6 +17,8 @@ __all__ = ["Connection"]
 
 _PAUSES = (0.1, 0.3)
 _STEP_SECONDS = 0.1
+# What is left may be too little to change a sum of seconds.
+_NOTHING_SECONDS = 0.001
 _T = TypeVar("_T")
 
 
@@ -95,7 +97,7 @@ class Connection:
         pending: Collection[Future[Any]] = futures
         while pending:
             left = self._patience.left - lost()
-            if left <= 0:
+            if left < _NOTHING_SECONDS:
                 self.give_up(RemoteError("it is too slow", passing=True, reached=False), writing=writing)
                 for future in pending:
                     future.cancel()

@@ -37,8 +37,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
 @pytest.fixture
 def bucket(store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty bucket's directory; its URL is ``s3://`` and its name."""
+    import s3fs
+
     for name, value in store.environment.items():
         monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()  # Other tests have another server.
     path = store.directory / f"b{abs(hash(tmp_path)) % 10**9}"
     path.mkdir()
     return path

@@ -52,8 +52,11 @@ def object_storage_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ob
 
 @pytest.fixture
 def object_storage(object_storage_once: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> ObjectStorage:
+    import s3fs
+
     for name, value in object_storage_once.environment.items():
         monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()  # Other tests have another server.
     return object_storage_once
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from scaling_tasks.store import connection as connection_module
 from scaling_tasks.store.connection import Connection
 from scaling_tasks.store.far import Far
 from scaling_tasks.store.level import RemoteLevel
@@ -182,3 +185,38 @@ def test_patience_counts_what_is_lost_and_each_moment_once():
     assert patience.left == pytest.approx(0.8)
     patience.lose(5.0, now=20.0)
     assert patience.left == 0.0
+
+
+def test_waiting_ends_whatever_the_seconds_add_up_to(
+    tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seconds lost are a difference of floats: what is left of the patience may become too little to be waited for."""
+    clock, steps = [0.0], [0]
+
+    def passes(pending: list[Future[None]], timeout: float) -> SimpleNamespace:
+        steps[0] += 1
+        assert steps[0] < 200, "it waits without end"
+        clock[0] += timeout
+        return SimpleNamespace(not_done=pending)
+
+    monkeypatch.setattr(connection_module, "wait", passes)
+    monkeypatch.setattr(connection_module.time, "monotonic", lambda: clock[0])
+    for answers in range(100):
+        connection, steps[0] = Connection(open_remote(f"file://{tmp_path}"), 2.0), 0
+        future: Future[None] = Future()
+        # Answers come to somebody else while this one waits.
+        monkeypatch.setattr(connection, "_patience", CountsAnswers(2.0, answers))
+        connection.wait([future])
+        assert future.cancelled()
+        assert not connection.reading
+
+
+class CountsAnswers(Patience):
+    """A patience that so many more answers have been counted for."""
+
+    def __init__(self, seconds: float, answers: int) -> None:
+        super().__init__(seconds)
+        self._answers = answers
+
+    def lost(self, waited: float, answers: int, size: int) -> float:
+        return super().lost(waited, answers + self._answers, size)
