@@ -12,7 +12,7 @@ from typing import Any
 
 from scaling_tasks.config.load import parse_target
 from scaling_tasks.config.source import read_yaml
-from scaling_tasks.errors import ConfigError, ScalingTasksError
+from scaling_tasks.errors import ConfigError, ScalingTasksError, one_line
 from scaling_tasks.stages.target import Target
 
 _EPILOG = "The keys of --config are those of a target's configuration; MindOCR's auto_scaling.yaml works as it is."
@@ -99,8 +99,8 @@ def _section(values: Mapping[str, Any], key: str, config: str | None) -> dict[st
     """Return a section of the file ``--config`` names, empty where it has none."""
     section = values.get(key) or {}
     if not isinstance(section, dict):
-        what = f"{section!r} is not a mapping of keys to values"
-        raise ConfigError(what, where=f"{config}: {key}", fix="See the configuration table.")
+        what = f"{one_line(repr(section), 60)} is not a mapping of keys to values"
+        raise ConfigError(what, where=f"{config}: {key}", fix=f"Write `{key}: {{…}}`, or leave it out.")
     return dict(section)
 
 

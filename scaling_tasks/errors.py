@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 __all__ = [
     "BundleError",
@@ -23,6 +24,8 @@ __all__ = [
     "RequestError",
     "ScalingTasksError",
     "VerificationFailed",
+    "all_of",
+    "in_order",
     "of_disk",
     "one_line",
 ]
@@ -56,6 +59,9 @@ def _rebuild(kind: type[ScalingTasksError], what: str, where: str, fix: str) -> 
     return kind(what, where=where, fix=fix)
 
 
+_Error = TypeVar("_Error", bound=ScalingTasksError)
+
+
 class ConfigError(ScalingTasksError):
     """A configuration file or option is wrong."""
 
@@ -74,6 +80,22 @@ class Mistakes(ConfigError):  # noqa: N818 - what they are
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         return (Mistakes, (self.errors,))
+
+
+def in_order(errors: Iterable[_Error]) -> list[_Error]:
+    """Return errors by the file and the line that they name."""
+
+    def place(error: _Error) -> tuple[str, int]:
+        file, _, rest = error.where.partition(":")
+        line = rest.partition(":")[0]
+        return file, int(line) if line.isdecimal() else 0
+
+    return sorted(errors, key=place)
+
+
+def all_of(errors: Sequence[ScalingTasksError]) -> ScalingTasksError:
+    """Return the only error there is, or all of them as one."""
+    return errors[0] if len(errors) == 1 else Mistakes(in_order(errors))
 
 
 class DatasetError(ScalingTasksError):

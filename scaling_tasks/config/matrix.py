@@ -11,7 +11,7 @@ from typing import Any
 
 from scaling_tasks.config.source import Source, merged
 from scaling_tasks.config.yaml_values import KeyPath
-from scaling_tasks.errors import ConfigError
+from scaling_tasks.errors import ConfigError, all_of
 
 __all__ = ["MATRIX", "cells"]
 
@@ -57,8 +57,7 @@ def cells(source: Source) -> list[Source]:
     if "output" in source.values:
         output = source.where(("output",))
         raise ConfigError("every target of the matrix would be written there", where=output, fix="Leave it out.")
-    found = [cell for cell in _product(matrix, source) if not _excluded(cell, matrix, source)]
-    found += _included(matrix, source)
+    found = [*_not_excluded(list(_product(matrix, source)), matrix, source), *_included(matrix, source)]
     if not found:
         raise _wrong(source, (), "it has no cell", "Give it an axis such as `compile: [{backend: openvino}]`.")
     base = {key: value for key, value in source.values.items() if key != MATRIX}
@@ -97,18 +96,33 @@ def _included(matrix: Mapping[str, Any], source: Source) -> list[_Cell]:
     ]
 
 
-def _excluded(cell: _Cell, matrix: Mapping[str, Any], source: Source) -> bool:
-    """Return whether an entry of ``exclude`` says nothing that is not so in the cell."""
+def _not_excluded(found: list[_Cell], matrix: Mapping[str, Any], source: Source) -> list[_Cell]:
+    """Return the cells of which no entry of ``exclude`` says only what is so in them.
+
+    Raises:
+        ConfigError: An entry excludes nothing.
+    """
+    said = [_said(cell) for cell in found]
+    excluded: set[int] = set()
+    idle: list[ConfigError] = []
+    for place, entry in enumerate(_entries(matrix, _EXCLUDE, source)):
+        wanted = _said(tuple(_Value(axis, value, (_EXCLUDE, place, axis)) for axis, value in entry.items()))
+        hits = {index for index, each in enumerate(said) if _holds(each, wanted)}
+        if not hits:
+            fix = "Correct it, or leave it out."
+            idle.append(_wrong(source, (_EXCLUDE, place), "no combination is so, and none is excluded", fix))
+        excluded |= hits
+    if idle:
+        raise all_of(idle)
+    return [cell for index, cell in enumerate(found) if index not in excluded]
+
+
+def _said(cell: _Cell) -> dict[str, Any]:
+    """Return a cell's values as they would stand in the configuration."""
     said: dict[str, Any] = {}
     for each in cell:
         said = merged(_nested(each), said)
-    for place, entry in enumerate(_entries(matrix, _EXCLUDE, source)):
-        wanted: dict[str, Any] = {}
-        for axis, value in entry.items():
-            wanted = merged(_nested(_Value(axis, value, (_EXCLUDE, place, axis))), wanted)
-        if _holds(said, wanted):
-            return True
-    return False
+    return said
 
 
 def _entries(matrix: Mapping[str, Any], key: str, source: Source) -> Sequence[dict[str, Any]]:
@@ -159,6 +173,9 @@ def _lines(cell: _Cell, lines: Mapping[KeyPath, int]) -> dict[KeyPath, int]:
     found = dict(lines)
     for each in cell:
         place = (MATRIX, *each.place)
+        if place in lines:  # where the sections begin that the axis leads through, too
+            for length in range(1, len(each.path)):
+                found.setdefault(each.path[:length], lines[place])
         for path, line in lines.items():
             if path[: len(place)] == place:
                 key: KeyPath = (*each.path, *path[len(place) :])

@@ -72,8 +72,8 @@ def merged(own: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def read_yaml(path: Path) -> Source:
-    """Read a YAML mapping.
+def read_yaml(path: Path, *, may_be_empty: bool = False) -> Source:
+    """Read a YAML mapping; where it may be empty, a file that says nothing is a mapping of nothing.
 
     Raises:
         ConfigError: The file cannot be read, or see `parse_yaml`.
@@ -86,7 +86,7 @@ def read_yaml(path: Path) -> Source:
         raise ConfigError(f"cannot be read ({why})", where=name, fix="Check the path and its permissions.") from cause
     except UnicodeDecodeError as cause:
         raise ConfigError(f"not UTF-8 text ({cause.reason})", where=name, fix="Save it as UTF-8.") from cause
-    values, lines = parse_yaml(text, name)
+    values, lines = parse_yaml(text, name, may_be_empty=may_be_empty)
     return Source(name, values, lines)
 
 

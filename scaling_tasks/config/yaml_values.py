@@ -39,12 +39,13 @@ class _Loader(_FastLoader):  # type: ignore[misc]  # either of the two
 _Loader.add_implicit_resolver(_CORE + "float", re.compile(r"[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"), list("-+0123456789"))
 
 
-def parse_yaml(text: str, name: str) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+def parse_yaml(text: str, name: str, *, may_be_empty: bool = False) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """Return the values of a YAML mapping, and the line (from 1) of every key path.
 
     Args:
         text: The content.
         name: The file's name, for messages.
+        may_be_empty: Whether a text that says nothing is a mapping of nothing.
 
     Raises:
         ConfigError: Naming the line: the text is no YAML or no mapping, gives a key twice, names a value within itself,
@@ -54,6 +55,10 @@ def parse_yaml(text: str, name: str) -> tuple[dict[str, Any], dict[KeyPath, int]
         node = _compose(text)
     except yaml.YAMLError as cause:
         raise _syntax_error(cause, text, name) from cause
+    if node is None or (isinstance(node, yaml.ScalarNode) and not node.value and not node.style):
+        if may_be_empty:
+            return {}, {}
+        raise ConfigError("it says nothing", where=name, fix="Write `model: …` and so on.")
     if not isinstance(node, yaml.MappingNode) or node.tag != _CORE + "map":
         raise ConfigError("not a mapping of keys to values", where=name, fix="Write `model: …` and so on.")
     builder = _Builder(name)
@@ -95,6 +100,8 @@ def _syntax_error(cause: yaml.YAMLError, text: str, name: str) -> ConfigError:
         line = text.count("\n", 0, cause.position) + 1
         problem = cause.reason
     where = f"{name}:{line}" if line else name
+    if mark and "".join(text.splitlines()[mark.line : mark.line + 1])[mark.column : mark.column + 1] == "\t":
+        return ConfigError("not YAML (a tab)", where=where, fix="Write spaces in its place.")
     return ConfigError(f"not YAML ({one_line(problem)})", where=where, fix="Mend the syntax at that line.")
 
 

@@ -152,7 +152,7 @@ def _merge(origin: str, name: str, found: Dims, given: Dims | None) -> Dims:
     where = f"{origin}: input_shape.{name}"
     if len(given) != len(found):
         raise ModelError(
-            f"{len(given)} dimensions are given but the input has {len(found)}: {_shown(found)}",
+            f"the input has {len(found)} dimensions, not {len(given)}: {_shown(found)}",
             where=where,
             fix=f"Write {len(found)} dimensions.",
         )

@@ -26,6 +26,10 @@ from scaling_tasks.shapes.signature import HEIGHT, WIDTH, Signature, is_batch
 
 __all__ = ["plan_statistics"]
 
+_NO_DATA = (
+    "no data set: the buckets are MindOCR's default lists, whatever the strategy. Name one with `dataset: …`, or "
+    "give ranges under shape_bucket."
+)
 _RULE_OPTIONS = ("min_size", "pad_percent", "pad_max")
 
 
@@ -201,6 +205,5 @@ def _without_data(
         return make_plan(None, variables, rows, cost, strategy="explicit", parameters={"buckets": list(spec.buckets)})
     most = None if limit == "auto" else int(limit)
     buckets, warnings = default_buckets(spec.default_scaling, variables, most, per_batch=per_batch)
-    return make_plan(
-        None, variables, buckets, cost, strategy="default_scaling", parameters={"max_buckets": limit}, warnings=warnings
-    )
+    notes, parameters = (_NO_DATA, *warnings), {"max_buckets": limit}
+    return make_plan(None, variables, buckets, cost, strategy="default_scaling", parameters=parameters, warnings=notes)

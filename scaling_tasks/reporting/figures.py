@@ -1,4 +1,4 @@
-"""Differences and verdicts as tables show them."""
+"""Differences, counts and verdicts as they are shown."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["difference", "verdict"]
+__all__ = ["counted", "difference", "verdict"]
 
 # What documents hold for two answers that cannot be compared; JSON has no infinity.
 _INCOMPARABLE = 1e300
+
+
+def counted(count: float, noun: str) -> str:
+    """Return ``1 bucket`` or ``2 buckets``."""
+    return f"{count:.0f} {noun}{'s' * (count != 1)}"
 
 
 def difference(value: float) -> str:

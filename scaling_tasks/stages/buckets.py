@@ -59,7 +59,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     return Request(
         Action(
             "buckets",
-            4,
+            5,
             {**read, **known},
             parameters,
             toolchain={**versions("numpy", "highspy"), **_backend_version(target)},
@@ -104,14 +104,15 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     statistics = DatasetStatistics.from_json(document.read_bytes()) if document.exists() else None
     signature = target_signature(target)
     plan = make_plan(target, signature, statistics)
-    told = {}
+    told: dict[str, Any] = {}
     if target.compiles:
         units = make_units(target, signature, plan, read_analysis(inputs / DOCUMENT))
         write_units(outputs / "units.json", units)
         told["verdict"] = units.behaviour.kind
     (outputs / "buckets.json").write_text(plan.to_json(), encoding="utf-8")
-    found = {"buckets": len(plan.buckets), "padding_ratio": plan.padding_ratio, "warnings": list(plan.warnings)}
-    return {**found, **told}
+    # Without samples nothing is padded: that is no ratio of 1.
+    ratio = None if statistics is None else plan.padding_ratio
+    return {"buckets": len(plan.buckets), "padding_ratio": ratio, "warnings": list(plan.warnings), **told}
 
 
 def _with_table(target: Target, inputs: Path) -> Target:

@@ -23,6 +23,7 @@ from scaling_tasks.stages.graph import stages_of
 from scaling_tasks.stages.history import CompileHistory
 from scaling_tasks.stages.lock import LOCK, built_section, read_lock
 from scaling_tasks.stages.look_ahead import look_up_units
+from scaling_tasks.stages.mistakes import notes
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
@@ -231,6 +232,8 @@ class _Walk:
             return Forecast(name, KEPT, needs=needs)
         components = request.action.components
         reasons, changes = _why(recorded, components)
+        if stage.name == "buckets":
+            reasons = (*reasons, *notes(self._target))
         if request.stored and (files := self._known.stored(components, read=not stage.per_unit)) is not None:
             self._results[stage.name, unit] = Result.of(request.action.text, files, {})
             return Forecast(name, RESTORE, reasons, changes, needs=needs)

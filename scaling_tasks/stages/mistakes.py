@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,8 @@ from typing import Any
 
 from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.load import section, source_of
-from scaling_tasks.errors import ConfigError, Mistakes, ModelError, PlanError, ScalingTasksError
+from scaling_tasks.config.yaml_values import KeyPath
+from scaling_tasks.errors import ConfigError, ModelError, ScalingTasksError, all_of, in_order
 from scaling_tasks.samples.places import is_url, local_path
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import analysed_now, check_split
@@ -21,7 +23,7 @@ from scaling_tasks.stages.padding import sample_files
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature
 
-__all__ = ["find_mistakes", "refuse_mistakes"]
+__all__ = ["find_mistakes", "notes", "refuse_mistakes"]
 
 _KEYS = re.compile(r"[a-z_]+(\.[\w-]+)*")
 _found_sound: set[str] = set()
@@ -37,10 +39,8 @@ def refuse_mistakes(target: Target) -> None:
     if known in _found_sound:
         return
     found = find_mistakes(target)
-    if len(found) == 1:
-        raise found[0]
     if found:
-        raise Mistakes(found)
+        raise all_of(found)
     _found_sound.add(known)
 
 
@@ -62,11 +62,22 @@ def find_mistakes(target: Target, *, thorough: bool = False) -> list[ScalingTask
     except ScalingTasksError as error:
         found.append(error)
     else:
-        found += _tried(
-            [partial(check, target, signature) for check in (_check_compiler, _check_padding, _check_buckets)]
-        )
+        found += _tried([partial(check, target, signature) for check in (_check_compiler, _check_padding)])
+        found += _bucket_mistakes(target, signature)
         found += _unknown_variables(target, signature)
-    return list({str(error): error for error in _placed(target, found)}.values())
+    return in_order({str(error): error for error in _placed(target, found)}.values())
+
+
+def notes(target: Target) -> list[str]:
+    """Return what is no mistake of a target, but may be an oversight; nothing where its model cannot be read."""
+    spec = target.spec
+    ranged = spec.shape_bucket is not None and spec.shape_bucket.shape_bucket_enable
+    if spec.dataset is not None or ranged or spec.auto_scaling.strategy == "explicit":
+        return []
+    with contextlib.suppress(ScalingTasksError):
+        if target_signature(target).inputs.variables:
+            return ["no data set: MindOCR's default lists"]
+    return []
 
 
 def _tried(checks: Sequence[Callable[[], None]]) -> Iterator[ScalingTasksError]:
@@ -78,19 +89,32 @@ def _tried(checks: Sequence[Callable[[], None]]) -> Iterator[ScalingTasksError]:
 
 
 def _placed(target: Target, errors: Sequence[ScalingTasksError]) -> Sequence[ScalingTasksError]:
-    """Return the errors, those that name a key with the file and the line where that is written."""
-    if target.config is None or not any(_KEYS.fullmatch(error.where) for error in errors):
+    """Return the errors, those that are about a key with the file and the line where that is written."""
+    keyed = [_keyed(target, error) for error in errors]
+    if target.config is None or not any(path for path, _ in keyed):
         return errors
     try:
         source = source_of(Path(target.config), target.name)
     except ConfigError:
         return errors
     return [
-        type(error)(error.what, where=source.where(tuple(error.where.split("."))), fix=error.fix)
-        if _KEYS.fullmatch(error.where)
-        else error
-        for error in errors
+        type(error)(what, where=source.where(path), fix=error.fix) if path else error
+        for error, (path, what) in zip(errors, keyed, strict=True)
     ]
+
+
+def _keyed(target: Target, error: ScalingTasksError) -> tuple[KeyPath, str]:
+    """Return the path of the key that an error is about, empty where that is not told, and what is wrong."""
+    where = error.where
+    if target.spec.model is not None and where == str(target.model):
+        return ("model",), f"{where}: {error.what}"
+    for file in (target.config, target.spec.model and str(target.model)):
+        where = where.removeprefix(f"{file}: ")
+    section, _, name = where.partition(".")
+    if name and section in ("input_shape", "inputs"):  # of names that may hold dots
+        return (section, name), error.what
+    steps = where.split(".") if _KEYS.fullmatch(where) else ()
+    return tuple(int(step) if step.isdecimal() else step for step in steps), error.what
 
 
 def _there(path: str | None, where: str) -> None:
@@ -150,9 +174,10 @@ def _check_inputs(target: Target) -> None:
     from scaling_tasks.analysis.preparation import fix_inputs, inputs_only
     from scaling_tasks.onnx_model.model_file import read_model
 
+    model = read_model(target.model)
     for name, value in target.spec.inputs.items():
         try:
-            fix_inputs(inputs_only(read_model(target.model)), {name: value}, where="")
+            fix_inputs(inputs_only(model), {name: value}, where="")
         except ModelError as error:
             raise ConfigError(error.what, where=f"inputs.{name}", fix=error.fix) from error
 
@@ -173,21 +198,26 @@ def _check_compiler(target: Target, signature: Signature) -> None:
         backend.input_files(target.options)
 
 
-def _check_buckets(target: Target, signature: Signature) -> None:
-    """Refuse a list of buckets, or of ranges, that does not say the size of every variable."""
-    from scaling_tasks.planning.strategies.explicit import explicit_rows
-
+def _bucket_mistakes(target: Target, signature: Signature) -> Iterator[ScalingTasksError]:
+    """Yield a mistake for each bucket, or variable without a range, that does not say the sizes of the variables."""
     scaling, ranged = target.spec.auto_scaling, target.spec.shape_bucket
     if ranged is not None and ranged.shape_bucket_enable:
         for name in signature.variables:
             if name not in ranged.shape_bucket_range_info:
                 what, where = f"{name!r} has neither a range nor a fixed value", "shape_bucket.shape_bucket_range_info"
-                raise ConfigError(what, where=where, fix=f"Add {name}: [min, max].")
+                yield ConfigError(what, where=where, fix=f"Add {name}: [min, max].")
     elif scaling.strategy == "explicit":
-        try:
-            explicit_rows(scaling.buckets, signature.variables)
-        except PlanError as error:
-            raise ConfigError(error.what, where="auto_scaling.buckets", fix=error.fix) from error
+        if not scaling.buckets:
+            fix = "List them, or choose another strategy."
+            yield ConfigError("no bucket is listed", where="auto_scaling.buckets", fix=fix)
+        for place, bucket in enumerate(scaling.buckets):
+            strange = [name for name in bucket if name not in signature.variables]
+            missing = [name for name in signature.variables if name not in bucket]
+            parts = [f"{name!r} is no variable of the model" for name in strange]
+            parts += [f"it gives no size to {', '.join(map(repr, missing))}"] if missing else []
+            if parts:
+                where = f"auto_scaling.buckets.{place}"
+                yield ConfigError("; ".join(parts), where=where, fix=_meant(strange, signature))
 
 
 def _check_split(target: Target) -> None:
@@ -215,12 +245,17 @@ def _unknown_variables(target: Target, signature: Signature) -> Iterator[Scaling
         "auto_scaling.headroom": scaling.headroom if isinstance(scaling.headroom, dict) else {},
         "shape_bucket.shape_bucket_range_info": ranges,
     }
-    named |= {f"auto_scaling.buckets.{index}": bucket for index, bucket in enumerate(scaling.buckets)}
     products = {name: None for text in scaling.reachable for name in re.split(r"[\s*×]+", text) if name}
     for where, names in {**named, "auto_scaling.reachable": products}.items():
         for name in names:
             if name not in signature.variables:
-                near = difflib.get_close_matches(name, signature.variables, n=1)
-                known = ", ".join(signature.variables) or "none"
-                fix = f"Did you mean {near[0]!r}?" if near else f"The model's variables: {known}."
-                yield ConfigError(f"{name!r} is no variable of the model", where=where, fix=fix)
+                what = f"{name!r} is no variable of the model"
+                yield ConfigError(what, where=where, fix=_meant([name], signature))
+
+
+def _meant(strange: Sequence[str], signature: Signature) -> str:
+    """Return what to do about names that are no variables: the one that is meant, or all that there are."""
+    near = difflib.get_close_matches(strange[0], signature.variables, n=1) if len(strange) == 1 else []
+    return (
+        f"Did you mean {near[0]!r}?" if near else f"The model's variables: {', '.join(signature.variables) or 'none'}."
+    )

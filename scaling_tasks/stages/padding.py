@@ -65,7 +65,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     result = measure_padding(bundle, manifest, original, tolerance, samples=samples)
     if samples and not any(probe.inputs == "samples" for probe in result.probes):
         raise VerificationFailed(
-            f"no bucket pads any of the {len(samples)} samples in {parameters['samples']!r}",
+            f"no bucket pads a sample in {parameters['samples']!r}, of {len(samples)}",
             where="verify.samples",
             fix="Add samples of sizes between the buckets'.",
         )

@@ -39,7 +39,7 @@ def target_signature(target: Target) -> ModelSignature:
             known = ", ".join(found.inputs.variables) or "none"
             raise ConfigError(
                 f"the model has no dynamic dimension called {variable!r}",
-                where=f"{target.config or target.name}: shape_bucket.shape_bucket_fix_var_map",
+                where=f"{target.config or target.name}: shape_bucket.shape_bucket_fix_var_map.{variable}",
                 fix=f"Did you mean {near[0]!r}?" if near else f"Its variables: {known}.",
             )
     return replace(found, inputs=Signature(tuple(_fix(tensor, fixed) for tensor in found.inputs.inputs)))

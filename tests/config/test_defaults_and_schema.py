@@ -42,6 +42,11 @@ def test_defaults_hold_where_the_target_says_nothing(tmp_path: Path) -> None:
     assert spec.name == "net"
 
 
+@pytest.mark.parametrize("defaults", ["", "# timeout: 3\n", "---\n"])
+def test_defaults_may_say_nothing(tmp_path: Path, defaults: str) -> None:
+    assert write(tmp_path, "model: a.onnx\n", defaults).model == "a.onnx"
+
+
 def test_both_spellings_merge(tmp_path: Path) -> None:
     spec = write(
         tmp_path,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scaling_tasks.config.load import load_target, parse_target, section
-from scaling_tasks.errors import ConfigError
+from scaling_tasks.errors import ConfigError, Mistakes
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -62,11 +62,23 @@ def test_a_bare_path_is_a_data_set() -> None:
         ("model: m\nmodell: n\n", "example.yaml:2: modell", "Did you mean 'model'?"),
         ("model: m\nauto_scaling:\n  stratgy: x\n", ":3: auto_scaling.stratgy", "Did you mean 'strategy'?"),
         ("model: m\nauto_scaling:\n  strategy: optimum\n", ":3: auto_scaling.strategy", "Did you mean 'optimal'?"),
-        ("model: m\nauto_scaling:\n  interval: '8'\n", ":3: auto_scaling.interval", "expected `int`"),
-        ("model: m\nauto_scaling:\n  interval: 0\n", ":3: auto_scaling.interval", ">= 1"),
+        (
+            "model: m\nauto_scaling:\n  interval: '8'\n",
+            ":3: auto_scaling.interval",
+            "'8' is a text. Write a whole number of at least 1.",
+        ),
+        ("model: m\nauto_scaling:\n  interval: 0\n", ":3: auto_scaling.interval", "0 is below 1"),
         ("model: m\nauto_scaling:\n  width_range: [9, 2]\n", ":3: auto_scaling.width_range", "begins above its end"),
         ("model: m\nauto_scaling:\n  limits: {bytes: {most: 9}}\n", ":3: auto_scaling.limits", "takes anything"),
-        ("model: m\nauto_scaling:\n  buckets_per: {N: 0}\n", ":3: auto_scaling.buckets_per", ">= 1"),
+        ("model: m\nauto_scaling:\n  buckets_per: {N: 0}\n", ":3: auto_scaling.buckets_per", "0 is below 1"),
+        ("model: m\nauto_scaling: {strategy: optimall}\n", ":2", "is no strategy. Did you mean 'optimal'?"),
+        ("model: m\ncompile: {memory: 1k}\n", ":2", "'1k' is a text. Write a whole number of at least 16777216."),
+        ("model: m\nauto_scaling: {drop_quantile: 2}\n", ":2", "2 is not below 1. Write a number below 1."),
+        ("model: m\nauto_scaling: {width_range: [1]}\n", ":2", "[1] has 1 value. Write a list of 2 values."),
+        ("model: m\nruntime: {padding: exat}\n", ":2", "'exat' is no value of padding. Did you mean 'exact'?"),
+        ("model: m\nruntime: {round_up: 1}\n", ":2", "1 is a whole number. Write true or false."),
+        ("model: m\ndataset: {format: csv}\n", ":2: dataset", "'path' is missing. Write `path: …`."),
+        ("model: m\nauto_scaling:\n  buckets: [{N: 1}]\n", ":3: auto_scaling.buckets", "or leave `buckets` out"),
         ("model: m\ninput_shape: {x: [1, 0]}\n", ":2: input_shape.x", "dimension 1 is 0"),
         ("model: m\ninput_shape: {x: [1, -2]}\n", ":2: input_shape.x", "dimension 1 is -2"),
         ("model: m\nmodel: n\n", ":2: model", "first in line 1"),
@@ -91,6 +103,50 @@ def test_mistakes_are_named(tmp_path: Path, text: str, where: str, words: str) -
         load_target(write(tmp_path, text))
     assert where in str(caught.value)
     assert words in str(caught.value)
+
+
+SEVERAL = """model: m
+auto_scaling:
+  stratgy: explicit
+  width_range: [9, 2]
+  buckets:
+    - {H: 32}
+    - {W: 0, H: -1}
+    - {W: abc}
+verify: {metric: score, drop: -1}
+shape_bucket:
+  shape_bucket_range_info: {a: [0, 3], b: [5, 4], c: [9, 8]}
+input_shape: {x: [1, 0], y: [0]}
+"""
+
+
+def test_every_mistake_of_a_file_is_told_by_line(tmp_path: Path) -> None:
+    with pytest.raises(Mistakes) as caught:
+        load_target(write(tmp_path, SEVERAL))
+    places = [error.where.partition("example.yaml:")[2] for error in caught.value.errors]
+    assert places == [
+        "3: auto_scaling.stratgy",
+        "4: auto_scaling.width_range",
+        "7: auto_scaling.buckets.1.W",
+        "7: auto_scaling.buckets.1.H",
+        "8: auto_scaling.buckets.2.W",
+        "9: verify.drop",
+        "9: verify.metric",
+        "11: shape_bucket.shape_bucket_range_info.a.0",
+        "11: shape_bucket.shape_bucket_range_info.b",
+        "11: shape_bucket.shape_bucket_range_info.c",
+        "12: input_shape.x",
+        "12: input_shape.y",
+    ], caught.value
+
+
+def test_rules_without_their_values_are_silent_and_the_others_all_speak(tmp_path: Path) -> None:
+    text = "model: 3\nverify: {metric: score}\nshape_bucket:\n  shape_bucket_range_info: {b: [5, 4], c: [9, 8]}\n"
+    with pytest.raises(Mistakes) as caught:
+        load_target(write(tmp_path, text))
+    places = [error.where.rpartition(" ")[2] for error in caught.value.errors]
+    ranges = "shape_bucket.shape_bucket_range_info"
+    assert places == ["model", "verify.metric", f"{ranges}.b", f"{ranges}.c"]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

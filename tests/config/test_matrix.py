@@ -98,6 +98,13 @@ def test_a_file_without_a_matrix_is_one_target(tmp_path: Path) -> None:
         ("matrix:\n  compile: {backend: lite}\n", "", "net.yaml:4: matrix.compile", "no list of values"),
         ("matrix:\n  compile.backend: []\n", "", "net.yaml:4: matrix.compile.backend", "no list of values"),
         ("matrix:\n  compile.backend: [lite]\n  exclude: [3]\n", "", "net.yaml:5: matrix.exclude.0", "no mapping"),
+        ("matrix:\n  auto_scling.x: [1]\n", "", "net.yaml:4: auto_scling", "Did you mean 'auto_scaling'?"),
+        (
+            "matrix:\n  compile.backend: [lite]\n  exclude:\n    - {compile.backend: atc}\n",
+            "",
+            "net.yaml:6: matrix.exclude.0",
+            "none is excluded",
+        ),
         ("matrix:\n  include: 3\n", "", "net.yaml:4: matrix.include", "no list"),
         ("matrix:\n  name: '{device}'\n  compile.backend: [lite]\n", "", "net.yaml:4: matrix.name", "says nothing of"),
         ("matrix:\n  name: '{'\n  compile.backend: [lite]\n", "", "net.yaml:4: matrix.name", "not a template"),

@@ -135,7 +135,22 @@ ALONE = {
     "file": ("output: dodo.py", "'dodo.py' is no directory"),
     "ranges": ("shape_bucket: {shape_bucket_range_info: {H: [1, 8], W: [1, 8]}}", "'N' has neither a range nor"),
     "unlisted": ("auto_scaling: {strategy: explicit}", "auto_scaling.buckets: no bucket is listed"),
-    "short": ("auto_scaling: {strategy: explicit, buckets: [{N: 1, H: 8}]}", "bucket 0 names ['H', 'N']"),
+    "short": (
+        "auto_scaling: {strategy: explicit, buckets: [{N: 1, H: 8}]}",
+        ":4: auto_scaling.buckets.0: it gives no size to 'W'",
+    ),
+    "strange": (
+        "auto_scaling: {strategy: explicit, buckets: [{N: 1, H: 8, width: 8}]}",
+        ":4: auto_scaling.buckets.0: 'width' is no variable of the model; it gives no size to 'W'. "
+        "The model's variables: N, H, W.",
+    ),
+    "dims": ("input_shape: {z: [1]}", ":4: input_shape.z: the model has no input 'z'"),
+    "rank": ("input_shape: {x: [1]}", ":4: input_shape.x: the input has 4 dimensions, not 1"),
+    "fixed": (
+        "shape_bucket:\n  shape_bucket_range_info: {H: [1, 8]}\n  shape_bucket_fix_var_map: {V: 3}",
+        ":6: shape_bucket.shape_bucket_fix_var_map.V: the model has no dynamic dimension called 'V'",
+    ),
+    "gone": ("", ":1: model: models/nte.onnx: cannot be read (No such file or directory)"),
 }
 
 
@@ -152,7 +167,7 @@ def write_mistaken(repository: Repository) -> None:
     opset = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), root / "models/pool.onnx")
     for name, (more, _) in ALONE.items():
-        model = "pool" if name == "reduced" else "net"
+        model = {"reduced": "pool", "gone": "nte"}.get(name, "net")
         text = f"model: models/{model}.onnx\ndataset: datasets/images\ncompile: {{backend: onnxruntime}}\n{more}\n"
         (root / f"configs/{name}.yaml").write_text(text)
 

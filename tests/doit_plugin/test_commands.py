@@ -127,6 +127,19 @@ def test_plan_follows_tasks_of_the_dodo_file(built: Repository) -> None:
     assert busy(built) == {}
 
 
+def test_a_forgotten_data_set_is_noticed(repository: Repository) -> None:
+    scaling = "{strategy: mean_std, max_scaling_num: 1}"
+    (repository.root / "configs/net.yaml").write_text(f"model: models/net.onnx\nauto_scaling: {scaling}\n")
+    plan = repository.doit("plan")
+    assert "buckets:net  it has not run here; no data set: MindOCR's default lists" in plan.output
+    run = repository.doit()
+    assert run.ok, run.output
+    assert ".  buckets:net  1 bucket, padding ratio -" in run.output
+    assert "warning: no data set: the buckets are MindOCR's default lists" in run.output
+    # Nothing was measured: no ratio of 1.
+    assert "1.000" not in run.output
+
+
 def test_plan_says_what_is_wrong(repository: Repository) -> None:
     (repository.root / "models/net.onnx").unlink()
     run = repository.doit("plan")

@@ -69,7 +69,7 @@ def test_missing_weight_files_do_not_matter(tmp_path: Path) -> None:
     ("input_shape", "message"),
     [
         ({"idz": [-1, 4]}, r"no input 'idz'.*Did you mean 'ids'"),
-        ({"ids": [-1]}, r"1 dimensions are given but the input has 2: \['batch', 4\]"),
+        ({"ids": [-1]}, r"the input has 2 dimensions, not 1: \['batch', 4\]"),
         ({"ids": [-1, 5]}, r"dimension 1 is 5 but the model fixes it to 4"),
         ({"ids": [-1, -1]}, r"dimension 1 is -1 but the model fixes it to 4"),
         ({"ids": [0, 4]}, r"dimension 0 is 0"),

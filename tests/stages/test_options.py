@@ -95,7 +95,7 @@ def test_padding_is_judged_on_samples_where_there_are_any(repository: Repository
     (samples / "gone").symlink_to("nowhere")  # What is no file is no sample.
     assert repository.doit().ok
     (samples / "small.npz").unlink()
-    assert "no bucket pads any of the 1 samples" in repository.doit().output
+    assert "no bucket pads a sample in 'samples', of 1" in repository.doit().output
     np.savez(samples / "small.npz", y=np.zeros((1, 3, 8, 8), np.float32))
     wrong = repository.doit()
     assert "small.npz" in wrong.output

@@ -186,6 +186,8 @@ def _result(task: Any) -> str:
 
 
 def _result_of(task: Any) -> str:
+    from scaling_tasks.reporting.figures import counted, difference
+
     values = task.values
     if values.get("outcome") == "compiled":
         return f"  compiled in {values['seconds']:.1f} s"
@@ -194,14 +196,14 @@ def _result_of(task: Any) -> str:
     if values.get("outcome") == "restored":
         return f"  from the store ({values['seconds']:.1f} s of work)"
     if "padding_ratio" in values:
-        return f"  {values['buckets']} buckets, padding ratio {values['padding_ratio']:.3f}"
+        ratio = values["padding_ratio"]
+        told = "-" if ratio is None else f"{ratio:.3f}"
+        return f"  {counted(values['buckets'], 'bucket')}, padding ratio {told}"
     if "line" in values:
         return f"  {values['line']}"
     if "samples" in values:
-        return f"  {values['weight']:.0f} samples, {values['samples']} distinct"
+        return f"  {counted(values['weight'], 'sample')}, {values['samples']} distinct"
     if "absolute" in values:
-        from scaling_tasks.reporting.figures import difference
-
         what = "change by padding" if task.meta["stage"] == "padding" else "difference"
         return f"  largest {what} {difference(values['absolute'])}"
     return ""

@@ -23,7 +23,7 @@ dataset:
   format: images
   preprocessing: {kind: keep_ratio, side: 640, edge: longer}
 auto_scaling:
-  strategy: optimal
+  strategy: explicit
   max_scaling_num: 16
   width_range: [1, 8192]
   mean_std: {n_std: 2}
