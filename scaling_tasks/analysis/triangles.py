@@ -52,7 +52,7 @@ def sees_no_padding(op: Operation, index: int, axis: int) -> bool:
     if not (row.is_prefix and column.is_prefix and op.domain.at_most(row.length, column.length)):
         return False
     low, high = found.seen
-    # As a difference: beside -3.4e38 a thousand less is the same number, and a row of such scores alone weighs them all.
+    # As a difference: beside -3.4e38 a thousand less is the same number, and a row of such scores weighs them all.
     return math.isfinite(low) and math.isfinite(high) and low - found.later[1] >= _UNDERFLOW
 
 

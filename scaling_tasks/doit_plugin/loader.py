@@ -17,7 +17,6 @@ from doit import loader as doit_loader
 from doit.cmd_base import DodoTaskLoader
 from doit.doit_cmd import get_var
 
-from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.environment import (
     EXECUTOR_VARIABLE,
     LOCKED_VARIABLE,
@@ -30,6 +29,7 @@ from scaling_tasks.doit_plugin.changed_since import VARIABLE, touched_tasks
 from scaling_tasks.doit_plugin.creators import creators
 from scaling_tasks.doit_plugin.doit_internals import jobs_asked_for
 from scaling_tasks.errors import ConfigError, Mistakes, ScalingTasksError, of_disk
+from scaling_tasks.known_digests import STATE
 from scaling_tasks.stages.target import Target
 
 __all__ = ["ScalingLoader", "WrongConfigurations", "add_tasks", "doit_config", "load_targets", "load_tasks"]

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.known_digests import STATE
 from scaling_tasks.config.load import section, source_of
 from scaling_tasks.config.yaml_values import KeyPath
 from scaling_tasks.errors import ConfigError, ModelError, ScalingTasksError, all_of, in_order
+from scaling_tasks.known_digests import STATE
 from scaling_tasks.samples.places import is_url, local_path
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import analysed_now, check_split
