@@ -212,3 +212,19 @@ def test_buckets_that_contain_no_sample_are_refused(repository: Repository) -> N
     assert not run.ok
     assert "no bucket contains any of the data set's samples" in run.output
     assert run.compiled == []
+
+
+def test_what_may_be_an_oversight_is_a_note(repository: Repository) -> None:
+    (repository.root / "configs/net.yaml").write_text("model: models/net.onnx\ncompile: {backend: onnxruntime}\n")
+    run = repository.doit("check")
+    assert run.ok, run.output
+    assert run.output.splitlines() == ["note: net: no data set: MindOCR's default lists", "1 target: no mistake found"]
+
+
+def test_mistakes_that_keep_a_configuration_from_being_read_are_counted(repository: Repository) -> None:
+    (repository.root / "configs/net.yaml").write_text("modl: models/net.onnx\ncompile: {backend: 3}\n")
+    run = repository.doit("check")
+    assert run.status == 1
+    *told, last = run.output.splitlines()
+    assert len(told) >= 2
+    assert last == f"{len(told)} mistakes; no model was looked at"

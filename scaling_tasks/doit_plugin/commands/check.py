@@ -28,7 +28,7 @@ class Check(TaskCommand):
 
     def _execute(self, as_json: bool) -> int:
         from scaling_tasks.errors import ConfigError
-        from scaling_tasks.stages.mistakes import find_mistakes
+        from scaling_tasks.stages.mistakes import find_mistakes, notes
 
         targets = targets_of(self.tasks())
         self.dep_manager.close()
@@ -42,9 +42,12 @@ class Check(TaskCommand):
         messages = dict.fromkeys(str(error) for _, error in found)  # What targets of a matrix share is told once.
         for message in messages:
             self.write(f"error: {message}")
+        for target in targets:
+            for note in notes(target):
+                self.write(f"note: {target.name}: {note}")
         if found:
             wrong = len({target.name for target, _ in found})
-            self.write(f"{len(messages)} mistake{'s' * (len(messages) != 1)} in {wrong} of {len(targets)} targets")
+            self.write(f"{_mistakes(len(messages))} in {wrong} of {len(targets)} targets")
         else:
             self.write(f"{len(targets)} target{'s' * (len(targets) != 1)}: no mistake found")
         return 1 if found else 0
@@ -55,6 +58,8 @@ class Check(TaskCommand):
             self._write_mistakes([(None, error) for error in errors])
         else:
             self.write("\n".join(f"error: {error}" for error in errors))
+            if len(errors) > 1:
+                self.write(f"{_mistakes(len(errors))}; no model was looked at")
         return 1
 
     def _write_mistakes(self, found: Sequence[tuple[str | None, ScalingTasksError]]) -> None:
@@ -62,3 +67,7 @@ class Check(TaskCommand):
             {"target": target, "where": error.where, "what": error.what, "fix": error.fix} for target, error in found
         ]
         self.write_json("check", {"mistakes": mistakes, "ok": not found})
+
+
+def _mistakes(count: int) -> str:
+    return f"{count} mistake{'s' * (count != 1)}"
