@@ -170,7 +170,13 @@ def start_object_storage(home: Path) -> ObjectStorage:
     parts = ("master.port", "volume.port", "filer.port", "s3.port")
     ports = {name: free_port() for part in parts for name in (part, f"{part}.grpc")}
     command = [program, "server", f"-dir={home}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]
-    command += [f"-s3.config={home}/s3.json", "-s3.iam=false", "-s3.port.iceberg=0", "-master.telemetry=false"]
+    command += [
+        f"-s3.config={home}/s3.json",
+        "-s3.iam=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-master.telemetry=false",
+    ]
     command += ["-master.volumeSizeLimitMB=64", "-volume.max=0", *(f"-{name}={port}" for name, port in ports.items())]
     process = _start(command, home / "output", signal.SIGKILL)
     _wait_for(ports["s3.port"], process, home / "output")
@@ -186,6 +192,7 @@ def start_object_storage(home: Path) -> ObjectStorage:
 
 def _make_bucket(name: str, environment: Mapping[str, str], process: subprocess.Popen[bytes]) -> None:
     """Make a bucket, which succeeds only when all parts of the server have found each other."""
+    import botocore.config
     import botocore.exceptions
     import botocore.session
 
@@ -195,8 +202,11 @@ def _make_bucket(name: str, environment: Mapping[str, str], process: subprocess.
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         region_name=environment["AWS_DEFAULT_REGION"],
+        config=botocore.config.Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=5),
     )
     for _ in range(100):
+        if process.poll() is not None:
+            break
         try:
             client.create_bucket(Bucket=name)
             client.put_object(Bucket=name, Key="begun", Body=b"1")
