@@ -10,7 +10,6 @@ import numpy as np
 
 from scaling_tasks.config.specs import AutoScalingSpec, ShapeBucketSpec
 from scaling_tasks.errors import PlanError
-from scaling_tasks.files import digest_bytes
 from scaling_tasks.planning.bucket_plan import BucketPlan, make_plan
 from scaling_tasks.planning.costs import CostModel, ElementsCost, LinearPrice
 from scaling_tasks.planning.planner import plan_histogram
@@ -68,7 +67,7 @@ def plan_statistics(
     variables = signature.variables
     chosen_cost = cost or _cost_model(auto_scaling, signature, model)
     histogram = None if statistics is None else _over(statistics.histogram, variables)
-    digest = "" if statistics is None else digest_bytes(statistics.to_json().encode())
+    digest = "" if statistics is None else statistics.digest
     if not variables:
         return _fixed(digest)
     if shape_bucket is not None and shape_bucket.shape_bucket_enable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import DatasetError
+from scaling_tasks.files import digest_bytes
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import batch_variable
 
@@ -111,6 +113,11 @@ class DatasetStatistics:
         """Observed numbers of items per request, over the batch variable; None where the data has no requests."""
         batch = batch_variable(self.variables)
         return None if self.requests is None or batch is None else self.histogram.project((batch,))
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the document, by which plans name what they were made from."""
+        return digest_bytes(self.to_json().encode())
 
     def to_json(self) -> str:
         """Return the ``statistics.json`` document, byte-deterministic."""

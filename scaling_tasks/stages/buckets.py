@@ -13,7 +13,7 @@ from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.config.load import section
 from scaling_tasks.errors import CompileError, PlanError
 from scaling_tasks.execution.contract import Subject
-from scaling_tasks.files import digest_bytes, digest_file, is_plain_name
+from scaling_tasks.files import digest_file, is_plain_name
 from scaling_tasks.machine import versions
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import DOCUMENT, Analysed, check_buckets, read_analysis
@@ -148,7 +148,7 @@ def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStat
         )
 
     made_from = {
-        "statistics": None if statistics is None else digest_bytes(statistics.to_json().encode()),
+        "statistics": None if statistics is None else statistics.digest,
         "inputs": repr(signature.inputs),
         "scaling": [section(scaling), section(ranges)],
         "limits": [limits.fewest_buckets, most, limits.product_only],
