@@ -46,6 +46,11 @@ class ScalingTasksError(Exception):
         self.where = where
         self.fix = fix
 
+    @property
+    def errors(self) -> tuple[ScalingTasksError, ...]:
+        """The single things that are wrong: this one, unless it stands for several."""
+        return (self,)
+
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
         return f"{text}. {self.fix}" if self.fix else text
@@ -76,10 +81,15 @@ class Mistakes(ConfigError):  # noqa: N818 - what they are
     def __init__(self, errors: Sequence[ScalingTasksError]) -> None:
         lines = "".join(f"\n  {each}" for each in errors)
         super().__init__(f"{len(errors)} mistakes:{lines}")
-        self.errors = tuple(errors)
+        self._errors = tuple(errors)
+
+    @property
+    def errors(self) -> tuple[ScalingTasksError, ...]:
+        """All that is wrong."""
+        return self._errors
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return (Mistakes, (self.errors,))
+        return (Mistakes, (self._errors,))
 
 
 def in_order(errors: Iterable[_Error]) -> list[_Error]:

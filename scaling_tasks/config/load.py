@@ -14,7 +14,7 @@ from scaling_tasks.config.matrix import MATRIX, cells
 from scaling_tasks.config.source import Source, read_yaml
 from scaling_tasks.config.specs import TargetSpec
 from scaling_tasks.config.validation import read_spec
-from scaling_tasks.errors import ConfigError, Mistakes, ScalingTasksError, all_of
+from scaling_tasks.errors import ConfigError, ScalingTasksError, all_of
 
 __all__ = ["DEFAULTS", "load_target", "load_targets", "parse_target", "section", "source_of", "sources_of"]
 
@@ -54,7 +54,7 @@ def load_targets(path: Path) -> list[TargetSpec]:
             found.append(_convert(source))
         except ConfigError as error:
             # What is said once for all of them is told once.
-            wrong |= {str(each): each for each in (error.errors if isinstance(error, Mistakes) else [error])}
+            wrong |= {str(each): each for each in error.errors}
     if wrong:
         raise all_of(list(wrong.values()))
     return found

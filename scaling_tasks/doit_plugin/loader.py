@@ -64,7 +64,7 @@ def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
         targets = load_targets(configs)
         chosen = _chosen(targets)
     except ConfigError as error:
-        raise WrongConfigurations(error.errors if isinstance(error, Mistakes) else [error]) from None
+        raise WrongConfigurations(error.errors) from None
     if multiprocessing.parent_process() is None:
         sys.stderr.writelines(f"{notice}\n" for notice in _notices(targets, configs, chosen))
     add_tasks(namespace, targets)
@@ -124,7 +124,7 @@ def load_targets(configs: str = "configs") -> list[Target]:
         try:
             found = [Target(spec, path.as_posix()) for spec in load_specs(path)]
         except ConfigError as error:
-            wrong += error.errors if isinstance(error, Mistakes) else [error]
+            wrong += error.errors
             continue
         for target in found:
             if target.name in targets:
