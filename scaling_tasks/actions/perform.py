@@ -212,8 +212,9 @@ class Workshop:
         placed = []
         for file in record.files:
             target = place(file.name)
-            awaited = file in left and not self._is_placed(file, target)
-            if not awaited and not self._is_placed(file, target):
+            absent = not self._is_placed(file, target)
+            awaited = absent and file in left
+            if absent and not awaited:
                 if made is None:
                     self.store.place(file, target)
                 else:

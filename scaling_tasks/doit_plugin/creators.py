@@ -44,13 +44,13 @@ def creators(targets: Sequence[Target]) -> dict[str, Any]:
         InvalidCommand: The command line names a target that there is not, or that has not that stage.
     """
     namespace: dict[str, Any] = {}
+    known = tuple(target.name for target in targets)
     for name, stage in STAGES.items():
         concerned = [target for target in targets if stage.applies(target)]
         if stage.after_plan:
             asked = NamesAskedFor()
             later = [_TargetStage(name, target, asked) for target in concerned]
             namespace |= {f"{name}:{each.target.name}": creator(each.creator()) for each in later}
-            known = tuple(target.name for target in targets)
             group = _Group(name, tuple(later), asked, known)
             for word in named_on_command_line(f"{name}:"):
                 # doit would take it for a task that the group makes later, and do nothing.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaling_tasks.doit_plugin.commands.base import TaskCommand
 from scaling_tasks.doit_plugin.task_targets import targets_of
+from scaling_tasks.reporting.figures import counted
 
 if TYPE_CHECKING:
     from scaling_tasks.errors import ScalingTasksError
@@ -47,9 +48,9 @@ class Check(TaskCommand):
                 self.write(f"note: {target.name}: {note}")
         if found:
             wrong = len({target.name for target, _ in found})
-            self.write(f"{_mistakes(len(messages))} in {wrong} of {len(targets)} targets")
+            self.write(f"{counted(len(messages), 'mistake')} in {wrong} of {len(targets)} targets")
         else:
-            self.write(f"{len(targets)} target{'s' * (len(targets) != 1)}: no mistake found")
+            self.write(f"{counted(len(targets), 'target')}: no mistake found")
         return 1 if found else 0
 
     def refuse(self, errors: Sequence[ScalingTasksError], *, as_json: bool) -> int:
@@ -59,7 +60,7 @@ class Check(TaskCommand):
         else:
             self.write("\n".join(f"error: {error}" for error in errors))
             if len(errors) > 1:
-                self.write(f"{_mistakes(len(errors))}; no model was looked at")
+                self.write(f"{counted(len(errors), 'mistake')}; no model was looked at")
         return 1
 
     def _write_mistakes(self, found: Sequence[tuple[str | None, ScalingTasksError]]) -> None:
@@ -67,7 +68,3 @@ class Check(TaskCommand):
             {"target": target, "where": error.where, "what": error.what, "fix": error.fix} for target, error in found
         ]
         self.write_json("check", {"mistakes": mistakes, "ok": not found})
-
-
-def _mistakes(count: int) -> str:
-    return f"{count} mistake{'s' * (count != 1)}"

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from scaling_tasks.reporting.figures import counted
+
 __all__ = ["Failures", "cause_of", "short"]
 
 _LOG, _ALONE = " Log: ", "Run it alone: "
@@ -64,7 +66,7 @@ class Failures:
     def heading(self) -> str:
         """Return how many failed for how many causes."""
         count, causes = len(self.messages), len(self._causes)
-        several = f" for {causes} cause{'s' * (causes > 1)}" if causes < count else ""
+        several = f" for {counted(causes, 'cause')}" if causes < count else ""
         return f"{count} failed{several}"
 
     def title(self, names: Sequence[str]) -> str:
