@@ -100,7 +100,7 @@ def test_something_else_where_a_file_or_directory_belongs(built: Repository) -> 
         root
         / "scaling.lock": "scaling.lock: cannot be read (it is not a regular file). Remove what stands in its place.",
         state / "targets/net/results/analysis.json": "results/analysis.json: cannot be used (Is a directory)",
-        state / "work": "failed: .scaling/work/",
+        state / "work": f"failed: {(state / 'work').relative_to(root)}/",
     }.items():
         remove_whole(path)
         built.write_model(seed=len(said))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from scaling_tasks.store.notices import when_told
 from tests.store.services import MissingPartError, Nginx, ObjectStorage, running, start_nginx, start_object_storage
+
+_Server = TypeVar("_Server", Nginx, ObjectStorage)
 
 
 @pytest.fixture(autouse=True)
@@ -18,13 +22,20 @@ def _without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "127.0.0.1")
 
 
-@pytest.fixture(scope="session")
-def nginx_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+@contextlib.contextmanager
+def _served(start: Callable[[Path], _Server], home: Path) -> Iterator[_Server]:
+    """Have a server run; skip where a part of it cannot be had."""
     try:
-        found = start_nginx(tmp_path_factory.mktemp("nginx"))
+        found = start(home)
     except MissingPartError as missing:
         pytest.skip(str(missing))
     with running(found.process):
+        yield found
+
+
+@pytest.fixture(scope="session")
+def nginx_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    with _served(start_nginx, tmp_path_factory.mktemp("nginx")) as found:
         yield found
 
 
@@ -42,11 +53,7 @@ def nginx(nginx_once: Nginx) -> Nginx:
 @pytest.fixture(scope="session")
 def object_storage_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]:
     pytest.importorskip("s3fs", reason="the package s3fs is not installed")
-    try:
-        found = start_object_storage(tmp_path_factory.mktemp("s3"))
-    except MissingPartError as missing:
-        pytest.skip(str(missing))
-    with running(found.process):
+    with _served(start_object_storage, tmp_path_factory.mktemp("s3")) as found:
         yield found
 
 
@@ -63,11 +70,7 @@ def object_storage(object_storage_once: ObjectStorage, monkeypatch: pytest.Monke
 @pytest.fixture
 def own_nginx(tmp_path: Path) -> Iterator[Nginx]:
     """An nginx to be ill-treated."""
-    try:
-        found = start_nginx(tmp_path / "nginx")
-    except MissingPartError as missing:
-        pytest.skip(str(missing))
-    with running(found.process):
+    with _served(start_nginx, tmp_path / "nginx") as found:
         yield found
 
 
