@@ -53,6 +53,10 @@ class AtcBackend(BackendBase):
     file_options = ("insert_op_conf", "adopt")
     error_pattern = r"^E[0-9A-Z]\d{4}:|ATC run failed|^\[ERROR\]"
 
+    def chip_settings(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the chip."""
+        return ("soc_version",)
+
     def limits(self, options: Mapping[str, Any]) -> Limits:
         """Return up to 100 gears per unit."""
         return Limits(fewest_buckets=1, most_buckets=MOST_GEARS)

@@ -54,6 +54,10 @@ class BackendBase:
         """Return the tolerance under these options; ``tolerance`` unless a backend computes in fewer bits for some."""
         return self.tolerance
 
+    def chip_settings(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return neither: what it compiles for is among its own options."""
+        return ()
+
     def limits(self, options: Mapping[str, Any]) -> Limits:
         """Return one bucket per unit, or any number with ``dynamic``."""
         return Limits(most_buckets=ANY_NUMBER) if is_dynamic(options) else Limits()

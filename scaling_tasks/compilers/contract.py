@@ -55,8 +55,8 @@ class CompileJob:
         signature: Its inputs with dynamic dimensions named: the original's, then those of ``behaviour.size_inputs``,
             whose dimensions may be expressions of the variables.
         unit: What to compile.
-        options: The target's ``compile`` section as plain values: ``backend``, ``device``, ``soc_version``,
-            ``options``.
+        options: The target's ``compile`` section as plain values: ``backend``, ``options``, and what of ``device`` and
+            ``soc_version`` the backend reads.
         shared: A directory that units of the same model, inputs, options and toolchain may fill and read, see
             ``scaling_tasks.compilers.shared``; it may not exist yet. None where there is none.
         behaviour: How the inputs that tell exact sizes are filled (``rows`` and ``size_inputs``), for a backend that
@@ -88,6 +88,10 @@ class Backend(Protocol):
     options_type: ClassVar[type[Options]]
     """What ``compile.options`` may hold."""
     file_options: tuple[str, ...]
+
+    def chip_settings(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return which of ``device`` and ``soc_version`` it reads under these options; it is told no others."""
+        ...
 
     def limits(self, options: Mapping[str, Any]) -> Limits:
         """Return what the platform takes under these options."""

@@ -62,6 +62,10 @@ class LiteBackend(BackendBase):
     # for a convolution before a multiplication and finds the model's input.
     error_pattern = r"\[ERROR\](?!.*IsConvNode\] prim is nullptr)|^INPUT (ILLEGAL|INVALID)"
 
+    def chip_settings(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the device, and for Ascend the chip."""
+        return ("device", "soc_version") if _device(options) == "ascend" else ("device",)
+
     def limits(self, options: Mapping[str, Any]) -> Limits:
         """Return one bucket per unit for the CPU, or all in one, and 100 gears for Ascend."""
         return Limits(most_buckets=MOST_GEARS) if _device(options) == "ascend" else super().limits(options)

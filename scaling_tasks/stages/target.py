@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.config.load import section
 from scaling_tasks.config.specs import DatasetSpec, TargetSpec
@@ -16,7 +16,12 @@ from scaling_tasks.execution.environment import toolchain_settings
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.known_digests import STATE
 
+if TYPE_CHECKING:
+    from scaling_tasks.compilers.contract import Backend
+
 __all__ = ["Target"]
+
+_OF_THE_CHIP = ("device", "soc_version")
 
 # What bounds a compile but does not change its result.
 _NOT_IN_RESULT = ("timeout", "memory", "threads", "resources", "optional")
@@ -66,14 +71,21 @@ class Target:
     @property
     def cannot_run(self) -> str:
         """Why the artefacts cannot be run on this or any machine by this package; empty where they can."""
-        from scaling_tasks.compilers.registry import get_backend
-
         if not self.compiles:
             return "nothing is compiled"
+        return self._backend.cannot_run(self.options) if self._backend else ""
+
+    @cached_property
+    def _backend(self) -> Backend | None:
+        """What compiles; None where nothing is, or where there is no such backend: the stage says so that needs it."""
+        from scaling_tasks.compilers.registry import get_backend
+
+        if self.spec.compile is None:
+            return None
         try:
-            return get_backend(self.options["backend"]).cannot_run(self.options)
+            return get_backend(self.spec.compile.backend)
         except CompileError:
-            return ""  # An unknown backend is reported by the stage that needs it first.
+            return None
 
     @property
     def needs_data(self) -> bool:
@@ -83,8 +95,12 @@ class Target:
 
     @cached_property
     def options(self) -> dict[str, Any]:
-        """The ``compile`` section as plain values, as backends take it."""
-        return dict(section(self.spec.compile) or {})
+        """The ``compile`` section as plain values, without what its backend does not read."""
+        given = dict(section(self.spec.compile) or {})
+        if self._backend is None:
+            return given
+        read = self._backend.chip_settings(given)
+        return {key: value for key, value in given.items() if key not in _OF_THE_CHIP or key in read}
 
     @cached_property
     def options_text(self) -> str:

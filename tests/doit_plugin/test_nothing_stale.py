@@ -342,3 +342,12 @@ def test_a_toolchain_that_changes_during_a_compile_poisons_nothing(repository: R
     again = repository.doit(environment=environment)
     assert again.ok, again.output
     assert again.compiled == ["net:N1_H16_W24"]
+
+
+@pytest.mark.parametrize(("backend", "device", "read"), [("onnxruntime", "cpu", ()), ("lite", "cpu", ("device",))])
+def test_a_chip_that_a_backend_does_not_read_is_in_no_key(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, backend: str, device: str, read: tuple[str, ...]
+) -> None:
+    repository.write_target(backend=f"{backend}\n  device: {device}\n  soc_version: Ascend910B1")
+    told = target_of(repository, monkeypatch).options
+    assert {*told} & {"device", "soc_version"} == {*read}
