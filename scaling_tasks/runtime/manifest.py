@@ -106,6 +106,12 @@ class Manifest:
         """The columns of all buckets."""
         return self.signature.inputs.variables
 
+    @property
+    def files(self) -> tuple[ArtefactFile, ...]:
+        """All files of the bundle but the manifest itself."""
+        fallback = () if self.fallback is None else (self.fallback.file,)
+        return (*(file for artefact in self.artefacts for file in artefact.files), *fallback)
+
     def to_json(self) -> str:
         """Return the ``manifest.json`` document, byte-deterministic."""
         payload: dict[str, Any] = {

@@ -29,6 +29,18 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     return Request(action, places, "", Subject(target.name, "the bundle", BundleError), stored=False)
 
 
+def _former(target: Target) -> list[str]:
+    """Return the files that the last publication put there: by its record or, where that was lost, by its manifest."""
+    if record := read_result_if_there(target.result("bundle")):
+        return [file.name for file in record.files]
+    from scaling_tasks.runtime.bundle import read_manifest
+
+    try:
+        return [file.name for file in read_manifest(target.directory).files]
+    except BundleError:
+        return []  # Nothing tells what is there apart from files of the user's.
+
+
 def _publish(target: Target) -> dict[str, Any]:
     """Publish the bundle whole, and remove what earlier plans left in its place; the store keeps it.
 
@@ -41,7 +53,6 @@ def _publish(target: Target) -> dict[str, Any]:
     files = bundle_files(made)
     record = target.result("bundle")
     with exclusive(target.state / "publishing.lock", moment=True):
-        former = read_result_if_there(record)
         for file in files.values():
             if known_digests().digest(file.path) != file.digest:
                 raise BundleError("it is not what was made", where=str(file.path), fix="Build again.")
@@ -49,7 +60,7 @@ def _publish(target: Target) -> dict[str, Any]:
             publish_generation(
                 target.directory,
                 {name: file.path for name, file in files.items()},
-                [file.name for file in former.files] if former else [],
+                _former(target),
                 last=_MANIFEST,
             )
         except OSError as cause:

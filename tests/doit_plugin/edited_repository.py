@@ -209,6 +209,11 @@ class EditedRepository:
     def state_lost(self) -> None:
         lost = self.chance.choice([".scaling/targets", ".scaling/digests.jsonl", ".scaling/doit.sqlite", "build"])
         path = self.root / lost
+        if lost == ".scaling/targets":
+            # Without the manifest too, nothing tells what was published from what is the user's.
+            for manifest in (self.root / "build").glob("*/manifest.json"):
+                if manifest.read_bytes().startswith(b"damage"):
+                    shutil.rmtree(manifest.parent)
         if path.is_dir():
             # At once, though a build may be writing there.
             aside = self.root / f"lost-{self.chance.random()}"

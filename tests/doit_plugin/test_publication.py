@@ -46,6 +46,16 @@ def test_a_failing_verification_keeps_the_last_good_bundle(built: Repository) ->
         model.run({"x": np.zeros((1, 3, 16, 24), np.float32)})
 
 
+def test_what_an_earlier_plan_published_goes_though_its_record_was_lost(built: Repository) -> None:
+    bundle = built.root / "build/net"
+    (bundle / "notes.txt").write_text("mine")
+    shutil.rmtree(built.root / ".scaling/targets")
+    built.write_target(sizes=[(16, 24)])
+    assert built.doit().ok
+    assert [path.name for path in bundle.glob("*.onnx")] == ["net_N1_H16_W24.onnx"]
+    assert (bundle / "notes.txt").read_text() == "mine"
+
+
 def test_whatever_else_lies_in_the_directory_stays(tmp_path: Path) -> None:
     bundle = tmp_path / "net"
     publish(bundle, generation(tmp_path, 0))
