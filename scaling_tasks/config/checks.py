@@ -10,7 +10,7 @@ from scaling_tasks.config.source import Source
 from scaling_tasks.config.specs import TargetSpec
 from scaling_tasks.config.yaml_values import KeyPath
 from scaling_tasks.errors import ConfigError
-from scaling_tasks.files import is_plain_name
+from scaling_tasks.paths import is_plain_name
 from scaling_tasks.shapes.signature import name_dimensions
 
 __all__ = ["target_mistakes"]
