@@ -92,7 +92,7 @@ def generate(directory: Path, count: int = COUNT, seed: int = SEED) -> int:
     annotation: dict[str, str] = {}
     boxes = 0
     for page in pages(count, seed):
-        write_if_changed(images / page.name, page.content)
+        write_if_changed(images / page.name, page.content, below=images)
         annotation[page.name] = _annotation(page)
         boxes += len(page.lines)
     for path in images.iterdir():
@@ -100,8 +100,8 @@ def generate(directory: Path, count: int = COUNT, seed: int = SEED) -> int:
             path.unlink()
     # The annotation comes last: where it is, the images are complete.
     lines = [f"{name}\t{labels}\n" for name, labels in annotation.items()]
-    write_if_changed(directory / LABELLED, "".join(lines[:LABELLED_COUNT]).encode())
-    write_if_changed(directory / ANNOTATION, "".join(lines).encode())
+    write_if_changed(directory / LABELLED, "".join(lines[:LABELLED_COUNT]).encode(), below=directory)
+    write_if_changed(directory / ANNOTATION, "".join(lines).encode(), below=directory)
     return boxes
 
 

@@ -46,7 +46,7 @@ def prepare(directory: Path) -> list[str]:
     """
     # All are read and checked before the first is written.
     contents = {name: _read(file, digest) for name, (file, digest) in MODELS.items()}
-    return [name for name, content in contents.items() if write_if_changed(directory / name, content)]
+    return [name for name, content in contents.items() if write_if_changed(directory / name, content, below=directory)]
 
 
 def _read(file: str, digest: str) -> bytes:

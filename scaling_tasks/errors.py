@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -166,7 +165,6 @@ _REMEDIES = {
         "Remove what stands in its place.",
     ),
 }
-_TEMPORARY = re.compile(r"\.([^/]+)\.\d+-[0-9a-f]{8}\.tmp$")
 
 
 def of_disk(
@@ -180,8 +178,7 @@ def of_disk(
         where: What it is about where the cause does not name it.
         what: What cannot be done.
     """
-    # A file that is being published has a name that nobody knows it by.
-    place = _TEMPORARY.sub(r"\1", str(cause.filename or where))
+    place = str(cause.filename or where)
     with contextlib.suppress(OSError):
         place = place.removeprefix(f"{Path.cwd()}/")
     return error(f"{what} ({cause.strerror or cause})", where=place, fix=_REMEDIES.get(cause.errno or 0, ""))

@@ -1,4 +1,7 @@
-"""Publishing files whole or not at all, digesting them, and names that cannot leave their directory."""
+"""Publishing files whole or not at all, reading what is a file, removing, and digesting.
+
+What is written or removed lies below a directory that the caller names, and no link leads out of that.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,16 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
+from scaling_tasks.paths import directory_of
+
 __all__ = [
-    "append_line",
+    "append",
     "copy_digest",
     "digest_bytes",
     "digest_file",
-    "is_below",
-    "is_inner_name",
-    "is_plain_name",
     "link_or_copy",
     "open_regular",
     "publish",
@@ -32,33 +34,44 @@ __all__ = [
 ]
 
 _BLOCK = 1 << 20
-_LONGEST_NAME = 128
 _FICLONE = 0x40049409  # ioctl: share the extents of another file, copy on write (btrfs, xfs)
 
 
 @contextlib.contextmanager
-def publish(path: Path, *, durable: bool = False) -> Iterator[Path]:
+def publish(path: Path, *, below: Path, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that is renamed onto it when the block succeeds.
 
-    The temporary file lives in the same directory so that the rename is atomic; it is removed when the block raises.
+    The temporary file lies in the same directory so that the rename is atomic; it is removed when the block raises.
 
     Args:
-        path: What to publish.
+        path: What to publish; directories that lead there are made.
+        below: What it lies below, see ``directory_of``.
         durable: Whether the content must be on the disk before the name is: for what a later name relies on.
+
+    Raises:
+        OSError: A link is on the way, or the disk is full or not to be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        if durable:
-            _flush(temporary)
-        temporary.replace(path)
-    except OSError as cause:
-        if cause.filename is None:  # What is written to is not named by what a full disk says.
-            cause.filename = str(path)
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    with directory_of(path, below, make=True) as (directory, name):
+        temporary = f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        place = _way(directory, path.parent) / temporary
+        try:
+            yield place
+            if durable:
+                _flush(place)
+            os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except OSError as cause:
+            if str(cause.filename).endswith(temporary):  # A name that nobody knows the file by.
+                cause.filename = str(path)
+            raise
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=directory)
+
+
+def _way(directory: int, otherwise: Path) -> Path:
+    """Return a path that leads to an open directory, whatever name that has meanwhile."""
+    place = Path(f"/proc/self/fd/{directory}")
+    return place if place.exists() else otherwise
 
 
 def _flush(path: Path) -> None:
@@ -66,52 +79,37 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def is_plain_name(name: str, most: int = _LONGEST_NAME) -> bool:
-    """Return whether ``name`` is one visible component of a path, so that no directory is left or entered by it.
-
-    It is no pattern either, and has room for endings: it has at most so many bytes.
-    """
-    if name[:1] in ("", ".") or not name.isprintable() or {*"\\*?[]"} & set(name):
-        return False
-    return PurePosixPath(name).name == name and len(name.encode("utf-8", "replace")) <= most
-
-
-def is_inner_name(name: str) -> bool:
-    """Return whether ``name`` is a relative path in its only spelling that stays below where it starts."""
-    return is_below(name) and str(PurePosixPath(name)) == name
-
-
-def is_below(name: str) -> bool:
-    """Return whether a path leads only downwards; what lies there may still be a link to elsewhere.
-
-    Caches of models keep every file as a link to a store of contents.
-    """
-    path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
-
-
-def write_if_changed(path: Path, content: bytes, *, durable: bool = False) -> bool:
+def write_if_changed(path: Path, content: bytes, *, below: Path, durable: bool = False) -> bool:
     """Publish ``content`` at ``path`` unless it is there already; return whether it was written.
 
     Leaving an unchanged file alone keeps its modification time, so that nothing downstream looks changed.
     """
     try:
-        if read_regular(path, len(content)) == content:
+        if read_regular(path, len(content), below=below) == content:
             return False
     except OSError:
         pass  # absent, longer, or no file at all: it is replaced
-    with publish(path, durable=durable) as temporary:
+    with publish(path, below=below, durable=durable) as temporary:
         temporary.write_bytes(content)
     return True
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading, links followed; anything else could block or have no end.
+def open_regular(path: Path, *, below: Path | None = None) -> BinaryIO:
+    """Open a regular file for reading; anything else could block or have no end.
+
+    Args:
+        path: The file.
+        below: What it lies below, see ``directory_of``; without it links are followed, as befits a user's own data.
 
     Raises:
         OSError: There is none that can be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    if below is None:
+        descriptor = os.open(path, flags)
+    else:
+        with directory_of(path, below) as (directory, name):
+            descriptor = os.open(name, flags | os.O_NOFOLLOW, dir_fd=directory)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
@@ -121,13 +119,13 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def read_regular(path: Path, most: int) -> bytes:
-    """Return the content of a regular file of at most so many bytes.
+def read_regular(path: Path, most: int, *, below: Path | None = None) -> bytes:
+    """Return the content of a regular file of at most so many bytes, see ``open_regular``.
 
     Raises:
         OSError: There is none, or it is larger.
     """
-    with open_regular(path) as file:
+    with open_regular(path, below=below) as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(size + 1) if size <= most else b""
     if max(size, len(content)) > most:
@@ -135,25 +133,41 @@ def read_regular(path: Path, most: int) -> bytes:
     return content
 
 
-def append_line(path: Path, line: str) -> None:
-    """Append a line to a file, made where absent; a single write, so that concurrent processes do not mix their lines.
+def append(path: Path, content: bytes, *, below: Path) -> None:
+    """Append to a file; a single write, so that concurrent processes do not mix their lines.
+
+    Args:
+        path: The file, made where it is not there; its directory is.
+        content: Whole lines.
+        below: What it lies below, see ``directory_of``.
 
     Raises:
-        OSError: It cannot be written, or is a pipe that nobody reads.
+        OSError: It cannot be written, or is a link, or a pipe that nobody reads.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
-    try:
-        os.write(descriptor, f"{line}\n".encode())
-    finally:
-        os.close(descriptor)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    with directory_of(path, below) as (directory, name):
+        descriptor = os.open(name, flags, 0o644, dir_fd=directory)
+        try:
+            os.write(descriptor, content)
+        finally:
+            os.close(descriptor)
 
 
-def remove_whole(path: Path) -> None:
-    """Remove a file, a link, or a directory with all that is in it, as far as it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def remove_whole(path: Path, below: Path) -> None:
+    """Remove a file, a link, or a directory with all that is in it, as far as it is there.
+
+    Args:
+        path: What to remove.
+        below: What it lies below, see ``directory_of``.
+
+    Raises:
+        OSError: A link is on the way, or it cannot be removed.
+    """
+    with contextlib.suppress(FileNotFoundError), directory_of(path, below) as (directory, name):
+        if stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
+            shutil.rmtree(_way(directory, path.parent) / name, ignore_errors=True)
+        else:
+            os.unlink(name, dir_fd=directory)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -176,10 +190,10 @@ def digest_bytes(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def digest_file(path: Path) -> str:
-    """Return the SHA-256 of the file at ``path`` in hexadecimal, read in blocks of 1 MiB."""
+def digest_file(path: Path, *, below: Path | None = None) -> str:
+    """Return the SHA-256 of a file in hexadecimal, read in blocks of 1 MiB; see ``open_regular``."""
     digest = hashlib.sha256()
-    with open_regular(path) as file:
+    with open_regular(path, below=below) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
@@ -190,7 +204,7 @@ def copy_digest(source: Path, target: Path) -> str:
     if reflink(source, target):
         return digest_file(target)
     digest = hashlib.sha256()
-    with source.open("rb") as origin, target.open("xb") as copy:
+    with open_regular(source) as origin, target.open("xb") as copy:
         while block := origin.read(_BLOCK):
             digest.update(block)
             copy.write(block)
@@ -200,7 +214,7 @@ def copy_digest(source: Path, target: Path) -> str:
 def reflink(source: Path, target: Path) -> bool:
     """Make the new file ``target`` share the extents of ``source``, copied on write; return whether it could."""
     try:
-        with source.open("rb") as origin, target.open("xb") as copy:
+        with open_regular(source) as origin, target.open("xb") as copy:
             fcntl.ioctl(copy.fileno(), _FICLONE, origin.fileno())
     except FileNotFoundError:
         raise

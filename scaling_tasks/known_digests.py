@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.documents import MOST_BYTES
-from scaling_tasks.files import append_line, digest_file, publish, read_regular
+from scaling_tasks.files import append, digest_file, publish, read_regular
 
 __all__ = ["STATE", "KnownDigests", "known_digests"]
 
@@ -101,12 +101,12 @@ class KnownDigests:
         entries = len(self._known) + len(self._noted)
         if len(lines) > 2 * entries + _SPARE_LINES:
             kept = [["file", *item] for item in self._known.items()] + [["fact", *item] for item in self._noted.items()]
-            with contextlib.suppress(OSError), publish(self._path) as temporary:
+            with contextlib.suppress(OSError), publish(self._path, below=self._path.parent) as temporary:
                 temporary.write_text("".join(_line(line) + "\n" for line in kept))
 
     def _append(self, line: list[Any]) -> None:
         with self._lock, contextlib.suppress(OSError):  # Not remembered costs a second look, nothing else.
-            append_line(self._path, _line(line))
+            append(self._path, f"{_line(line)}\n".encode(), below=self._path.parent)
 
 
 def _line(entry: list[Any]) -> str:

@@ -41,7 +41,8 @@ def draw_curves(path: Path, title: str, curves: Curves) -> None:
         parts += _curve(scale, name, sorted(curve), index)
     body = "\n".join(parts)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif">'
-    write_if_changed(path, f'{head}\n<rect width="100%" height="100%" fill="white"/>\n{body}\n</svg>\n'.encode())
+    text = f'{head}\n<rect width="100%" height="100%" fill="white"/>\n{body}\n</svg>\n'
+    write_if_changed(path, text.encode(), below=path.parent)
 
 
 class _Scale:

@@ -68,7 +68,7 @@ class Findings:
             return None
 
     def _keep(self, key: dict[str, Any], found: dict[str, Any]) -> None:
-        with publish(self._file(key)) as temporary:
+        with publish(self._file(key), below=self._directory) as temporary:
             temporary.write_text(json.dumps(found), encoding="utf-8")  # Python's own JSON, which has infinity.
 
     def _file(self, key: dict[str, Any]) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from scaling_tasks.execution.contract import Done, Executor, Limits, Origin, Wor
 from scaling_tasks.execution.file_locks import exclusive, taken_if_free
 from scaling_tasks.files import copy_digest, publish, remove_whole
 from scaling_tasks.known_digests import KnownDigests
+from scaling_tasks.paths import directory_of, entries, inside, is_inner_name
 from scaling_tasks.store.blobs import LostContentError, place_copy
 from scaling_tasks.store.records import Record, StoredFile
 from scaling_tasks.store.store import Store
@@ -30,8 +30,8 @@ _VALUES = "values"
 # For what has no limits where it is done in this process.
 _ENOUGH = Limits(timeout=2_000_000.0)
 _FAILED = "failed"
-Place = Callable[[str], Path]
-"""Where an output of a given name belongs."""
+Place = Callable[[str], tuple[Path, Path]]
+"""Where an output of a given name belongs, and what that lies below: no link leads out of there."""
 
 
 Awaited = Callable[[str], bool]
@@ -83,7 +83,8 @@ class Workshop:
             ScalingTasksError: An input changed meanwhile, or the work failed.
         """
         action = request.action
-        with exclusive(self.state / "locks" / action.key, purpose), self._claimed(request, purpose):
+        lock = self.state / "locks" / action.key
+        with exclusive(lock, purpose, below=self.state), self._claimed(request, purpose):
             found, files = self._restored(request, place, awaited)
             outcome = "done" if found is None else "restored"
             warnings: list[str] = []
@@ -93,7 +94,7 @@ class Workshop:
                     found, warnings, told = self._do(request, workdir, log, purpose)
                     files = self._placed(found, place, workdir / "outputs")
             values = dict(found.details.get(_VALUES, {}))
-            write_result(record, Result.of(action.text, files, values))
+            write_result(record, Result.of(action.text, files, values), below=self.state)
         warnings = [*values.pop("warnings", ()), *warnings]
         facts = {"outcome": outcome, "seconds": found.details.get("seconds", 0.0), "bytes": found.size, **told}
         return {**values, **facts, **({"warnings": warnings} if warnings else {})}
@@ -108,8 +109,8 @@ class Workshop:
         with contextlib.ExitStack() as held:
             if request.stored and not path.is_relative_to(self.state):
                 with contextlib.suppress(OSError):
-                    held.enter_context(exclusive(path, purpose))
-                    held.callback(path.unlink, missing_ok=True)  # Whoever waits for it notices.
+                    held.enter_context(exclusive(path, purpose, below=self.store.root))
+                    held.callback(remove_whole, path, below=self.store.root)  # Whoever waits for it notices.
             yield
 
     def _restored(
@@ -120,7 +121,7 @@ class Workshop:
         if found is None:
             return None, ()
         left = {file for file in found.files if awaited(file.name) and not self.store.has(file)}
-        self.store.expect(f for f in found.files if f not in left and not self._is_placed(f, place(f.name)))
+        self.store.expect(f for f in found.files if f not in left and not self._is_placed(f, place(f.name)[0]))
         try:
             return found, self._placed(found, place, None, left)
         except LostContentError:
@@ -137,15 +138,16 @@ class Workshop:
         """Give a directory that the holder of the key's lock owns; where the work fails it stays for a look at it."""
         _sweep(self.state.absolute())
         workdir = self.state / "work" / key
-        remove_whole(workdir)
-        workdir.mkdir(parents=True)
+        remove_whole(workdir, below=self.state)
+        with directory_of(workdir, self.state, make=True) as (directory, name):
+            os.mkdir(name, dir_fd=directory)
         try:
             yield workdir
         except ScalingTasksError:
             with contextlib.suppress(OSError):
                 (workdir / _FAILED).touch()
             raise
-        shutil.rmtree(workdir, ignore_errors=True)
+        remove_whole(workdir, below=self.state)
 
     def _do(self, request: Request, workdir: Path, log: Path, name: str) -> tuple[Record, list[str], dict[str, Any]]:
         """Return what was made, what is to be warned of, and who made it."""
@@ -159,7 +161,7 @@ class Workshop:
                 "its toolchain changed while it was at work", where=request.subject.name, fix="Build again."
             )
         names = values.pop("files", None) or _names(outputs)
-        if wrong := [name for name in names if not request.action.makes(name)]:
+        if wrong := [name for name in names if not (is_inner_name(name) and request.action.makes(name))]:
             raise request.subject.error(
                 f"it made {wrong[0]!r}, which is none of its outputs", where=request.subject.name
             )
@@ -197,7 +199,7 @@ class Workshop:
             return Done(_done_here(request, work), time.monotonic() - started, 0)
         own_log = workdir / "log"
         own_log.touch()
-        _show(own_log, log)
+        _show(own_log, log, self.state)
         try:
             return self.executor.submit(
                 work, request.limits or _ENOUGH, request.subject, job_file=workdir / "job.json", log=own_log
@@ -211,14 +213,14 @@ class Workshop:
         """Put a record's files where they belong, but those left: from where they were made, else from the store."""
         placed = []
         for file in record.files:
-            target = place(file.name)
+            target, below = place(file.name)
             absent = not self._is_placed(file, target)
             awaited = absent and file in left
             if absent and not awaited:
                 if made is None:
-                    self.store.place(file, target)
+                    self.store.place(file, target, below=below)
                 else:
-                    place_copy(made / file.name, target, file.digest)
+                    place_copy(made / file.name, target, file.digest, below=below)
                 self.known.made(target, file.digest)
             placed.append(ResultFile(file.name, file.digest, file.size, target, awaited))
         return tuple(placed)
@@ -232,10 +234,10 @@ class Workshop:
 @functools.cache
 def _sweep(state: Path) -> None:
     """Remove, once in the life of this process, the work directories of processes that were killed."""
-    for workdir in (state / "work").glob("*"):
-        with contextlib.suppress(OSError), taken_if_free(state / "locks" / workdir.name) as held:
+    for workdir in entries(state / "work", state):
+        with contextlib.suppress(OSError), taken_if_free(state / "locks" / workdir.name, below=state) as held:
             if held and not (workdir / _FAILED).exists():
-                remove_whole(workdir)
+                remove_whole(workdir, below=state)
 
 
 def do_here(request: Request, workdir: Path) -> Path:
@@ -287,9 +289,9 @@ def _prepared(request: Request, workdir: Path, name: str | None = None) -> Work:
         directory.mkdir(parents=True)
     digests = {}
     for file, source in {**request.sources, **request.carried}.items():
-        target = inputs / file
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
+            target = inside(inputs, file)
+            target.parent.mkdir(parents=True, exist_ok=True)
             digests[file] = copy_digest(source, target)
         except OSError as cause:
             raise of_disk(cause, request.subject.error, where=source, what="cannot be copied") from cause
@@ -312,7 +314,7 @@ def _names(directory: Path) -> list[str]:
     return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
 
 
-def _show(own: Path, log: Path) -> None:
+def _show(own: Path, log: Path, state: Path) -> None:
     """Let the log be found under its usual name from now on, though it lies in the action's own directory."""
-    with contextlib.suppress(OSError), publish(log) as temporary:
+    with contextlib.suppress(OSError), publish(log, below=state) as temporary:
         os.link(own, temporary)

@@ -10,12 +10,14 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import re
 import secrets
-import shutil
+import stat
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from scaling_tasks.files import link_or_copy, publish, reflink
+from scaling_tasks.files import link_or_copy, publish, reflink, remove_whole
+from scaling_tasks.paths import directory_of, enclosed, entries
 
 __all__ = ["publish_generation"]
 
@@ -34,9 +36,10 @@ def publish_generation(directory: Path, files: Mapping[str, Path], former: Colle
         last: The file that makes the others a whole.
 
     Raises:
-        OSError: The directory or its parent cannot be written.
+        OSError: The directory or its parent cannot be written, or it is a link.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
+    enclosed(directory, directory.parent)
     gone = {name for name in former if name not in files}
     fresh = directory.with_name(f".{directory.name}.{secrets.token_hex(6)}")
     try:
@@ -71,7 +74,7 @@ def _flush(path: Path) -> None:
 
 
 def _carry_files(directory: Path, fresh: Path, ours: Collection[str]) -> None:
-    for path in directory.iterdir() if directory.is_dir() else ():
+    for path in entries(directory, directory.parent):
         if path.name not in ours and not path.name.startswith(".") and (path.is_file() or path.is_symlink()):
             if path.is_symlink():
                 (fresh / path.name).symlink_to(path.readlink())
@@ -80,9 +83,13 @@ def _carry_files(directory: Path, fresh: Path, ours: Collection[str]) -> None:
 
 
 def _carry_directories(old: Path, directory: Path) -> None:
-    for path in old.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            path.rename(directory / path.name)
+    with (
+        directory_of(old / "any", old.parent) as (source, _),
+        directory_of(directory / "any", directory.parent) as (target, _),
+    ):
+        for name in os.listdir(source):  # noqa: PTH208 - no path
+            if stat.S_ISDIR(os.lstat(name, dir_fd=source).st_mode):
+                os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -97,17 +104,19 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _replace(directory: Path, files: Mapping[str, Path], gone: Collection[str], last: str) -> None:
     for name in sorted(files, key=lambda name: name == last):
-        with publish(directory / name, durable=True) as temporary:
+        with publish(directory / name, below=directory.parent, durable=True) as temporary:
             link_or_copy(files[name], temporary)
     for name in gone:
-        (directory / name).unlink(missing_ok=True)
+        remove_whole(directory / name, directory.parent)
 
 
 def _sweep(directory: Path) -> None:
     """Remove the generations that nobody holds any more."""
-    for path in directory.parent.glob(f".{directory.name}.{'[0-9a-f]' * 12}"):
-        with contextlib.suppress(OSError), _alone(path):
-            shutil.rmtree(path)
+    former = re.compile(re.escape(f".{directory.name}.") + "[0-9a-f]{12}")
+    for path in entries(directory.parent, directory.parent):
+        if former.fullmatch(path.name):
+            with contextlib.suppress(OSError), _alone(path):
+                remove_whole(path, directory.parent)
 
 
 @contextlib.contextmanager
@@ -117,7 +126,7 @@ def _alone(path: Path) -> Iterator[None]:
     Raises:
         OSError: Somebody does.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -16,6 +16,7 @@ from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import CacheError, ScalingTasksError
 from scaling_tasks.files import digest_bytes, write_if_changed
 from scaling_tasks.known_digests import KnownDigests
+from scaling_tasks.paths import is_inner_name
 
 __all__ = ["AwaitedError", "Result", "ResultFile", "read_result", "read_result_if_there", "write_result"]
 
@@ -31,6 +32,11 @@ class _Document(msgspec.Struct):
     files: list[tuple[str, str, int, str]]
     values: dict[str, Any]
     awaited: list[str] = []
+
+    def __post_init__(self) -> None:
+        for name, *_ in self.files:
+            if not is_inner_name(name):
+                raise ValueError(f"{name!r} is no file of a result")
 
 
 @dataclass(frozen=True)
@@ -116,13 +122,13 @@ class Result:
             return False
 
 
-def write_result(path: Path, result: Result) -> None:
-    """Publish a result's record; equal results give equal bytes."""
+def write_result(path: Path, result: Result, *, below: Path) -> None:
+    """Publish a result's record, see ``files.publish``; equal results give equal bytes."""
     files = [[file.name, file.digest, file.size, file.path.as_posix()] for file in result.files]
     payload = {"action": result.action, "files": files, "values": dict(result.values)}
     if awaited := [file.name for file in result.files if file.awaited]:
         payload["awaited"] = awaited
-    write_if_changed(path, document_text(_KIND, _VERSION, payload).encode())
+    write_if_changed(path, document_text(_KIND, _VERSION, payload).encode(), below=below)
 
 
 def read_result(path: Path) -> Result:

@@ -66,7 +66,7 @@ def export_commands(jobs: Sequence[CompileJob], script: Path) -> bool:
         ModelError: A model cannot be read.
     """
     text = _HEAD + "".join(_call(job, script.parent) for job in jobs) + "exit $failed\n"
-    changed = write_if_changed(script, text.encode())
+    changed = write_if_changed(script, text.encode(), below=script.parent)
     script.chmod(0o755)
     return changed
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scaling_tasks.errors import CompileError
 
-__all__ = ["check_choice"]
+__all__ = ["check_choice", "wrong_choice"]
 
 
 def check_choice(value: object, known: Sequence[str], *, where: str, kind: str) -> None:
@@ -15,11 +15,15 @@ def check_choice(value: object, known: Sequence[str], *, where: str, kind: str) 
     Raises:
         CompileError: Naming the nearest known value and all of them.
     """
-    if value in known:
-        return
+    if value not in known:
+        raise wrong_choice(value, known, where=where, kind=kind)
+
+
+def wrong_choice(value: object, known: Sequence[str], *, where: str, kind: str) -> CompileError:
+    """Return what refuses a value that is not among the known ones, see ``check_choice``."""
     import difflib
 
     near = difflib.get_close_matches(str(value), known, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     listed = ", ".join(known) or "none"
-    raise CompileError(f"{value!r} is no {kind}", where=where, fix=f"{hint}Known: {listed}.")
+    return CompileError(f"{value!r} is no {kind}", where=where, fix=f"{hint}Known: {listed}.")

@@ -28,7 +28,7 @@ def sort_primitives(path: Path) -> None:
     fields = check_mindir(path)
     primitives = sorted(content for number, content in fields if number == _PRIMITIVES)
     others = [content for number, content in fields if number != _PRIMITIVES]
-    with publish(path) as temporary:
+    with publish(path, below=path.parent) as temporary:
         temporary.write_bytes(b"".join([*others, *primitives]))
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice
+from scaling_tasks.compilers.choices import wrong_choice
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Tolerance
 from scaling_tasks.compilers.options import Annotated, Options, option
 from scaling_tasks.compilers.shared import shared_name
@@ -20,6 +23,7 @@ __all__ = ["OpenVinoBackend"]
 
 _PRECISIONS = ("FP32", "FP16")
 _INFERENCE_PRECISIONS = ("f32", "bf16", "f16")
+_DEVICES = ("CPU", "GPU", "NPU", "AUTO", "MULTI", "HETERO", "BATCH")
 
 
 class OpenVinoOptions(Options, frozen=True):
@@ -63,11 +67,12 @@ class OpenVinoBackend(BackendBase):
         return Tolerance(absolute=1e-2, relative=1e-2) if _precision(options) == "FP16" else self.tolerance
 
     def check(self, signature: Signature, options: Mapping[str, Any]) -> None:
-        """Refuse unknown options and precisions."""
+        """Refuse unknown options, precisions and devices."""
         super().check(signature, options)
         check_choice(_precision(options), _PRECISIONS, where="compile.options.precision", kind="precision")
         where = "compile.options.inference_precision"
         check_choice(inference_precision(options), _INFERENCE_PRECISIONS, where=where, kind="precision")
+        _check_device(str(backend_options(options).get("device", "CPU")))
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
         """Return OpenVINO's version, read from its metadata without importing it, and the processor that blobs suit."""
@@ -95,6 +100,28 @@ class OpenVinoBackend(BackendBase):
         weights = xml.with_suffix(".bin")  # Empty or missing where the model has none.
         files = (xml, _call_after_content(xml, weights)) if weights.is_file() and weights.stat().st_size else (xml,)
         return Artefact((*files, _export(xml, job.options)) if has_blob(job.options) else files)
+
+
+def _check_device(device: str) -> None:
+    """Refuse a device that OpenVINO has no plug-in for, here or on any machine.
+
+    A device is written ``GPU.1``, a choice ``AUTO:GPU,-CPU``, with a batch ``BATCH:GPU(4)``.
+
+    Raises:
+        CompileError: Naming the devices there are.
+    """
+    for name in re.split("[:,]", device):
+        plain = re.sub(r"\(\d+\)$|\.\w+$", "", name.removeprefix("-"))
+        if plain not in _DEVICES and plain not in _registered():
+            raise wrong_choice(name, _DEVICES, where="compile.options.device", kind="device of OpenVINO")
+
+
+def _registered() -> list[str]:
+    """Return the devices that the installation has been given plug-ins for, see OpenVINO's ``plugins.xml``."""
+    found = importlib.util.find_spec("openvino")
+    places = [Path(place) for place in (found.submodule_search_locations if found else None) or ()]
+    texts = (file.read_text("utf-8", "replace") for place in places for file in sorted(place.rglob("plugins.xml")))
+    return [name for text in texts for name in re.findall(r'<plugin\b[^>]*\bname="([^"]+)"', text)]
 
 
 def _span(shapes: Sequence[Sequence[int]]) -> list[int | tuple[int, int]]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from scaling_tasks.compilers.choices import check_choice
+from scaling_tasks.compilers.choices import wrong_choice
+from scaling_tasks.config.validation import read_values
+from scaling_tasks.config.yaml_values import dotted
 from scaling_tasks.engines.contract import backend_options
-from scaling_tasks.errors import CompileError
+from scaling_tasks.errors import CompileError, all_of
 
 __all__ = ["UNSET", "Annotated", "Meta", "Options", "UnsetType", "option", "option_names", "read_options"]
 
 _WHERE = "compile.options"
-_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,14 +51,13 @@ def read_options(kind: type[Kind], options: Mapping[str, Any], backend: str) -> 
         backend: The backend's name, for messages.
 
     Raises:
-        CompileError: A key that does not exist, with the nearest one that does, or a value of another type or range.
+        ScalingTasksError: Keys that do not exist, with the nearest ones that do, or values of another type or range.
     """
-    own = dict(backend_options(options))
-    for key in own:
-        check_choice(key, option_names(kind), where=_WHERE, kind=f"option of {backend}")
-    try:
-        return msgspec.convert(own, kind, strict=True)
-    except msgspec.ValidationError as cause:
-        found = _PLACE.match(str(cause))
-        what, path = (found["what"], found["path"] or "") if found else (str(cause), "")
-        raise CompileError(f"{what[:1].lower()}{what[1:]}", where=f"{_WHERE}{path}") from cause
+    own, names = backend_options(options), option_names(kind)
+    noun = f"option of {backend}"
+    found = [wrong_choice(key, names, where=_WHERE, kind=noun) for key in own if key not in names]
+    read, wrong, _ = read_values({key: value for key, value in own.items() if key in names}, kind)
+    found += [CompileError(each.what, where=f"{_WHERE}.{dotted(each.path)}", fix=each.fix) for each in wrong]
+    if read is None or found:
+        raise all_of(found)
+    return read

@@ -63,4 +63,4 @@ def _values(option: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    write_if_changed(PAGE, options_page().encode())
+    write_if_changed(PAGE, options_page().encode(), below=PAGE.parent)

@@ -58,6 +58,6 @@ def schema_text(backends: Iterable[str] | None = None) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--publish"]:
-        write_if_changed(PUBLISHED, schema_text(BUILT_IN).encode())
+        write_if_changed(PUBLISHED, schema_text(BUILT_IN).encode(), below=PUBLISHED.parent)
     else:
         sys.stdout.write(schema_text())

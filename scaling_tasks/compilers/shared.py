@@ -55,10 +55,10 @@ def _take(shared: Path, workdir: Path, names: Sequence[str]) -> bool:
 
 def _give(shared: Path, workdir: Path, names: Sequence[str]) -> None:
     for name in names:
-        with publish(shared / name) as temporary:
+        with publish(shared / name, below=shared) as temporary:
             link_or_copy(workdir / name, temporary)
     digests = {name: digest_file(workdir / name) for name in names}
-    write_if_changed(shared / _DIGESTS, json.dumps(digests, sort_keys=True).encode())
+    write_if_changed(shared / _DIGESTS, json.dumps(digests, sort_keys=True).encode(), below=shared)
 
 
 def shared_name(file: Path) -> Path:

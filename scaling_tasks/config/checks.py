@@ -10,10 +10,10 @@ from scaling_tasks.config.source import Source
 from scaling_tasks.config.specs import TargetSpec
 from scaling_tasks.config.yaml_values import KeyPath
 from scaling_tasks.errors import ConfigError
-from scaling_tasks.files import is_plain_name
+from scaling_tasks.paths import is_plain_name
 from scaling_tasks.shapes.signature import name_dimensions
 
-__all__ = ["target_mistakes"]
+__all__ = ["overlap", "target_mistakes"]
 
 _NOT_IN_NAMES = "/\\:*?[]="
 _WITH_PASSWORD = re.compile(r"[^/]*://[^/]*@")
@@ -29,11 +29,12 @@ def target_mistakes(spec: TargetSpec, source: Source, unread: Collection[KeyPath
         unread: Keys whose values are wrong and so are not in ``spec``: rules that miss them say nothing.
     """
     for keys, rule in _RULES:
-        if not any(_overlap(tuple(key.split(".")), path) for key in keys for path in unread):
+        if not any(overlap(tuple(key.split(".")), path) for key in keys for path in unread):
             yield from rule(spec, source)
 
 
-def _overlap(key: KeyPath, path: KeyPath) -> bool:
+def overlap(key: KeyPath, path: KeyPath) -> bool:
+    """Return whether one key is the other, or lies in it."""
     return all(one == other for one, other in zip(key, path, strict=False))
 
 

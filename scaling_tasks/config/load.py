@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,19 @@ from scaling_tasks.config.matrix import MATRIX, cells
 from scaling_tasks.config.source import Source, read_yaml
 from scaling_tasks.config.specs import TargetSpec
 from scaling_tasks.config.validation import read_spec
+from scaling_tasks.config.yaml_values import KeyPath
 from scaling_tasks.errors import ConfigError, ScalingTasksError, all_of
 
-__all__ = ["DEFAULTS", "load_target", "load_targets", "parse_target", "section", "source_of", "sources_of"]
+__all__ = [
+    "DEFAULTS",
+    "Reading",
+    "load_target",
+    "parse_target",
+    "read_targets",
+    "section",
+    "source_of",
+    "sources_of",
+]
 
 DEFAULTS = "_defaults.yaml"
 """The file beside the targets' own that holds what they have in common."""
@@ -38,26 +49,31 @@ def load_target(path: Path) -> TargetSpec:
         names = ", ".join(each.values["name"] for each in (source, *others[:2]))
         what = f"it is {len(others) + 1} targets ({names}, …)"
         raise ConfigError(what, where=f"{path.as_posix()}: {MATRIX}", fix="Give one of them as a mapping.")
-    return _convert(source)
+    return _sound(_read(source))
 
 
-def load_targets(path: Path) -> list[TargetSpec]:
-    """Read a YAML file as `load_target` does: one target, or each that its matrix gives.
+@dataclass(frozen=True)
+class Reading:
+    """What a configuration says of a target.
+
+    Attributes:
+        spec: It, without what is wrong; None where too much is.
+        mistakes: What is wrong.
+        unread: The keys that the spec is without because of that.
+    """
+
+    spec: TargetSpec | None
+    mistakes: tuple[ScalingTasksError, ...] = ()
+    unread: frozenset[KeyPath] = frozenset()
+
+
+def read_targets(path: Path) -> list[Reading]:
+    """Read a YAML file as `load_target` does: one target, or each that its matrix gives; with what is wrong.
 
     Raises:
-        ConfigError: As of `load_target`.
+        ConfigError: What targets there are cannot be told.
     """
-    found: list[TargetSpec] = []
-    wrong: dict[str, ScalingTasksError] = {}
-    for source in sources_of(path):
-        try:
-            found.append(_convert(source))
-        except ConfigError as error:
-            # What is said once for all of them is told once.
-            wrong |= {str(each): each for each in error.errors}
-    if wrong:
-        raise all_of(list(wrong.values()))
-    return found
+    return [_read(source) for source in sources_of(path)]
 
 
 def source_of(path: Path, name: str) -> Source:
@@ -97,7 +113,7 @@ def parse_target(values: Mapping[str, Any], *, where: str = "target") -> TargetS
     if MATRIX in values:
         what = "a matrix is several targets, and this is one"
         raise ConfigError(what, where=f"{where}: {MATRIX}", fix="Write it in a file of configs/.")
-    return _convert(Source(where, dict(values)))
+    return _sound(_read(Source(where, dict(values))))
 
 
 def section(spec: msgspec.Struct | None) -> Any:
@@ -105,15 +121,27 @@ def section(spec: msgspec.Struct | None) -> Any:
     return msgspec.to_builtins(spec)
 
 
-def _convert(source: Source) -> TargetSpec:
-    source.check()
-    values = _accept_padding_of_shape_bucket(_accept_both_spellings(source))
+def _read(source: Source) -> Reading:
+    try:
+        source.check()
+        values = _accept_padding_of_shape_bucket(_accept_both_spellings(source))
+    except ConfigError as error:
+        return Reading(None, error.errors)
     spec, found, unread = read_spec(values, source)
-    if spec is not None:
-        found += target_mistakes(spec, source, unread)
-        if not found:
-            return _with_real_inputs(spec)
-    raise all_of(found)
+    if spec is None:
+        return Reading(None, tuple(found))
+    return Reading(_with_real_inputs(spec), (*found, *target_mistakes(spec, source, unread)), frozenset(unread))
+
+
+def _sound(found: Reading) -> TargetSpec:
+    """Return the target, where nothing is wrong with it.
+
+    Raises:
+        ConfigError: Something is.
+    """
+    if found.spec is None or found.mistakes:
+        raise all_of(found.mistakes)
+    return found.spec
 
 
 def _with_real_inputs(spec: TargetSpec) -> TargetSpec:

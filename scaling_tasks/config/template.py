@@ -43,8 +43,8 @@ def write_configuration(
             "there is one already", where=path.as_posix(), fix="Remove it first, or give another name with --name."
         )
     text = configuration_text(model, inputs, dataset, backend)
-    write_if_changed(directory / SCHEMA_NAME, schema.encode())
-    with publish(path) as temporary:
+    write_if_changed(directory / SCHEMA_NAME, schema.encode(), below=directory)
+    with publish(path, below=path.parent) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 

@@ -1,27 +1,39 @@
-"""Plain values to a validated spec, with every value that is wrong told in words, where it stands."""
+"""Plain values to validated ones, with every value that is wrong told in words, where it stands."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import msgspec
 
 from scaling_tasks.config.source import Source
 from scaling_tasks.config.specs import TargetSpec
-from scaling_tasks.config.wording import choices, in_words, nearest
+from scaling_tasks.config.wording import choices, described, in_words, nearest
 from scaling_tasks.config.yaml_values import KeyPath
 from scaling_tasks.errors import ConfigError, one_line
 
-__all__ = ["read_spec"]
+__all__ = ["Mistake", "read_spec", "read_values"]
 
 _MOST_MISTAKES = 50
 
 _ERROR = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`")
 _MISSING = re.compile(r"missing required field `(?P<field>.*)`")
+_Wanted = TypeVar("_Wanted")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A value that is wrong: the path of its key, what is wrong, and what to write; and a key that is not known."""
+
+    path: KeyPath
+    what: str
+    fix: str
+    unknown: str = ""
 
 
 def read_spec(values: Any, source: Source) -> tuple[TargetSpec | None, list[ConfigError], set[KeyPath]]:
@@ -31,21 +43,27 @@ def read_spec(values: Any, source: Source) -> tuple[TargetSpec | None, list[Conf
         values: What is given, in the spelling of the specs.
         source: Where it stands.
     """
-    found: list[ConfigError] = []
+    spec, found, taken = read_values(values, TargetSpec)
+    return spec, [ConfigError(each.what, where=source.where(each.path), fix=each.fix) for each in found], taken
+
+
+def read_values(values: Any, wanted: type[_Wanted]) -> tuple[_Wanted | None, list[Mistake], set[KeyPath]]:
+    """Return values of a type without what is wrong, None where too much is, and else what `read_spec` does."""
+    found: list[Mistake] = []
     rest = _Remains(values)
     while len(found) < _MOST_MISTAKES:
         try:
-            return msgspec.convert(rest.values, TargetSpec, strict=True), found, rest.taken
+            return msgspec.convert(rest.values, wanted, strict=True), found, rest.taken
         except msgspec.ValidationError as cause:
-            blamed = _Blamed(str(cause), rest.values)
+            blamed = _Blamed(str(cause), rest.values, wanted)
             place = rest.place(blamed.path)
             # What is missing only as it was wrong is told already.
             if not blamed.missing or (*place, blamed.missing) not in rest.taken:
-                found.append(_explain(blamed, rest.values, source, place))
+                found.append(_explain(blamed, rest.values, place))
             # What is told is taken away, so that the next mistake is found.
             if not rest.take(blamed.to_leave_out(rest.values)):
                 break
-            if blamed.unknown and (meant := nearest(blamed.unknown, _known_keys(blamed.path, values))):
+            if blamed.unknown and (meant := nearest(blamed.unknown, blamed.known_keys(values))):
                 rest.taken.add((*place, meant))
     return None, found, rest.taken
 
@@ -98,10 +116,11 @@ class _Blamed:
         missing: The key below that is missing, empty where none is.
     """
 
-    def __init__(self, message: str, values: Any) -> None:
+    def __init__(self, message: str, values: Any, wanted: type[Any]) -> None:
         match = _ERROR.match(message)
+        self._wanted = wanted
         self.what = one_line(match["what"] if match else message)
-        self.path = _found_keys(_path(match["path"] or "" if match else ""), message, values)
+        self.path = self._found_keys(_path(match["path"] or "" if match else ""), message, values)
         unknown, missing = _UNKNOWN.match(self.what), _MISSING.search(self.what)
         self.unknown = unknown["field"] if unknown else ""
         self.missing = missing["field"] if missing else ""
@@ -109,20 +128,57 @@ class _Blamed:
     def to_leave_out(self, values: Any) -> KeyPath:
         """Return the path of what is wrong; of a list that has a fixed length, that is the list."""
         path = (*self.path, self.unknown) if self.unknown else self.path
-        while path and isinstance(path[-1], int) and not hasattr(_member(*_kind_at(path[:-1], values)), "item_type"):
+        while (
+            path and isinstance(path[-1], int) and not hasattr(_member(*self.kind_at(path[:-1], values)), "item_type")
+        ):
             path = path[:-1]
         return path
 
+    def known_keys(self, values: Any) -> list[str]:
+        """Return the keys that there may be at the path."""
+        kind = _member(*self.kind_at(self.path, values))
+        fields = kind.fields if isinstance(kind, msgspec.inspect.StructType) else ()
+        return sorted(field.encode_name for field in fields)
 
-def _explain(blamed: _Blamed, values: Any, source: Source, place: KeyPath) -> ConfigError:
+    def kind_at(self, path: KeyPath, values: Any) -> tuple[Any, Any]:
+        """Return the type that is declared at a path, as far down as one is, and what is given there."""
+        kind: Any = msgspec.inspect.type_info(self._wanted)
+        for part in path:
+            inner = _inner(_member(kind, values), part)
+            if inner is None:
+                break
+            kind, values = inner, _value_at((part,), values)
+        return kind, values
+
+    def _found_keys(self, path: KeyPath, message: str, values: Any) -> KeyPath:
+        """Return the path with the keys of mappings, for which the library writes dots."""
+        found: list[str | int] = []
+        for part in path:
+            key = self._failing_key(tuple(found), message, values) if part == "..." else part
+            if key is None:
+                break
+            found.append(key)
+        return tuple(found)
+
+    def _failing_key(self, path: KeyPath, message: str, values: Any) -> str | None:
+        """Return the first key of the mapping at ``path`` that alone gives the same message."""
+        mapping = _value_at(path, values)
+        for key in mapping if isinstance(mapping, dict) else ():
+            try:
+                msgspec.convert(_with_value(path, values, {key: mapping[key]}), self._wanted, strict=True)
+            except msgspec.ValidationError as cause:
+                if str(cause) == message:
+                    return str(key)
+        return None
+
+
+def _explain(blamed: _Blamed, values: Any, place: KeyPath) -> Mistake:
     path = blamed.path
     if blamed.unknown:
-        return ConfigError(
-            f"unknown key {one_line(repr(blamed.unknown), 60)}",
-            where=source.where((*place, blamed.unknown)),
-            fix=_suggest(blamed.unknown, _known_keys(path, values), "keys"),
-        )
-    kind, value = _kind_at(path, values)[0], _value_at(path, values)
+        fix = _suggest(blamed.unknown, blamed.known_keys(values), "keys")
+        what = f"unknown key {one_line(repr(blamed.unknown), 60)}"
+        return Mistake((*place, blamed.unknown), what, fix, blamed.unknown)
+    kind, value = blamed.kind_at(path, values)[0], _value_at(path, values)
     words = choices(kind)
     if blamed.missing and (blamed.missing != "kind" or not words):
         what, fix = f"{blamed.missing!r} is missing", f"Write `{blamed.missing}: …`."
@@ -130,11 +186,7 @@ def _explain(blamed: _Blamed, values: Any, source: Source, place: KeyPath) -> Co
         what, fix = "'kind' is missing", _suggest("", words, "kinds")
     else:
         what, fix = in_words(blamed.what, value, kind, next((part for part in path[::-1] if isinstance(part, str)), ""))
-    return ConfigError(what, where=source.where(place), fix=fix)
-
-
-def _known_keys(path: KeyPath, values: Any) -> list[str]:
-    return sorted(field.encode_name for field in _fields_at(path, values))
+    return Mistake(place, what, fix)
 
 
 def _suggest(given: str, known: list[str], noun: str) -> str:
@@ -145,29 +197,6 @@ def _suggest(given: str, known: list[str], noun: str) -> str:
 def _path(text: str) -> KeyPath:
     steps = ((name, index) for name, index in _STEP.findall(text))
     return tuple(name or (int(index) if index.isdigit() else index) for name, index in steps)
-
-
-def _found_keys(path: KeyPath, message: str, values: Any) -> KeyPath:
-    """Return the path with the keys of mappings, for which the library writes dots."""
-    found: list[str | int] = []
-    for part in path:
-        key = _failing_key(tuple(found), message, values) if part == "..." else part
-        if key is None:
-            break
-        found.append(key)
-    return tuple(found)
-
-
-def _failing_key(path: KeyPath, message: str, values: Any) -> str | None:
-    """Return the first key of the mapping at ``path`` that alone gives the same message."""
-    mapping = _value_at(path, values)
-    for key in mapping if isinstance(mapping, dict) else ():
-        try:
-            msgspec.convert(_with_value(path, values, {key: mapping[key]}), TargetSpec, strict=True)
-        except msgspec.ValidationError as cause:
-            if str(cause) == message:
-                return str(key)
-    return None
 
 
 def _value_at(path: KeyPath, values: Any) -> Any:
@@ -187,22 +216,6 @@ def _with_value(path: KeyPath, values: Any, value: Any) -> Any:
     return copy
 
 
-def _fields_at(path: KeyPath, values: Any) -> tuple[msgspec.inspect.Field, ...]:
-    kind = _member(*_kind_at(path, values))
-    return kind.fields if isinstance(kind, msgspec.inspect.StructType) else ()
-
-
-def _kind_at(path: KeyPath, values: Any) -> tuple[Any, Any]:
-    """Return the type that the specs declare at ``path``, as far down as they declare one, and what is given there."""
-    kind: Any = msgspec.inspect.type_info(TargetSpec)
-    for part in path:
-        inner = _inner(_member(kind, values), part)
-        if inner is None:
-            break
-        kind, values = inner, _value_at((part,), values)
-    return kind, values
-
-
 def _inner(kind: Any, part: str | int) -> Any:
     """Return the type of what lies under a key or place, None where nothing is declared."""
     if isinstance(kind, msgspec.inspect.StructType):
@@ -216,13 +229,15 @@ def _inner(kind: Any, part: str | int) -> Any:
 
 def _member(kind: Any, values: Any) -> Any:
     """Return the member of a type such as ``Spec | None`` that is meant: by its tag, or by what is given."""
+    kind = described(kind)
     if not isinstance(kind, msgspec.inspect.UnionType):
         return kind
     inspect = msgspec.inspect
     given = values if isinstance(values, Mapping) else {}
-    structs = [member for member in kind.types if isinstance(member, inspect.StructType)]
+    members = [described(member) for member in kind.types]
+    structs = [member for member in members if isinstance(member, inspect.StructType)]
     tagged = [member for member in structs if member.tag_field and given.get(member.tag_field) == member.tag]
-    mappings = [member for member in kind.types if isinstance(member, inspect.DictType)]
-    lists = [member for member in kind.types if hasattr(member, "item_type") or isinstance(member, inspect.TupleType)]
+    mappings = [member for member in members if isinstance(member, inspect.DictType)]
+    lists = [member for member in members if hasattr(member, "item_type") or isinstance(member, inspect.TupleType)]
     fitting = lists if isinstance(values, (list, tuple)) else [*tagged, *structs, *mappings]
-    return (fitting or kind.types)[0]
+    return (fitting or members)[0]

@@ -11,7 +11,7 @@ from msgspec import inspect
 
 from scaling_tasks.errors import one_line
 
-__all__ = ["choices", "in_words", "nearest"]
+__all__ = ["choices", "described", "in_words", "nearest"]
 
 _BOUND = re.compile(r"`(?:int|float)` (?P<sign>[<>]=?) (?P<bound>\S+)$")
 _LENGTH = re.compile(r"of length .*, got (?P<count>\d+)$")
@@ -60,8 +60,14 @@ def choices(kind: Any) -> list[str]:
     return list(dict.fromkeys([*words, *tags]))
 
 
+def described(kind: Any) -> Any:
+    """Return a type without the words for people that it may come with."""
+    return described(kind.type) if isinstance(kind, inspect.Metadata) else kind
+
+
 def _members(kind: Any) -> tuple[Any, ...]:
-    return tuple(kind.types) if isinstance(kind, inspect.UnionType) else (kind,)
+    plain = described(kind)
+    return tuple(map(described, plain.types)) if isinstance(plain, inspect.UnionType) else (plain,)
 
 
 def _wanted(kind: Any, *, upper: bool) -> str:

@@ -10,12 +10,14 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from doit import loader as doit_loader
 from doit.cmd_base import DodoTaskLoader
 from doit.doit_cmd import get_var
+from doit.exceptions import InvalidDodoFile
 
 from scaling_tasks.config.environment import (
     EXECUTOR_VARIABLE,
@@ -24,11 +26,12 @@ from scaling_tasks.config.environment import (
     parse_flag,
     unknown_variables,
 )
-from scaling_tasks.config.load import load_targets as load_specs
+from scaling_tasks.config.load import read_targets
+from scaling_tasks.config.yaml_values import KeyPath
 from scaling_tasks.doit_plugin.changed_since import VARIABLE, touched_tasks
 from scaling_tasks.doit_plugin.creators import creators
 from scaling_tasks.doit_plugin.doit_internals import jobs_asked_for
-from scaling_tasks.errors import ConfigError, Mistakes, ScalingTasksError, of_disk
+from scaling_tasks.errors import ConfigError, ScalingTasksError, in_order, of_disk
 from scaling_tasks.known_digests import STATE
 from scaling_tasks.stages.target import Target
 
@@ -38,16 +41,28 @@ _ADDED = "_scaling_tasks_added"
 """The key of a namespace that says that it has the tasks already."""
 
 
+_Readable = tuple[Target, frozenset[KeyPath]]
+
+
 class WrongConfigurations(SystemExit):
     """Ends doit with one line per mistake, where it would show a traceback; a command may tell them in its own way.
 
     Args:
-        errors: The mistakes.
+        errors: What keeps them from being used.
+        targets: Those that could be read, each with the keys that it is without.
     """
 
-    def __init__(self, errors: Sequence[ScalingTasksError]) -> None:
-        super().__init__("\n".join(f"error: {error}" for error in errors))
-        self.errors = tuple(errors)
+    def __init__(self, errors: Sequence[ScalingTasksError], targets: Sequence[_Readable] = ()) -> None:
+        self._errors, self._targets = tuple(errors), tuple(targets)
+        super().__init__("\n".join(f"error: {error}" for error in self.mistakes()))
+
+    def mistakes(self, *, thorough: bool = False) -> list[ScalingTasksError]:
+        """Return these mistakes with all others that are in the targets, see ``find_mistakes``."""
+        from scaling_tasks.stages.mistakes import find_mistakes
+
+        more = (find_mistakes(target, thorough=thorough, unread=unread) for target, unread in self._targets)
+        # What targets of a matrix share is told once.
+        return in_order({str(error): error for error in (*self._errors, *chain.from_iterable(more))}.values())
 
 
 def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
@@ -115,30 +130,28 @@ def load_targets(configs: str = "configs") -> list[Target]:
     """Read every configuration in a directory, in order of their names; ``_defaults.yaml`` holds what they share.
 
     Raises:
-        ConfigError: One of them is wrong, or two give the same name; with several mistakes all of them, and what else
-            is wrong with the others.
+        ConfigError: The directory cannot be listed.
+        WrongConfigurations: One of them is wrong, or two give the same name.
     """
-    targets: dict[str, Target] = {}
+    targets: dict[str, _Readable] = {}
     wrong: list[ScalingTasksError] = []
     for path in _files(Path(configs)):
         try:
-            found = [Target(spec, path.as_posix()) for spec in load_specs(path)]
+            found = read_targets(path)
         except ConfigError as error:
             wrong += error.errors
             continue
-        for target in found:
+        wrong += (error for each in found for error in each.mistakes)
+        for target, unread in ((Target(each.spec, path.as_posix()), each.unread) for each in found if each.spec):
             if target.name in targets:
-                what = f"the name {target.name!r} is taken by {targets[target.name].config}"
+                what = f"the name {target.name!r} is taken by {targets[target.name][0].config}"
                 where = f"{path.as_posix()}: name"
                 wrong.append(ConfigError(what, where=where, fix="Give each target its own name."))
-            targets[target.name] = target
-    wrong += _shared_outputs(list(targets.values()))
+            targets[target.name] = target, unread
+    wrong += _shared_outputs([target for target, _ in targets.values()])
     if wrong:
-        from scaling_tasks.stages.mistakes import find_mistakes
-
-        wrong += (error for target in targets.values() for error in find_mistakes(target))
-        raise wrong[0] if len(wrong) == 1 else Mistakes(wrong)
-    return list(targets.values())
+        raise WrongConfigurations(wrong, list(targets.values()))
+    return [target for target, _ in targets.values()]
 
 
 def _shared_outputs(targets: Sequence[Target]) -> Iterator[ConfigError]:
@@ -188,7 +201,13 @@ class ScalingLoader(DodoTaskLoader):  # type: ignore[misc]  # doit carries no ty
         dodo = Path(opt_values["cwdPath"] or ".") / opt_values["dodoFile"]
         self.namespace = {}
         if dodo.exists() or opt_values["seek_file"]:
-            module = doit_loader.get_module(opt_values["dodoFile"], opt_values["cwdPath"], opt_values["seek_file"])
+            try:
+                module = doit_loader.get_module(opt_values["dodoFile"], opt_values["cwdPath"], opt_values["seek_file"])
+            except SyntaxError as cause:
+                what, where = f"it is no Python ({cause.msg})", f"{cause.filename}:{cause.lineno}"
+                raise InvalidDodoFile(str(ConfigError(what, where=where, fix="Mend it."))) from cause
+            except OSError as cause:
+                raise InvalidDodoFile(str(of_disk(cause, ConfigError, where=dodo, what="cannot be read"))) from cause
             self.namespace = dict(inspect.getmembers(module))
         if _ADDED not in self.namespace:
             load_tasks(self.namespace)

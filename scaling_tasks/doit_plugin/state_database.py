@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import sqlite3
+import stat
 import sys
 import time
 from pathlib import Path
@@ -125,18 +126,31 @@ def _checksum(text: str) -> str:
 def _put_aside(path: Path, error: object) -> None:
     """Rename a damaged database: losing state costs no compile."""
     aside = path.with_suffix(".damaged")
-    path.replace(aside)
-    for log in ("-wal", "-shm"):  # Of the damaged one, and no good to another.
-        path.with_name(path.name + log).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(aside)
+    for log in _logs(path):  # Of the damaged one, and no good to another.
+        log.unlink(missing_ok=True)
     sys.stderr.write(f"warning: {path} was damaged ({error}) and is begun anew; the old one is {aside}\n")
+
+
+def _logs(path: Path) -> list[Path]:
+    return [path.with_name(path.name + ending) for ending in ("-wal", "-shm", "-journal")]
+
+
+def _is_strange(path: Path) -> bool:
+    """Return whether a pipe stands there, which would be waited for, or a link, which would be written through."""
+    try:
+        return not stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _open(path: Path) -> sqlite3.Connection:
     """Open the database, made where absent; a damaged one is put aside, because losing state costs no compile."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():  # Opening a pipe would wait for ever.
-            _put_aside(path, "no regular file")
+        if strange := next(filter(_is_strange, (path, *_logs(path))), None):
+            _put_aside(path, f"{strange.name} is no regular file")
         return _connect(path)
     except _ERRORS as error:
         if any(word in str(error) for word in _NOT_DAMAGED):

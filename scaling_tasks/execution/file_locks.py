@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from scaling_tasks.files import open_regular
+from scaling_tasks.paths import directory_of
+
 __all__ = ["exclusive", "is_free", "taken_if_free", "tell", "when_waiting"]
 
 Notice = Callable[[str], None]
@@ -23,18 +26,21 @@ def when_waiting(notice: Notice | None) -> None:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, purpose: str = "", *, moment: bool = False) -> Iterator[None]:
+def exclusive(path: Path, purpose: str = "", *, below: Path, moment: bool = False) -> Iterator[None]:
     """Hold an exclusive lock on ``path``; waits for whoever holds it, and is released if the holder dies.
 
     Args:
         path: The lock's file, created where absent. It holds the process id and command of its last holder.
         purpose: What is done under the lock; whoever has to wait is told.
+        below: What the lock lies below, see ``paths.directory_of``.
         moment: Nobody holds it for long, so that there is nothing to tell.
+
+    Raises:
+        OSError: It cannot be made, or is a link.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         # A descriptor of its own for each holder: flock excludes threads of one process as well as other processes.
-        with path.open("a+") as file:
+        with _opened(path, below) as file:
             _acquire(file, purpose, moment)
             if not _is_still(file, path):
                 continue  # Removed while we waited: whoever comes now would lock another file.
@@ -43,29 +49,39 @@ def exclusive(path: Path, purpose: str = "", *, moment: bool = False) -> Iterato
             return
 
 
-def is_free(path: Path) -> bool:
+def is_free(path: Path, *, below: Path) -> bool:
     """Return whether nobody holds the lock at this moment."""
     try:
-        with path.open("r") as file:
+        with open_regular(path, below=below) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return True
-    except BlockingIOError:
+    except OSError:  # Held, or no lock of ours.
         return False
     return True
 
 
 @contextlib.contextmanager
-def taken_if_free(path: Path) -> Iterator[bool]:
+def taken_if_free(path: Path, *, below: Path) -> Iterator[bool]:
     """Hold the lock if nobody does; yields whether it is held."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with _opened(path, below) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
         else:
             yield _is_still(file, path)
+
+
+def _opened(path: Path, below: Path) -> IO[str]:
+    """Open a lock's file, made where it is not there.
+
+    Raises:
+        OSError: It cannot be made, or is a link: what that leads to would be written.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    with directory_of(path, below, make=True) as (directory, name):
+        return os.fdopen(os.open(name, flags, 0o666, dir_fd=directory), "a+")
 
 
 def _acquire(file: IO[str], purpose: str, moment: bool) -> None:
@@ -83,7 +99,7 @@ def _acquire(file: IO[str], purpose: str, moment: bool) -> None:
 
 def _is_still(file: IO[str], path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except FileNotFoundError:
         return False
 

@@ -92,5 +92,5 @@ def _outcome(payload: Mapping[str, Any]) -> Outcome:
 
 
 def _publish_text(path: Path, text: str) -> None:
-    with publish(path) as temporary:
+    with publish(path, below=path.parent) as temporary:
         temporary.write_text(text, encoding="utf-8")

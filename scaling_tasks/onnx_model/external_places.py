@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling_tasks.errors import ModelError, one_line
-from scaling_tasks.files import is_below
+from scaling_tasks.paths import is_below
 
 __all__ = ["ExternalPlace", "external_place"]
 

@@ -29,7 +29,7 @@ def read_manifest(directory: Path) -> Manifest:
     """
     where = f"{directory}/{MANIFEST}"  # Of a held directory the name, not the way that leads there.
     try:
-        text = read_regular(directory / MANIFEST, MOST_BYTES)
+        text = read_regular(directory / MANIFEST, MOST_BYTES, below=directory / "")
     except OSError as cause:
         raise BundleError(f"cannot be read ({cause.strerror})", where=where, fix="Build the bundle first.") from cause
     return Manifest.from_json(text, where=where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from scaling_tasks.files import digest_file
 from scaling_tasks.runtime.manifest import ArtefactFile
 
 __all__ = ["Loader", "load_verified"]
+
+_COPY = "Copy the bundle with what its links lead to (`cp -rL`)."
 
 Loader = Callable[[Path, Mapping[str, Any]], Engine]
 
@@ -48,7 +51,7 @@ def _stamps(directory: Path, files: Sequence[ArtefactFile]) -> list[tuple[int, .
     stamps: list[tuple[int, ...]] = []
     for file in files:
         with contextlib.suppress(OSError):  # Told when the files are verified.
-            status = (directory / file.name).stat()
+            status = (directory / file.name).lstat()
             stamps.append((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
     return stamps
 
@@ -61,12 +64,12 @@ def _verify(directory: Path, files: Sequence[ArtefactFile]) -> None:
     """
     for file in files:
         try:
-            digest = digest_file(directory / file.name)
+            digest = digest_file(directory / file.name, below=directory / "")
         except OSError as cause:
             raise BundleError(
                 f"cannot be read ({cause.strerror})",
                 where=one_line(f"{directory}/{file.name}", 1000),
-                fix="Build the bundle again.",
+                fix=_COPY if cause.errno == errno.ELOOP else "Build the bundle again.",
             ) from cause
         if digest != file.digest:
             raise BundleError(

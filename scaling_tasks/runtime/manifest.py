@@ -11,7 +11,7 @@ import numpy as np
 
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import BundleError
-from scaling_tasks.files import is_inner_name
+from scaling_tasks.paths import is_inner_name
 from scaling_tasks.runtime.policies import OVERSIZE, Oversize, Padding, padding_of
 from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, parse_dims

@@ -82,7 +82,7 @@ class Traffic:
         """Write everything (``.json``), or the shapes as a data set (``.csv``: a column per variable, and weight)."""
         path = Path(path)
         text = self._csv() if path.suffix == ".csv" else self._json()
-        write_if_changed(path, text.encode())
+        write_if_changed(path, text.encode(), below=path.parent)
 
     @classmethod
     def load(cls, path: str | Path) -> Traffic:

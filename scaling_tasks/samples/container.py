@@ -84,7 +84,7 @@ def write_container(path: Path, header: Header, chunks: Iterable[bytes | memoryv
     body = list(chunks)
     whole = msgspec.structs.replace(header, bytes=sum(map(len, body)), digest=_digest(body))
     text = msgspec.json.encode(whole)
-    with publish(path) as temporary, temporary.open("wb") as file:
+    with publish(path, below=path.parent) as temporary, temporary.open("wb") as file:
         file.write(f"{_FORMAT} {_digest([text])} ".encode() + text + b"\n")
         file.writelines(body)
 

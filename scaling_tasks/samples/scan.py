@@ -190,7 +190,7 @@ def _read_file(path: str, kind: str) -> tuple[Measurements, str]:
 def _publish_summary(found: Measurements, cache_path: Path, kind: str) -> Header:
     """Write the summary; return the beginning of the header of the cache that it belongs to."""
     summary = found.summary().encode()
-    write_if_changed(summary_path(cache_path), summary)
+    write_if_changed(summary_path(cache_path), summary, below=cache_path.parent)
     return Header(
         kind=kind, rows=len(found.values), skipped=found.source.get("skipped", 0), summary=digest_bytes(summary)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scaling_tasks.errors import PlanError, one_line
-from scaling_tasks.files import is_inner_name, is_plain_name
+from scaling_tasks.paths import is_inner_name, is_plain_name
 
 __all__ = ["Unit"]
 

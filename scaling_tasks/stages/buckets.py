@@ -13,8 +13,9 @@ from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.config.load import section
 from scaling_tasks.errors import CompileError, PlanError
 from scaling_tasks.execution.contract import Subject
-from scaling_tasks.files import digest_file, is_plain_name
+from scaling_tasks.files import digest_file
 from scaling_tasks.machine import versions
+from scaling_tasks.paths import is_plain_name
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import DOCUMENT, Analysed, check_buckets, read_analysis
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters

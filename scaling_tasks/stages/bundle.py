@@ -10,7 +10,7 @@ from scaling_tasks.errors import BundleError, of_disk
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import remove_whole
-from scaling_tasks.known_digests import known_digests
+from scaling_tasks.known_digests import STATE, known_digests
 from scaling_tasks.stages.leftovers import leftovers
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Built, Made, Stage
@@ -52,13 +52,14 @@ def _publish(target: Target) -> dict[str, Any]:
     made = Built(target)
     files = bundle_files(made)
     record = target.result("bundle")
-    with exclusive(target.state / "publishing.lock", moment=True):
+    with exclusive(target.state / "publishing.lock", moment=True, below=STATE):
         for file in files.values():
             if known_digests().digest(file.path) != file.digest:
                 raise BundleError("it is not what was made", where=str(file.path), fix="Build again.")
         try:
             publish_generation(
-                target.directory,
+                # An output that the user names may be a link.
+                target.directory.resolve() if target.spec.output else target.directory,
                 {name: file.path for name, file in files.items()},
                 _former(target),
                 last=_MANIFEST,
@@ -70,10 +71,10 @@ def _publish(target: Target) -> dict[str, Any]:
         )
         for file in (*placed, *files.values()):
             known_digests().made(file.path, file.digest)
-        write_result(record, Result.of(_request(target, made, None).action.text, placed, {}))
+        write_result(record, Result.of(_request(target, made, None).action.text, placed, {}), below=STATE)
         removed = leftovers(target, [unit.name for unit in planned_units(made).units])
         for path in removed:
-            remove_whole(path)
+            remove_whole(path, below=STATE)
     return {"path": target.directory.as_posix(), "removed": len(removed)}
 
 
@@ -84,5 +85,6 @@ STAGE = Stage(
     applies=lambda target: target.compiles,
     request=_request,
     do=_publish,
+    place=lambda target, unit, name: target.directory / name,
     products=lambda target: (target.manifest,),
 )

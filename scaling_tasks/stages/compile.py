@@ -18,7 +18,9 @@ from scaling_tasks.config.environment import job_threads
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.execution.contract import Limits
 from scaling_tasks.files import digest_bytes
+from scaling_tasks.known_digests import STATE
 from scaling_tasks.machine import kind
+from scaling_tasks.paths import enclosed
 from scaling_tasks.stages.analysis import prepared_name
 from scaling_tasks.stages.inputs import digests, home_name, platform, platform_here
 from scaling_tasks.stages.stage import Made, Stage
@@ -55,7 +57,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         f"{__name__}:work",
         compile_subject(one, target.options),
         worker_limits(target),
-        scratch=lambda: {"shared": target.state / "shared" / shared_name(action.components)},
+        scratch=lambda: {"shared": enclosed(target.state / "shared" / shared_name(action.components), STATE)},
         # What is adopted names its own toolchain, and is only copied.
         tools="" if "adopt" in target.options["options"] else TOOLS,
     )

@@ -114,7 +114,7 @@ def _perform(workshop: Workshop, stage: Stage, target: Target, unit: str | None)
     assert stage.request is not None
     return workshop.perform(
         stage.request(target, Built(target), unit),
-        lambda file: stage.place(target, unit, file),
+        lambda file: target.rooted(stage.place(target, unit, file)),
         record=target.result(stage.name, unit),
         log=target.log(stage.name, unit),
         purpose=f"{stage.name} of {target.name}{f' {unit}' if unit else ''}",

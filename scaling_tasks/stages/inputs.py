@@ -10,8 +10,8 @@ from typing import Any
 from scaling_tasks.config.load import parse_target, section
 from scaling_tasks.errors import ConfigError, ModelError
 from scaling_tasks.execution.environment import toolchain_settings
-from scaling_tasks.files import is_inner_name
 from scaling_tasks.known_digests import known_digests
+from scaling_tasks.paths import is_below, is_inner_name
 from scaling_tasks.stages.stage import Made
 from scaling_tasks.stages.target import Target
 
@@ -39,7 +39,7 @@ def model_files(model: Path) -> dict[str, Path]:
     except OSError as cause:
         raise ModelError(f"cannot be read ({cause.strerror})", where=str(model), fix="Check `model`.") from cause
     names = known_digests().fact(noted)
-    if names is None:
+    if not (isinstance(names, list) and all(isinstance(name, str) and is_below(name) for name in names)):
         from scaling_tasks.onnx_model.digest import external_files
 
         names = [file.relative_to(model.parent).as_posix() for file in external_files(model)]

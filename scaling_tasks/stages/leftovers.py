@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scaling_tasks.actions.results import read_result_if_there
+from scaling_tasks.known_digests import STATE
+from scaling_tasks.paths import entries
 from scaling_tasks.stages.compile import shared_name
 from scaling_tasks.stages.target import Target
 
@@ -22,12 +24,12 @@ def leftovers(target: Target, units: Sequence[str]) -> list[Path]:
         if result := read_result_if_there(record):
             kept |= {file.path for file in result.files}
             shared.add(shared_name(result.components))
-    found = [
-        path
-        for stage in _PER_UNIT
-        for path in sorted(target.result(stage, "x").parent.glob("*.json"))
-        if path.stem not in units
-    ]
-    found += [path for path in sorted((target.state / "verification").glob("*.json")) if path.stem not in units]
-    found += [path for path in sorted((target.state / "artefacts").glob("[!.]*")) if path not in kept]
-    return found + [path for path in sorted((target.state / "shared").glob("*")) if path.name not in shared]
+    documents = [*(target.result(stage, "x").parent for stage in _PER_UNIT), target.state / "verification"]
+    found = [path for place in documents for path in entries(place, STATE) if _of_no_unit(path, units)]
+    artefacts = entries(target.state / "artefacts", STATE)
+    found += [path for path in artefacts if path not in kept and not path.name.startswith(".")]
+    return found + [path for path in entries(target.state / "shared", STATE) if path.name not in shared]
+
+
+def _of_no_unit(path: Path, units: Sequence[str]) -> bool:
+    return path.suffix == ".json" and not path.name.startswith(".") and path.stem not in units

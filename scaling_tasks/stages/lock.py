@@ -57,7 +57,7 @@ def _run(target: Target) -> dict[str, Any]:
         refuse_built(target)
         return {"changed": False}
     found = built_section(target)
-    with exclusive(STATE / "locks" / LOCK.name, f"writing {LOCK}"):
+    with exclusive(STATE / "locks" / LOCK.name, f"writing {LOCK}", below=STATE):
         changed = _write({**read_lock(), target.name: found})
     return {"changed": changed}
 
@@ -113,7 +113,7 @@ def _sections(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 def remove_sections(names: Iterable[str]) -> None:
     """Remove the sections of targets that are no longer configured."""
-    with exclusive(STATE / "locks" / LOCK.name, f"writing {LOCK}"):
+    with exclusive(STATE / "locks" / LOCK.name, f"writing {LOCK}", below=STATE):
         gone = set(names)
         _write({name: found for name, found in read_lock().items() if name not in gone})
 
@@ -229,7 +229,7 @@ def _write(targets: Mapping[str, Any]) -> bool:
     whole = {"format": f"scaling-tasks/{_KIND}/{_VERSION}", "targets": targets}
     # One line per value: two branches that change different units merge. Every target writes all of it, so in C.
     text = msgspec.json.format(msgspec.json.encode(whole, order="sorted"), indent=1)
-    return write_if_changed(LOCK, text + b"\n", durable=True)
+    return write_if_changed(LOCK, text + b"\n", below=LOCK.parent, durable=True)
 
 
 def _would_change(target: Target, different: list[str]) -> LockError:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from scaling_tasks.config.checks import overlap
 from scaling_tasks.config.load import section, source_of
 from scaling_tasks.config.yaml_values import KeyPath
 from scaling_tasks.errors import ConfigError, ModelError, ScalingTasksError, all_of, in_order
@@ -26,6 +27,7 @@ from scaling_tasks.stages.target_signature import target_signature
 __all__ = ["find_mistakes", "notes", "refuse_mistakes"]
 
 _KEYS = re.compile(r"[a-z_]+(\.[\w-]+)*")
+_SIGNATURE = (("model",), ("input_shape",), ("inputs",))
 _found_sound: set[str] = set()
 
 
@@ -44,13 +46,17 @@ def refuse_mistakes(target: Target) -> None:
     _found_sound.add(known)
 
 
-def find_mistakes(target: Target, *, thorough: bool = False) -> list[ScalingTasksError]:
+def find_mistakes(
+    target: Target, *, thorough: bool = False, unread: Collection[KeyPath] = ()
+) -> list[ScalingTasksError]:
     """Return everything that is wrong with a target, as far as it can be told without work.
 
     Args:
         target: Whose configuration is looked at, with the model and the files that it names.
         thorough: Whether a missing compiler counts, and what takes following the model's graph; a build finds that out
             before it compiles.
+        unread: Keys that the configuration gives and the target is without, as their values are wrong: what may come of
+            that is no mistake.
     """
     alone = (_check_output, _check_data, _check_samples, _check_metric, _check_labelled, _check_inputs)
     checks = [partial(check, target) for check in alone]
@@ -58,13 +64,15 @@ def find_mistakes(target: Target, *, thorough: bool = False) -> list[ScalingTask
         checks += [partial(_check_toolchain, target), partial(_check_split, target)]
     found = list(_tried(checks))
     try:
-        signature = target_signature(target).inputs
+        signature = None if _is_unread(unread, *_SIGNATURE) else target_signature(target).inputs
     except ScalingTasksError as error:
         found.append(error)
-    else:
+        signature = None
+    if signature is not None:
         found += _tried([partial(check, target, signature) for check in (_check_compiler, _check_padding)])
         found += _bucket_mistakes(target, signature)
         found += _unknown_variables(target, signature)
+    found = [error for error in found if not _is_unread(unread, _keyed(target, error)[0])]
     return in_order({str(error): error for error in _placed(target, found)}.values())
 
 
@@ -85,7 +93,11 @@ def _tried(checks: Sequence[Callable[[], None]]) -> Iterator[ScalingTasksError]:
         try:
             check()
         except ScalingTasksError as error:
-            yield error
+            yield from error.errors
+
+
+def _is_unread(unread: Collection[KeyPath], *keys: KeyPath) -> bool:
+    return any(key and overlap(key, path) for key in keys for path in unread)
 
 
 def _placed(target: Target, errors: Sequence[ScalingTasksError]) -> Sequence[ScalingTasksError]:

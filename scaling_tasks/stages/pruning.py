@@ -5,6 +5,7 @@ Only files that our own records name are ever found, never a directory's other c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -13,21 +14,23 @@ from scaling_tasks.actions.results import ResultFile, read_result_if_there
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import CacheError
 from scaling_tasks.execution.file_locks import exclusive, is_free
-from scaling_tasks.files import is_inner_name, remove_whole, write_if_changed
+from scaling_tasks.files import remove_whole, write_if_changed
 from scaling_tasks.known_digests import STATE, known_digests
+from scaling_tasks.paths import directory_of, enclosed, entries, files_below, is_inner_name
 from scaling_tasks.stages.leftovers import leftovers
-from scaling_tasks.stages.target import Target
+from scaling_tasks.stages.target import BUNDLES, Target
 from scaling_tasks.stages.units import read_units_if_there
 
 __all__ = ["note_target", "remove", "stale_files"]
 
 _KIND, _VERSION = "target", 1
+_LOCKS = STATE / "locks"
 
 
 def note_target(target: Target) -> None:
     """Note beside what is made for a target whether a configuration says so, so that its leavings can be told."""
     text = document_text(_KIND, _VERSION, {"config": target.config, "directory": target.directory.as_posix()})
-    write_if_changed(target.state / "target.json", text.encode())
+    write_if_changed(target.state / "target.json", text.encode(), below=STATE)
 
 
 def stale_files(targets: Sequence[Target]) -> list[Path]:
@@ -43,10 +46,10 @@ def stale_files(targets: Sequence[Target]) -> list[Path]:
 def remove(paths: Sequence[Path]) -> None:
     """Remove them, then the directories that this left empty."""
     for path in paths:
-        if path.parent == STATE / "locks":
+        if path.parent == _LOCKS:
             _remove_lock(path)
         else:
-            remove_whole(path)
+            remove_whole(path, _root(path))
     for parent in sorted({path.parent for path in paths}, key=lambda path: -len(path.parts)):
         _remove_empty(parent)
 
@@ -61,7 +64,7 @@ def _of_gone_targets(targets: Sequence[Target]) -> Iterator[Path]:
     """Yield what the states of targets name that are configured no longer, and those states."""
     kept = {target.state for target in targets}
     directories = {target.directory for target in targets}
-    for state in sorted((STATE / "targets").glob("*")):
+    for state in entries(STATE / "targets", STATE):
         if state in kept or not state.is_dir():
             continue
         try:
@@ -72,12 +75,12 @@ def _of_gone_targets(targets: Sequence[Target]) -> Iterator[Path]:
             config, directory = "", ""
         if config is None:
             continue  # Made from a command line: no configuration has gone, and the files are the user's.
-        results = (read_result_if_there(path) for path in sorted((state / "results").rglob("*.json")))
+        results = (read_result_if_there(path) for path in files_below(state / "results", STATE))
         files = [file for result in results if result for file in result.files]
         # Only what lies in the target's own directory: another may have taken the directory over.
-        places = {Path(directory)} - directories if _is_inside(directory) else set()
+        places = {Path(directory)} - directories if _is_ours(directory) else set()
         yield from (file.path for file in files if file.path.parent in places and _is_as_made(file))
-        yield from sorted(path for path in state.rglob("*") if path.is_file())
+        yield from files_below(state, STATE)
 
 
 def _is_as_made(file: ResultFile) -> bool:
@@ -88,10 +91,17 @@ def _is_as_made(file: ResultFile) -> bool:
         return False
 
 
-def _is_inside(directory: str) -> bool:
-    """Return whether a directory lies below the repository, links followed: nothing elsewhere is ever removed."""
-    here = Path.cwd().resolve()
-    return is_inner_name(directory) and Path(directory).resolve().is_relative_to(here)
+def _is_ours(directory: str) -> bool:
+    """Return whether a directory lies below the repository, by no link: nothing elsewhere is ever removed."""
+    try:
+        return is_inner_name(directory) and enclosed(Path(directory), _root(Path(directory))).is_dir()
+    except OSError:
+        return False
+
+
+def _root(path: Path) -> Path:
+    """Return what a path of ours lies below; the state and all bundles may be kept on another disk, by a link."""
+    return next((root for root in (STATE, BUNDLES) if root in path.parents), Path())
 
 
 def _logs(targets: Sequence[Target]) -> Iterator[Path]:
@@ -99,9 +109,9 @@ def _logs(targets: Sequence[Target]) -> Iterator[Path]:
     for target in targets:
         document = read_units_if_there(target.units) if target.compiles else None
         units[target.log("compile", "x").parent.name] = {unit.name for unit in document.units} if document else None
-    for directory in sorted((STATE / "logs").glob("*")):
+    for directory in entries(STATE / "logs", STATE):
         known = units.get(directory.name, set())
-        for path in sorted(directory.rglob("*.log")):
+        for path in (path for path in files_below(directory, STATE) if path.suffix == ".log"):
             of_unit = path.parent == directory or path.stem != path.parent.name
             if directory.name not in units or (of_unit and known is not None and path.stem not in known):
                 yield path
@@ -109,33 +119,34 @@ def _logs(targets: Sequence[Target]) -> Iterator[Path]:
 
 def _scans(targets: Sequence[Target]) -> Iterator[Path]:
     kept = {target.scan_cache.parent for target in targets if target.needs_data}
-    for directory in sorted((STATE / "scan").glob("*")):
+    for directory in entries(STATE / "scan", STATE):
         if directory not in kept:
-            yield from sorted(path for path in directory.rglob("*") if path.is_file())
+            yield from files_below(directory, STATE)
 
 
 def _work() -> Iterator[Path]:
     """Yield work directories whose run is no more."""
-    directories = sorted((STATE / "work").glob("*"))
-    yield from (directory for directory in directories if is_free(STATE / "locks" / directory.name))
+    directories = entries(STATE / "work", STATE)
+    yield from (directory for directory in directories if is_free(_LOCKS / directory.name, below=STATE))
 
 
 def _locks() -> Iterator[Path]:
-    yield from (path for path in sorted((STATE / "locks").glob("*")) if is_free(path))
+    yield from (path for path in entries(_LOCKS, STATE) if is_free(path, below=STATE))
 
 
 def _remove_lock(path: Path) -> None:
     """Remove a lock's file while holding it: who waits for it notices and locks the next one."""
-    if is_free(path):
-        with exclusive(path):
-            path.unlink(missing_ok=True)
+    if is_free(path, below=STATE):
+        with exclusive(path, below=STATE):
+            remove_whole(path, STATE)
 
 
 def _remove_empty(directory: Path) -> None:
     """Remove a directory and its parents as far as they are empty; never the state's or the build's own root."""
-    while directory not in (STATE, Path("build"), Path()) and directory.is_dir():
+    while directory not in (STATE, BUNDLES, Path()):
         try:
-            directory.rmdir()
+            with directory_of(directory, _root(directory)) as (above, name):
+                os.rmdir(name, dir_fd=above)
         except OSError:
             return
         directory = directory.parent

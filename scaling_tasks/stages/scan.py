@@ -7,6 +7,7 @@ from typing import Any
 
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.known_digests import STATE
+from scaling_tasks.paths import enclosed
 from scaling_tasks.samples.places import summary_path
 from scaling_tasks.stages.stage import Stage
 from scaling_tasks.stages.target import Target
@@ -23,7 +24,9 @@ def _run(target: Target) -> dict[str, Any]:
     from scaling_tasks.samples.scan import scan
 
     cache = target.scan_cache
-    with exclusive(STATE / "locks" / f"scan-{cache.parent.name}", f"scanning {target.dataset.path}"):
+    lock = STATE / "locks" / f"scan-{cache.parent.name}"
+    with exclusive(lock, f"scanning {target.dataset.path}", below=STATE):
+        enclosed(cache.parent, STATE)
         measurements = scan(target.dataset, cache)
     return {"digest": measurements.digest}
 

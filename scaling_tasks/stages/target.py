@@ -19,7 +19,10 @@ from scaling_tasks.known_digests import STATE
 if TYPE_CHECKING:
     from scaling_tasks.compilers.contract import Backend
 
-__all__ = ["Target"]
+__all__ = ["BUNDLES", "Target"]
+
+BUNDLES = Path("build")
+"""Where the bundles of targets are that name no output."""
 
 _OF_THE_CHIP = ("device", "soc_version")
 
@@ -47,7 +50,17 @@ class Target:
     @cached_property
     def directory(self) -> Path:
         """Where the bundle, its documents and the report go."""
-        return Path(self.spec.output) if self.spec.output else Path("build") / self.name
+        return Path(self.spec.output) if self.spec.output else BUNDLES / self.name
+
+    def rooted(self, path: Path) -> tuple[Path, Path]:
+        """Return a path of what is made for the target, and what no link leads out of there.
+
+        Where the user keeps the state, the bundles of all targets or the named output is the user's matter, links
+        included.
+        """
+        if path.is_relative_to(STATE):
+            return path, STATE
+        return path, self.directory if self.spec.output else self.directory.parent
 
     @cached_property
     def model(self) -> Path:

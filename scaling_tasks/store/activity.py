@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.documents import MOST_BYTES, canonical_json
-from scaling_tasks.files import append_line, open_regular
+from scaling_tasks.files import append, open_regular
 
 __all__ = ["Journal", "StoreActivity"]
 
@@ -56,7 +56,7 @@ class Journal:
     def add(self, **increments: float) -> None:
         """Append one event; a single small write, so that concurrent processes do not mix their lines."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        append_line(self._path, canonical_json(increments))
+        append(self._path, f"{canonical_json(increments)}\n".encode(), below=self._path.parent)
 
     def position(self) -> int:
         """Return a mark for ``activity``: everything until now lies before it."""
@@ -76,7 +76,7 @@ class Journal:
 
     def _events(self, since: int) -> Iterator[dict[str, Any]]:
         try:
-            with open_regular(self._path) as file:
+            with open_regular(self._path, below=self._path.parent) as file:
                 file.seek(since)
                 content = file.read(MOST_BYTES)
         except OSError:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import stat
+import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from scaling_tasks.errors import CacheError, of_disk
-from scaling_tasks.files import copy_digest, digest_file, publish
+from scaling_tasks.errors import CacheError, of_disk, one_line
+from scaling_tasks.files import copy_digest, digest_file, open_regular, publish, remove_whole
+from scaling_tasks.paths import entries
 
 __all__ = ["BlobDirectory", "LostContentError", "place_copy"]
 
@@ -19,14 +21,12 @@ _MOST_RIGHTS = 0o644  # Less where the user's umask says so: nobody else may cha
 # What this process has verified, and when that was so: weights that many results have in common are read once.
 _verified: dict[Path, tuple[int, ...]] = {}
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
 
 def _state(path: Path) -> tuple[int, ...]:
-    status = path.stat()
+    status = path.lstat()
     return (status.st_ino, status.st_size, status.st_mtime_ns)
-
-
-def _rights(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode) & _MOST_RIGHTS
 
 
 class LostContentError(CacheError):
@@ -34,17 +34,27 @@ class LostContentError(CacheError):
 
 
 class BlobDirectory:
-    """The blobs below one directory.
+    """The blobs of a store or a worker.
 
     Nothing here trusts a blob before ``verify`` has compared its content with its name: something else may still have
     had the work file open that became the blob, and disks fail.
+
+    Args:
+        home: The directory of the store. Others may write it: no link leads from it to a blob.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._root = home / "blobs"
 
     def path(self, digest: str) -> Path:
-        """Return where the blob with this digest lies or would lie."""
+        """Return where the blob with this digest lies or would lie.
+
+        Raises:
+            CacheError: It is no digest.
+        """
+        if _DIGEST.fullmatch(digest) is None:
+            raise CacheError(f"{one_line(repr(digest), 80)} is no digest", where=str(self._root))
         return self._root / digest[:2] / digest
 
     def add(self, source: Path) -> str:
@@ -53,16 +63,17 @@ class BlobDirectory:
         target = self.path(digest)
         if self.verify(digest) and self.renew(digest):
             return digest
-        with publish(target, durable=True) as temporary:
+        with publish(target, below=self._home, durable=True) as temporary:
             if copy_digest(source, temporary) != digest:
                 raise CacheError("it changed while it was stored", where=str(source), fix="Build again.")
-            temporary.chmod(_rights(temporary))
+            temporary.chmod(temporary.stat().st_mode & _MOST_RIGHTS)
         return digest
 
     def renew(self, digest: str) -> bool:
         """Tell concurrent sweeps, by the change time, that the blob is in use; return whether it is still there."""
         try:
-            self.path(digest).chmod(_rights(self.path(digest)))
+            with open_regular(self.path(digest), below=self._home) as file:
+                os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode & _MOST_RIGHTS)
         except FileNotFoundError:
             return False
         except OSError:  # Nobody sweeps what cannot be written.
@@ -72,7 +83,7 @@ class BlobDirectory:
     def has(self, digest: str, size: int) -> bool:
         """Return whether there is a blob of that size, without reading it."""
         try:
-            return self.path(digest).stat().st_size == size
+            return self.path(digest).lstat().st_size == size
         except OSError:
             return False
 
@@ -83,21 +94,25 @@ class BlobDirectory:
             state = _state(path)
             if _verified.get(path) == state:
                 return True
-            if digest_file(path) == digest:
+            if digest_file(path, below=self._home) == digest:
                 _verified[path] = state
                 return True
         except OSError:
             return False
         with contextlib.suppress(OSError):  # On a read-only disk it stays, and stays refused.
-            path.unlink(missing_ok=True)
+            remove_whole(path, below=self._home)
         return False
+
+    def remove(self, digest: str) -> None:
+        """Remove a blob, whoever may still want it."""
+        remove_whole(self.path(digest), below=self._home)
 
     def sizes(self) -> Iterator[tuple[str, int]]:
         """Yield digest and size in bytes of every blob."""
-        for path in self._root.glob("??/*"):
+        for path in self._paths():
             with contextlib.suppress(FileNotFoundError):
-                if not path.name.startswith("."):
-                    yield path.name, path.stat().st_size
+                if _DIGEST.fullmatch(path.name):
+                    yield path.name, path.lstat().st_size
 
     def sweep(self, keep: set[str], grace: float) -> int:
         """Remove blobs outside ``keep`` that nothing has touched for ``grace`` seconds; return the bytes freed.
@@ -106,17 +121,23 @@ class BlobDirectory:
         files of processes that died go the same way.
         """
         freed = 0
-        for path in self._root.glob("??/*"):
+        for path in self._paths():
             with contextlib.suppress(FileNotFoundError):
-                status = path.stat()
+                status = path.lstat()
                 if path.name not in keep and time.time() - status.st_ctime >= grace:
-                    path.unlink()
+                    remove_whole(path, below=self._home)
                     freed += status.st_size
         return freed
 
+    def _paths(self) -> Iterator[Path]:
+        for shard in entries(self._root, self._home):
+            yield from entries(shard, self._home)
 
-def place_copy(source: Path, target: Path, digest: str) -> None:
+
+def place_copy(source: Path, target: Path, digest: str, *, below: Path) -> None:
     """Have at ``target`` the content with this digest, copied from ``source`` unless it is there already.
+
+    ``below`` is what the target lies below, see ``files.publish``.
 
     A hard link would be cheaper, but then an edit or a truncation of the output would destroy the store's copy, which
     is what an output is mended from. Shared extents or a copy do not have that flaw.
@@ -125,13 +146,13 @@ def place_copy(source: Path, target: Path, digest: str) -> None:
         LostContentError: The source is not there or not what it should be.
         CacheError: The target cannot be written.
     """
-    if _holds(target, digest):
+    if _holds(target, digest, below):
         return
     try:
-        with publish(target) as temporary:
+        with publish(target, below=below) as temporary:
             if copy_digest(source, temporary) != digest:
                 raise LostContentError("it is not what was made", where=str(source), fix="Build again.")
-            temporary.chmod(_rights(temporary))
+            temporary.chmod(temporary.stat().st_mode & _MOST_RIGHTS)
     except FileNotFoundError as cause:
         what = f"the content of {target.name!r} was lost"
         raise LostContentError(what, where=str(source), fix="Build again.") from cause
@@ -139,8 +160,8 @@ def place_copy(source: Path, target: Path, digest: str) -> None:
         raise of_disk(cause, CacheError, where=target, what="cannot be written") from cause
 
 
-def _holds(path: Path, digest: str) -> bool:
+def _holds(path: Path, digest: str, below: Path) -> bool:
     try:
-        return digest_file(path) == digest
+        return digest_file(path, below=below) == digest
     except OSError:
         return False

@@ -78,21 +78,21 @@ class Far:
         """Have a record that turned out to be of no use not found again."""
         self._records[key] = (None, time.monotonic())
 
-    def begin(self, file: StoredFile, target: Path) -> Future[bool]:
-        """Begin to fetch a content, unless that is under way; the future tells whether it came."""
+    def begin(self, file: StoredFile, target: Path, below: Path) -> Future[bool]:
+        """Begin to fetch a content, unless that is under way; the future tells whether it came; see ``Remote``."""
         with self._lock:
             future = self._fetches.get(file.digest)
             # Again only where it is gone from here, or may come now.
             if future is None or (future.done() and file.digest not in self.damaged and not target.exists()):
                 self._expect(file.size)
-                future = self._fetches[file.digest] = self._movers.submit(self._fetch, file, target)
+                future = self._fetches[file.digest] = self._movers.submit(self._fetch, file, target, below)
             return future
 
-    def fetch(self, file: StoredFile, target: Path) -> bool:
-        """Have a content at ``target``; return whether it is there."""
+    def fetch(self, file: StoredFile, target: Path, below: Path) -> bool:
+        """Have a content at ``target``, see ``Remote.fetch``; return whether it is there."""
         if not self.reading:
             return False
-        future = self.begin(file, target)
+        future = self.begin(file, target, below)
         self._connection.wait([future])
         return future.done() and not future.cancelled() and future.result()
 
@@ -133,16 +133,16 @@ class Far:
         if not known:
             tell(f"warning: {text}")
 
-    def _fetch(self, file: StoredFile, target: Path) -> bool:
-        came = self.reading and self._tried(file, target)
+    def _fetch(self, file: StoredFile, target: Path, below: Path) -> bool:
+        came = self.reading and self._tried(file, target, below)
         if not came:
             with self._lock:
                 self._expect(-file.size)
         return came
 
-    def _tried(self, file: StoredFile, target: Path) -> bool:
+    def _tried(self, file: StoredFile, target: Path, below: Path) -> bool:
         try:
-            return self._connection.ask(lambda: self._attempt(file, target))
+            return self._connection.ask(lambda: self._attempt(file, target, below))
         except WrongContentError:
             self.damaged.add(file.digest)
             tell(
@@ -155,7 +155,7 @@ class Far:
             self._tell_once("disk", f"what the store {self._connection.name} has is not kept here: {error}")
         return False
 
-    def _attempt(self, file: StoredFile, target: Path) -> bool:
+    def _attempt(self, file: StoredFile, target: Path, below: Path) -> bool:
         came = 0
 
         def moved(size: int) -> None:
@@ -167,4 +167,4 @@ class Far:
                 raise RemoteError("it was given up", passing=False, reached=True)
             self._connection.moved_in(size)
 
-        return self._connection.remote.fetch(file.digest, target, moved)
+        return self._connection.remote.fetch(file.digest, target, below, moved)

@@ -79,7 +79,7 @@ class FsspecRemote:
             files, root = self._files()
             return {digest for digest in digests if not files.exists(f"{root}/cas/{digest}")}
 
-    def fetch(self, digest: str, target: Path, moved: Moved = lambda _: None) -> bool:
+    def fetch(self, digest: str, target: Path, below: Path, moved: Moved = lambda _: None) -> bool:
         """Have a content at ``target``; return False where there is none."""
         with _told():
             files, root = self._files()
@@ -88,7 +88,7 @@ class FsspecRemote:
             except FileNotFoundError:
                 return False
             with file:
-                receive(digest, iter(lambda: file.read(_BLOCK), b""), target, moved)
+                receive(digest, iter(lambda: file.read(_BLOCK), b""), target, below, moved)
             return True
 
     def upload(self, digest: str, source: Path | bytes, moved: Moved = lambda _: None) -> None:
@@ -99,7 +99,8 @@ class FsspecRemote:
                 files.pipe_file(path, source)
                 moved(len(source))
                 return
-            with open_regular(source) as origin, files.open(path, "wb", block_size=_READ_AHEAD) as copy:
+            reading = open_regular(source, below=source.parent)
+            with reading as origin, files.open(path, "wb", block_size=_READ_AHEAD) as copy:
                 while block := origin.read(_BLOCK):
                     copy.write(block)
                     moved(len(block))

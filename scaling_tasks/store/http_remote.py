@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import ssl
 import threading
 from collections.abc import Iterable, Iterator
@@ -81,12 +82,12 @@ class HttpRemote:
         """Return which of the contents it does not have."""
         return {digest for digest in digests if not self._has(digest)}
 
-    def fetch(self, digest: str, target: Path, moved: Moved = lambda _: None) -> bool:
+    def fetch(self, digest: str, target: Path, below: Path, moved: Moved = lambda _: None) -> bool:
         """Have a content at ``target``; return False where there is none."""
         with self._answer("GET", f"cas/{digest}") as answer:
             if answer is None:
                 return False
-            receive(digest, answer.iter_content(_BLOCK), target, moved)
+            receive(digest, answer.iter_content(_BLOCK), target, below, moved)
             return True
 
     def upload(self, digest: str, source: Path | bytes, moved: Moved = lambda _: None) -> None:
@@ -94,8 +95,8 @@ class HttpRemote:
         if isinstance(source, bytes):
             self._put(f"cas/{digest}", io.BytesIO(source), len(source), moved)
             return
-        with open_regular(source) as file:
-            self._put(f"cas/{digest}", file, source.stat().st_size, moved)
+        with open_regular(source, below=source.parent) as file:
+            self._put(f"cas/{digest}", file, os.fstat(file.fileno()).st_size, moved)
 
     def _has(self, digest: str) -> bool:
         with self._answer("HEAD", f"cas/{digest}") as answer:

@@ -12,7 +12,8 @@ import msgspec
 
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import CacheError
-from scaling_tasks.files import digest_bytes, digest_file, is_inner_name
+from scaling_tasks.files import digest_bytes, digest_file
+from scaling_tasks.paths import is_inner_name
 
 __all__ = ["Record", "StoredFile", "action_text", "key_of", "stored_files", "stored_seconds"]
 

@@ -85,8 +85,14 @@ class Remote(Protocol):
         """
         ...
 
-    def fetch(self, digest: str, target: Path, moved: Moved = ...) -> bool:
+    def fetch(self, digest: str, target: Path, below: Path, moved: Moved = ...) -> bool:
         """Have a content at ``target``, whole and compared with its digest; return False where there is none.
+
+        Args:
+            digest: The content's.
+            target: Where it is wanted.
+            below: What that lies below, see ``files.publish``.
+            moved: Told of every block.
 
         Raises:
             RemoteError: It did not come whole.
@@ -113,8 +119,8 @@ def shown_url(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
-def receive(digest: str, blocks: Iterable[bytes], target: Path, moved: Moved) -> None:
-    """Publish a content at ``target`` as it comes, where it has the digest.
+def receive(digest: str, blocks: Iterable[bytes], target: Path, below: Path, moved: Moved) -> None:
+    """Publish a content at ``target`` as it comes, where it has the digest; see ``Remote.fetch``.
 
     Raises:
         WrongContentError: It has another.
@@ -123,7 +129,7 @@ def receive(digest: str, blocks: Iterable[bytes], target: Path, moved: Moved) ->
     """
     found = hashlib.sha256()
     try:
-        with publish(target, durable=True) as temporary:
+        with publish(target, below=below, durable=True) as temporary:
             with temporary.open("xb") as file:
                 for block in _from_wire(blocks, moved):
                     found.update(block)

@@ -11,7 +11,8 @@ from typing import Any
 
 from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.errors import CacheError, of_disk
-from scaling_tasks.files import publish, read_regular
+from scaling_tasks.files import publish, read_regular, remove_whole
+from scaling_tasks.paths import entries
 from scaling_tasks.store.activity import Journal, StoreActivity
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
 from scaling_tasks.store.far import UNKNOWN_BYTES
@@ -38,7 +39,7 @@ class Store:
     def __init__(self, root: Path, level: RemoteLevel | None = None) -> None:
         self.root = root
         self.level = level
-        self._blobs = BlobDirectory(root / "blobs")
+        self._blobs = BlobDirectory(root)
         self._journal = Journal(root / "journal.jsonl")
 
     def get(self, components: Mapping[str, Any]) -> Record | None:
@@ -86,7 +87,7 @@ class Store:
         if self.level is not None:
             for file in files:
                 if not self.has(file) and self.level.far.reading:
-                    self.level.far.begin(file, self._blobs.path(file.digest))
+                    self.level.far.begin(file, self.path(file), self.root)
 
     def lose(self, record: Record) -> None:
         """Forget a record that ``get`` has found and whose content could not be had: it was a miss."""
@@ -101,10 +102,10 @@ class Store:
         record = self._read(key)
         if record is not None:
             return dict(record.components)
-        path = self.obtain(key)
         try:
-            found = json.loads(path.read_bytes()) if path is not None else None
-        except (OSError, ValueError):
+            path = self.obtain(key)
+            found = None if path is None else json.loads(read_regular(path, MOST_BYTES, below=self.root))
+        except (OSError, ValueError, RecursionError, CacheError):
             return None
         return found if isinstance(found, dict) else None
 
@@ -122,7 +123,7 @@ class Store:
         try:
             stored = tuple(StoredFile(name, self._blobs.add(path), path.stat().st_size) for name, path in files.items())
             record = Record(key_of(components), dict(components), stored, dict(details))
-            with publish(self._record_path(record.key), durable=True) as temporary:
+            with publish(self._record_path(record.key), below=self.root, durable=True) as temporary:
                 temporary.write_text(record.to_json(), encoding="utf-8")
         except OSError as cause:
             raise of_disk(cause, CacheError, where=self.root, what="cannot be written") from cause
@@ -155,31 +156,32 @@ class Store:
         """Return where the content of a file lies, fetched where it is not here; nothing lies there if that failed."""
         path = self.path(file)
         if self.level is not None and not self.has(file):
-            self.level.far.fetch(file, path)
+            self.level.far.fetch(file, path, self.root)
         return path
 
     def obtain(self, digest: str) -> Path | None:
         """Return where a content lies by its digest alone, fetched where it is not here; None where nobody has it."""
         path = self._blobs.path(digest)
         if self.level is not None and not path.exists():
-            self.level.far.fetch(StoredFile("content", digest, UNKNOWN_BYTES), path)
+            self.level.far.fetch(StoredFile("content", digest, UNKNOWN_BYTES), path, self.root)
         return path if path.exists() else None
 
-    def place(self, file: StoredFile, target: Path) -> None:
-        """Have a record's file at ``target``, whole, unless that holds the same content.
+    def place(self, file: StoredFile, target: Path, *, below: Path) -> None:
+        """Have a record's file at ``target``, whole, unless that holds the same content; see ``place_copy``.
 
         Raises:
             LostContentError: The content is not here any more, or cannot be fetched.
             CacheError: The target cannot be written.
         """
-        place_copy(self.here(file), target, file.digest)
+        place_copy(self.here(file), target, file.digest, below=below)
 
     def records(self) -> Iterator[Record]:
         """Yield every readable record, the least recently used first."""
         paths = []
-        for path in (self.root / "records").glob("??/*.json"):
+        for path in (path for shard in entries(self.root / "records", self.root) for path in entries(shard, self.root)):
             with contextlib.suppress(FileNotFoundError):  # Another process may be evicting.
-                paths.append((path.stat().st_mtime_ns, path.name))
+                if path.suffix == ".json":
+                    paths.append((path.lstat().st_mtime_ns, path.name))
         for _, name in sorted(paths):
             if record := self._read(name.removesuffix(".json")):
                 yield record
@@ -239,7 +241,7 @@ class Store:
         self.level.far.look_up({key: components})
         record = self.level.far.known(key, components)
         if record is not None:
-            with contextlib.suppress(OSError), publish(self._record_path(key)) as temporary:
+            with contextlib.suppress(OSError), publish(self._record_path(key), below=self.root) as temporary:
                 temporary.write_text(record.to_json(), encoding="utf-8")
         return record
 
@@ -249,7 +251,7 @@ class Store:
     def _read(self, key: str) -> Record | None:
         path = self._record_path(key)
         try:
-            record = Record.from_json(read_regular(path, MOST_BYTES), where=str(path))
+            record = Record.from_json(read_regular(path, MOST_BYTES, below=self.root), where=str(path))
         except OSError:
             return None
         except CacheError:
@@ -259,7 +261,7 @@ class Store:
 
     def _forget(self, key: str) -> None:
         with contextlib.suppress(OSError):  # A record on a read-only disk stays, and stays unusable.
-            self._record_path(key).unlink(missing_ok=True)
+            remove_whole(self._record_path(key), below=self.root)
 
     def _note(self, **increments: float) -> None:
         # A store on a read-only or full disk can still be read.

@@ -12,7 +12,7 @@ import pytest
 from scaling_tasks.compilers import registry
 from scaling_tasks.compilers.registry import backend_names, get_backend
 from scaling_tasks.compilers.schema import complete_schema
-from scaling_tasks.errors import CompileError
+from scaling_tasks.errors import CompileError, Mistakes
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 
@@ -78,10 +78,14 @@ def test_the_schema_has_the_options_of_every_backend_that_is_installed():
     ("name", "own", "message"),
     [
         ("faulty", {"fualt": "none"}, r"compile\.options: 'fualt' is no option of faulty\. Did you mean 'fault'\?"),
-        ("faulty", {"fault": 3}, r"compile\.options\.fault: expected `str`, got `int`"),
-        ("openvino", {"blob": "yes"}, r"compile\.options\.blob: expected `bool`, got `str`"),
-        ("lite", {"dynamic": 1}, r"compile\.options\.dynamic: expected `bool`, got `int`"),
-        ("nncase", {"calibration_range": [1]}, r"compile\.options\.calibration_range: expected `array` of length 2"),
+        ("faulty", {"fault": 3}, r"compile\.options\.fault: 3 is a whole number\. Write a text\."),
+        ("openvino", {"blob": "yes"}, r"compile\.options\.blob: 'yes' is a text\. Write true or false\."),
+        ("openvino", {"device": "GPUU"}, r"compile\.options\.device: 'GPUU' is no device of OpenVINO\. .*'GPU'\?"),
+        ("openvino", {"device": "AUTO:GPU.1,NPUX"}, r"'NPUX' is no device of OpenVINO\. Did you mean 'NPU'\?"),
+        ("openvino", {"device": "cpu"}, r"'cpu' is no device of OpenVINO\. Known: CPU, GPU"),
+        ("lite", {"dynamic": 1}, r"compile\.options\.dynamic: 1 is a whole number\. Write true or false\."),
+        ("nncase", {"calibration_range": [1]}, r"calibration_range: \[1\] has 1 value\. Write a list of 2 values\."),
+        ("nncase", {"calibration_range": [1, "x"]}, r"calibration_range\.1: 'x' is a text\. Write a number\."),
     ],
 )
 @pytest.mark.usefixtures("outside_package")
@@ -89,6 +93,23 @@ def test_options_are_validated_before_anything_runs(name: str, own: dict[str, ob
     options = {"backend": name, "device": "cpu", "options": own}
     with pytest.raises(CompileError, match=message):
         get_backend(name).check(Signature((TensorSpec("x", (1, "W")),)), options)
+
+
+@pytest.mark.parametrize("device", ["CPU", "GPU.1", "AUTO", "AUTO:GPU,-CPU", "HETERO:NPU,CPU", "BATCH:GPU(4)"])
+def test_devices_of_openvino_are_taken_whether_they_are_here_or_not(device: str):
+    signature = Signature((TensorSpec("x", (1, "W")),))
+    get_backend("openvino").check(signature, {"backend": "openvino", "options": {"device": device}})
+
+
+def test_all_options_that_are_wrong_are_told_at_once():
+    options = {"backend": "openvino", "options": {"blob": 1, "precison": "FP16", "device": 3}}
+    with pytest.raises(Mistakes) as raised:
+        get_backend("openvino").check(Signature((TensorSpec("x", (1, "W")),)), options)
+    assert [error.where for error in raised.value.errors] == [
+        "compile.options",
+        "compile.options.blob",
+        "compile.options.device",
+    ]
 
 
 def test_an_entry_point_that_cannot_be_imported_names_the_package(outside_package: Path):

@@ -9,8 +9,8 @@ import yaml
 
 from scaling_tasks.compilers.registry import BUILT_IN
 from scaling_tasks.compilers.schema import PUBLISHED, schema_text
-from scaling_tasks.config.load import load_target, load_targets, parse_target, section
-from scaling_tasks.errors import ConfigError, Mistakes
+from scaling_tasks.config.load import load_target, parse_target, read_targets, section
+from scaling_tasks.errors import ConfigError, Mistakes, all_of
 from tests.config.test_defaults_and_schema import matches
 
 HEAD = "model: a.onnx\ndataset: images\n"
@@ -27,7 +27,10 @@ def load(tmp_path: Path, text: str, defaults: str = "") -> dict[str, dict[str, o
     (tmp_path / "net.yaml").write_text(text)
     if defaults:
         (tmp_path / "_defaults.yaml").write_text(defaults)
-    return {spec.name: section(spec) for spec in load_targets(tmp_path / "net.yaml")}
+    found = read_targets(tmp_path / "net.yaml")
+    if wrong := {str(error): error for each in found for error in each.mistakes}:
+        raise all_of(list(wrong.values()))
+    return {each.spec.name: section(each.spec) for each in found}
 
 
 def test_a_section_as_axis(tmp_path: Path) -> None:

@@ -114,6 +114,27 @@ def one(run):
 
 def strict(run, dataset, *, seed):
     return 1.0
+
+
+def silent(run, dataset):
+    def inner():
+        return 1.0
+
+    print(inner())
+
+
+def listed(run, dataset):
+    if dataset:
+        return [1.0]
+    return "none"
+
+
+def lazy(run, dataset):
+    yield 1.0
+
+
+def may(run, dataset):
+    return "0.5" if dataset else run
 """
 # What each of these targets says beside a model and a data set, and what is found.
 ALONE = {
@@ -124,6 +145,11 @@ ALONE = {
         "'one' in metrics.py, line 7, takes 1 values, not two",
     ),
     "named": ("verify: {metric: 'metrics:strict', dataset: dodo.py}", "line 11, demands 'seed' by name"),
+    "silent": ("verify: {metric: 'metrics:silent', dataset: dodo.py}", "line 15, returns nothing, not a number"),
+    "listed": ("verify: {metric: 'metrics:listed', dataset: dodo.py}", "line 22, returns no number"),
+    "lazy": ("verify: {metric: 'metrics:lazy', dataset: dodo.py}", "line 28, is a generator, not a function"),
+    "absent": ("verify: {metric: 'json.decoder:JSONDecode', dataset: dodo.py}", "decoder.py has no 'JSONDecode'"),
+    "device": ("compile: {backend: openvino, options: {device: GPUU}}", "'GPUU' is no device of OpenVINO"),
     "imports": ("verify: {metric: 'more:f', dataset: dodo.py}", "metrics.py, line 2, imports 'nowhere_at_all'"),
     "rate": ("inputs: {sr: 16000}", "inputs.sr: the model has no input 'sr'; its inputs are ['x']"),
     "shape": ("inputs: {x: [[1.0]]}", "the value has the shape [1, 1], the input [None, 3, None, None]"),
@@ -168,7 +194,8 @@ def write_mistaken(repository: Repository) -> None:
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), root / "models/pool.onnx")
     for name, (more, _) in ALONE.items():
         model = {"reduced": "pool", "gone": "nte"}.get(name, "net")
-        text = f"model: models/{model}.onnx\ndataset: datasets/images\ncompile: {{backend: onnxruntime}}\n{more}\n"
+        compiling = "" if more.startswith("compile") else "compile: {backend: onnxruntime}"
+        text = f"model: models/{model}.onnx\ndataset: datasets/images\n{compiling}\n{more}\n"
         (root / f"configs/{name}.yaml").write_text(text)
 
 
@@ -227,4 +254,57 @@ def test_mistakes_that_keep_a_configuration_from_being_read_are_counted(reposito
     assert run.status == 1
     *told, last = run.output.splitlines()
     assert len(told) >= 2
-    assert last == f"{len(told)} mistakes; no model was looked at"
+    assert last == f"{len(told)} mistakes"
+
+
+HIDDEN = """
+runtime: {oversise: error, multiples: {HH: 8}}
+verify: {metric: 'scoring:accurracy', dataset: nowhere, drop: -1}
+output: .
+"""
+
+
+def test_a_wrong_key_hides_nothing_else_of_its_file(repository: Repository) -> None:
+    """What comes of a wrong value alone is not told: the buckets of one are none, an input of another is unknown."""
+    (repository.root / "scoring.py").write_text(SCORING)
+    repository.write_target(more=HIDDEN)
+    text = (repository.root / "configs/net.yaml").read_text()
+    (repository.root / "configs/buckets.yaml").write_text(
+        text.replace("buckets: [", "buckets: [3, ").replace(HIDDEN, "")
+    )
+    (repository.root / "configs/model.yaml").write_text(text.replace("model:", "modl:").replace(HIDDEN, ""))
+    (repository.root / "configs/shape.yaml").write_text(text.replace(HIDDEN, "input_shape: {z: 3}\n"))
+    run = repository.doit("check")
+    lines = run.output.splitlines()
+    expected = (
+        "buckets.yaml:7: auto_scaling.buckets.0: 3 is a whole number",
+        "model.yaml:2: modl: unknown key 'modl'",
+        "net.yaml:11: runtime.oversise: unknown key 'oversise'",
+        "net.yaml:11: runtime.multiples: 'HH' is no variable",
+        "net.yaml:12: verify.drop: -1 is below 0",
+        "net.yaml:12: verify.metric: scoring.py has no 'accurracy'",
+        "net.yaml:12: verify.dataset: 'nowhere' is not there",
+        "net.yaml:13: output: '.' is the repository itself",
+        "shape.yaml:10: input_shape.z: 3 is a whole number",
+    )
+    for part in expected:
+        assert [line for line in lines if line.startswith(f"error: configs/{part}")], (part, lines)
+    assert lines[-1] == f"{len(expected)} mistakes"
+    assert len(lines) == len(expected) + 1
+
+
+def test_a_missing_toolchain_is_told_beside_what_does_not_load(repository: Repository) -> None:
+    repository.write_target(more="runtime: {oversise: error}\n")
+    repository.write_target("other", backend="atc\n  soc_version: Ascend310P3")
+    assert "no CANN" in repository.doit("check").output
+    assert "no CANN" not in repository.doit("list").output
+
+
+def test_a_dodo_file_that_is_no_python_is_told_without_a_traceback(repository: Repository) -> None:
+    (repository.root / "pyproject.toml").write_text('[tool.doit]\nloader = "scaling_tasks"\n')
+    (repository.root / "dodo.py").write_text("x = (\n")
+    run = repository.doit("list")
+    assert run.status == 3
+    assert run.output.startswith("ERROR: ")
+    assert "dodo.py:1: it is no Python ('(' was never closed)" in run.output
+    assert "Traceback" not in run.output

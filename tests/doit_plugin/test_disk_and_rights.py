@@ -102,7 +102,7 @@ def test_something_else_where_a_file_or_directory_belongs(built: Repository) -> 
         state / "targets/net/results/analysis.json": "results/analysis.json: cannot be used (Is a directory)",
         state / "work": f"failed: {(state / 'work').relative_to(root)}/",
     }.items():
-        remove_whole(path)
+        remove_whole(path, path.parent)
         built.write_model(seed=len(said))
         path.mkdir() if path.name == "analysis.json" else os.mkfifo(path)
         status, output = doit(root)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from scaling_tasks.errors import CacheError
 from scaling_tasks.execution.farm.depot import Depot
-from scaling_tasks.execution.farm.order import Blob
+from scaling_tasks.execution.farm.order import Blob, Outcome
 from scaling_tasks.execution.farm.transport import batches, parts
 from scaling_tasks.files import digest_bytes
 
@@ -63,10 +64,47 @@ def test_a_damaged_file_is_missing(depot: Depot) -> None:
 @pytest.mark.parametrize("name", ["../out", "/etc/passwd", "a/../../b", ""])
 def test_names_cannot_lead_out(depot: Depot, tmp_path: Path, name: str) -> None:
     depot.receive("me", blob(CONTENT), 0, CONTENT)
-    with pytest.raises(ValueError, match="leads out"):
+    with pytest.raises(OSError, match="leads elsewhere"):
         depot.fill(tmp_path / "inputs", {name: blob(CONTENT)})
-    with pytest.raises(ValueError, match="leads out"):
+    with pytest.raises(OSError, match="leads elsewhere"):
         depot.scratch(name)
+
+
+@pytest.mark.parametrize("digest", ["../../secret", "/etc/passwd", "", "ab" * 31, "AB" * 32])
+def test_a_digest_cannot_be_a_path(depot: Depot, tmp_path: Path, digest: str) -> None:
+    """Whoever speaks with a worker reads and writes contents alone."""
+    (tmp_path / "secret").write_text("secret")
+    with pytest.raises(CacheError, match="is no digest"):
+        depot.read(digest, 0, 100)
+    with pytest.raises(CacheError, match="is no digest"):
+        depot.receive("me", Blob(digest, 4), 0, b"evil")
+    with pytest.raises(ValueError, match="no stored file"):
+        Outcome.from_json(Outcome("w", "tcp://w", files={"a": Blob(digest, 4)}).to_json())
+    assert (tmp_path / "secret").read_text() == "secret"
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/passwd", "a/../../b", "", "a//b", "a\0"])
+def test_what_a_worker_made_cannot_be_called_what_leads_out(name: str) -> None:
+    with pytest.raises(ValueError, match="no stored file"):
+        Outcome.from_json(Outcome("w", "tcp://w", files={name: blob(CONTENT)}).to_json())
+
+
+def test_links_in_a_workers_directory_are_not_followed(depot: Depot, tmp_path: Path) -> None:
+    depot.receive("me", blob(CONTENT), 0, CONTENT)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (depot.root / "shared").symlink_to(outside)
+    with pytest.raises(OSError, match="it is a link"):
+        depot.scratch("weights/deep")
+    (path,) = (depot.root / "blobs").glob("??/*")
+    path.rename(outside / "content")
+    path.symlink_to(outside / "content")
+    assert depot.missing([blob(CONTENT)]) == [blob(CONTENT)]
+    with pytest.raises(OSError, match="it is a link"):
+        depot.read(path.name, 0, 10)
+    depot.receive("me", blob(CONTENT), 0, CONTENT)
+    assert not path.is_symlink()
+    assert depot.missing([blob(CONTENT)]) == []
 
 
 def test_what_was_used_longest_ago_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,7 +65,7 @@ def test_a_lock_excludes_threads_and_is_free_afterwards(tmp_path: Path) -> None:
     together: list[int] = []
 
     def work(number: int) -> None:
-        with exclusive(path):
+        with exclusive(path, below=path.parent):
             inside.append(number)
             together.append(len(inside))
             inside.remove(number)
@@ -76,7 +76,7 @@ def test_a_lock_excludes_threads_and_is_free_afterwards(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert together == [1] * 8
-    assert is_free(path)
+    assert is_free(path, below=path.parent)
 
 
 HOLD = """
@@ -84,7 +84,7 @@ import sys
 from pathlib import Path
 from scaling_tasks.execution.file_locks import exclusive
 path = Path(sys.argv[1])
-with exclusive(path):
+with exclusive(path, below=path.parent):
     print('held', flush=True)
     if sys.stdin.readline() == 'remove\\n':
         path.unlink()
@@ -99,7 +99,7 @@ def waiting_for_another(path: Path, answer: str) -> Iterator[list[str]]:
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    assert not is_free(path)
+    assert not is_free(path, below=path.parent)
     told: list[str] = []
 
     def let_go(line: str) -> None:
@@ -108,7 +108,7 @@ def waiting_for_another(path: Path, answer: str) -> Iterator[list[str]]:
 
     when_waiting(let_go)
     try:
-        with exclusive(path, "compiling net W32"):
+        with exclusive(path, "compiling net W32", below=path.parent):
             yield told
     finally:
         when_waiting(None)
@@ -124,7 +124,7 @@ def test_who_waits_is_told_for_whom(tmp_path: Path) -> None:
 def test_a_lock_whose_file_was_removed_is_taken_anew(tmp_path: Path) -> None:
     with waiting_for_another(tmp_path / "key", "remove"):
         assert (tmp_path / "key").exists()
-        assert not is_free(tmp_path / "key")
+        assert not is_free(tmp_path / "key", below=tmp_path)
 
 
 def test_what_killed_processes_left_in_the_work_directory_goes(tmp_path: Path) -> None:
@@ -132,6 +132,6 @@ def test_what_killed_processes_left_in_the_work_directory_goes(tmp_path: Path) -
     for name in ("killed", "failed", "at work"):
         (tmp_path / "work" / name / "outputs").mkdir(parents=True)
     (tmp_path / "work/failed/failed").touch()
-    with exclusive(tmp_path / "locks/at work"):
+    with exclusive(tmp_path / "locks/at work", below=tmp_path):
         _sweep(tmp_path)
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["at work", "failed"]

@@ -73,7 +73,7 @@ def test_a_store_that_dies_in_between_costs_one_warning(own_nginx: Nginx, tmp_pa
         put(opened(tmp_path / "one", own_nginx.url), tmp_path / "made", {"n": number}, net=b"%d" % number)
     store = opened(tmp_path / "other", own_nginx.url)
     records = [store.get(components) for components in ACTIONS[:3]]
-    store.place(records[0].files[0], tmp_path / "out")
+    store.place(records[0].files[0], tmp_path / "out", below=tmp_path)
     own_nginx.kill()
     store.expect(file for record in records for file in record.files)
     missing = [record for record in records if not store.here(record.files[0]).exists()]

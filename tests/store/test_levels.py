@@ -49,7 +49,7 @@ def placed(store: Store, directory: Path, components: dict = COMPONENTS) -> dict
     if record is None:
         return None
     for file in record.files:
-        store.place(file, directory / file.name)
+        store.place(file, directory / file.name, below=directory)
     return {file.name: (directory / file.name).read_bytes() for file in record.files}
 
 
@@ -86,7 +86,7 @@ def test_content_is_fetched_when_it_is_read_and_not_before(nginx: Nginx, opened:
     assert nginx.count("GET", "/cas/") == 0
     assert other.peek(COMPONENTS) == record
     assert other.get(COMPONENTS) == record
-    other.place(record.files[0], tmp_path / "out")
+    other.place(record.files[0], tmp_path / "out", below=tmp_path)
     assert nginx.count("GET", "/cas/") == 1
     assert blob(other, b"artefact").exists()
     assert not blob(other, WEIGHTS).exists()
@@ -118,7 +118,7 @@ def test_content_that_many_have_in_common_is_sent_and_fetched_once(nginx: Nginx,
         other.expect(record.files)
     for number, record in enumerate(records):
         for file in record.files:
-            other.place(file, tmp_path / f"out{number}" / file.name)
+            other.place(file, tmp_path / f"out{number}" / file.name, below=tmp_path)
     assert nginx.count("GET", f"/cas/{digest_bytes(WEIGHTS)}") == 1
     assert nginx.count("GET", "/cas/") == 7
 
@@ -172,7 +172,7 @@ def test_a_content_cut_short_or_damaged_far_is_a_miss_and_is_mended(
     other = opened("other", nginx.url)
     record = other.get(COMPONENTS)
     with pytest.raises(LostContentError):
-        other.place(record.files[1], tmp_path / "out")
+        other.place(record.files[1], tmp_path / "out", below=tmp_path)
     other.lose(record)
     assert not (tmp_path / "out").exists()
     assert len(told) == 1

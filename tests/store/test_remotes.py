@@ -24,7 +24,7 @@ def test_what_was_put_is_found_and_nothing_else(remote_url: str, tmp_path: Path)
     remote = open_remote(remote_url)
     assert remote.record(KEY) is None
     assert remote.missing([DIGEST, KEY]) == {DIGEST, KEY}
-    assert remote.fetch(DIGEST, tmp_path / "content") is False
+    assert remote.fetch(DIGEST, tmp_path / "content", tmp_path) is False
     (tmp_path / "source").write_bytes(CONTENT)
     moved: list[int] = []
     remote.upload(DIGEST, tmp_path / "source", moved.append)
@@ -37,7 +37,7 @@ def test_what_was_put_is_found_and_nothing_else(remote_url: str, tmp_path: Path)
     assert other.record(KEY) == b"second"
     assert other.missing([DIGEST, KEY]) == set()
     moved.clear()
-    assert other.fetch(DIGEST, tmp_path / "below" / "content", moved.append)
+    assert other.fetch(DIGEST, tmp_path / "below" / "content", tmp_path, moved.append)
     assert (tmp_path / "below/content").read_bytes() == CONTENT
     assert sum(moved) == len(CONTENT)
 
@@ -46,7 +46,7 @@ def test_an_empty_content_is_one(remote_url: str, tmp_path: Path):
     remote = open_remote(remote_url)
     (tmp_path / "source").write_bytes(b"")
     remote.upload(digest_bytes(b""), tmp_path / "source")
-    assert remote.fetch(digest_bytes(b""), tmp_path / "content")
+    assert remote.fetch(digest_bytes(b""), tmp_path / "content", tmp_path)
     assert (tmp_path / "content").read_bytes() == b""
 
 
@@ -55,7 +55,7 @@ def test_a_content_that_is_not_what_it_is_called_never_arrives(remote_url: str, 
     remote = open_remote(remote_url)
     remote.upload(DIGEST, wrong)
     with pytest.raises(WrongContentError):
-        remote.fetch(DIGEST, tmp_path / "out/content")
+        remote.fetch(DIGEST, tmp_path / "out/content", tmp_path)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -64,7 +64,7 @@ def test_what_is_fetched_nobody_else_may_change(tmp_path: Path):
     remote.upload(DIGEST, CONTENT)
     before = os.umask(0)
     try:
-        remote.fetch(DIGEST, tmp_path / "content")
+        remote.fetch(DIGEST, tmp_path / "content", tmp_path)
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "content").stat().st_mode) == 0o644
@@ -83,7 +83,7 @@ def test_connections_are_kept_open(nginx: Nginx, tmp_path: Path):
         remote.record(KEY)
     remote.upload(KEY, b"an action")
     assert remote.missing([KEY]) == set()
-    assert remote.fetch(KEY, tmp_path / "content")
+    assert remote.fetch(KEY, tmp_path / "content", tmp_path)
     assert len(nginx.requests) == 8
     assert len({line.split()[-1] for line in nginx.requests}) == 1
 

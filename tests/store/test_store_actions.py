@@ -39,7 +39,7 @@ def blob(store: Store, content: bytes) -> Path:
 
 def restore(store: Store, record: Record, directory: Path) -> list[Path]:
     for file in record.files:
-        store.place(file, directory / file.name)
+        store.place(file, directory / file.name, below=directory)
     return [directory / file.name for file in record.files]
 
 

@@ -61,6 +61,8 @@ class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
     execute_tasks = False
     needs_units = True
     """Whether it looks at the tasks of units."""
+    thorough = False
+    """Whether it tells mistakes that a build finds out only when it comes to them."""
     cmd_options: tuple[Option, ...] = (JSON_OPTION,)
 
     def parse_execute(self, in_args: list[str]) -> Any:
@@ -76,7 +78,7 @@ class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
             with contextlib.nullcontext() if self.needs_units else without_units():
                 return int(super().execute(params, args) or 0)
         except WrongConfigurations as wrong:
-            return self.refuse(wrong.errors, as_json=params.get("as_json", False))
+            return self.refuse(wrong.mistakes(thorough=self.thorough), as_json=params.get("as_json", False))
         except ScalingTasksError as error:
             sys.stderr.write(f"error: {error}\n")
         except OSError as error:

@@ -19,6 +19,7 @@ class Check(TaskCommand):
     """Reads every configuration with the model and the files that it names, and tells all mistakes at once."""
 
     name = "check"
+    thorough = True
     doc_purpose = "find every mistake in the configurations, before anything runs"
     doc_usage = ""
     doc_description = (
@@ -60,7 +61,7 @@ class Check(TaskCommand):
         else:
             self.write("\n".join(f"error: {error}" for error in errors))
             if len(errors) > 1:
-                self.write(f"{counted(len(errors), 'mistake')}; no model was looked at")
+                self.write(counted(len(errors), "mistake"))
         return 1
 
     def _write_mistakes(self, found: Sequence[tuple[str | None, ScalingTasksError]]) -> None:

@@ -163,7 +163,7 @@ def _write_junit(path: Path, run: RunOutcomes) -> None:
     from scaling_tasks.doit_plugin.console.junit import junit_xml
     from scaling_tasks.files import publish
 
-    with publish(path) as temporary:
+    with publish(path, below=path.parent) as temporary:
         temporary.write_bytes(junit_xml(run))
 
 

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import json
 import os
-import shutil
 import tempfile
 import threading
 import time
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.config.environment import environment_settings, parse_size
 from scaling_tasks.execution.farm.order import Blob
-from scaling_tasks.files import digest_file, is_inner_name, remove_whole
+from scaling_tasks.files import append, digest_file, open_regular, remove_whole
+from scaling_tasks.paths import inside
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
 from scaling_tasks.store.records import StoredFile
 
@@ -49,7 +49,7 @@ class Depot:
         self.root = root
         self._limit = limit
         self._far = far
-        self._blobs = BlobDirectory(root / "blobs")
+        self._blobs = BlobDirectory(root)
         self._arrival = threading.Condition()
 
     def missing(self, blobs: Iterable[Blob]) -> list[Blob]:
@@ -66,7 +66,7 @@ class Depot:
         if self._far is None:
             return list(blobs)
         for blob in blobs:
-            self._far.fetch(StoredFile("content", blob.digest, blob.size), self._blobs.path(blob.digest))
+            self._far.fetch(StoredFile("content", blob.digest, blob.size), self._blobs.path(blob.digest), self.root)
         return self.missing(blobs)
 
     def receive(self, sender: str, blob: Blob, offset: int, data: bytes) -> None:
@@ -80,7 +80,7 @@ class Depot:
             self.wake()
             return
         # Several workers that share the directory may be sent the same at once.
-        part = self.root / "arriving" / f"{blob.digest}-{sender}-{os.getpid()}"
+        part = inside(self.root, f"arriving/{blob.digest}-{sender}-{os.getpid()}")
         part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("r+b" if offset else "wb") as file:
             if file.seek(0, os.SEEK_END) != offset:
@@ -110,8 +110,9 @@ class Depot:
 
         Raises:
             OSError: It is not here.
+            CacheError: It is no digest.
         """
-        with self._blobs.path(digest).open("rb") as file:
+        with open_regular(self._blobs.path(digest), below=self.root) as file:
             file.seek(offset)
             return file.read(length)
 
@@ -128,13 +129,11 @@ class Depot:
 
         Raises:
             ScalingTasksError: One is lost, or cannot be written.
-            ValueError: A name leads out of the directory.
+            OSError: A name leads out of the directory.
         """
         directory.mkdir(parents=True)
         for name, blob in files.items():
-            if not is_inner_name(name):
-                raise ValueError(f"{name!r} leads out of the directory of inputs")
-            place_copy(self._blobs.path(blob.digest), directory / name, blob.digest)
+            place_copy(self._blobs.path(blob.digest), inside(directory, name), blob.digest, below=directory)
 
     @contextlib.contextmanager
     def workdir(self, key: str) -> Iterator[Path]:
@@ -145,27 +144,21 @@ class Depot:
         try:
             yield made
         finally:
-            remove_whole(made)
+            remove_whole(made, parent)
 
     def scratch(self, name: str) -> Path:
         """Return a directory of shared work.
 
         Raises:
-            ValueError: The name leads elsewhere.
+            OSError: The name leads elsewhere.
         """
-        if not is_inner_name(name):
-            raise ValueError(f"{name!r} leads out of the worker's directory")
-        return (self.root / "shared" / name).absolute()
+        return inside(self.root, f"shared/{name}").absolute()
 
     def note(self, **facts: Any) -> None:
         """Append a line to the journal; one small write, so that several workers do not mix their lines."""
         line = json.dumps({"at": round(time.time(), 3), **facts}, sort_keys=True) + "\n"
         with contextlib.suppress(OSError):
-            descriptor = os.open(self.root / "journal.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                os.write(descriptor, line.encode())
-            finally:
-                os.close(descriptor)
+            append(self.root / "journal.jsonl", line.encode(), below=self.root)
 
     def trim(self) -> None:
         """Remove the files that were used longest ago until the others take at most the limit.
@@ -175,15 +168,15 @@ class Depot:
         found = []
         for digest, size in self._blobs.sizes():
             with contextlib.suppress(OSError):
-                found.append((self._blobs.path(digest).stat().st_ctime, size, digest))
+                found.append((self._blobs.path(digest).lstat().st_ctime, size, digest))
         total = sum(size for _, size, _ in found)
         for used, size, digest in sorted(found):
             if total <= self._limit or time.time() - used < _GRACE_SECONDS:
                 break
-            self._blobs.path(digest).unlink(missing_ok=True)
+            self._blobs.remove(digest)
             total -= size
         if total > self._limit:
-            shutil.rmtree(self.root / "shared", ignore_errors=True)
+            remove_whole(self.root / "shared", self.root)
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from typing import Any
 from scaling_tasks.execution.contract import Limits, Subject
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.machine import versions
+from scaling_tasks.store.records import StoredFile
 
 __all__ = ["TOPIC", "Answer", "Blob", "Order", "Outcome", "package_identity"]
 
@@ -106,12 +107,21 @@ class Outcome:
 
     @classmethod
     def from_json(cls, text: str) -> Outcome:
-        """Return what ``to_json`` wrote."""
+        """Return what ``to_json`` wrote.
+
+        Raises:
+            ValueError: A file has a name that leads elsewhere, or no digest.
+        """
         told = json.loads(text)
-        files = {name: Blob(**blob) for name, blob in told["files"].items()}
+        files = {name: _blob(name, blob) for name, blob in told["files"].items()}
         log, problem = told["log"], told["problem"]
-        more = {"log": Blob(**log) if log else None, "problem": tuple(problem) if problem else None}
+        more = {"log": _blob("log", log) if log else None, "problem": tuple(problem) if problem else None}
         return cls(**{**told, "files": files, **more})
+
+
+def _blob(name: str, told: Mapping[str, Any]) -> Blob:
+    file = StoredFile(name, told["digest"], told["size"])
+    return Blob(file.digest, file.size)
 
 
 @dataclass(frozen=True)

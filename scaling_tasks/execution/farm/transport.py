@@ -93,7 +93,7 @@ def _read(path: Path, offset: int, length: int) -> bytes:
 def _write(path: Path, blob: Blob, contents: Iterator[bytes] | Sequence[bytes]) -> None:
     digest = hashlib.sha256()
     with contextlib.ExitStack() as stack:
-        temporary = stack.enter_context(publish(path))
+        temporary = stack.enter_context(publish(path, below=path.parent))
         with temporary.open("wb") as file:
             for content in contents:
                 digest.update(content)
