@@ -13,7 +13,7 @@ from typing import Any
 from scaling_tasks.config.checks import overlap
 from scaling_tasks.config.load import section, source_of
 from scaling_tasks.config.yaml_values import KeyPath
-from scaling_tasks.errors import ConfigError, ModelError, ScalingTasksError, all_of, in_order
+from scaling_tasks.errors import ConfigError, ModelError, ScalingTasksError, all_of, in_order, of_disk
 from scaling_tasks.known_digests import STATE
 from scaling_tasks.samples.places import is_url, local_path
 from scaling_tasks.shapes.signature import Signature
@@ -61,7 +61,7 @@ def find_mistakes(
     alone = (_check_output, _check_data, _check_samples, _check_metric, _check_labelled, _check_inputs)
     checks = [partial(check, target) for check in alone]
     if thorough and target.compiles:
-        checks += [partial(_check_toolchain, target), partial(_check_split, target)]
+        checks.append(partial(_check_toolchain, target))
     found = list(_tried(checks))
     try:
         signature = None if _is_unread(unread, *_SIGNATURE) else target_signature(target).inputs
@@ -72,6 +72,8 @@ def find_mistakes(
         found += _tried([partial(check, target, signature) for check in (_check_compiler, _check_padding)])
         found += _bucket_mistakes(target, signature)
         found += _unknown_variables(target, signature)
+        if thorough and target.compiles and target.spec.model is not None:
+            found += _tried([partial(_check_split, target)])
     found = [error for error in found if not _is_unread(unread, _keyed(target, error)[0])]
     return in_order({str(error): error for error in _placed(target, found)}.values())
 
@@ -94,6 +96,8 @@ def _tried(checks: Sequence[Callable[[], None]]) -> Iterator[ScalingTasksError]:
             check()
         except ScalingTasksError as error:
             yield from error.errors
+        except OSError as cause:  # A path that no system takes.
+            yield of_disk(cause, ConfigError, where="paths")
 
 
 def _is_unread(unread: Collection[KeyPath], *keys: KeyPath) -> bool:
