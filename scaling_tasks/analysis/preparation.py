@@ -159,7 +159,11 @@ def fix_inputs(model: onnx.ModelProto, values: Mapping[str, Any], *, where: str)
                 fix=f"Did you mean {near[0]!r}?" if near else "",
             )
         kind = inputs[name].type.tensor_type
-        dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
+        try:
+            dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
+        except KeyError as cause:
+            what = f"the input {one_line(repr(name), 60)} is no tensor of a known type"
+            raise ModelError(what, where=f"{where}: inputs.{name}", fix="Leave its value out.") from cause
         dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
         try:
             array = np.asarray(value, dtype)
