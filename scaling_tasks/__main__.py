@@ -12,7 +12,9 @@ from typing import Any
 
 from scaling_tasks.config.load import parse_target
 from scaling_tasks.config.source import read_yaml
+from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.errors import ConfigError, ScalingTasksError, one_line
+from scaling_tasks.files import read_regular
 from scaling_tasks.stages.target import Target
 
 _EPILOG = "The keys of --config are those of a target's configuration; MindOCR's auto_scaling.yaml works as it is."
@@ -84,8 +86,10 @@ def _refuse_foreign_output(target: Target) -> None:
     if not target.manifest.exists():
         return
     try:
-        found = json.loads(target.manifest.read_bytes())["model"]  # Of whatever version: its own bundle is replaced.
-    except (OSError, ValueError, LookupError, TypeError):
+        found = json.loads(read_regular(target.manifest, MOST_BYTES))[
+            "model"
+        ]  # Of whatever version: its own bundle is replaced.
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return
     if found != target.model.stem:
         raise ConfigError(

@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+_LONGEST_PLACE = 1000
+
+
 class ScalingTasksError(Exception):
     """Root of every error that a user can cause or can mend.
 
@@ -40,6 +43,9 @@ class ScalingTasksError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        # Names of files may be of any length, and hold what no terminal should be sent.
+        if len(where) > _LONGEST_PLACE or not where.isprintable():
+            where = one_line(where, _LONGEST_PLACE)
         super().__init__(what, where, fix)
         self.what = what
         self.where = where

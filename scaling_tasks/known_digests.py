@@ -119,8 +119,12 @@ def _entry(line: bytes) -> list[Any] | None:
     """Return an entry, None where its line is not as it was written."""
     if _checksum(line[_DIGITS:]).encode() != line[:_DIGITS]:
         return None
-    entry: list[Any] = _decode(line[_DIGITS:])
-    return entry
+    try:
+        kind, name, value = entry = _decode(line[_DIGITS:])
+    except (ValueError, TypeError, RecursionError):
+        return None
+    sound = isinstance(name, str) and (kind == "fact" or (kind == "file" and isinstance(value, list) and value))
+    return entry if sound else None
 
 
 def _checksum(text: bytes) -> str:

@@ -9,12 +9,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from scaling_tasks.errors import one_line
-
 __all__ = ["directory_of", "enclosed", "entries", "files_below", "inside", "is_below", "is_inner_name", "is_plain_name"]
 
 _LONGEST_NAME = 128
-_LONGEST_SHOWN = 1000
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -152,4 +149,4 @@ def _entered(directory: int, step: str, make: bool) -> int:
 
 
 def _refused(number: int, why: str, path: Path) -> OSError:
-    return OSError(number, why, one_line(path, _LONGEST_SHOWN))
+    return OSError(number, why, str(path))

@@ -18,7 +18,7 @@ from scaling_tasks.analysis.preparation import PreparedModel, prepare
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.analysis.verdicts import verdicts_of
 from scaling_tasks.analysis.walk import Walk
-from scaling_tasks.errors import ModelError
+from scaling_tasks.errors import ModelError, one_line
 from scaling_tasks.shapes.behaviour import DATA, Behaviour
 from scaling_tasks.shapes.expressions import Expression
 from scaling_tasks.shapes.signature import Signature
@@ -79,8 +79,11 @@ def analyse_model(
     prepared = prepare(model, input_shape or {}, fixed_inputs or {})
     for name in multiples or {}:
         if name not in prepared.inputs.variables:
-            known = ", ".join(prepared.inputs.variables)
-            raise ModelError(f"multiples are given for {name!r}, which is no variable", fix=f"Variables are {known}.")
+            what, known = (
+                f"{one_line(repr(name), 60)} is no variable of the model",
+                ", ".join(prepared.inputs.variables),
+            )
+            raise ModelError(what, where="runtime.multiples", fix=f"The model's variables: {known}.")
     limits, lows, steps = bucket_limits or {}, dict(least_sizes or {}), multiples or {}
     empty = dict.fromkeys(prepared.inputs.may_be_empty, 0)
     try:

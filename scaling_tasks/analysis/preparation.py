@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling_tasks.analysis.masked_writes import choose_where_masked
-from scaling_tasks.errors import ModelError
+from scaling_tasks.errors import ModelError, one_line
 from scaling_tasks.onnx_model.reading import load_model, signature_of
 from scaling_tasks.shapes.signature import Signature
 
@@ -154,17 +154,23 @@ def fix_inputs(model: onnx.ModelProto, values: Mapping[str, Any], *, where: str)
         if name not in inputs:
             near = difflib.get_close_matches(name, inputs, n=1, cutoff=0.0)
             raise ModelError(
-                f"the model has no input {name!r}; its inputs are {sorted(inputs)}",
+                f"the model has no input {one_line(repr(name), 60)}; its inputs are {one_line(sorted(inputs))}",
                 where=f"{where}: inputs.{name}",
                 fix=f"Did you mean {near[0]!r}?" if near else "",
             )
         kind = inputs[name].type.tensor_type
-        dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
+        try:
+            dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
+        except KeyError as cause:
+            what = f"the input {one_line(repr(name), 60)} is no tensor of a known type"
+            raise ModelError(what, where=f"{where}: inputs.{name}", fix="Leave its value out.") from cause
         dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
         try:
             array = np.asarray(value, dtype)
-        except (TypeError, ValueError) as cause:
-            raise ModelError(f"{value!r} is no {dtype.name}", where=f"{where}: inputs.{name}") from cause
+        except (TypeError, ValueError, OverflowError) as cause:
+            raise ModelError(
+                f"{one_line(repr(value), 60)} is no {dtype.name}", where=f"{where}: inputs.{name}"
+            ) from cause
         if array.ndim == 0 and len(dims) and all(dim in (1, None) for dim in dims):
             array = array.reshape([1] * len(dims))
         if len(dims) != array.ndim or any(d is not None and d != s for d, s in zip(dims, array.shape, strict=False)):

@@ -15,9 +15,9 @@ from typing import Any
 
 from scaling_tasks.compilers.atc_command import atc_arguments
 from scaling_tasks.compilers.contract import CompileJob
-from scaling_tasks.documents import canonical_json
+from scaling_tasks.documents import MOST_BYTES, canonical_json
 from scaling_tasks.errors import CompileError
-from scaling_tasks.files import digest_bytes, digest_file, write_if_changed
+from scaling_tasks.files import digest_bytes, digest_file, read_regular, write_if_changed
 from scaling_tasks.onnx_model.digest import digest_model
 
 __all__ = ["adopted_identity", "adopted_model", "export_commands"]
@@ -120,8 +120,8 @@ def adopted_identity(directory: Path) -> dict[str, str]:
 
 def _note(path: Path) -> dict[str, Any]:
     try:
-        note = json.loads(path.read_bytes())
-    except (OSError, ValueError) as cause:
+        note = json.loads(read_regular(path, MOST_BYTES))
+    except (OSError, ValueError, RecursionError) as cause:
         raise CompileError(
             f"cannot be read ({cause})", where=str(path), fix="Run the exported script and copy its results."
         ) from cause

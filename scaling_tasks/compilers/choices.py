@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scaling_tasks.errors import CompileError
+from scaling_tasks.errors import CompileError, one_line
 
 __all__ = ["check_choice", "wrong_choice"]
 
@@ -26,4 +26,4 @@ def wrong_choice(value: object, known: Sequence[str], *, where: str, kind: str) 
     near = difflib.get_close_matches(str(value), known, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     listed = ", ".join(known) or "none"
-    return CompileError(f"{value!r} is no {kind}", where=where, fix=f"{hint}Known: {listed}.")
+    return CompileError(f"{one_line(repr(value), 60)} is no {kind}", where=where, fix=f"{hint}Known: {listed}.")

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scaling_tasks.compilers.contract import CompileJob
-from scaling_tasks.files import digest_file, link_or_copy, publish, write_if_changed
+from scaling_tasks.documents import MOST_BYTES
+from scaling_tasks.files import digest_file, link_or_copy, publish, read_regular, write_if_changed
 
 __all__ = ["SHARED", "made_once", "shared_name"]
 
@@ -41,12 +42,18 @@ def made_once(job: CompileJob, workdir: Path, names: Sequence[str], make: Callab
 
 def _take(shared: Path, workdir: Path, names: Sequence[str]) -> bool:
     try:
-        digests = json.loads((shared / _DIGESTS).read_bytes())
+        digests = json.loads(read_regular(shared / _DIGESTS, MOST_BYTES, below=shared))
         for name in names:
             link_or_copy(shared / name, workdir / name)
         if all(digest_file(workdir / name) == digests[name] for name in names):
             return True
-    except (OSError, ValueError, LookupError, TypeError):  # Not made yet, removed meanwhile, or damaged.
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        RecursionError,
+    ):  # Not made yet, removed meanwhile, or damaged.
         pass
     for name in names:
         (workdir / name).unlink(missing_ok=True)

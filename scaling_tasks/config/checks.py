@@ -9,7 +9,7 @@ from scaling_tasks.config.environment import parse_executor
 from scaling_tasks.config.source import Source
 from scaling_tasks.config.specs import TargetSpec
 from scaling_tasks.config.yaml_values import KeyPath
-from scaling_tasks.errors import ConfigError
+from scaling_tasks.errors import ConfigError, one_line
 from scaling_tasks.paths import is_plain_name
 from scaling_tasks.shapes.signature import name_dimensions
 
@@ -41,7 +41,7 @@ def overlap(key: KeyPath, path: KeyPath) -> bool:
 def _check_name(spec: TargetSpec, source: Source) -> Iterator[ConfigError]:
     if not is_plain_name(spec.name) or spec.name.startswith("-") or set(spec.name) & set(_NOT_IN_NAMES):
         yield ConfigError(
-            f"{spec.name!r} cannot name directories and tasks",
+            f"{one_line(repr(spec.name))} cannot name directories and tasks",
             where=source.where(("name",)),
             fix=f"Use at most 128 characters without {' '.join(_NOT_IN_NAMES)}, the first neither a dot nor a dash.",
         )
@@ -140,7 +140,7 @@ def _check_fixed(spec: TargetSpec, source: Source) -> Iterator[ConfigError]:
     ranges, fixed = (section.shape_bucket_range_info, section.shape_bucket_fix_var_map) if section else ({}, {})
     for variable in sorted(ranges.keys() & fixed.keys()):
         yield ConfigError(
-            f"the variable {variable!r} is both fixed and given a range",
+            f"the variable {one_line(repr(variable), 60)} is both fixed and given a range",
             where=source.where(("shape_bucket", _FIXED, variable)),
             fix="Keep it in one of the two maps.",
         )

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from scaling_tasks.errors import ConfigError
+from scaling_tasks.errors import ConfigError, one_line
 from scaling_tasks.files import read_regular
 
 __all__ = [
@@ -135,7 +135,7 @@ def parse_executor(text: str, *, where: str) -> str | None:
     match = re.fullmatch(r"(dask|tcp|tls)://([^/\s:@]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})/?", text)
     if match is None:
         fix = "Write local, dask://host:port, or tls://host:port."
-        raise ConfigError(f"{text!r} is no executor", where=where, fix=fix)
+        raise ConfigError(f"{_shown(text)} is no executor", where=where, fix=fix)
     scheme = "tcp" if match[1] == "dask" else match[1]
     return f"{scheme}://{match[2]}:{match[3]}"
 
@@ -149,14 +149,14 @@ def store_secret(environment: Mapping[str, str] | None = None) -> bytes | None:
         ConfigError: It is too short to be a secret, or its file cannot be read.
     """
     variables = os.environ if environment is None else environment
-    secret, where = variables.get(f"{_PREFIX}STORE_KEY", "").encode(), f"{_PREFIX}STORE_KEY"
+    secret, where = os.fsencode(variables.get(f"{_PREFIX}STORE_KEY", "")), f"{_PREFIX}STORE_KEY"
     if path := _path(variables, f"{_PREFIX}STORE_KEY_FILE"):
         where = f"{_PREFIX}STORE_KEY_FILE"
         try:
             secret = read_regular(path, _MOST_KEY_BYTES)
         except OSError as cause:
             fix = "Name a file that holds the key, such as `openssl rand -hex 32` writes, and that this user may read."
-            raise ConfigError(f"{str(path)!r} cannot be read ({cause.strerror})", where=where, fix=fix) from cause
+            raise ConfigError(f"{_shown(str(path))} cannot be read ({cause.strerror})", where=where, fix=fix) from cause
     secret = secret.strip()
     if secret and len(secret) < _FEWEST_KEY_BYTES:
         fix = "Make one with `openssl rand -hex 32`."
@@ -184,7 +184,7 @@ def parse_flag(text: str, *, where: str) -> bool:
         ConfigError: It means neither.
     """
     if text.lower() not in (*_TRUE, *_FALSE):
-        raise ConfigError(f"{text!r} is neither yes nor no", where=where, fix="Write 1 or 0.")
+        raise ConfigError(f"{_shown(text)} is neither yes nor no", where=where, fix="Write 1 or 0.")
     return text.lower() in _TRUE
 
 
@@ -194,16 +194,20 @@ def parse_size(text: str, *, where: str) -> int:
     Raises:
         ConfigError: It is no size.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?", text.strip().lower())
+    match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgt]?i?)b?", text.strip().lower(), re.ASCII)
     if match is None or match[2] not in _UNITS:
-        raise ConfigError(f"{text!r} is not a size", where=where, fix="Write it like 500M, 2G or 1.5GiB.")
+        raise ConfigError(f"{_shown(text)} is not a size", where=where, fix="Write it like 500M, 2G or 1.5GiB.")
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _shown(text: str) -> str:
+    return one_line(repr(text), 80)
 
 
 def _count(variables: Mapping[str, str], name: str) -> int:
     value = variables.get(_PREFIX + name, "") or "1"
-    if not value.isdigit() or int(value) < 1:
-        raise ConfigError(f"{value!r} is no count", where=_PREFIX + name, fix="Write a whole number from 1 on.")
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", value):
+        raise ConfigError(f"{_shown(value)} is no count", where=_PREFIX + name, fix="Write a whole number from 1 on.")
     return int(value)
 
 
@@ -214,14 +218,16 @@ def _seconds(variables: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         found = -1.0
     if not 0 <= found < float("inf"):
-        raise ConfigError(f"{value!r} is no time", where=_PREFIX + name, fix="Write seconds, such as 2.")
+        raise ConfigError(f"{_shown(value)} is no time", where=_PREFIX + name, fix="Write seconds, such as 2.")
     return found
 
 
 def _choice(variables: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
     value = variables.get(_PREFIX + name, "") or known[0]
     if value not in known:
-        raise ConfigError(f"{value!r} is not known", where=_PREFIX + name, fix=f"Known values: {', '.join(known)}.")
+        raise ConfigError(
+            f"{_shown(value)} is not known", where=_PREFIX + name, fix=f"Known values: {', '.join(known)}."
+        )
     return value
 
 

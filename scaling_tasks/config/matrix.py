@@ -11,7 +11,7 @@ from typing import Any
 
 from scaling_tasks.config.source import Source, merged
 from scaling_tasks.config.yaml_values import KeyPath
-from scaling_tasks.errors import ConfigError, all_of
+from scaling_tasks.errors import ConfigError, all_of, one_line
 
 __all__ = ["MATRIX", "cells"]
 
@@ -67,7 +67,7 @@ def cells(source: Source) -> list[Source]:
         if name in named:
             where: KeyPath = cell[-1].place
             fix = f"Write matrix.{_NAME} with what tells them apart, such as '{{name}}-{{backend}}'."
-            raise _wrong(source, where, f"two cells are called {name!r}", fix)
+            raise _wrong(source, where, f"two cells are called {one_line(repr(name))}", fix)
         named[name] = _cell_source(cell, {**base, "name": name}, source)
     return list(named.values())
 
@@ -202,8 +202,8 @@ def _name(cell: _Cell, matrix: Mapping[str, Any], name: str, source: Source) -> 
     made = ""
     for literal, field, _, _ in parts:
         if field is not None and field not in known:
-            what = f"a cell says nothing of {field!r}"
-            raise _wrong(source, (_NAME,), what, f"What all say: {', '.join(sorted(known))}.")
+            what = f"a cell says nothing of {one_line(repr(field), 60)}"
+            raise _wrong(source, (_NAME,), what, f"What all say: {one_line(', '.join(sorted(known)))}.")
         made += literal + (known[field] if field is not None else "")
     return made
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.execution.contract import Work
@@ -87,8 +89,7 @@ def read_outcome(path: Path) -> Outcome | None:
 
 
 def _outcome(payload: Mapping[str, Any]) -> Outcome:
-    error = payload["error"]
-    return Outcome(payload["values"], tuple(error) if error else None, payload["other"])
+    return msgspec.convert(payload, Outcome)
 
 
 def _publish_text(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scaling_tasks.documents import canonical_json
-from scaling_tasks.errors import ModelError, one_line
+from scaling_tasks.errors import ModelError
 from scaling_tasks.files import digest_bytes, digest_file, read_regular
 from scaling_tasks.onnx_model.external_places import external_place
 from scaling_tasks.onnx_model.model_file import MOST_BYTES, read_model
@@ -31,7 +31,7 @@ def digest_model(path: Path) -> str:
         parts |= {f"external/{file.relative_to(path.parent)}": _digest(file) for file in external_files(path)}
     except OSError as cause:
         raise ModelError(
-            f"cannot be read ({cause.strerror})", where=one_line(cause.filename or path, 1000), fix="Check `model`."
+            f"cannot be read ({cause.strerror})", where=str(cause.filename or path), fix="Check `model`."
         ) from cause
     return parts["model"] if len(parts) == 1 else digest_bytes(canonical_json(parts).encode())
 

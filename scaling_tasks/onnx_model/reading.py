@@ -164,7 +164,7 @@ def _merge_dimension(where: str, axis: int, old: int | str | None, new: int | st
         return old if new in (-1, None) else new
     if new != old:
         raise ModelError(
-            f"dimension {axis} is {new!r} but the model fixes it to {old}",
+            f"dimension {axis} is {one_line(repr(new), 60)} but the model fixes it to {old}",
             where=where,
             fix=f"Write {old}, or export the model with a dynamic dimension {axis}.",
         )

@@ -50,7 +50,7 @@ def take_in_weights(model: onnx.ModelProto, directory: Path, *, leave: str = "")
 
 def _read(directory: Path, place: ExternalPlace, size: int, name: str) -> bytes:
     path = directory / place.location
-    shown, where = one_line(repr(name), 60), one_line(path, 1000)
+    shown, where = one_line(repr(name), 60), str(path)
     try:
         with open_regular(path) as file:
             if os.fstat(file.fileno()).st_size < place.offset + size:

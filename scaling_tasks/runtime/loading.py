@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.engines.contract import Engine
-from scaling_tasks.errors import BundleError, ScalingTasksError, one_line
+from scaling_tasks.errors import BundleError, ScalingTasksError
 from scaling_tasks.files import digest_file
 from scaling_tasks.runtime.manifest import ArtefactFile
 
@@ -35,7 +35,7 @@ def load_verified(directory: Path, files: Sequence[ArtefactFile], loader: Loader
     before = _stamps(directory, files)
     _verify(directory, files)
     # The name of the bundle's directory, not the way by which one that is held is found.
-    path, where = directory / files[0].name, one_line(f"{directory}/{files[0].name}", 1000)
+    path, where = directory / files[0].name, f"{directory}/{files[0].name}"
     try:
         engine = loader(path, options)
     except ScalingTasksError as cause:
@@ -68,12 +68,12 @@ def _verify(directory: Path, files: Sequence[ArtefactFile]) -> None:
         except OSError as cause:
             raise BundleError(
                 f"cannot be read ({cause.strerror})",
-                where=one_line(f"{directory}/{file.name}", 1000),
+                where=f"{directory}/{file.name}",
                 fix=_COPY if cause.errno == errno.ELOOP else "Build the bundle again.",
             ) from cause
         if digest != file.digest:
             raise BundleError(
                 "it is not the file that was built",
-                where=one_line(f"{directory}/{file.name}", 1000),
+                where=f"{directory}/{file.name}",
                 fix="Build the bundle again.",
             )

@@ -58,8 +58,7 @@ def _publish(target: Target) -> dict[str, Any]:
                 raise BundleError("it is not what was made", where=str(file.path), fix="Build again.")
         try:
             publish_generation(
-                # An output that the user names may be a link.
-                target.directory.resolve() if target.spec.output else target.directory,
+                target.directory.resolve(),  # It may be a link to another disk.
                 {name: file.path for name, file in files.items()},
                 _former(target),
                 last=_MANIFEST,

@@ -57,7 +57,7 @@ def _imports(file: Path) -> Iterator[str]:
 
     try:
         statements = list(ast.walk(ast.parse(file.read_bytes())))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # Nested too deeply.
         return
     package = file.parent.parts
     for node in statements:

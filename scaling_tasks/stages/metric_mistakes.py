@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scaling_tasks.errors import ConfigError
+from scaling_tasks.errors import ConfigError, one_line
 from scaling_tasks.stages.imports import imported_files
 
 __all__ = ["check_metric"]
@@ -31,13 +31,13 @@ def check_metric(name: str) -> None:
     """
     module, _, function = name.partition(":")
     if not re.fullmatch(r"\w+(\.\w+)*", module) or not function.isidentifier():
-        raise ConfigError(f"{name!r} names no function", where=_WHERE, fix="Write module:function.")
+        raise ConfigError(f"{one_line(repr(name))} names no function", where=_WHERE, fix="Write module:function.")
     own = Path(*module.split("."))
     here = imported_files(module)
     file = next((each for each in (own / "__init__.py", own.with_suffix(".py")) if each in here), None)
     if file is None:
         if not _is_installed(module):
-            what = f"there is no module {module!r}, neither from the repository's root nor installed"
+            what = f"there is no module {one_line(repr(module))}, neither from the repository's root nor installed"
             raise ConfigError(what, where=_WHERE, fix="Correct its name or its place.")
         if (installed := _installed_file(module)) is not None:
             _check_function(installed, _parsed(installed), function)
@@ -59,7 +59,7 @@ def _check_function(file: Path, module: ast.Module, function: str) -> None:
     if function not in names and "*" not in names:
         near = difflib.get_close_matches(function, names, n=1)
         fix = f"Did you mean {near[0]!r}?" if near else "Define it there, or name another."
-        raise ConfigError(f"{file.as_posix()} has no {function!r}", where=_WHERE, fix=fix)
+        raise ConfigError(f"{file.as_posix()} has no {one_line(repr(function))}", where=_WHERE, fix=fix)
     for node in reversed(module.body):  # The last one counts.
         if isinstance(node, ast.FunctionDef) and node.name == function:
             if not node.decorator_list and (problem := _misfit(node.args) or _no_number(node)):

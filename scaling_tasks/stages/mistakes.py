@@ -13,7 +13,7 @@ from typing import Any
 from scaling_tasks.config.checks import overlap
 from scaling_tasks.config.load import section, source_of
 from scaling_tasks.config.yaml_values import KeyPath
-from scaling_tasks.errors import ConfigError, ModelError, ScalingTasksError, all_of, in_order
+from scaling_tasks.errors import ConfigError, ModelError, ScalingTasksError, all_of, in_order, of_disk, one_line
 from scaling_tasks.known_digests import STATE
 from scaling_tasks.samples.places import is_url, local_path
 from scaling_tasks.shapes.signature import Signature
@@ -61,7 +61,7 @@ def find_mistakes(
     alone = (_check_output, _check_data, _check_samples, _check_metric, _check_labelled, _check_inputs)
     checks = [partial(check, target) for check in alone]
     if thorough and target.compiles:
-        checks += [partial(_check_toolchain, target), partial(_check_split, target)]
+        checks.append(partial(_check_toolchain, target))
     found = list(_tried(checks))
     try:
         signature = None if _is_unread(unread, *_SIGNATURE) else target_signature(target).inputs
@@ -72,6 +72,8 @@ def find_mistakes(
         found += _tried([partial(check, target, signature) for check in (_check_compiler, _check_padding)])
         found += _bucket_mistakes(target, signature)
         found += _unknown_variables(target, signature)
+        if thorough and target.compiles and target.spec.model is not None:
+            found += _tried([partial(_check_split, target)])
     found = [error for error in found if not _is_unread(unread, _keyed(target, error)[0])]
     return in_order({str(error): error for error in _placed(target, found)}.values())
 
@@ -94,6 +96,8 @@ def _tried(checks: Sequence[Callable[[], None]]) -> Iterator[ScalingTasksError]:
             check()
         except ScalingTasksError as error:
             yield from error.errors
+        except OSError as cause:  # A path that no system takes.
+            yield of_disk(cause, ConfigError, where="paths")
 
 
 def _is_unread(unread: Collection[KeyPath], *keys: KeyPath) -> bool:
@@ -132,7 +136,9 @@ def _keyed(target: Target, error: ScalingTasksError) -> tuple[KeyPath, str]:
 def _there(path: str | None, where: str) -> None:
     if path is not None and not Path(path).exists():
         raise ConfigError(
-            f"{path!r} is not there", where=where, fix="Correct the path; it is from the repository's root."
+            f"{one_line(repr(path))} is not there",
+            where=where,
+            fix="Correct the path; it is from the repository's root.",
         )
 
 
@@ -163,9 +169,9 @@ def _check_metric(target: Target) -> None:
 
 def _check_output(target: Target) -> None:
     """Refuse to publish over what is not a bundle's place: the repository, its state, its configurations, its data."""
-    if target.spec.output is None or target.config is None:
+    if target.config is None or not (target.spec.output or target.directory.is_symlink()):
         return
-    place, here = Path(target.spec.output).resolve(), Path.cwd()
+    place, here = target.directory.resolve(), Path.cwd()
     data = [Path(target.dataset.path)] if target.spec.dataset and Path(target.dataset.path).is_dir() else []
     taken = {
         "the repository itself": here.is_relative_to(place),
@@ -176,7 +182,7 @@ def _check_output(target: Target) -> None:
     }
     for what in (what for what, holds in taken.items() if holds):
         fix = "Name a directory that is the bundle's alone, or leave it out for build/<name>."
-        raise ConfigError(f"{target.spec.output!r} is {what}", where="output", fix=fix)
+        raise ConfigError(f"{one_line(repr(str(target.directory)))} is {what}", where="output", fix=fix)
 
 
 def _check_inputs(target: Target) -> None:
@@ -216,8 +222,9 @@ def _bucket_mistakes(target: Target, signature: Signature) -> Iterator[ScalingTa
     if ranged is not None and ranged.shape_bucket_enable:
         for name in signature.variables:
             if name not in ranged.shape_bucket_range_info:
-                what, where = f"{name!r} has neither a range nor a fixed value", "shape_bucket.shape_bucket_range_info"
-                yield ConfigError(what, where=where, fix=f"Add {name}: [min, max].")
+                what = f"{one_line(repr(name), 60)} has neither a range nor a fixed value"
+                where = "shape_bucket.shape_bucket_range_info"
+                yield ConfigError(what, where=where, fix=f"Add {one_line(name, 60)}: [min, max].")
     elif scaling.strategy == "explicit":
         if not scaling.buckets:
             fix = "List them, or choose another strategy."
@@ -225,8 +232,8 @@ def _bucket_mistakes(target: Target, signature: Signature) -> Iterator[ScalingTa
         for place, bucket in enumerate(scaling.buckets):
             strange = [name for name in bucket if name not in signature.variables]
             missing = [name for name in signature.variables if name not in bucket]
-            parts = [f"{name!r} is no variable of the model" for name in strange]
-            parts += [f"it gives no size to {', '.join(map(repr, missing))}"] if missing else []
+            parts = [f"{one_line(repr(name), 60)} is no variable of the model" for name in strange]
+            parts += [f"it gives no size to {one_line(', '.join(map(repr, missing)))}"] if missing else []
             if parts:
                 where = f"auto_scaling.buckets.{place}"
                 yield ConfigError("; ".join(parts), where=where, fix=_meant(strange, signature))
@@ -261,13 +268,12 @@ def _unknown_variables(target: Target, signature: Signature) -> Iterator[Scaling
     for where, names in {**named, "auto_scaling.reachable": products}.items():
         for name in names:
             if name not in signature.variables:
-                what = f"{name!r} is no variable of the model"
+                what = f"{one_line(repr(name), 60)} is no variable of the model"
                 yield ConfigError(what, where=where, fix=_meant([name], signature))
 
 
 def _meant(strange: Sequence[str], signature: Signature) -> str:
     """Return what to do about names that are no variables: the one that is meant, or all that there are."""
     near = difflib.get_close_matches(strange[0], signature.variables, n=1) if len(strange) == 1 else []
-    return (
-        f"Did you mean {near[0]!r}?" if near else f"The model's variables: {', '.join(signature.variables) or 'none'}."
-    )
+    known = one_line(", ".join(signature.variables) or "none")
+    return f"Did you mean {near[0]!r}?" if near else f"The model's variables: {known}."

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from scaling_tasks.actions.results import ResultFile, read_result_if_there
 from scaling_tasks.documents import document_text, read_document
@@ -25,6 +27,17 @@ __all__ = ["note_target", "remove", "stale_files"]
 
 _KIND, _VERSION = "target", 1
 _LOCKS = STATE / "locks"
+
+
+class _Noted(msgspec.Struct):
+    """What is noted of a target: the configuration that says so, None for a command line, and where its bundle is."""
+
+    config: str | None
+    directory: str
+
+    @classmethod
+    def of(cls, payload: dict[str, Any]) -> _Noted:
+        return msgspec.convert(payload, cls)
 
 
 def note_target(target: Target) -> None:
@@ -68,17 +81,15 @@ def _of_gone_targets(targets: Sequence[Target]) -> Iterator[Path]:
         if state in kept or not state.is_dir():
             continue
         try:
-            config, directory = read_document(
-                state / "target.json", _KIND, _VERSION, error=CacheError, build=itemgetter("config", "directory")
-            )
+            noted = read_document(state / "target.json", _KIND, _VERSION, error=CacheError, build=_Noted.of)
         except CacheError:
-            config, directory = "", ""
-        if config is None:
+            noted = _Noted("", "")
+        if noted.config is None:
             continue  # Made from a command line: no configuration has gone, and the files are the user's.
         results = (read_result_if_there(path) for path in files_below(state / "results", STATE))
         files = [file for result in results if result for file in result.files]
         # Only what lies in the target's own directory: another may have taken the directory over.
-        places = {Path(directory)} - directories if _is_ours(directory) else set()
+        places = {Path(noted.directory)} - directories if _is_ours(noted.directory) else set()
         yield from (file.path for file in files if file.path.parent in places and _is_as_made(file))
         yield from files_below(state, STATE)
 

@@ -55,12 +55,9 @@ class Target:
     def rooted(self, path: Path) -> tuple[Path, Path]:
         """Return a path of what is made for the target, and what no link leads out of there.
 
-        Where the user keeps the state, the bundles of all targets or the named output is the user's matter, links
-        included.
+        Where the user keeps the state and the bundle is the user's matter, links included.
         """
-        if path.is_relative_to(STATE):
-            return path, STATE
-        return path, self.directory if self.spec.output else self.directory.parent
+        return path, STATE if path.is_relative_to(STATE) else self.directory
 
     @cached_property
     def model(self) -> Path:

@@ -41,7 +41,7 @@ class FsspecRemote:
         except (ImportError, ValueError) as cause:
             package = _PACKAGES.get(scheme)
             fix = f"Install scaling-tasks[remote]{f' and {package}' if package else ''}."
-            what = f"there is no package here for addresses that begin with {scheme}://"
+            what = f"there is no package here for addresses that begin with {one_line(scheme, 40)}://"
             raise ConfigError(what, where=shown_url(url), fix=fix) from cause
         self._url = url.rstrip("/")
         self._local = scheme in ("file", "local")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from scaling_tasks.errors import ConfigError
 from scaling_tasks.store.fsspec_remote import FsspecRemote
 from scaling_tasks.store.http_remote import HttpRemote
@@ -19,6 +21,10 @@ def open_remote(url: str) -> Remote:
         ConfigError: It is no address, or a package for its kind is missing.
     """
     scheme, _, rest = url.partition("://")
+    try:
+        urlsplit(url)
+    except ValueError:
+        rest = ""  # Such as a bracket that is not closed.
     if not rest:
         fix = "Write it like https://host/path, s3://bucket/prefix or file:///directory."
         raise ConfigError(f"{shown_url(url)!r} is no address of a store", fix=fix)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-from scaling_tasks.errors import CacheError
+from scaling_tasks.errors import CacheError, one_line
 from scaling_tasks.files import publish
 
 __all__ = [
@@ -116,7 +116,7 @@ def shown_url(url: str) -> str:
     except ValueError:
         return "(not an address)"
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+    return one_line(urlunsplit((parts.scheme, host, parts.path, "", "")))
 
 
 def receive(digest: str, blocks: Iterable[bytes], target: Path, below: Path, moved: Moved) -> None:

@@ -17,6 +17,7 @@ from scaling_tasks.config.environment import (
     unknown_variables,
 )
 from scaling_tasks.errors import ConfigError
+from scaling_tasks.store.open_remote import open_remote
 
 
 def test_nothing_set_means_the_defaults() -> None:
@@ -124,3 +125,30 @@ def test_the_key_of_a_store_comes_from_the_environment_or_a_file(tmp_path: Path)
     with pytest.raises(ConfigError) as short:
         store_secret({"SCALING_TASKS_STORE_KEY": "hunter2"})
     assert "hunter2" not in str(short.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JOBS", "\u00b2"),
+        ("JOBS", "1" * 5000),
+        ("STORE_SIZE", "9" * 400 + "T"),
+        ("STORE_SIZE", "\u0663G"),
+        ("PROGRESS", "x" * 100_000),
+        ("EXECUTOR", "x\x1b[31m" * 1000),
+    ],
+)
+def test_values_that_are_nearly_numbers_or_without_end_are_told_in_one_line(name: str, value: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        environment_settings({f"SCALING_TASKS_{name}": value})
+    assert len(str(raised.value)) < 300
+    assert str(raised.value).isprintable()
+
+
+def test_a_key_may_hold_bytes_that_are_no_text() -> None:
+    assert store_secret({"SCALING_TASKS_STORE_KEY": "\udcff" * 20}) == b"\xff" * 20
+
+
+def test_an_address_that_cannot_be_taken_apart_is_none() -> None:
+    with pytest.raises(ConfigError, match="is no address of a store"):
+        open_remote("http://[::1/cache")

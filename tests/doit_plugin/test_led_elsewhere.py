@@ -38,7 +38,6 @@ def outside(tmp_path: Path) -> Iterator[Path]:
 
 # What a repository that comes from elsewhere may bring along: what stops a build, and what it does without.
 STOPPING = (
-    "build/net",
     ".scaling/work",
     ".scaling/locks",
     ".scaling/targets/net",
@@ -94,7 +93,7 @@ def test_what_is_the_tools_own_convenience_is_done_without(tmp_path: Path, outsi
 def test_no_other_command_follows_links_either(tmp_path: Path, outside: Path) -> None:
     repository = Repository(tmp_path)
     repository.write_target(sizes=[(32, 64)])
-    for name in (*STOPPING[:4], ".scaling/logs/net", ".scaling/scan"):
+    for name in ("build/net", *STOPPING[:3], ".scaling/logs/net", ".scaling/scan"):
         link(repository, name, outside)
     for command in ("prune", "clean", "plan", "why", "check"):
         run = repository.doit(command)
@@ -154,15 +153,20 @@ def test_the_users_own_directories_may_be_links_to_another_disk(tmp_path: Path) 
     assert not (disk / "build/net").exists()
 
 
-def test_an_output_that_the_user_names_may_be_a_link(tmp_path: Path, outside: Path) -> None:
+@pytest.mark.parametrize(("name", "more"), [("out", "output: out\n"), ("build/net", "")])
+def test_a_bundles_directory_may_be_a_link(tmp_path: Path, name: str, more: str) -> None:
+    """What else lies there stays, and the bundle is published where the link leads, not in its place."""
     repository = Repository(tmp_path / "repository")
-    repository.write_target(sizes=[(32, 64)], more="output: out\n")
+    repository.write_target(sizes=[(32, 64)], more=more)
     (tmp_path / "disk/mine").mkdir(parents=True)
-    (repository.root / "out").symlink_to(tmp_path / "disk")
+    link(repository, name, tmp_path / "disk")
     for seed in (1, 2):
         repository.write_model(seed=seed)
         run = repository.doit()
         assert run.ok, run.output
-    assert (repository.root / "out").readlink() == tmp_path / "disk"
+    assert (repository.root / name).readlink() == tmp_path / "disk"
     assert (tmp_path / "disk/manifest.json").is_file()
     assert (tmp_path / "disk/mine").is_dir()
+    link(repository, "build/other", repository.root / "configs")
+    repository.write_target("other", sizes=[(32, 64)])
+    assert "output: 'build/other' is where the configurations are" in repository.doit("check").output

@@ -7,7 +7,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from scaling_tasks.execution.contract import Limits, Subject
 from scaling_tasks.files import digest_bytes
@@ -21,6 +23,7 @@ TOPIC = "scaling-tasks"
 
 
 _PACKAGE = "scaling-tasks"
+_Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,13 @@ class Outcome:
     problem: tuple[str, str, str] | None = None
     workdir: str = ""
     refused: str = ""
-    waited: float = 0.0
-    seconds: float = 0.0
+    waited: _Amount = 0.0
+    seconds: _Amount = 0.0
     peak_memory_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        for name, blob in self.files.items():
+            StoredFile(name, blob.digest, blob.size)
 
     def to_json(self) -> str:
         """Return it as text, for whoever does not have this package: the scheduler."""
@@ -110,18 +117,9 @@ class Outcome:
         """Return what ``to_json`` wrote.
 
         Raises:
-            ValueError: A file has a name that leads elsewhere, or no digest.
+            ValueError: It is none, or a file has a name that leads elsewhere, or no digest.
         """
-        told = json.loads(text)
-        files = {name: _blob(name, blob) for name, blob in told["files"].items()}
-        log, problem = told["log"], told["problem"]
-        more = {"log": _blob("log", log) if log else None, "problem": tuple(problem) if problem else None}
-        return cls(**{**told, "files": files, **more})
-
-
-def _blob(name: str, told: Mapping[str, Any]) -> Blob:
-    file = StoredFile(name, told["digest"], told["size"])
-    return Blob(file.digest, file.size)
+        return msgspec.json.decode(text, type=cls)
 
 
 @dataclass(frozen=True)

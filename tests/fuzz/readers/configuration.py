@@ -7,11 +7,18 @@ from random import Random
 from typing import Any
 
 import msgspec
+import numpy as np
+import onnx
 import yaml
+from onnx import helper
 
-from scaling_tasks.config.load import load_target
+from scaling_tasks.config.load import load_target, read_targets
+from scaling_tasks.doit_plugin.loader import WrongConfigurations, load_targets
+from scaling_tasks.errors import all_of
+from scaling_tasks.stages.mistakes import find_mistakes
 from tests.fuzz.mutations import HOSTILE_VALUES, change_value
 from tests.fuzz.reader import Reader, anything
+from tests.fuzz.readers.state_files import at
 
 _TARGET = """\
 # A target with every section.
@@ -92,4 +99,83 @@ _BOMB = b"a: &a [1,1,1,1,1,1,1,1,1]\n" + b"".join(
     for name, after in zip(b"abcdefgh", b"bcdefghi", strict=True)
 )
 _WORDS = (b"<<: *compile\n", b"- ", b"? ", b"---\n", b"...\n", b"&a ", b"*a", b"!!int ", b"inputs:\n", _BOMB)
-READERS = (Reader("configuration", _make, _read, allowed=anything, mutators=(_change, _scalar, _scalar), words=_WORDS),)
+_MATRIX = """\
+model: models/detector.onnx
+matrix:
+  name: "{name}-{backend}-{precision}-{path}-{drop}"
+  compile.backend: [openvino, onnxruntime]
+  compile:
+    - {timeout: 60, options: {precision: FP16}}
+    - {timeout: 90, options: {precision: FP32}}
+  dataset: [{path: datasets/pages}, {path: datasets/other, format: images}]
+  exclude:
+    - {compile.backend: onnxruntime, dataset: {path: datasets/pages}}
+  include:
+    - {compile.backend: lite, verify.drop: 0.5, dataset.path: x, compile.options.precision: FP16}
+"""
+
+
+def _make_matrix(directory: Path) -> list[Path]:
+    (directory / "net.yaml").write_text(_MATRIX)
+    (directory / "_defaults.yaml").write_text("matrix: {verify.drop: [0.1, 0.2]}\nruntime: {oversize: split}\n")
+    return [directory / "net.yaml", directory / "net.yaml", directory / "_defaults.yaml"]
+
+
+def _read_matrix(directory: Path) -> Any:
+    """Read every target, and those with mistakes as far as they can be read."""
+    found = read_targets(directory / "net.yaml")
+    if wrong := [error for each in found for error in each.mistakes]:
+        raise all_of(wrong)
+    return [msgspec.to_builtins(each.spec) for each in found]
+
+
+_CHECKED = """\
+model: net.onnx
+input_shape: {x: [N, 3, H, W]}
+inputs: {scale: [1.0, 2.0]}
+dataset: {path: sizes.csv}
+auto_scaling:
+  strategy: explicit
+  buckets: [{N: 1, H: 16, W: 32}, {N: 2, H: 32, W: 32}]
+  headroom: {H: 8}
+  buckets_per: {N: 2}
+  reachable: {"N * H": 64}
+compile: {backend: openvino, options: {precision: FP16, device: CPU, blob: true}}
+verify: {metric: "scoring:score", dataset: sizes.csv, samples: samples}
+runtime: {padding: {x: {mode: edge}}, multiples: {H: 8}, oversize: split}
+output: out
+"""
+
+
+def _make_checked(directory: Path) -> list[Path]:
+    ends = [helper.make_tensor_value_info(name, 1, ["n", 3, "h", "w"]) for name in "xy"]
+    ends.insert(1, helper.make_tensor_value_info("scale", 1, [2]))
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "net", ends[:2], ends[2:])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(directory / "net.onnx"))
+    (directory / "sizes.csv").write_text("N,H,W\n1,16,32\n")
+    (directory / "scoring.py").write_text("def score(run, dataset):\n    return 1.0\n")
+    (directory / "samples").mkdir()
+    np.savez(directory / "samples/0.npz", x=np.zeros((1, 3, 8, 8), np.float32))
+    (directory / "configs").mkdir()
+    (directory / "configs/net.yaml").write_text(_CHECKED)
+    return [directory / "configs/net.yaml"] * 8 + [directory / "scoring.py", directory / "net.onnx"]
+
+
+def _check(directory: Path) -> Any:
+    """Look for every mistake, as ``doit check`` does."""
+    with at(directory):
+        try:
+            targets = load_targets()
+        except WrongConfigurations as wrong:
+            raise all_of(wrong.mistakes(thorough=True)) from wrong
+        if found := [error for target in targets for error in find_mistakes(target, thorough=True)]:
+            raise all_of(found)
+        return [target.options_text for target in targets]
+
+
+READERS = (
+    Reader("check", _make_checked, _check, allowed=anything, mutators=(_change, _scalar, _scalar), words=_WORDS),
+    Reader("configuration", _make, _read, allowed=anything, mutators=(_change, _scalar, _scalar), words=_WORDS),
+    Reader("matrix", _make_matrix, _read_matrix, allowed=anything, mutators=(_change, _scalar, _scalar), words=_WORDS),
+)
