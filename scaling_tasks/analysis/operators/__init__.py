@@ -13,6 +13,7 @@ def load_rules() -> None:
         convolution,
         creation,
         elementwise,
+        fused_attention,
         gathering,
         movement,
         normalisation,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scaling_tasks.analysis.axes import Axis, grid
-from scaling_tasks.analysis.operation import Operation
+from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor, constant_tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
@@ -25,6 +25,8 @@ def follow_recurrent(op: Operation) -> Sequence[Tensor]:
     """Follow a recurrent layer: ``[T, N, I]``, or ``[N, T, I]`` with ``layout`` 1."""
     tensor = op.input(0)
     time_at, batch_at = (1, 0) if op.attribute("layout", 0) else (0, 1)
+    if tensor.known_axes[2].variables or any(op.input(at).variables for at in (1, 2)):
+        raise Refused("how wide it is follows the sizes of the request")
     time = tensor.known_axes[time_at]
     sense = _SENSE[str(op.attribute("direction", "forward"))]
     if time.variables:

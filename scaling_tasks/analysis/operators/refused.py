@@ -29,7 +29,7 @@ refuse("it takes the middle, which lies elsewhere in a bucket", "CenterCropPad")
 refuse("it is a loss, which no served model computes", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss")
 refuse(
     "it is told lengths of a cache as data",
-    *("GroupQueryAttention", "PagedAttention", "DecoderMaskedMultiHeadAttention", "SparseAttention"),
+    *("PagedAttention", "DecoderMaskedMultiHeadAttention", "SparseAttention"),
     domain="com.microsoft",
 )
 refuse(

@@ -100,13 +100,13 @@ def follow_suppression(op: Operation) -> Tensor:
     """Follow NonMaxSuppression: padded boxes score below every threshold; how many are kept depends on data."""
     boxes = op.input(0)
     threshold = op.value_of(4)
-    for index, place in ((0, 1), (1, 2)):
+    for index, place in ((0, 1), (1, 1), (1, 2)):
         op.mixes(op.input(index).known_axes[0])
         if op.input(index).known_axes[place].variables:
             op.mixes(op.input(index).known_axes[place])
             op.compact(index, place)
     op.same_axis(0, 1, 1, 2)
-    padded = [place for place in (0, 2) if op.padded(op.input(1).known_axes[place])]
+    padded = [place for place in range(3) if op.padded(op.input(1).known_axes[place])]
     if padded:
         if threshold is None or float(threshold.reshape(-1)[0]) == -math.inf:
             raise Refused("without a score threshold it may keep padded boxes", "Export it with a score threshold.")
