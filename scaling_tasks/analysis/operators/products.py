@@ -14,7 +14,7 @@ from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.analysis.triangles import hidden_axes
 
-__all__ = ["clean_to_zero_point", "contract"]
+__all__ = ["clean_to_zero_point", "contract", "follow_gemm"]
 
 _BOOL = 9
 
