@@ -285,3 +285,11 @@ def test_positions_as_many_as_data_says() -> None:
     before = draft.add("Less", [frames, draft.add("Unsqueeze", [ends, draft.constant([1])])])
     spread = draft.add("ReduceSum", [draft.add("Cast", [before], to=1), draft.constant([0])], keepdims=0)
     assert_exact(draft.model(spread), {"T": 9}, [{"T": 4}])
+
+
+def test_channels_put_together_are_cut_otherwise() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", 4, "H", "W"]))
+    whole = draft.add("Concat", [x, draft.add("Tanh", [x])], axis=1)
+    y = draft.add("Reshape", [whole, draft.constant([0, 2, 4, -1])])
+    assert_exact(draft.model(draft.add("Softmax", [y], axis=3)), {"N": 2, "H": 6, "W": 5}, [{"N": 1, "H": 4, "W": 3}])

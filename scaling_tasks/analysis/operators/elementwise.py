@@ -132,8 +132,11 @@ def follow_broadcasting(op: Operation) -> Tensor:
 
 
 def _forgive(op: Operation) -> None:
-    """Let nothing be blamed on numbers that are multiplied with zero: noise that is turned off."""
-    for tensor in [tensor for tensor in op.inputs if tensor is not None and tensor.finite and tensor.blames]:
+    """Let nothing be blamed on numbers that are multiplied with zero, such as noise that is turned off."""
+    for tensor in [tensor for tensor in op.inputs if tensor is not None and tensor.blames]:
+        noise = all(reason.operator.startswith("Random") for reason in tensor.blames.values())
+        if not (tensor.finite or noise):  # What is infinite makes no number, whatever the noise.
+            continue
         op.inputs[op.inputs.index(tensor)] = replace(tensor, blames={})
 
 
