@@ -229,7 +229,7 @@ def _one_hot(op: Operation, values: list[Array]) -> Array:
     shape = [1] * (values[0].ndim + 1)
     shape[axis] = depth
     chosen = np.expand_dims(values[0] % depth, axis) == np.arange(depth).reshape(shape)
-    return np.where(chosen, on, off)
+    return np.asarray(np.where(chosen, on, off))
 
 
 def _where(op: Operation, values: list[Array]) -> Array:
