@@ -195,6 +195,16 @@ def _modulo(op: Operation, values: list[Array]) -> Array:
     return np.asarray(np.frompyfunc(modulo, 2, 1)(_exact(values[0]), _exact(values[1])), object)
 
 
+def _power(op: Operation, values: list[Array]) -> Array:
+    exponent = values[1].reshape(-1)
+    if is_symbolic(exponent) or exponent.size != 1 or exponent[0] not in (1, 2, 3):
+        raise ValueError("no small whole exponent")
+    whole = base = _exact(values[0])
+    for _ in range(int(exponent[0]) - 1):
+        whole = np.asarray(whole * base, object)
+    return whole
+
+
 def _compare(holds: Callable[[Any, Any], Any]) -> Callable[[Operation, list[Array]], Array]:
     def apply(op: Operation, values: list[Array]) -> Array:
         def decide(left: Length, right: Length) -> bool:
@@ -333,6 +343,7 @@ _FLOATING: dict[str, Callable[..., Any]] = {
     "Mul": np.multiply,
     "Div": np.divide,
     "Neg": np.negative,
+    "Pow": np.power,
     "Floor": np.floor,
     "Ceil": np.ceil,
     "Min": np.minimum,
@@ -348,6 +359,7 @@ _RULES: dict[str, Callable[[Operation, list[Array]], Any]] = {
     "Mul": _binary(operator.mul),
     "Div": _divide,
     "Mod": _modulo,
+    "Pow": _power,
     "Min": _binary(smaller),
     "Max": _binary(larger),
     "Clip": _clip,

@@ -281,6 +281,15 @@ def test_padding_that_a_convolution_of_stride_two_lacks_as_tensorflow_pads() -> 
         assert_exact(draft.model(y), {"N": 2, "W": 12}, [{"N": 1, "W": width}])
 
 
+def test_a_square_of_a_size() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", 2, "W", "W"]))
+    square = draft.add("Pow", [length_of(draft, x, 3), draft.constant(2)])
+    shape = draft.add("Concat", [draft.constant([0, 2]), draft.add("Reshape", [square, draft.constant([-1])])], axis=0)
+    y = draft.add("Softmax", [draft.add("Reshape", [x, shape])], axis=2)
+    assert_exact(draft.model(y), {"N": 2, "W": 6}, [{"N": 1, "W": 4}])
+
+
 def test_repetitions_chosen_by_one_hot_numbers() -> None:
     draft = Draft(17)
     x = draft.shifted(draft.input("x", ["N", "T", 3]))

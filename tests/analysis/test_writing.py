@@ -113,6 +113,21 @@ def test_a_mask_read_by_the_number_of_each_row_keeps_rows_apart(read: Callable[[
     assert analysis.behaviour.rows == "N"
 
 
+@pytest.mark.parametrize("read", [flattened, by_vectors])
+def test_a_mask_of_images_read_so_keeps_rows_apart(read: Callable[[Draft, str], str]) -> None:
+    draft = Draft(17)
+    x, mask = draft.shifted(draft.input("x", ["N", 4, "H", "W"])), draft.input("mask", ["N", "H", "W"], np.int64)
+    pixels = draft.add("Transpose", [draft.add("Reshape", [x, draft.constant([0, 0, -1])])], perm=[0, 2, 1])
+    scores = unsqueezed(draft, draft.add("MatMul", [pixels, draft.add("Transpose", [pixels], perm=[0, 2, 1])]), 1)
+    flat = draft.add("Reshape", [mask, draft.constant([0, -1])])
+    seen = draft.add("Cast", [read(draft, flat)], to=9)
+    weights = draft.add("Softmax", [draft.add("Where", [seen, scores, draft.constant(-1e4, np.float32)])], axis=-1)
+    y = draft.add("MatMul", [weights, unsqueezed(draft, pixels, 1)])
+    rows = [{"N": 1, "H": 2, "W": 3}, {"N": 1, "H": 4, "W": 2}]
+    analysis = assert_exact(draft.model(y), {"N": 2, "H": 5, "W": 4}, rows)
+    assert analysis.behaviour.rows == "N"
+
+
 def test_numbers_that_are_cleaned_for_a_table_still_tell_positions() -> None:
     draft = Draft(17)
     mask = draft.input("mask", ["N", "T"], np.int64)
