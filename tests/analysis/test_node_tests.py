@@ -57,6 +57,8 @@ def _compare(variant: Variant) -> None:
         rows = [_drawn(variant, behaviour, generator, attempt) for _ in range(2)]
         most = {name: max(row[name] for row in rows) for name in variant.sizes}
         bucket = behaviour.next_running({name: size + int(generator.integers(1, 4)) for name, size in most.items()})
+        if not all(map(behaviour.runs_at, [bucket, *rows])):
+            continue  # At 1 some of these run as well: one position is as many as the other input has.
         try:
             assert_exact(variant.model, bucket, rows, data=variant.content(), tolerance=1e-3, bucket_limits=limits)
         except UnsatisfiedAssumption:
