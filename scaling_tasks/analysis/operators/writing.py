@@ -83,11 +83,12 @@ def _written(op: Operation, places: Sequence[int], loose: Sequence[int]) -> Tens
             op.compact(0, at)
     data = op.input(0)
     lengths = [data.known_axes[at].length for at in places]
-    if not op.input(1).is_constant:
-        safe_numbers(op, 1, lengths, clamp=False)
-    elif op.input(1).low < 0:
-        from_start(op, 1, lengths)
     padded = [at for at in loose if op.padded(op.input(1).known_axes[at])]
+    known = op.input(1).is_constant
+    if not known:
+        safe_numbers(op, 1, lengths, clamp=False)
+    if op.input(1).low < 0 and (known or padded):
+        from_start(op, 1, lengths)
     output = op.node.output[0]
     if padded:
         _apart(op, places[0], padded)
