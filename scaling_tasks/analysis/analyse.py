@@ -114,7 +114,7 @@ def _analysed(
         verdicts_of(found.items(), prepared.inputs.variables),
         rows,
         tuple(sorted(name for name in walk.cleaner.uniform if not name.startswith(DATA))),
-        tuple(_expressions(requirement) for requirement in walk.domain.requirements),
+        tuple(_expressions(each) for each in walk.domain.requirements if _is_of_sizes(each)),
         size_inputs,
         tuple(name for name in prepared.inputs.variables if lows.get(name, 1) == 0),
     )
@@ -213,6 +213,11 @@ def _names(model: onnx.ModelProto) -> set[str]:
     graph = model.graph
     taken = {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
     return taken | {name for node in graph.node for name in (*node.input, *node.output, node.name)}
+
+
+def _is_of_sizes(requirement: Requirement) -> bool:
+    """Whether a request's sizes tell if it holds, not what data makes of it."""
+    return not any(name.startswith(DATA) for length in requirement for name in length.variables)
 
 
 def _expressions(requirement: Requirement) -> tuple[Expression, Expression]:

@@ -82,8 +82,9 @@ def grid(*lengths: Length | int | str) -> Axis:
 
 
 def join(axes: Sequence[Axis]) -> Axis:
-    """Return the axes one after another as one axis."""
-    return Axis(tuple(piece for axis in axes for piece in axis.pieces))
+    """Return the axes one after another as one axis; one that has one length at all sizes needs no pieces."""
+    whole = Axis(tuple(piece for axis in axes for piece in axis.pieces))
+    return whole if whole.constant is None else grid(whole.constant)
 
 
 def _merged(piece: Piece) -> Piece:

@@ -70,11 +70,22 @@ def _shadow(op: Operation, values: list[Array], output: Array) -> None:
     for at, element in enumerate(output.reshape(-1)):
         floats = [domain.floats(value[at], dtype) for value in given]
         with np.errstate(all="ignore"):
-            whole = reduce(function, floats[1:], floats[0]) if len(floats) > 1 else function(floats[0])
+            if op.kind == "Clip":
+                whole = _clipped(values, floats)
+            else:
+                whole = reduce(function, floats[1:], floats[0]) if len(floats) > 1 else function(floats[0])
         length = as_length(element)
         if op.kind in _ROUNDING and not np.array_equal(whole, domain.values(length)):
             raise Refused(f"its floating-point arithmetic rounds {given[0][at]} otherwise at some sizes")
         domain.note_floats(length, whole)
+
+
+def _clipped(values: list[Array], floats: list[Array]) -> Array:
+    steps = [step for step, bound in zip((np.maximum, np.minimum), values[1:], strict=False) if bound.size]
+    whole = floats[0]
+    for step, bound in zip(steps, floats[1:], strict=True):
+        whole = step(whole, bound)
+    return whole
 
 
 class _Undecided(Exception):  # noqa: N818
@@ -184,6 +195,16 @@ def _modulo(op: Operation, values: list[Array]) -> Array:
     return np.asarray(np.frompyfunc(modulo, 2, 1)(_exact(values[0]), _exact(values[1])), object)
 
 
+def _power(op: Operation, values: list[Array]) -> Array:
+    exponent = values[1].reshape(-1)
+    if is_symbolic(exponent) or exponent.size != 1 or exponent[0] not in (1, 2, 3):
+        raise ValueError("no small whole exponent")
+    whole = base = _exact(values[0])
+    for _ in range(int(exponent[0]) - 1):
+        whole = np.asarray(whole * base, object)
+    return whole
+
+
 def _compare(holds: Callable[[Any, Any], Any]) -> Callable[[Operation, list[Array]], Array]:
     def apply(op: Operation, values: list[Array]) -> Array:
         def decide(left: Length, right: Length) -> bool:
@@ -196,6 +217,29 @@ def _compare(holds: Callable[[Any, Any], Any]) -> Callable[[Operation, list[Arra
         return np.asarray(found).astype(bool)
 
     return apply
+
+
+def _clip(op: Operation, values: list[Array]) -> Array:
+    if op.opset < 11:
+        raise ValueError("bounds that are attributes")
+    whole = _exact(values[0])
+    for bound, function in zip(values[1:], (larger, smaller), strict=False):
+        if bound.size:
+            whole = np.asarray(np.frompyfunc(function, 2, 1)(whole, _exact(bound)), object)
+    return whole
+
+
+def _one_hot(op: Operation, values: list[Array]) -> Array:
+    """Choose between two values, as exporters write how often each axis is repeated."""
+    if is_symbolic(values[0]) or is_symbolic(values[1]):
+        raise ValueError("numbers that follow the sizes")
+    depth, axis = int(values[1].reshape(-1)[0]), int(op.attribute("axis", -1))
+    axis += values[0].ndim + 1 if axis < 0 else 0
+    off, on = _exact(values[2])
+    shape = [1] * (values[0].ndim + 1)
+    shape[axis] = depth
+    chosen = np.expand_dims(values[0] % depth, axis) == np.arange(depth).reshape(shape)
+    return np.asarray(np.where(chosen, on, off))
 
 
 def _where(op: Operation, values: list[Array]) -> Array:
@@ -299,10 +343,12 @@ _FLOATING: dict[str, Callable[..., Any]] = {
     "Mul": np.multiply,
     "Div": np.divide,
     "Neg": np.negative,
+    "Pow": np.power,
     "Floor": np.floor,
     "Ceil": np.ceil,
     "Min": np.minimum,
     "Max": np.maximum,
+    "Clip": np.clip,
     "Cast": np.trunc,
 }
 
@@ -313,9 +359,12 @@ _RULES: dict[str, Callable[[Operation, list[Array]], Any]] = {
     "Mul": _binary(operator.mul),
     "Div": _divide,
     "Mod": _modulo,
+    "Pow": _power,
     "Min": _binary(smaller),
     "Max": _binary(larger),
+    "Clip": _clip,
     "Neg": _unary(operator.neg),
+    "OneHot": _one_hot,
     "Floor": _unary(Length.floor),
     "Ceil": _unary(Length.ceil),
     "Cast": _cast,

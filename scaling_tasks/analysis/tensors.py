@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length
 
+_STRING = 8
+
 __all__ = ["Dequantised", "Positions", "Reason", "Tensor", "constant_tensor", "is_symbolic"]
 
 
@@ -151,6 +153,8 @@ def is_symbolic(value: NDArray[Any] | None) -> bool:
 def constant_tensor(name: str, dtype: int, value: NDArray[Any]) -> Tensor:
     """Return what is known of a constant."""
     axes = tuple(grid(size) for size in value.shape)
+    if dtype == _STRING:
+        return Tensor(name, dtype, axes, value.astype(str))
     if is_symbolic(value):
         numbers = [element.constant if isinstance(element, Length) else element for element in value.reshape(-1)]
         least = min((float(number) for number in numbers if number is not None), default=0.0)

@@ -179,9 +179,11 @@ class Walk:
             found = rule.function(op)
         except Refused as refusal:
             return self._refused(op, refusal.text, refusal.fix)
-        except (IndexError, KeyError, ValueError, ZeroDivisionError) as fault:
+        except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as fault:
             return self._refused(op, f"its inputs do not go together as its definition says ({fault})", "")
         outputs = [found] if isinstance(found, Tensor) else list(found)
+        if any(list(op.node.output)[len(outputs) :]):
+            return self._refused(op, "more of its outputs are used than are followed", "")
         told = positions_of(op, given, outputs[0])
         return [replace(outputs[0], positions=told), *outputs[1:]] if told else outputs
 
@@ -371,7 +373,8 @@ def _evaluate(op: Operation) -> list[NDArray[Any]] | None:
             found = ReferenceEvaluator(model).run(None, given)
     except Exception:  # The evaluator raises what it likes for what it does not know.
         return None
-    return [np.asarray(value) for value in found]
+    arrays = [np.asarray(value) for value in found]
+    return [array.astype(str) if array.dtype == object else array for array in arrays]
 
 
 def _element_type(value: NDArray[Any], op: Operation) -> int:

@@ -14,7 +14,7 @@ from scaling_tasks.analysis.assembly import assemble
 from scaling_tasks.analysis.preparation import prepare
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.layouts import layout_length, validity
-from scaling_tasks.shapes.size_inputs import fill_size_input
+from scaling_tasks.shapes.size_inputs import fill_size_input, row_of_position
 
 
 def assert_claims(
@@ -35,6 +35,8 @@ def assert_claims(
     emitted = {name for node in walk.emitter.nodes for name in node.output}
     known = [*walk.tensors.values(), *walk.cleaner._done.values()]
     tensors = {t.name: t for t in known if t.name in emitted and t.axes is not None and t.value is None}
+    if not tensors:
+        return
     cleaned, extras = assemble(prepared, walk, list(tensors))
     feeds = {**feeds, **{extra.name: fill_size_input(extra, bucket, sizes, rows) for extra in extras}}
     del cleaned.graph.output[:]
@@ -88,8 +90,7 @@ def _padding(
     shape = [1] * len(layouts)
     shape[axis] = line.shape[1]
     if line.shape[0] > 1 and carrier is not None and carrier != axis:
-        plain = layouts[carrier] == ((rows,),)
-        assert plain or line.shape[0] == 1
+        line = line[row_of_position(layouts[carrier], bucket, str(rows))]
         shape[carrier] = line.shape[0]
         order = line if carrier < axis else line.T
         return order.reshape(shape)

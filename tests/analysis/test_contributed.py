@@ -63,34 +63,6 @@ def test_fused_convolution() -> None:
     assert_exact(draft.model(y), BUCKET, ROWS)
 
 
-@pytest.mark.parametrize("mask", ["none", "own", "unidirectional"])
-def test_packed_attention(mask: str) -> None:
-    draft = Draft(17)
-    parts = [wide(draft), draft.weights(8, 24), draft.weights(24)]
-    if mask == "own":
-        parts.append(draft.input("mask", ["N", "T"], np.int32))
-    y = draft.add("Attention", parts, num_heads=2, unidirectional=int(mask == "unidirectional"), **OWN)
-    some = {"mask": lambda shape, generator: (np.arange(int(np.prod(shape))).reshape(shape) % 3 < 2).astype(np.int32)}
-    assert_exact(draft.model(y), BUCKET, ROWS, data=some)
-
-
-@pytest.mark.parametrize("cross", [False, True])
-@pytest.mark.parametrize("mask", [False, True])
-def test_multi_head_attention(cross: bool, mask: bool) -> None:
-    draft = Draft(17)
-    x = wide(draft)
-    source = draft.shifted(draft.input("z", ["N", "S", 8])) if cross else x
-    parts = [draft.add("MatMul", [of, draft.weights(8, 8, seed=at)]) for at, of in enumerate((x, source, source))]
-    if mask:
-        parts += ["", draft.input("mask", ["N", "S" if cross else "T"], np.int32)]
-    y = draft.add("MultiHeadAttention", parts, num_heads=2, **OWN)
-    some = {"mask": lambda shape, generator: (np.arange(int(np.prod(shape))).reshape(shape) % 3 < 2).astype(np.int32)}
-    extra = {"S": 6} if cross else {}
-    assert_exact(
-        draft.model(y), {**BUCKET, **extra}, [{**row, **({"S": 5} if cross else {})} for row in ROWS], data=some
-    )
-
-
 @pytest.mark.parametrize("form", ["positions", "angles", "contributed", "offset"])
 def test_rotation(form: str) -> None:
     draft = Draft(23)
@@ -115,6 +87,31 @@ def test_rotation(form: str) -> None:
         y = draft.add("RotaryEmbedding", [x, where, *tables], **OWN)
     y = draft.add("ReduceSum", [y, draft.constant([2])])
     assert_exact(draft.model(y), BUCKET, ROWS, refusable=False)
+
+
+@pytest.mark.parametrize("offset", [0, 3])
+def test_rotation_by_the_number_of_the_first_position_tells_positions_apart(offset: int) -> None:
+    draft = Draft(17)
+    x = draft.input("x", [1, "T", 16])
+    tables = [draft.weights(20, 4), draft.weights(20, 4, seed=1)]
+    y = draft.add("RotaryEmbedding", [x, draft.constant([offset]), *tables], num_heads=2, **OWN)
+    assert assert_exact(draft.model(y), {"T": 9}, [{"T": 4}]).behaviour.rows is None
+
+
+def test_embedding_counts_positions_from_the_start() -> None:
+    draft = Draft(17)
+    x = draft.input("x", [1, "T"], np.int32)
+    parts = [
+        x,
+        "",
+        draft.weights(4, 16),
+        draft.weights(30, 16, seed=1),
+        "",
+        draft.weights(16),
+        draft.weights(16, seed=3),
+    ]
+    y, _ = draft.add("EmbedLayerNormalization", parts, outputs=2, **OWN)
+    assert assert_exact(draft.model(y), {"T": 9}, [{"T": 4}]).behaviour.rows is None
 
 
 @pytest.mark.parametrize("zero", [0, 7])

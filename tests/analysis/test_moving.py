@@ -285,3 +285,22 @@ def test_positions_as_many_as_data_says() -> None:
     before = draft.add("Less", [frames, draft.add("Unsqueeze", [ends, draft.constant([1])])])
     spread = draft.add("ReduceSum", [draft.add("Cast", [before], to=1), draft.constant([0])], keepdims=0)
     assert_exact(draft.model(spread), {"T": 9}, [{"T": 4}])
+
+
+def test_channels_put_together_are_cut_otherwise() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", 4, "H", "W"]))
+    whole = draft.add("Concat", [x, draft.add("Tanh", [x])], axis=1)
+    y = draft.add("Reshape", [whole, draft.constant([0, 2, 4, -1])])
+    assert_exact(draft.model(draft.add("Softmax", [y], axis=3)), {"N": 2, "H": 6, "W": 5}, [{"N": 1, "H": 4, "W": 3}])
+
+
+@pytest.mark.parametrize("first", [0, -1])
+def test_one_hot_numbers_of_as_many_places_as_a_size(first: int) -> None:
+    draft = Draft(17)
+    x, at = draft.shifted(draft.input("x", ["N", "T", 3])), draft.input("at", ["N", 2], np.int64)
+    depth = draft.add("Shape", [x], start=1, end=2)
+    at = draft.add("Add", [at, draft.constant(first)])
+    chosen = draft.add("OneHot", [at, depth, draft.constant([0.0, 1.0], np.float32)])
+    y = draft.add("MatMul", [chosen, x])
+    assert_exact(draft.model(y), {"N": 2, "T": 9}, [{"N": 1, "T": 4}, {"N": 1, "T": 7}])

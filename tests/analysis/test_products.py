@@ -83,7 +83,10 @@ def test_gemm(left: int, right: int, added: str) -> None:
 
 @pytest.mark.parametrize(
     "equation",
-    ["bij,bjk->bik", "bij,bkj->bik", "bij,bij->bi", "bij->bji", "bij->bj", "bij,bij->b", "bij,bik->bjk"],
+    [
+        *("bij,bjk->bik", "bij,bkj->bik", "bij,bij->bi", "bij->bji", "bij->bj", "bij,bij->b", "bij,bik->bjk"),
+        *("...qd,...kd->...qk", "...tc,...tc->...c", "...c->...", "b...,b...->b...", "...ij,...kj->i...k"),
+    ],
 )
 def test_einsum(equation: str) -> None:
     draft = Draft(17)

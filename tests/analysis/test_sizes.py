@@ -27,7 +27,9 @@ def computed(data: Draw, draft: Draft, size: str) -> str:
     number = size
     for _ in range(data.draw(st.integers(1, 4), label="steps")):
         kind = data.draw(
-            st.sampled_from(["add", "sub", "mul", "div", "mod", "min", "max", "neg div", "float", "scaled", "where"]),
+            st.sampled_from(
+                ["add", "sub", "mul", "div", "mod", "min", "max", "neg div", "float", "scaled", "where", "clip"]
+            ),
             label="step",
         )
         by = draft.constant(data.draw(st.integers(1, 4), label="by"))
@@ -44,6 +46,10 @@ def computed(data: Draw, draft: Draft, size: str) -> str:
             factor = data.draw(st.sampled_from([0.5, 1.5, 0.1, 1.3, 1.7, 0.7]), label="factor")
             number = draft.add("Mul", [draft.add("Cast", [number], to=1), draft.constant(factor, np.float32)])
             number = draft.add("Cast", [draft.add("Floor", [number])], to=7)
+        elif kind == "clip":
+            ends = [draft.constant(end, np.int64) for end in data.draw(st.sampled_from([(2, 5), (1, 3)]), label="ends")]
+            left = data.draw(st.sampled_from([ends, ends[:1], ["", ends[1]]]), label="which")
+            number = draft.add("Clip", [number, *left])
         else:
             number = draft.add("Where", [draft.add("Greater", [number, by]), number, by])
     return str(number)
@@ -254,3 +260,52 @@ def test_blocks_cut_out_of_axes_beside_a_length_left_open_are_whole_ones() -> No
         draft.model(y), {"N": 2, "H": 8, "W": 6}, [{"N": 1, "H": 4, "W": 6}, {"N": 1, "H": 8, "W": 2}]
     )
     assert analysis.behaviour.rows == "N"
+
+
+def test_padding_that_a_convolution_of_stride_two_lacks_as_tensorflow_pads() -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", 2, "W"])
+    size = draft.add("Cast", [length_of(draft, x, 2)], to=1)
+    one, two, zero = (draft.constant(number, np.float32) for number in (1.0, 2.0, 0.0))
+    steps = draft.add("Sub", [draft.add("Ceil", [draft.add("Div", [size, two])]), one])
+    needed = draft.add(
+        "Sub", [draft.add("Add", [draft.add("Mul", [steps, two]), draft.constant(3.0, np.float32)]), size]
+    )
+    total = draft.add("Cast", [draft.add("Clip", [needed, zero])], to=7)
+    before = draft.add("Div", [total, draft.constant(2)])
+    ends = [draft.add("Unsqueeze", [each, draft.constant([0])]) for each in (before, draft.add("Sub", [total, before]))]
+    none = draft.constant([0, 0])
+    x = draft.add("Pad", [draft.shifted(x), draft.add("Concat", [none, ends[0], none, ends[1]], axis=0)])
+    y = draft.add("Conv", [x, draft.weights(3, 2, 3)], strides=[2])
+    for width in (7, 8):
+        assert_exact(draft.model(y), {"N": 2, "W": 12}, [{"N": 1, "W": width}])
+
+
+def test_a_square_of_a_size() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", 2, "W", "W"]))
+    square = draft.add("Pow", [length_of(draft, x, 3), draft.constant(2)])
+    shape = draft.add("Concat", [draft.constant([0, 2]), draft.add("Reshape", [square, draft.constant([-1])])], axis=0)
+    y = draft.add("Softmax", [draft.add("Reshape", [x, shape])], axis=2)
+    assert_exact(draft.model(y), {"N": 2, "W": 6}, [{"N": 1, "W": 4}])
+
+
+def test_repetitions_chosen_by_one_hot_numbers() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", "T", 3]))
+    values = draft.add("Concat", [draft.constant([1]), draft.add("Shape", [x], start=1, end=2)], axis=0)
+    chosen = draft.add("OneHot", [draft.constant([-1]), draft.constant(3), values], axis=-1)
+    y = draft.add(
+        "Tile", [draft.add("ReduceMean", [x], axes=[2]), draft.add("Reshape", [chosen, draft.constant([-1])])]
+    )
+    assert_exact(draft.model(y), {"N": 2, "T": 9}, [{"N": 1, "T": 4}, {"N": 1, "T": 7}])
+
+
+def test_what_data_requires_of_itself_is_no_requirement_of_sizes() -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["T", 3])
+    high = draft.add("Greater", [draft.add("ReduceMax", [x], axes=[1], keepdims=0), draft.constant(-9.0, np.float32)])
+    parts = [draft.add("Compress", [each, high], axis=0) for each in (x, draft.shifted(x))]
+    analysis = analyse_model(draft.model(draft.add("Add", parts)))
+    assert not analysis.behaviour.refusals
+    assert analysis.behaviour.runs_at({"T": 4})

@@ -31,14 +31,16 @@ def unsqueezed(draft: Draft, x: str, *axes: int) -> str:
 
 @pytest.mark.parametrize("reduction", ["none", "add", "max"])
 @pytest.mark.parametrize("first", [0, -3])
-def test_padding_writes_nowhere_in_scatter_nd(reduction: str, first: int) -> None:
+@pytest.mark.parametrize("length", ["T", 6])
+def test_padding_writes_nowhere_in_scatter_nd(reduction: str, first: int, length: int | str) -> None:
     draft = Draft(18)
-    x = draft.shifted(draft.input("x", ["T", 3]))
+    x = draft.shifted(draft.input("x", [length, 3]))
     numbers = draft.add("Add", [draft.input("at", ["S", 1], np.int64), draft.constant(first, np.int64)])
     updates = draft.shifted(draft.input("new", ["S", 3]))
     y = draft.add("ScatterND", [x, numbers, updates], reduction=reduction)
     data = {"at": lambda shape, generator: generator.permutation(5)[: shape[0]].reshape(shape)}
-    assert_exact(draft.model(y), {"T": 9, "S": 5}, [{"T": 6, "S": 3}], data=data)
+    sizes = {"T": 6} if length == "T" else {}
+    assert_exact(draft.model(y), {**dict.fromkeys(sizes, 9), "S": 5}, [{**sizes, "S": 3}], data=data)
 
 
 @pytest.mark.parametrize("axis", [1, 2])
@@ -110,6 +112,21 @@ def test_a_mask_read_by_the_number_of_each_row_keeps_rows_apart(read: Callable[[
         "Where", [draft.add("Cast", [read(draft, mask)], to=9), scores, draft.constant(-1e4, np.float32)]
     )
     analysis = assert_exact(draft.model(draft.add("Softmax", [hidden], axis=-1)), BUCKET, ROWS)
+    assert analysis.behaviour.rows == "N"
+
+
+@pytest.mark.parametrize("read", [flattened, by_vectors])
+def test_a_mask_of_images_read_so_keeps_rows_apart(read: Callable[[Draft, str], str]) -> None:
+    draft = Draft(17)
+    x, mask = draft.shifted(draft.input("x", ["N", 4, "H", "W"])), draft.input("mask", ["N", "H", "W"], np.int64)
+    pixels = draft.add("Transpose", [draft.add("Reshape", [x, draft.constant([0, 0, -1])])], perm=[0, 2, 1])
+    scores = unsqueezed(draft, draft.add("MatMul", [pixels, draft.add("Transpose", [pixels], perm=[0, 2, 1])]), 1)
+    flat = draft.add("Reshape", [mask, draft.constant([0, -1])])
+    seen = draft.add("Cast", [read(draft, flat)], to=9)
+    weights = draft.add("Softmax", [draft.add("Where", [seen, scores, draft.constant(-1e4, np.float32)])], axis=-1)
+    y = draft.add("MatMul", [weights, unsqueezed(draft, pixels, 1)])
+    rows = [{"N": 1, "H": 2, "W": 3}, {"N": 1, "H": 4, "W": 2}]
+    analysis = assert_exact(draft.model(y), {"N": 2, "H": 5, "W": 4}, rows)
     assert analysis.behaviour.rows == "N"
 
 

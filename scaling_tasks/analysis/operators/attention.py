@@ -13,6 +13,7 @@ from scaling_tasks.analysis.tensors import Tensor
 
 _BOOL = 9
 _MASK, _PAST_KEY, _PAST_VALUE, _TOLD_LENGTHS = 3, 4, 5, 6
+_WINDOW = ("left_window_size", "right_window_size")
 
 
 @dataclass(frozen=True)
@@ -28,37 +29,68 @@ class _Form:
 @operator("Attention")
 def follow_attention(op: Operation) -> Sequence[Tensor]:
     """Follow the Attention of version 23: queries, keys, values, a mask that is added or selects, and a past."""
-    query, key = op.input(0), op.input(1)
     form = _form(op)
+    keys = _laid_alike(op, form)
+    query = op.input(0)
+    sees_none = _sees_none(op, query.known_axes[form.positions], keys)
+    if op.padded(keys):
+        for index in (1, 2, _PAST_KEY, _PAST_VALUE):
+            if op.has(index) and not op.input(index).finite:
+                op.clean(index, [2 if index >= _PAST_KEY else form.positions], 0.0)
+        if not sees_none:
+            _mask(op, query, keys, form)
+    return _outputs(op, query, keys, form)
+
+
+def _laid_alike(op: Operation, form: _Form) -> Axis:
+    """Let all inputs have the same batch, and keys, values, past and mask the same positions; return those of keys."""
     for index in (1, 2):
         axis = op.input(index).known_axes[form.positions]
         if axis.variables:
             op.mixes(axis)
             op.compact(index, form.positions)
     op.same_axis(1, form.positions, 2, form.positions)
-    key = op.input(1)
-    keys = key.known_axes[form.positions]
-    if op.has(_TOLD_LENGTHS):
-        raise Refused("it is told how many keys count")
+    for index in (1, 2, _PAST_KEY, _PAST_VALUE, _TOLD_LENGTHS):
+        if op.has(index):
+            op.same_axis(0, 0, index, 0)
+    keys = op.input(1).known_axes[form.positions]
     if op.has(_PAST_KEY):
         op.same_axis(_PAST_KEY, 2, _PAST_VALUE, 2)
         keys = join([op.input(_PAST_KEY).known_axes[2], keys])
-    if len(op.node.output) > 3 and op.node.output[3]:
-        raise Refused("its scores are an output")
-    if op.padded(keys):
-        for index in (1, 2, _PAST_KEY, _PAST_VALUE):
-            if op.has(index) and not op.input(index).finite:
-                op.clean(index, [2 if index >= _PAST_KEY else form.positions], 0.0)
-        # A causal query sees nothing after its own position; what comes before it is padding only with a past.
-        if not op.attribute("is_causal", 0) or op.has(_PAST_KEY) or op.has(_MASK):
-            _mask(op, query, keys, form)
-    return _outputs(op, query, keys, form)
+    return keys
+
+
+def _sees_none(op: Operation, queries: Axis, keys: Axis) -> bool:
+    """Return whether no query sees keys that are padding, by what the operator itself hides.
+
+    Raises:
+        Refused: What it hides is counted from an end that lies elsewhere in a bucket.
+    """
+    causal = bool(op.attribute("is_causal", 0))
+    windowed = any(int(op.attribute(name, -1)) >= 0 for name in _WINDOW)
+    if causal or windowed:
+        op.mixes(queries)
+    if op.has(_TOLD_LENGTHS):
+        if (causal or windowed) and op.padded(queries):
+            raise Refused("it counts its queries from the last key that it is told to count")
+        return True
+    if op.has(_PAST_KEY):
+        # With a past, padding lies between its keys and the new ones.
+        if windowed and op.padded(op.input(_PAST_KEY).known_axes[2]):
+            raise Refused("it sees a window of keys, of which padding in its past takes a part")
+        return False
+    # A causal query sees nothing after its own position.
+    return causal and not op.has(_MASK) and op.domain.at_most(queries.length, keys.length)
 
 
 def _form(op: Operation) -> _Form:
-    query, value = op.input(0), op.input(2)
+    query, key, value = (op.input(at) for at in range(3))
+    fixed = [(query, -1), (key, -1)]
+    fixed += [(each, 1) for each in (query, key, value)] if query.rank == 4 else [(value, -1)]
+    if any(tensor.known_axes[axis].constant is None for tensor, axis in fixed):
+        raise Refused("how many heads it has, or how wide they are, follows the sizes of the request")
     if query.rank == 4:
-        heads = [int(op.input(at).known_axes[1].constant or 0) for at in (0, 1)]
+        heads = [int(each.known_axes[1].constant or 0) for each in (query, key)]
         return _Form(2, heads[0], heads[1], value.known_axes[3])
     heads = [int(op.attribute(name)) for name in ("q_num_heads", "kv_num_heads")]
     return _Form(1, heads[0], heads[1], grid(int(value.known_axes[2].constant or 0) // heads[1]))
@@ -75,6 +107,9 @@ def _mask(op: Operation, query: Tensor, keys: Axis, form: _Form) -> None:
             ):
                 raise Refused(f"its mask has {mask.known_axes[last]} positions, its keys {keys}")
             op.realign(_MASK, last, keys)
+        for before, axis in ((1, form.positions), (3, 0)):
+            if mask.rank > before and mask.known_axes[last - before].constant != 1:
+                op.same_axis(0, axis, _MASK, last - before)
         op.clean(_MASK, [last], 0.0 if mask.dtype == _BOOL else -math.inf)
         return
     shape = Tensor("", query.dtype, (query.known_axes[0], grid(1), grid(1), keys))
@@ -111,12 +146,15 @@ def _outputs(op: Operation, query: Tensor, keys: Axis, form: _Form) -> list[Tens
         1: op.input(1).known_axes[-1] if query.rank == 4 else _width(op, form),
         2: form.value_width,
     }
+    heads = grid(form.key_heads)
     for at, past in ((1, _PAST_KEY), (2, _PAST_VALUE)):
         if at < len(op.node.output):
             source = op.input(at)
             known = source.finite and (not op.has(past) or op.input(past).finite)
-            heads = grid(form.key_heads)
             found.append(op.result([batch, heads, keys, widths[at]], source.dtype, output=at, finite=known))
+    if len(op.node.output) > 3:
+        scores = [batch, grid(form.query_heads), queries, keys]
+        found.append(op.result(scores, query.dtype, output=3, finite=False))
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scaling_tasks.analysis.axes import Axis, grid
+from scaling_tasks.analysis.axes import Axis
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.operators.convolution import follow_conv
 from scaling_tasks.analysis.operators.elementwise import broadcast
@@ -13,7 +13,6 @@ from scaling_tasks.analysis.operators.normalisation import follow_layer_normalis
 from scaling_tasks.analysis.operators.products import contract
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
-from scaling_tasks.shapes.size_inputs import SizeInput
 
 _OWN = "com.microsoft"
 _INT32 = 6
@@ -68,6 +67,8 @@ def follow_embedding(op: Operation) -> Sequence[Tensor]:
     Its second output tells how many positions the mask of each row shows, and is 0 without a mask.
     """
     ids, words = op.input(0), op.input(2)
+    op.mixes(ids.known_axes[1])
+    ids = op.compact(0, 1)
     for index, table in ((0, 2), (1, 4), (8, 3)):
         if op.has(index):
             op.same_axis(0, 1, index, 1) if index else None
@@ -93,88 +94,28 @@ def follow_rotation(op: Operation) -> Tensor:
 
 
 def _rotated(op: Operation, positions: int, table: int) -> Tensor:
-    place = 2 if op.input(0).rank == 4 else 1
+    tensor, place = op.input(0), 2 if op.input(0).rank == 4 else 1
+    if any(axis.variables for at, axis in enumerate(tensor.known_axes) if at not in (0, place)):
+        raise Refused("how many heads it has, or how wide they are, follows the sizes of the request")
     if op.has(positions):
         numbers = op.input(positions)
         if numbers.rank == 2:
-            op.same_axis(0, place, positions, 1)
+            _along(op, positions, place)
+        else:
+            op.mixes(tensor.known_axes[place])  # One number for all rows: the others are counted from it.
+            op.compact(0, place)
         safe_numbers(op, positions, [op.input(table).known_axes[0].length])
     elif op.input(table).rank == 3:
         for index in (table, table + 1):
-            op.same_axis(0, place, index, 1)
+            _along(op, index, place)
     tensor = op.input(0)
-    if not all(axis.is_prefix for axis in tensor.known_axes):
-        raise Refused("its axes are flattened grids")
     tables = op.input(table).finite and op.input(table + 1).finite
     fills = {axis: 0.0 for axis, fill in tensor.fills.items() if fill == 0 and tables}
     return op.result(tensor.known_axes, tensor.dtype, fills=fills, finite=tensor.finite and tables)
 
 
-@operator("Attention", domain=_OWN)
-def follow_packed_attention(op: Operation) -> Sequence[Tensor]:
-    """Follow self-attention with its own projections: ``[batch, positions, channels]``."""
-    tensor, weights = op.input(0), op.input(1)
-    if op.has(4) or op.has(5) or any(list(op.node.output)[1:]):
-        raise Refused("it has a past or a bias of its own")
-    positions = tensor.known_axes[1]
-    if positions.variables:
-        op.mixes(positions)
-        positions = op.compact(0, 1).known_axes[1]
-    if op.padded(positions):
-        if not op.input(0).finite:
-            op.clean(0, [1], 0.0)
-        if not op.attribute("unidirectional", 0) or op.has(3):
-            _mask(op, 3, positions)
-    sizes = op.attribute("qkv_hidden_sizes")
-    width = int(sizes[2]) if sizes else int(weights.known_axes[1].constant or 0) // 3
-    return [op.result([tensor.known_axes[0], positions, grid(width)], tensor.dtype, finite=not op.has(3))]
-
-
-@operator("MultiHeadAttention", domain=_OWN)
-def follow_multi_head_attention(op: Operation) -> Sequence[Tensor]:
-    """Follow attention of ``[batch, positions, channels]`` without a past."""
-    if any(op.has(at) for at in range(6, len(op.inputs))) or any(list(op.node.output)[1:]):
-        raise Refused("it has a past")
-    if not (op.has(1) and op.has(2)) or any(op.input(at).rank != 3 for at in range(3)):
-        raise Refused("its queries, keys and values are packed in one tensor")
-    for at in (1, 2):
-        if op.input(at).known_axes[1].variables:
-            op.mixes(op.input(at).known_axes[1])
-            op.compact(at, 1)
-    op.same_axis(1, 1, 2, 1)
-    keys = op.input(1).known_axes[1]
-    if op.padded(keys):
-        if op.has(5):
-            raise Refused("it has a bias of its own")
-        for at in (1, 2):
-            if not op.input(at).finite:
-                op.clean(at, [1], 0.0)
-        if not op.attribute("unidirectional", 0) or op.has(4):
-            _mask(op, 4, keys)
-    query, value = op.input(0), op.input(2)
-    axes = [query.known_axes[0], query.known_axes[1], value.known_axes[2]]
-    return [op.result(axes, query.dtype, finite=query.finite and not op.has(4))]
-
-
-def _mask(op: Operation, index: int, keys: Axis) -> None:
-    """Give the operator a mask of whole numbers, ``[batch, keys]``, or clean the one that it has."""
-    if op.has(index):
-        mask = op.input(index)
-        if mask.rank == 1 and not mask.known_axes[0].constant:
-            return  # How many count, per row: never more than are valid.
-        if mask.rank != 2 or not op.domain.equal(mask.known_axes[1].length, keys.length):
-            raise Refused("its mask is of a form that is not followed")
-        op.clean(index, [1], 0.0)
-        return
-    batch = op.input(0).known_axes[0]
-    own = op.rows is not None and batch.has_factor(op.rows)
-    if not own:
-        op.around.cleaner.agree(keys.variables)
-    spec = SizeInput("", "valid", "int32", (batch.layout(), keys.layout()))
-    name = op.emitter.size_input(spec)
-    op.newly_cleaned |= op.padded(keys)
-    while len(op.node.input) <= index:
-        op.node.input.append("")
-        op.inputs.append(None)
-    op.node.input[index] = name
-    op.inputs[index] = Tensor(name, _INT32, (batch, keys), low=0.0, high=1.0)
+def _along(op: Operation, index: int, place: int) -> None:
+    """Let what is told of each position, ``[batch or 1, positions, …]``, lie as the positions of input 0."""
+    op.same_axis(0, place, index, 1)
+    if op.input(index).known_axes[0].constant != 1:
+        op.same_axis(0, 0, index, 0)

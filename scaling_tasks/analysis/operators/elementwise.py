@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,23 @@ def follow_unary(op: Operation) -> Tensor:
     return op.result(tensor.known_axes, dtype, fills=fills, finite=finite, low=low, high=high)
 
 
+@operator("BitCast")
+def follow_bits(op: Operation) -> Tensor:
+    """Follow BitCast, which reads the same bits as another type; those of zero are zero in each."""
+    tensor = op.input(0)
+    fills = {axis: 0.0 for axis, fill in tensor.fills.items() if fill == 0}
+    return op.result(tensor.known_axes, int(op.attribute("to")), fills=fills, finite=False)
+
+
+@operator("SwiGLU")
+def follow_gated(op: Operation) -> Tensor:
+    """Follow SwiGLU: ``Swish(A)·B``, zero where either is."""
+    axes, tensors = broadcast(op), [op.input(0), op.input(1)]
+    finite = all(tensor.finite for tensor in tensors)
+    zero = [at for at in range(len(axes)) if finite and any(tensor.fills.get(at) == 0 for tensor in tensors)]
+    return op.result(axes, tensors[0].dtype, fills=dict.fromkeys(zero, 0.0), finite=finite)
+
+
 @operator("Dropout")
 def follow_dropout(op: Operation) -> Sequence[Tensor]:
     """Follow Dropout, which does nothing when a model is served."""
@@ -99,6 +117,8 @@ _BROADCASTING = (
 def follow_broadcasting(op: Operation) -> Tensor:
     """Follow an operator of several tensors that are broadcast against each other."""
     axes = broadcast(op)
+    if op.kind == "Mul" and any(op.input(at).uniform == 0 for at in (0, 1)):
+        _forgive(op)
     tensors = [op.input(at) for at in range(len(op.inputs))]
     low, high = _combined_interval(op, tensors)
     fills = {at: _combined_fill(op, tensors, at - len(axes)) for at in range(len(axes)) if op.padded(axes[at])}
@@ -109,6 +129,15 @@ def follow_broadcasting(op: Operation) -> Tensor:
         finite = True
     dtype = _BOOL if op.kind in _COMPARISONS else tensors[1 if op.kind == "Where" else 0].dtype
     return op.result(axes, dtype, fills=fills, finite=finite, low=low, high=high)
+
+
+def _forgive(op: Operation) -> None:
+    """Let nothing be blamed on numbers that are multiplied with zero, such as noise that is turned off."""
+    for tensor in [tensor for tensor in op.inputs if tensor is not None and tensor.blames]:
+        noise = all(reason.operator.startswith("Random") for reason in tensor.blames.values())
+        if not (tensor.finite or noise):  # What is infinite makes no number, whatever the noise.
+            continue
+        op.inputs[op.inputs.index(tensor)] = replace(tensor, blames={})
 
 
 def broadcast(op: Operation, indices: Sequence[int] | None = None, *, skip: int = 0) -> list[Axis]:

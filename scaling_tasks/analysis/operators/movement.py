@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from scaling_tasks.analysis.axes import Axis, grid, join
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operation import Operation, Refused, merged_fills
+from scaling_tasks.analysis.operators.gathering import from_start
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 
@@ -166,10 +167,17 @@ def follow_trilu(op: Operation) -> Tensor:
 
 @operator("OneHot", sizes=(1,))
 def follow_one_hot(op: Operation) -> Tensor:
-    """Follow OneHot."""
-    indices, depth, values = op.input(0), op.constants(1), op.input(2)
+    """Follow OneHot; what is counted from the end of a depth that follows the sizes is counted from its start."""
+    (depth,) = op.numbers(1) or [as_length(1)]
+    if depth.variables:
+        op.mixes(grid(depth))
+        if op.input(0).dtype not in (6, 7):
+            raise Refused("how many numbers it tells apart follows the sizes of the request")
+        if op.input(0).low < 0:
+            from_start(op, 0, [depth])
+    indices, values = op.input(0), op.input(2)
     axis = op.axis(int(op.attribute("axis", -1)), indices.rank + 1)
-    axes = [*indices.known_axes[:axis], grid((depth or [1])[0]), *indices.known_axes[axis:]]
+    axes = [*indices.known_axes[:axis], grid(depth), *indices.known_axes[axis:]]
     return op.result(axes, values.dtype, finite=values.finite, low=values.low, high=values.high)
 
 

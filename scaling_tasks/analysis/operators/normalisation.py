@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from scaling_tasks.analysis.axes import grid
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
 
-_HALVES = (10, 16)
+_FLOAT, _HALVES = 1, (10, 16)
 
 
 @operator("BatchNormalization")
@@ -39,7 +40,11 @@ def follow_layer_normalisation(op: Operation) -> Sequence[Tensor]:
     if not any(op.padded(tensor.known_axes[at]) for at in over):
         # A position's own channels, scaled: finite because of the epsilon.
         high = _largest(op, over) if tensor.finite else math.inf
-        return [op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite, low=-high, high=high)]
+        axes = [grid(1) if at in over else axis for at, axis in enumerate(tensor.known_axes)]
+        return [
+            op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite, low=-high, high=high),
+            *(op.result(axes, _FLOAT, output=at, finite=tensor.finite) for at in range(1, len(op.node.output))),
+        ]
     if len(op.node.output) > 1 and any(list(op.node.output)[1:]):
         raise Refused("its statistics are outputs")
     centred = op.kind == "LayerNormalization"

@@ -14,7 +14,7 @@ from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.analysis.triangles import hidden_axes
 
-__all__ = ["clean_to_zero_point", "contract"]
+__all__ = ["clean_to_zero_point", "contract", "follow_gemm"]
 
 _BOOL = 9
 
@@ -162,7 +162,8 @@ def follow_einsum(op: Operation) -> Tensor:
     equation = str(op.attribute("equation")).replace(" ", "")
     terms, arrow, wanted = equation.partition("->")
     inputs = terms.split(",")
-    if not arrow or "." in equation or len(inputs) > 2 or any(len(set(term)) != len(term) for term in inputs):
+    inputs, wanted = _spelled_out(op, inputs, wanted)
+    if not arrow or len(inputs) > 2 or any(len(set(term)) != len(term) for term in inputs):
         raise Refused(f"the equation {equation!r} is not of a form that is followed")
     known: dict[str, tuple[int, int]] = {}
     for index, term in enumerate(inputs):
@@ -183,6 +184,18 @@ def follow_einsum(op: Operation) -> Tensor:
         if finite and any(letter in t and op.input(i).fills.get(t.index(letter)) == 0 for i, t in enumerate(inputs))
     }
     return op.result([found[letter] for letter in wanted], op.input(0).dtype, fills=fills, finite=finite)
+
+
+def _spelled_out(op: Operation, inputs: list[str], wanted: str) -> tuple[list[str], str]:
+    """Give letters to the axes that an ellipsis stands for, the last ones of all inputs the same."""
+    counts = [op.input(at).rank - len(term.replace("...", "")) for at, term in enumerate(inputs)]
+    spare = [letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter not in "".join(inputs)]
+    letters = "".join(spare[: max([0, *(count for count, term in zip(counts, inputs, strict=True) if "..." in term)])])
+    terms = [
+        term.replace("...", letters[len(letters) - count :] if count else "")
+        for count, term in zip(counts, inputs, strict=True)
+    ]
+    return terms, wanted.replace("...", letters)
 
 
 def _clean_sums(op: Operation, inputs: list[str], wanted: str) -> None:

@@ -18,6 +18,9 @@ _UINT8 = 2
 _RANGES = {2: (0.0, 255.0), 3: (-128.0, 127.0), 4: (0.0, 65535.0), 5: (-32768.0, 32767.0)}
 
 
+__all__ = ["clean_for_one_scale", "follow_dequantise", "follow_quantise"]
+
+
 @operator("QuantizeLinear")
 def follow_quantise(op: Operation) -> Tensor:
     """Follow QuantizeLinear: one scale, or one per position of an axis of fixed length."""
@@ -54,17 +57,22 @@ def follow_dequantise(op: Operation) -> Tensor:
 @operator("DynamicQuantizeLinear")
 def follow_dynamic_quantise(op: Operation) -> Sequence[Tensor]:
     """Follow DynamicQuantizeLinear, whose scale follows all numbers and 0: padding must be 0."""
-    for at, axis in enumerate(op.input(0).known_axes):
-        if axis.variables:
-            op.mixes(axis)
-        if op.padded(axis):
-            op.clean(0, [at], 0.0)
-    tensor = op.input(0)
+    tensor = clean_for_one_scale(op)
     return [
         op.result(tensor.known_axes, _UINT8, low=0.0, high=255.0),
         op.result([], tensor.dtype, output=1, low=0.0),
         op.result([], _UINT8, output=2, low=0.0, high=255.0),
     ]
+
+
+def clean_for_one_scale(op: Operation) -> Tensor:
+    """Make input 0 hold zeros beyond its ends, whose numbers one scale is found for, and return it."""
+    for at, axis in enumerate(op.input(0).known_axes):
+        if axis.variables:
+            op.mixes(axis)
+        if op.padded(axis):
+            op.clean(0, [at], 0.0)
+    return op.input(0)
 
 
 def _scales_are_fixed(op: Operation) -> None:

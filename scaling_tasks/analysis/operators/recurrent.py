@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scaling_tasks.analysis.axes import Axis, grid
-from scaling_tasks.analysis.operation import Operation
+from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor, constant_tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
@@ -25,6 +25,8 @@ def follow_recurrent(op: Operation) -> Sequence[Tensor]:
     """Follow a recurrent layer: ``[T, N, I]``, or ``[N, T, I]`` with ``layout`` 1."""
     tensor = op.input(0)
     time_at, batch_at = (1, 0) if op.attribute("layout", 0) else (0, 1)
+    if tensor.known_axes[2].variables or any(op.input(at).variables for at in (1, 2)):
+        raise Refused("how wide it is follows the sizes of the request")
     time = tensor.known_axes[time_at]
     sense = _SENSE[str(op.attribute("direction", "forward"))]
     if time.variables:
@@ -53,9 +55,25 @@ def follow_recurrent(op: Operation) -> Sequence[Tensor]:
     return outputs
 
 
+@operator("DynamicQuantizeLSTM", domain="com.microsoft")
+def follow_quantised_recurrent(op: Operation) -> Tensor | Sequence[Tensor]:
+    """Follow an LSTM that quantises its sequence as a whole, and its states at each step those of all rows together.
+
+    Zeros are within every range, so that zeros beyond the end change no scale; states of rows that are padding do.
+    """
+    batch = op.input(0).known_axes[1]
+    op.mixes(batch)
+    if op.padded(batch):
+        raise Refused("it quantises the states of all rows together, those of padding too")
+    if op.padded(op.input(0).known_axes[0]):
+        op.compact(0, 0)
+        op.clean(0, [0], 0.0)
+    return follow_recurrent(op)
+
+
 def _can_be_turned(op: Operation) -> bool:
     """Return whether the layer can be written without telling it lengths, for which compilers lack a fast form."""
-    own = op.attribute("activation_alpha") or op.attribute("activation_beta")
+    own = op.attribute("activation_alpha") or op.attribute("activation_beta") or op.node.domain
     if own or op.attribute("layout", 0) or op.opset < 10:
         return False
     return not _has_cells(op) or _can_be_held(op)
@@ -63,7 +81,7 @@ def _can_be_turned(op: Operation) -> bool:
 
 def _has_cells(op: Operation) -> bool:
     """Return whether the last cell state is an output."""
-    return op.kind == "LSTM" and len(op.node.output) > 2 and bool(op.node.output[2])
+    return op.kind.endswith("LSTM") and len(op.node.output) > 2 and bool(op.node.output[2])
 
 
 def _can_be_held(op: Operation) -> bool:

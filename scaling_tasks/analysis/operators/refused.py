@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from scaling_tasks.analysis.registry import refuse
+from scaling_tasks.analysis.axes import grid
+from scaling_tasks.analysis.operation import Operation
+from scaling_tasks.analysis.registry import operator, refuse
+from scaling_tasks.analysis.tensors import Tensor
 
-refuse(
-    "it draws numbers at random, so that no two runs give the same",
-    *("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"),
-    always=True,
-)
+_RANDOM = "it draws numbers at random, so that no two runs give the same"
+
+refuse(_RANDOM, "Multinomial", "Bernoulli", always=True)
+
+
+@operator("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike")
+def follow_noise(op: Operation) -> Tensor:
+    """Follow noise, which is to blame for whatever it reaches; multiplied with zero it reaches nothing."""
+    axes = op.input(0).known_axes if op.inputs else [grid(int(size)) for size in op.attribute("shape")]
+    op.blame(op.domain.limits, _RANDOM)
+    return op.result(axes, int(op.attribute("dtype", op.input(0).dtype if op.inputs else 1)))
+
+
 refuse(
     "its result is a sequence or an optional value, whose parts are not followed",
     *("SequenceConstruct", "SequenceAt", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength"),
@@ -21,15 +32,13 @@ refuse(
 )
 refuse("it collects backwards or along another axis than the first", "Scan")
 refuse("padding would count among the values that it tells apart", "Unique")
-refuse(
-    "its places are counted in a tensor whose size it is told apart from its input", "MaxUnpool", "Col2Im", "AffineGrid"
-)
+refuse("its places are counted in a tensor whose size it is told apart from its input", "MaxUnpool", "AffineGrid")
 refuse("it reads regions that may lie across the end of the valid part", "RoiAlign", "MaxRoiPool")
 refuse("it takes the middle, which lies elsewhere in a bucket", "CenterCropPad")
 refuse("it is a loss, which no served model computes", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss")
 refuse(
     "it is told lengths of a cache as data",
-    *("GroupQueryAttention", "PagedAttention", "DecoderMaskedMultiHeadAttention", "SparseAttention"),
+    *("PagedAttention", "DecoderMaskedMultiHeadAttention", "SparseAttention"),
     domain="com.microsoft",
 )
 refuse(

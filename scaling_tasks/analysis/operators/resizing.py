@@ -40,6 +40,8 @@ def follow_upsample(op: Operation) -> Tensor:
     """Follow Upsample, which older exports use."""
     tensor = op.input(0)
     scales = op.value_of(1)
+    if scales is None and op.has(1):
+        raise Refused("its scales depend on data")
     numbers = list(op.attribute("scales")) if scales is None else scales.reshape(-1).tolist()
     factors: list[Fraction | None] = [_fraction(number) for number in numbers]
     lengths = [_scaled(op, axis.length, number) for axis, number in zip(tensor.known_axes, numbers, strict=True)]

@@ -15,9 +15,9 @@ from scaling_tasks.shapes.size_inputs import SizeInput
 _INT64 = 7
 
 
-@operator("CumSum", sizes=(1,))
+@operator("CumSum", "CumProd", sizes=(1,))
 def follow_running_sum(op: Operation) -> Tensor:
-    """Follow CumSum: forwards it never sees padding before valid positions; backwards padding must be zero."""
+    """Follow CumSum and CumProd: forwards they see no padding before valid positions; backwards it must be 0 or 1."""
     tensor = op.input(0)
     (given,) = op.constants(1) or [0]
     place = op.axis(given, tensor.rank)
@@ -26,7 +26,7 @@ def follow_running_sum(op: Operation) -> Tensor:
         op.mixes(axis)
         tensor = op.compact(0, place)
         if op.attribute("reverse", 0):
-            tensor = op.clean(0, [place], 0.0)
+            tensor = op.clean(0, [place], 0.0 if op.kind == "CumSum" else 1.0)
     low = 0.0 if tensor.low >= 0 else float("-inf")
     fills = {at: fill for at, fill in tensor.fills.items() if at != place and fill == 0}
     return op.result(tensor.known_axes, tensor.dtype, fills=fills, finite=tensor.finite, low=low)
@@ -100,13 +100,13 @@ def follow_suppression(op: Operation) -> Tensor:
     """Follow NonMaxSuppression: padded boxes score below every threshold; how many are kept depends on data."""
     boxes = op.input(0)
     threshold = op.value_of(4)
-    for index, place in ((0, 1), (1, 2)):
+    for index, place in ((0, 1), (1, 1), (1, 2)):
         op.mixes(op.input(index).known_axes[0])
         if op.input(index).known_axes[place].variables:
             op.mixes(op.input(index).known_axes[place])
             op.compact(index, place)
     op.same_axis(0, 1, 1, 2)
-    padded = [place for place in (0, 2) if op.padded(op.input(1).known_axes[place])]
+    padded = [place for place in range(3) if op.padded(op.input(1).known_axes[place])]
     if padded:
         if threshold is None or float(threshold.reshape(-1)[0]) == -math.inf:
             raise Refused("without a score threshold it may keep padded boxes", "Export it with a score threshold.")

@@ -33,7 +33,7 @@ def follow_spectrum(op: Operation) -> Tensor:
     given = op.constants(2) if op.opset >= 20 else [int(op.attribute("axis", 1))]
     place = op.axis((given or [-2])[0], tensor.rank)
     length = (op.constants(1) or [tensor.known_axes[place].constant or 0])[0]
-    if tensor.known_axes[place].variables or not length:
+    if tensor.known_axes[place].variables or tensor.known_axes[-1].variables or not length:
         raise Refused("it takes spectra over an axis whose length decides what they hold")
     axes = list(tensor.known_axes)
     one_sided, inverse = bool(op.attribute("onesided", 0)), bool(op.attribute("inverse", 0))

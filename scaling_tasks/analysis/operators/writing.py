@@ -43,6 +43,31 @@ def follow_scatter_elements(op: Operation) -> Tensor:
     return _written(op, [place], [at for at in range(len(own)) if at == place or own[at].normal != other[at].normal])
 
 
+@operator("TensorScatter")
+def follow_cache_update(op: Operation) -> Tensor:
+    """Follow TensorScatter, which writes new positions one after another, from where each row is told."""
+    cache, update = op.input(0), op.input(1)
+    place = op.axis(int(op.attribute("axis", -2)), cache.rank)
+    for index in (0, 1):
+        if op.input(index).known_axes[place].variables:
+            op.mixes(op.input(index).known_axes[place])
+            op.compact(index, place)
+    if op.padded(update.known_axes[place]):
+        raise Refused("it would write padding over what its cache holds", "Fix how many new positions there are.")
+    if op.padded(cache.known_axes[place]) and op.attribute("mode", "linear") == "circular":
+        raise Refused("it goes on at the start behind the end of its cache, which lies elsewhere in a bucket")
+    for at in range(cache.rank):
+        if at != place:
+            op.same_axis(0, at, 1, at)
+    if op.has(2):
+        op.same_axis(0, 0, 2, 0)
+        op.clean(2, [0], 0.0)
+    cache, update = op.input(0), op.input(1)
+    finite = cache.finite and update.finite
+    ends = min(cache.low, update.low), max(cache.high, update.high)
+    return op.result(cache.known_axes, cache.dtype, finite=finite, low=ends[0], high=ends[1])
+
+
 def _written(op: Operation, places: Sequence[int], loose: Sequence[int]) -> Tensor:
     """Follow what is written along the axes ``places`` of the data.
 
@@ -58,11 +83,12 @@ def _written(op: Operation, places: Sequence[int], loose: Sequence[int]) -> Tens
             op.compact(0, at)
     data = op.input(0)
     lengths = [data.known_axes[at].length for at in places]
-    if not op.input(1).is_constant:
-        safe_numbers(op, 1, lengths, clamp=False)
-    elif op.input(1).low < 0:
-        from_start(op, 1, lengths)
     padded = [at for at in loose if op.padded(op.input(1).known_axes[at])]
+    known = op.input(1).is_constant
+    if not known:
+        safe_numbers(op, 1, lengths, clamp=False)
+    if op.input(1).low < 0 and (known or padded):
+        from_start(op, 1, lengths)
     output = op.node.output[0]
     if padded:
         _apart(op, places[0], padded)
