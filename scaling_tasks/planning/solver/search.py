@@ -63,7 +63,8 @@ class Search:
             chosen = self._better(chosen, self._improve(self._promising(relaxation, before), []))
             chosen = self._shake(chosen, self._promising(relaxation, total(chosen)), turn)
             chosen = self.repaired(chosen, relaxation, turn)
-            if turn > 1 and total(chosen) >= before * (1 - 1e-9):
+            # Where nothing is left to chance, another turn would do the same again.
+            if (turn > 1 or not (self.effort.shakes or self.effort.repairs)) and total(chosen) >= before * (1 - 1e-9):
                 break
         exact = exact or self._exact(chosen, relaxation, self.effort.pairs)
         if exact is None:
