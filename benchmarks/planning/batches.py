@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.planning.datasets import receipt_statistics
 from scaling_tasks.planning.api import plan_buckets
+from scaling_tasks.planning.bucket_plan import BucketPlan
 from scaling_tasks.planning.costs import CallableCost, CostModel
 from scaling_tasks.planning.measured import MeasuredCost
 from scaling_tasks.planning.planner import plan_requests
@@ -31,7 +33,7 @@ from scaling_tasks.planning.request.serving import score_requests
 from scaling_tasks.shapes.dataset_statistics import Requests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 
-__all__ = ["main", "print_all"]
+__all__ = ["main", "many_requests", "print_all", "print_many"]
 
 _CHOICES = (1, 4, 8, 16, 32, 64)
 _INTERVAL = 8
@@ -58,7 +60,7 @@ def print_all(data: Path, recogniser: Path | None, counts: Sequence[int]) -> Non
     if recogniser is not None:
         machines["CPU, measured by onnxruntime"] = measure_cpu(recogniser)
     for name, model in machines.items():
-        print(f"\n### {name}\n\n| k | together | above its bound | apart | apart costs more by | planned in |")
+        print(f"\n### {name}\n\n| k | together | above its bound | apart | apart costs more by | processor |")
         print("|---" * 6 + "|")
         for count in counts:
             print(_line(requests, model, count), flush=True)
@@ -69,16 +71,43 @@ def _accelerator(shapes: NDArray[np.int64]) -> NDArray[np.float64]:
     return 3e-4 + 1e-8 * shapes[:, 0] * shapes[:, 1]
 
 
-def _line(requests: Requests, model: CostModel, count: int) -> str:
+def print_many(count: int, most: int) -> None:
+    """Print what planning many generated requests takes, on the accelerator."""
+    print(f"… {count} requests", file=sys.stderr, flush=True)
+    requests = many_requests(count)
+    print(f"\n### {count} requests of {len(requests.items)} items, accelerator\n")
+    print("| k | padding ratio | above its bound | processor |\n|---|---|---|---|")
+    plan, seconds = _planned(requests, CallableCost(_accelerator), most)
+    print(f"| {most} | {plan.padding_ratio:.4f} | {_gap(plan)} | {seconds:.0f} s |", flush=True)
+
+
+def many_requests(count: int) -> Requests:
+    """Return generated requests: 1 + Poisson(7) lines each, lognormal widths, those of one request alike."""
+    random = np.random.default_rng(11)
+    lengths = 1 + random.poisson(7, count)
+    scale = np.repeat(random.lognormal(0, 0.3, count), lengths)
+    widths = np.clip(random.lognormal(5.5, 0.6, int(lengths.sum())) * scale, 16, 4000).astype(np.int64)
+    return Requests(("W",), widths[:, None], np.concatenate([[0], lengths.cumsum()]))
+
+
+def _planned(requests: Requests, model: CostModel, count: int) -> tuple[BucketPlan, float]:
     options = make_options(count, {"interval": {"W": _INTERVAL}, "choices": {"N": _CHOICES}})
-    begin = time.perf_counter()
+    begin = time.process_time()
     plan = plan_requests(requests, _VARIABLES, count, model, options)
-    seconds = time.perf_counter() - begin
+    return plan, time.process_time() - begin
+
+
+def _gap(plan: BucketPlan) -> str:
+    return "-" if plan.lower_bound is None else f"{plan.padding_ratio / plan.lower_bound - 1:.1%}"
+
+
+def _line(requests: Requests, model: CostModel, count: int) -> str:
+    print(f"… {len(requests.counts)} receipts, k = {count}", file=sys.stderr, flush=True)
+    plan, seconds = _planned(requests, model, count)
     together = score_requests(requests, _VARIABLES, plan.buckets, model, _CHOICES)
     apart = min(_apart(requests, model, count))
     more = apart / together.padding_ratio - 1
-    gap = "-" if plan.lower_bound is None else f"{plan.padding_ratio / plan.lower_bound - 1:.1%}"
-    return f"| {count} | {together.padding_ratio:.3f} | {gap} | {apart:.3f} | {more:.1%} | {seconds:.1f} s |"
+    return f"| {count} | {together.padding_ratio:.3f} | {_gap(plan)} | {apart:.3f} | {more:.1%} | {seconds:.0f} s |"
 
 
 def _apart(requests: Requests, model: CostModel, count: int) -> list[float]:

@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.planning.compare [--data DIR] [--output DIR] [--counts 2 4 8 16 32]
 
 Held out: planned on the first half in file order with the largest size of the whole as headroom (a deployment knows its
-model's maximum), scored on the second half. The time is that of the slowest of the
+model's maximum), scored on the second half. The time is the processor's, for the slowest of the
 plans in-sample. Prints one Markdown table and draws one SVG per data set.
 """
 
@@ -41,7 +41,7 @@ class Result:
         coverage: Share of samples covered in-sample.
         held_out: Padding ratio on the second half when planned on the first.
         held_out_coverage: Share of the second half that is covered.
-        seconds: Time to plan.
+        seconds: Of the processor, to plan.
         relaxation: What no bound by the same relaxation can exceed, None where not known.
     """
 
@@ -89,10 +89,10 @@ def measure(samples: Samples, strategy: str, count: int) -> Result | None:
     first, second = (ShapeHistogram.from_samples(half, variables=samples.variables) for half in samples.halves())
     largest = dict(zip(samples.variables, whole.samples.max(axis=0).tolist(), strict=True))
     name, robust = strategy.removesuffix(", robust"), {"robust": True} if strategy.endswith("robust") else {}
-    begin = time.perf_counter()
+    begin = time.process_time()
     try:
         plan = plan_buckets(whole, name, count, samples.interval, **robust)
-        seconds = time.perf_counter() - begin
+        seconds = time.process_time() - begin
         half = plan_buckets(first, name, count, samples.interval, **_headroom(name, largest), **robust)
         held = half.evaluate(second)
     except PlanError:

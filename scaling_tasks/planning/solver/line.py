@@ -12,6 +12,8 @@ of more and of fewer are equally cheap, the head of one and the tail of the othe
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 
 from scaling_tasks.planning.solver.problem import Problem, Solution
 
-__all__ = ["LineCuts", "cut_line", "cut_line_by_price", "solve_line", "suffix_minimum"]
+__all__ = ["LineCuts", "cut_layers", "cut_line", "cut_line_by_price", "solve_line", "suffix_minimum"]
 
 # Buckets times points up to which the optimum of every number of buckets is computed.
 _EVERY = 3_000_000
@@ -175,17 +177,22 @@ def cut_line(
         most: Largest number of buckets; more than n is the same as n.
         prices: What it costs to have a bucket at each sample, float64 [n]; nothing by default.
     """
+    layers = list(itertools.islice(cut_layers(weights, costs, prices), max(1, min(most, len(weights)))))
+    curve = np.minimum.accumulate(np.asarray([total for total, _ in layers]))
+    return LineCuts(curve, np.stack([choices for _, choices in layers]))
+
+
+def cut_layers(
+    weights: NDArray[np.float64], costs: NDArray[np.float64], prices: NDArray[np.float64] | None = None
+) -> Iterator[tuple[float, NDArray[np.int32]]]:
+    """Yield for 1, 2, … buckets what `cut_line` does: the least total, and the best start of the last run per end."""
     count = len(weights)
-    layers = max(1, min(most, count))
     heavy = np.concatenate([[0.0], np.cumsum(weights)])
     price = np.zeros(count) if prices is None else prices
-    best = np.concatenate([[0.0], costs * heavy[1:] + price])
-    choices = np.zeros((layers, count + 1), dtype=np.int32)
-    curve = [best[-1]]
-    for layer in range(1, layers):
-        best, choices[layer] = _next_layer(best, heavy, costs, price)
-        curve.append(best[-1])
-    return LineCuts(np.minimum.accumulate(np.asarray(curve)), choices)
+    best, choices = np.concatenate([[0.0], costs * heavy[1:] + price]), np.zeros(count + 1, dtype=np.int32)
+    while True:
+        yield float(best[-1]), choices
+        best, choices = _next_layer(best, heavy, costs, price)
 
 
 def _next_layer(

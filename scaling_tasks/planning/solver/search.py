@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.planning.solver.bound import Relaxation, raise_bound
-from scaling_tasks.planning.solver.branch import solve_exactly
+from scaling_tasks.planning.solver.branch import ExactSolution, solve_exactly
 from scaling_tasks.planning.solver.candidates import Candidates
 from scaling_tasks.planning.solver.cells import Cells, exchange_on_cells, lay_out
 from scaling_tasks.planning.solver.effort import ONE_BY_ONE, Effort
@@ -27,6 +27,8 @@ __all__ = ["Search", "shrunk"]
 
 # Points of the grid on which what the relaxation takes in part is put together anew.
 _REPAIR = 12_000
+# Pairs of a point and a candidate that branching is through with sooner than a search.
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,8 @@ class Search:
         for start in starts:
             chosen = self._better(chosen, self._from_shapes(start))
         relaxation = raise_bound(candidates, chosen, total(chosen), self.effort)
-        for turn in range(4):
+        exact = self._exact(chosen, relaxation, min(_AT_ONCE, self.effort.pairs))
+        for turn in range(4 if exact is None else 0):
             if total(chosen) - relaxation.bound <= 1e-9 * total(chosen):
                 break
             before = total(chosen)
@@ -60,14 +63,19 @@ class Search:
             chosen = self._better(chosen, self._improve(self._promising(relaxation, before), []))
             chosen = self._shake(chosen, self._promising(relaxation, total(chosen)), turn)
             chosen = self.repaired(chosen, relaxation, turn)
-            if turn > 1 and total(chosen) >= before * (1 - 1e-9):
+            # Where nothing is left to chance, another turn would do the same again.
+            if (turn > 1 or not (self.effort.shakes or self.effort.repairs)) and total(chosen) >= before * (1 - 1e-9):
                 break
-        exact = None
-        if not candidates.thinned:
-            exact = solve_exactly(candidates, relaxation, total(chosen), self.effort.pairs, self.effort.nodes)
+        exact = exact or self._exact(chosen, relaxation, self.effort.pairs)
         if exact is None:
             return chosen, relaxation, relaxation.bound
         return self._better(chosen, exact.chosen), relaxation, exact.bound
+
+    def _exact(self, chosen: list[int], relaxation: Relaxation, pairs: int) -> ExactSolution | None:
+        """Return what branch and bound finds among at most so many pairs of a point and a candidate."""
+        if self.candidates.thinned:
+            return None
+        return solve_exactly(self.candidates, relaxation, self.candidates.total(chosen), pairs, self.effort.nodes)
 
     def many(self, starts: Sequence[NDArray[np.int64]]) -> list[int]:
         """Return a choice without tables of points times candidates."""

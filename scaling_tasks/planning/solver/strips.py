@@ -8,11 +8,12 @@ where one more saves most, which is the best share for these strips. Both axes a
 from __future__ import annotations
 
 import heapq
+import itertools
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.planning.solver.line import LineCuts, cut_line
+from scaling_tasks.planning.solver.line import LineCuts, cut_layers, cut_line
 from scaling_tasks.planning.solver.problem import Problem
 
 __all__ = ["striped"]
@@ -48,7 +49,7 @@ def _in_strips(problem: Problem, axis: int, count: int, most: int) -> tuple[NDAr
             break
         layers[index] += 1
         heapq.heappush(gains, (-strips[index].gain(layers[index]), index))
-    total = sum(float(strip.cuts.curve[layer - 1]) for strip, layer in zip(strips, layers, strict=True))
+    total = sum(strip.total(layer) for strip, layer in zip(strips, layers, strict=True))
     return np.vstack([strip.buckets(layer) for strip, layer in zip(strips, layers, strict=True)]), total
 
 
@@ -68,7 +69,7 @@ def _strip_ends(
 
 
 class _Strip:
-    """One strip and the best cuts of it for every number of buckets."""
+    """One strip and the best cuts of it, worked out for as many buckets as are asked about."""
 
     def __init__(
         self, points: NDArray[np.int64], weights: NDArray[np.float64], problem: Problem, axis: int, layers: int
@@ -77,16 +78,24 @@ class _Strip:
         self._sizes, inverse = np.unique(points[:, 1 - axis], return_inverse=True)
         mass = np.bincount(inverse.ravel(), weights, len(self._sizes)).astype(np.float64)
         costs = np.maximum.accumulate(problem.cost(self._shapes(self._sizes)))
-        self.cuts: LineCuts = cut_line(mass, costs, layers)
+        self._layers = itertools.islice(cut_layers(mass, costs), max(1, min(layers, len(self._sizes))))
+        self._curve: list[float] = []
+        self._choices: list[NDArray[np.int32]] = []
+
+    def total(self, layer: int) -> float:
+        """Return what serving the strip costs with ``layer`` buckets, or as many as it may have."""
+        for total, choices in itertools.islice(self._layers, max(0, layer - len(self._curve))):
+            self._curve.append(min([total, *self._curve[-1:]]))
+            self._choices.append(choices)
+        return self._curve[min(layer, len(self._curve)) - 1]
 
     def gain(self, layer: int) -> float:
         """Return what one bucket more than ``layer`` saves."""
-        curve = self.cuts.curve
-        return float(curve[layer - 1] - curve[layer]) if layer < len(curve) else 0.0
+        return self.total(layer) - self.total(layer + 1)
 
     def buckets(self, layer: int) -> NDArray[np.int64]:
         """Return the best ``layer`` buckets, int64 [layer, 2]."""
-        return self._shapes(self._sizes[self.cuts.ends(layer)])
+        return self._shapes(self._sizes[LineCuts(np.asarray(self._curve), np.stack(self._choices)).ends(layer)])
 
     def _shapes(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
         wide = np.full(len(sizes), self._wide)

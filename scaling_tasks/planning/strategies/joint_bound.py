@@ -1,24 +1,25 @@
-"""A proven lower bound for requests of items of one size variable that are cut into batches.
+"""The lower bound of requests of items of one size variable that are cut into batches.
 
-Each item has a limit v. A bucket (batch b, size s) earns in a request the most that disjoint runs of at most b items of
-size ≤ s bring in: Σ over the runs of (Σ limits of its items - cost of the bucket). Relaxing "each item is run once" by
-the limits, the k buckets that earn most are taken:
+Each item has a limit v, and a bucket earns in a request what disjoint runs bring in (``joint_earnings``). Relaxing
+"each item is run once" by the limits, the k buckets that earn most are taken:
 
     L(v) = Σ v - (sum of the k largest earnings)
 
-is a lower bound for every v ≥ 0. A programme over positions gives the earnings of all buckets at once: what is earned
-from an item on is the better of leaving it out and of beginning the fullest run there (limits are not negative, so a
-fuller run of the same cost earns no less).
+is a lower bound for every v ≥ 0. L has kinks wherever a request leaves a run out or begins it, and where another bucket
+becomes one of the k. Both are smoothed for the steps of the ascent: the k largest by entropy, as for single samples
+(``solver.bound``), and the better of two by a quadratic, whose width is a part of what the request pays, so that steps
+suit requests of one item and of hundreds. The bound is L itself.
 
-L has kinks wherever a request leaves a run out or begins it, and where another bucket becomes one of the k. Both are
-smoothed for the steps of the ascent: the k largest by entropy, as for single samples (``solver.bound``), and the better
-of two by a quadratic (Nesterov 2005), whose width falls along with it. The bound is L itself.
+Of very many requests parts are climbed on first, each a few times as large as the one before. What is learnt there is
+by how much each bucket is taken; at these shares every request's limits are found by itself, and few steps are left for
+all of them together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,20 +27,62 @@ from numpy.typing import NDArray
 from scaling_tasks.planning.request.serving import Side
 from scaling_tasks.planning.solver.bound import smoothed_shares
 from scaling_tasks.planning.solver.effort import Effort
+from scaling_tasks.planning.strategies.joint_earnings import Earnings
 from scaling_tasks.shapes.partition import RunTable
 
 __all__ = ["bound_requests"]
 
-# Candidates that are looked at between passes over all, most steps, steps between such passes, entries at a time.
-_ACTIVE, _STEPS, _TURN, _BLOCK = 240, 400, 20, 3_000_000
-# Length of a step in units of μ; μ at first in units of (known total ÷ number of buckets), and by how much it falls.
-_STEP, _ROUGH, _FALL = 20.0, 0.05, 0.01
-# Width of the better of two at first, in units of (known total ÷ number of requests); it falls by as much.
-_WIDTH = 0.06
+# Entries (items times candidates) beyond which a part of the requests is climbed on first, and steps there.
+_WORK, _ON_PART = 30_000_000, 200
+# By how much parts grow, and entries that the steps on each may look at.
+_GROWTH, _CARRIED_WORK = 8, 1_600_000_000
+# Most steps, and the fewest on all requests where they are few.
+_STEPS, _FEWEST = 500, 40
+# Steps at the shares of the part; widths at first and at last; length of a step in units of the width.
+_AT_SHARES, _WIDE, _NARROW, _PACE = 12, 0.1, 0.01, 0.5
 # By how much the largest item's weight times limit may move, in units of the others' steps.
 _LARGEST = 0.1
-# Entries (items times candidates) that a step may look at; beyond, limits are learnt on a part of the requests.
-_WORK = 30_000_000
+# Buckets taken by less are not carried over.
+_TAKEN = 1e-3
+
+
+@dataclass(frozen=True)
+class _Schedule:
+    """How an ascent goes.
+
+    Attributes:
+        rough: μ at first, in units of (known total ÷ number of buckets).
+        width: Width of the better of two at first, in units of what a request pays.
+        fall: By how much both fall.
+        length: Of a step, in units of μ.
+        active: Most candidates that a step looks at.
+        turn: Steps between passes over all candidates.
+    """
+
+    rough: float = 0.05
+    width: float = 0.1
+    fall: float = 0.01
+    length: float = 10.0
+    active: int = 240
+    turn: int = 20
+
+
+_FROM_START, _CARRIED = _Schedule(), _Schedule(rough=0.01, width=0.02, fall=0.05, active=160, turn=6)
+
+
+@dataclass(frozen=True, eq=False)
+class _Climbed:
+    """The best that an ascent found.
+
+    Attributes:
+        bound: L.
+        limits: float64 [m].
+        shares: By how much each candidate was taken in the last step, float64 [c].
+    """
+
+    bound: float
+    limits: NDArray[np.float64]
+    shares: NDArray[np.float64]
 
 
 def bound_requests(
@@ -57,245 +100,151 @@ def bound_requests(
     """
     if effort.ascent <= 0 or not len(runs.items):
         return None
-    table = side.table(runs, buckets)
-    upper = runs.serve(table.min(axis=1)).total
-    start = _shared(runs, table.min(axis=1))
-    game = _Game.of(runs, side, choices)
-    whole = len(runs.items) * len(game.costs)
+    known = _Known.of(runs, side, buckets, most)
+    earnings = Earnings(runs, side, choices)
+    whole = len(runs.items) * len(earnings.costs)
     if whole <= _WORK:
-        return game.climb(start, most, upper, max(40, min(_STEPS, 20 * effort.ascent // max(1, whole))))
-    part = runs.some(max(1, len(runs.starts) * _WORK // whole))
-    small = _Game.of(part, side, choices)
-    few = side.table(part, buckets).min(axis=1)
-    known = part.serve(few).total
-    learnt = small.climbed(_shared(part, few), most, known, 120)
-    return game.bound(_carried(part, learnt, runs, start), most)[0]
+        steps = max(_FEWEST, min(_STEPS, 25 * effort.ascent // max(1, whole)))
+        return _climb(earnings, known.paid, known, steps, _FROM_START).bound
+    count = max(1, len(runs.starts) * _WORK // whole)
+    part = runs.some(count)
+    few, known_part = Earnings(part, side, choices), _Known.of(part, side, buckets, most)
+    learnt = _climb(few, known_part.paid, known_part, _ON_PART, _FROM_START)
+    while count < len(runs.starts):
+        count = count * _GROWTH if 2 * count * _GROWTH < len(runs.starts) else len(runs.starts)
+        part = runs.some(count) if count < len(runs.starts) else runs
+        more = Earnings(part, side, choices) if part is not runs else earnings
+        known_part = _Known.of(part, side, buckets, most) if part is not runs else known
+        limits = _at_shares(more, known_part, _carried(few, learnt, more), *_carried_shares(few, learnt, more))
+        steps = max(_CARRIED.turn, min(_FEWEST, _CARRIED_WORK // (_CARRIED.active * len(part.items))))
+        few, learnt = more, _climb(more, limits, known_part, steps, _CARRIED)
+    return learnt.bound
 
 
-def _shared(runs: RunTable, run_costs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what each item pays in the cheapest partition, every item of a batch the same, float64 [m]."""
-    found = runs.serve(run_costs)
-    paid = np.empty(len(runs.items))
-    for at, end, cost in runs.batches(found, run_costs):
-        share = cost / (end - at)
-        length = end - at
-        index = np.repeat(at, length) + np.arange(length.sum()) - np.repeat(length.cumsum() - length, length)
-        paid[index] = np.repeat(share, length)
-    return paid
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What is known of requests from a good plan.
+
+    Attributes:
+        most: Largest number of buckets.
+        upper: What the plan costs.
+        paid: What each item pays of it, every item of a batch the same, float64 [m].
+        widths: What each request pays, float64 [r].
+    """
+
+    most: int
+    upper: float
+    paid: NDArray[np.float64]
+    widths: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, runs: RunTable, side: Side, buckets: NDArray[np.int64], most: int) -> _Known:
+        costs = side.table(runs, buckets).min(axis=1)
+        found = runs.serve(costs)
+        paid = np.empty(len(runs.items))
+        for at, end, cost in runs.batches(found, costs):
+            length = end - at
+            index = np.repeat(at, length) + np.arange(length.sum()) - np.repeat(length.cumsum() - length, length)
+            paid[index] = np.repeat(cost / length, length)
+        return cls(most, found.total, paid, np.maximum(found.requests, 1e-9 * found.requests.max()))
 
 
-def _carried(
-    part: RunTable, learnt: NDArray[np.float64], runs: RunTable, start: NDArray[np.float64]
+def _carried(few: Earnings, learnt: _Climbed, more: Earnings) -> NDArray[np.float64]:
+    """Return limits for more items: the mean of what was learnt for items of their size, linear in between."""
+    sizes, inverse = np.unique(few.runs.items[:, 0], return_inverse=True)
+    mean = np.bincount(inverse.ravel(), learnt.limits) / np.bincount(inverse.ravel())
+    return np.interp(more.runs.items[:, 0], sizes, mean)
+
+
+def _carried_shares(few: Earnings, learnt: _Climbed, more: Earnings) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return which candidates are taken and by how much, as learnt on fewer requests; one contains the largest item."""
+    taken = np.flatnonzero(learnt.shares > _TAKEN)
+    largest, sizes, shares = int(more.sizes.max()), few.sizes[taken], learnt.shares[taken].copy()
+    beyond = sizes == few.sizes.max()
+    shares[beyond] *= max(1.0, 1.0 / max(1e-300, float(shares[beyond].sum())))
+    which = more.located(few.batches[taken], np.where(beyond, largest, sizes))
+    order = np.argsort(which)
+    return which[order], shares[order]
+
+
+def _at_shares(
+    earnings: Earnings,
+    known: _Known,
+    limits: NDArray[np.float64],
+    which: NDArray[np.int64],
+    shares: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return limits for all items: the mean of what was learnt for items of their size, or else what they pay."""
-    sizes, inverse = np.unique(part.items[:, 0], return_inverse=True)
-    mean = np.bincount(inverse.ravel(), learnt) / np.bincount(inverse.ravel())
-    place = np.clip(np.searchsorted(sizes, runs.items[:, 0]), 0, len(sizes) - 1)
-    return np.where(sizes[place] == runs.items[:, 0], mean[place], start)
+    """Return limits at which the candidates ``which``, taken by ``shares``, run each item about once."""
+    walk = _Walk(limits)
+    for step in range(_AT_SHARES):
+        width = _WIDE * (_NARROW / _WIDE) ** (step / (_AT_SHARES - 1))
+        slope = 1.0 - earnings.served(walk.here, which, shares, width * known.widths)[0]
+        walk.step(slope, _PACE * width * limits, earnings.mass)
+    return walk.here
 
 
-@dataclass(frozen=True, eq=False)
-class _Block:
-    """Some requests, the longest first, their items by the distance from the end, so that sizes ascend with it.
-
-    Attributes:
-        weights: Weight of each request, float64 [r].
-        at: Which item is at each distance, int64 [longest, r]; one beyond the last where there is none.
-        alive: How many of the requests have an item at each distance.
-        counts: How many items of each request are no larger than each size, int64 [r, sizes].
-    """
-
-    weights: NDArray[np.float64]
-    at: NDArray[np.int64]
-    alive: list[int]
-    counts: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, runs: RunTable, rows: NDArray[np.int64], sizes: NDArray[np.int64]) -> _Block:
-        lengths = runs.lengths[rows]
-        distance = np.arange(int(lengths[0]))
-        inside = distance[:, None] < lengths[None, :]
-        at = np.where(inside, (runs.starts[rows] + lengths)[None, :] - 1 - distance[:, None], len(runs.items))
-        place = np.searchsorted(sizes, runs.items[at[inside], 0])
-        owner = np.broadcast_to(np.arange(len(rows)), at.shape)[inside]
-        counts = np.bincount(owner * len(sizes) + place, minlength=len(rows) * len(sizes))
-        alive = np.searchsorted(-lengths, -distance, side="left").tolist()
-        return cls(runs.weights[rows], at, alive, counts.reshape(len(rows), -1).cumsum(axis=1))
-
-
-@dataclass(frozen=True, eq=False)
-class _Play:
-    """What candidates earn in a block, and how.
-
-    Attributes:
-        earned: Weighted by request, float64 [c].
-        chances: By how much a run begins at each distance, float64 [alive, c] each.
-        counts: How many items of each request each candidate may run, int64 [r, c].
-    """
-
-    earned: NDArray[np.float64]
-    chances: list[NDArray[np.float64]]
-    counts: NDArray[np.int64]
+def _climb(earnings: Earnings, limits: NDArray[np.float64], known: _Known, steps: int, schedule: _Schedule) -> _Climbed:
+    """Climb by smoothed, accelerated steps that look only at what earned most when all candidates were seen."""
+    mass, most, unit = earnings.mass, known.most, known.upper / max(1, known.most)
+    limits, earned = _lifted(earnings, limits, most)
+    best = _Climbed(_bound(earnings, limits, earned, most), limits, np.zeros(len(earned)))
+    items = max(1e-300, float(mass.sum()))
+    scale = limits / max(1e-300, float((limits * mass).sum() / items))
+    largest = int(earnings.runs.items[:, 0].argmax())
+    # The largest item must be run however little it weighs: its steps are as long as that takes.
+    scale[largest] = max(1.0, _LARGEST * items / max(1e-300, float(mass[largest])))
+    walk = _Walk(limits)
+    for step in range(steps):
+        fall = schedule.fall ** min(1.0, step / max(1.0, 0.85 * steps))
+        smoothing = unit * schedule.rough * fall
+        if step % schedule.turn == 0:
+            active = np.sort(np.argsort(-earned, kind="stable")[: max(schedule.active, 3 * most)])
+        taken = partial(smoothed_shares, most=most, smoothing=smoothing)
+        served, shares = earnings.served(walk.here, active, taken, schedule.width * fall * known.widths)
+        walk.step(1.0 - served, schedule.length * smoothing / items * scale, mass)
+        if (step + 1) % schedule.turn == 0 or step + 1 == steps:
+            earned = earnings.of_all(walk.here)
+            reached = _bound(earnings, walk.here, earned, most)
+            best = replace(best, shares=np.bincount(active, shares, len(earned)).astype(np.float64))
+            best = replace(best, bound=reached, limits=walk.here) if reached > best.bound else best
+            if known.upper - best.bound <= 1e-6 * known.upper:
+                break
+    return best
 
 
-class _Game:
-    """What every bucket earns at some limits."""
+class _Walk:
+    """Accelerated steps, begun anew where they turn back (O'Donoghue, Candès 2015)."""
 
-    def __init__(
-        self, runs: RunTable, batches: NDArray[np.int64], sizes: NDArray[np.int64], table: NDArray[np.float64]
-    ):
-        self.runs, self._axis = runs, sizes
-        # Candidates of one batch size are next to each other.
-        self.batches, self._place = np.repeat(batches, len(sizes)), np.tile(np.arange(len(sizes)), len(batches))
-        self.sizes, self.costs = sizes[self._place], table.ravel()
-        self._order = np.argsort(-runs.lengths, kind="stable")
-        self._cut: dict[int, list[_Block]] = {}  # Into blocks of so many requests.
+    def __init__(self, limits: NDArray[np.float64]) -> None:
+        self.here, self._before, self._pace = limits, limits, 1.0
 
-    @classmethod
-    def of(cls, runs: RunTable, side: Side, choices: Sequence[int]) -> _Game:
-        sizes, batches = np.unique(runs.items[:, 0]), np.asarray(sorted(choices), dtype=np.int64)
-        grid_batches, grid_sizes = np.repeat(batches, len(sizes)), np.tile(sizes, len(batches))
-        table = side.costs(side.join(grid_batches, grid_sizes[:, None])).reshape(len(batches), len(sizes))
-        for axis in (0, 1):
-            # A run is served by the cheapest bucket that contains it.
-            table = np.flip(np.minimum.accumulate(np.flip(table, axis), axis=axis), axis)
-        return cls(runs, batches, sizes, table)
+    def step(self, slope: NDArray[np.float64], lengths: NDArray[np.float64], mass: NDArray[np.float64]) -> None:
+        """Go along ``slope``, each item by its own length; limits are not negative."""
+        after = np.maximum(self.here + lengths * slope, 0)
+        ahead = after - self._before
+        if float((mass * slope * ahead).sum()) < 0:
+            self._pace = 1.0
+        faster = (1 + np.sqrt(1 + 4 * self._pace * self._pace)) / 2
+        self.here = np.maximum(after + (self._pace - 1) / faster * ahead, 0)
+        self._before, self._pace = after, faster
 
-    def bound(self, limits: NDArray[np.float64], most: int) -> tuple[float, NDArray[np.float64]]:
-        """Return L at ``limits``, and what each candidate earns."""
-        earned = np.zeros(len(self.costs))
-        for start in range(0, len(self.costs), _ACTIVE):
-            which = np.arange(start, min(start + _ACTIVE, len(self.costs)))
-            for block in self._blocks(len(which)):
-                earned[which] += self._play(limits, block, which).earned
-        count = min(most, len(earned))
-        top = np.sort(np.partition(earned, len(earned) - count)[len(earned) - count :])
-        mass = np.repeat(self.runs.weights, self.runs.lengths)
-        return float((mass * limits).sum() - np.maximum(top, 0).sum()), earned
 
-    def climb(self, limits: NDArray[np.float64], most: int, upper: float, steps: int) -> float:
-        """Return the best bound found."""
-        return self.bound(self.climbed(limits, most, upper, steps), most)[0]
+def _bound(earnings: Earnings, limits: NDArray[np.float64], earned: NDArray[np.float64], most: int) -> float:
+    """Return L, given what candidates earn at the limits."""
+    return float((earnings.mass * limits).sum() - np.maximum(np.sort(earned)[-most:], 0).sum())
 
-    def climbed(self, limits: NDArray[np.float64], most: int, upper: float, steps: int) -> NDArray[np.float64]:
-        """Return better limits: smoothed, accelerated steps that look only at what earned most when all were seen."""
-        weights = np.repeat(self.runs.weights, self.runs.lengths)
-        mean = max(1e-300, float(weights.sum()))
-        limits = self._lifted(limits, most)
-        best, earned = self.bound(limits, most)
-        scale = limits / max(1e-300, float((limits * weights).sum() / mean))
-        largest = int(self.runs.items[:, 0].argmax())
-        # The largest item must be run however little it weighs: its steps are as long as that takes.
-        scale[largest] = max(1.0, _LARGEST * mean / max(1e-300, float(weights[largest])))
-        here, before, found, pace = limits, limits, limits, 1.0
-        unit, width = upper / max(1, most), upper / max(1e-300, float(self.runs.weights.sum()))
-        for step in range(steps):
-            if step % _TURN == 0:
-                active = np.sort(np.argsort(-earned, kind="stable")[: max(_ACTIVE, 3 * most)])
-            fall = _FALL ** min(1.0, step / max(1.0, 0.85 * steps))
-            slope = 1.0 - self.served(here, active, most, unit * _ROUGH * fall, width * _WIDTH * fall)
-            after = np.maximum(here + _STEP * unit * _ROUGH * fall / mean * scale * slope, 0)
-            if float((weights * slope * (after - before)).sum()) < 0:
-                pace = 1.0
-            faster = (1 + np.sqrt(1 + 4 * pace * pace)) / 2
-            here = np.maximum(after + (pace - 1) / faster * (after - before), 0)
-            before, pace = after, faster
-            if (step + 1) % _TURN == 0 or step + 1 == steps:
-                reached, earned = self.bound(here, most)
-                if reached > best:
-                    best, found = reached, here
-                if upper - best <= 1e-6 * upper:
-                    break
-        return found
 
-    def _lifted(self, limits: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-        """Return the limits with the largest item's raised until a bucket that contains it is taken."""
-        earned = self.bound(limits, most)[1]
-        count = min(most, len(earned))
-        threshold = max(0.0, float(np.partition(earned, len(earned) - count)[len(earned) - count]))
-        largest = int(self.runs.items[:, 0].argmax())
-        weight = float(np.repeat(self.runs.weights, self.runs.lengths)[largest])
-        missing = threshold - float(earned[self.sizes >= self.runs.items[largest, 0]].max())
-        if missing <= 0 or weight <= 0:
-            return limits
-        lifted: NDArray[np.float64] = limits.copy()
-        lifted[largest] += missing / weight
-        return lifted
-
-    def served(
-        self, limits: NDArray[np.float64], which: NDArray[np.int64], most: int, smoothing: float, width: float
-    ) -> NDArray[np.float64]:
-        """Return by how much each item is run when the candidates ``which`` are taken in smoothed shares."""
-        blocks = self._blocks(len(which))
-        plays = [self._play(limits, block, which, width) for block in blocks]
-        shares = smoothed_shares(np.sum([play.earned for play in plays], axis=0), most, smoothing)
-        served = np.zeros(len(self.runs.items) + 1)
-        taken = shares > 1e-7
-        for block, play in zip(blocks, plays, strict=True):
-            self._serve(served, block, which[taken], play.chances, play.counts[:, taken], taken, shares[taken])
-        return served[:-1]
-
-    def _blocks(self, candidates: int) -> list[_Block]:
-        count = max(1, int(_BLOCK // (candidates * max(1, int(self.runs.lengths.max())))))
-        if count not in self._cut:
-            rows = [self._order[start : start + count] for start in range(0, len(self._order), count)]
-            self._cut[count] = [_Block.of(self.runs, part, self._axis) for part in rows]
-        return self._cut[count]
-
-    def _play(self, limits: NDArray[np.float64], block: _Block, which: NDArray[np.int64], width: float = 0.0) -> _Play:
-        """Play the programme for candidates; with a width, the better of two is smoothed and chances are kept."""
-        costs, groups = self.costs[which], self._groups(which)
-        sums = np.zeros((len(block.at) + 1, len(block.weights)))
-        np.cumsum(np.append(limits, 0.0)[block.at], axis=0, out=sums[1:])
-        earned, chances = np.zeros((len(block.at) + 1, len(block.weights), len(which))), []
-        for distance, many in enumerate(block.alive):
-            begun, before = np.empty((many, len(which))), earned[distance, :many]
-            for batch, mine in groups:
-                back = max(0, distance + 1 - batch)
-                gained = (sums[distance + 1, :many] - sums[back, :many])[:, None]
-                np.add(earned[back, :many, mine], gained, out=begun[:, mine])
-            begun -= costs
-            if width > 0:
-                begun -= before
-                begun /= width
-                chance = np.clip(0.5 * begun + 0.5, 0, 1)
-                # The smoothed positive part: 0 below -1, the square of the chance up to 1, the identity beyond.
-                begun -= 1
-                np.maximum(begun, 0, out=begun)
-                begun += chance * chance
-                begun *= width
-                np.add(before, begun, out=earned[distance + 1, :many])
-                chances.append(chance)
-            else:
-                np.maximum(begun, before, out=earned[distance + 1, :many])
-        counts = block.counts[:, self._place[which]]
-        last = np.take_along_axis(earned, counts[None], axis=0)[0]
-        return _Play((last * block.weights[:, None]).sum(axis=0), chances, counts)
-
-    def _groups(self, which: NDArray[np.int64]) -> list[tuple[int, slice]]:
-        batches, heads = np.unique(self.batches[which], return_index=True)
-        ends = [*heads[1:].tolist(), len(which)]
-        return [
-            (batch, slice(head, end)) for batch, head, end in zip(batches.tolist(), heads.tolist(), ends, strict=True)
-        ]
-
-    def _serve(
-        self, served: NDArray[np.float64], block: _Block, which: NDArray[np.int64], chances: list[NDArray[np.float64]],
-        counts: NDArray[np.int64], taken: NDArray[np.bool_], shares: NDArray[np.float64],
-    ) -> None:  # fmt: skip
-        """Add by how much each item is run to ``served``: what is earned at the end, traced back to the runs."""
-        groups, shape = self._groups(which), (len(block.weights), len(which))
-        flow = np.zeros((len(block.at) + 1, *shape))
-        np.put_along_axis(flow, counts[None], shares[None, None, :] * np.ones((1, *shape)), axis=0)
-        change = np.zeros((len(block.at) + 1, shape[0]))
-        for distance in range(len(chances) - 1, -1, -1):
-            many = block.alive[distance]
-            here = flow[distance + 1, :many]
-            begun = here * chances[distance][:, taken]
-            flow[distance, :many] += here - begun
-            for batch, mine in groups:
-                back = max(0, distance + 1 - batch)
-                flow[back, :many, mine] += begun[:, mine]
-                change[back, :many] += begun[:, mine].sum(axis=1)
-            change[distance + 1, :many] -= begun.sum(axis=1)
-        served[block.at] += change[:-1].cumsum(axis=0)
+def _lifted(
+    earnings: Earnings, limits: NDArray[np.float64], most: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return limits, the largest item's raised until a bucket that contains it is taken, and what candidates earn."""
+    earned = earnings.of_all(limits)
+    threshold = max(0.0, float(np.sort(earned)[-most:][0]))
+    largest = int(earnings.runs.items[:, 0].argmax())
+    weight = float(earnings.mass[largest])
+    missing = threshold - float(earned[earnings.sizes >= earnings.runs.items[largest, 0]].max())
+    if missing <= 0 or weight <= 0:
+        return limits, earned
+    lifted: NDArray[np.float64] = limits.copy()
+    lifted[largest] += missing / weight
+    return lifted, earnings.of_all(lifted)
