@@ -148,7 +148,8 @@ def append(path: Path, content: bytes, *, below: Path) -> None:
     with directory_of(path, below) as (directory, name):
         descriptor = os.open(name, flags, 0o644, dir_fd=directory)
         try:
-            os.write(descriptor, content)
+            while content:  # Once, unless the disk is full, which the second time tells.
+                content = content[os.write(descriptor, content) :]
         finally:
             os.close(descriptor)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from array import array
 from collections import defaultdict
@@ -13,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.files import open_regular
+from scaling_tasks.files import append, open_regular
 from scaling_tasks.samples.blocks import Entry
 from scaling_tasks.samples.listing import Folder
 
@@ -86,12 +85,9 @@ class Journal:
         """
         if self._unsaved:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(
-                self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666
-            )
-            with os.fdopen(descriptor, "ab") as file:
-                # An end of line first: what was torn off before must not spoil what comes now.
-                file.write(b"\n" + b"".join(_line(path, columns) for path, columns in self._unsaved))
+            # An end of line first: what was torn off before must not spoil what comes now.
+            lines = b"".join(_line(path, columns) for path, columns in self._unsaved)
+            append(self._path, b"\n" + lines, below=self._path.parent)
         self._unsaved.clear()
         self._saved = time.monotonic()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import time
@@ -67,6 +68,8 @@ class LatencyTable:
         seconds = {tuple(map(int, shape)): float(value) for shape, value in pairs}
         if any(len(shape) != len(payload["variables"]) for shape in seconds):
             raise ValueError("a shape of another length than the variables")
+        if not all(0 <= value < math.inf for value in seconds.values()):
+            raise ValueError("a time that is none")
         return cls(tuple(map(str, payload["variables"])), str(payload["backend"]), int(payload["threads"]), seconds)
 
     def fits(self, other: LatencyTable) -> bool:

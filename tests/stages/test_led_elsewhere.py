@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from scaling_tasks.files import digest_bytes
 from scaling_tasks.runtime.bundle import read_manifest
 from scaling_tasks.runtime.loading import load_verified
 from scaling_tasks.runtime.manifest import ArtefactFile
+from scaling_tasks.samples.journal import Journal
+from scaling_tasks.samples.listing import Folder
 from scaling_tasks.store.store import Store
 from tests.runtime.test_manifest import manifest_of
 
@@ -175,3 +178,11 @@ def test_links_of_the_users_in_a_bundle_stay_links(tmp_path: Path, outside: Path
     assert (bundle / "mine").readlink() == outside
     assert (bundle / "own").readlink() == outside / "a.onnx"
     assert sorted(path.name for path in (tmp_path / "build").iterdir() if path.is_symlink()) == []
+
+
+def test_the_journal_of_a_scan_is_no_way_to_write(tmp_path: Path, outside: Path) -> None:
+    (tmp_path / "cache.partial").symlink_to(outside / "x.json")
+    journal = Journal(tmp_path / "cache")
+    journal.add(Folder("pages", ["a.png"], array("q", [1]), array("q", [2])), 0, array("i", [3]), array("i", [4]))
+    with pytest.raises(OSError, match="it is a link"):
+        journal.flush()

@@ -95,3 +95,12 @@ def test_a_metric_is_found_by_its_name(tmp_path: Path) -> None:
     for name in ("my_metric_of_test:absent", "no_such_module:score", "just_a_name"):
         with pytest.raises(ConfigError, match=r"verify\.metric"):
             load_metric(name, search=tmp_path)
+
+
+@pytest.mark.parametrize("seconds", ["Infinity", "nan", -1.0])
+def test_a_table_with_a_time_that_is_none_is_refused(tmp_path: Path, seconds: object) -> None:
+    path = tmp_path / "latency.json"
+    document = json.loads(LatencyTable(("W",), "openvino", 2, {(32,): 0.001}).to_json())
+    path.write_text(json.dumps({**document, "seconds": [seconds]}))
+    with pytest.raises(BundleError, match="a time that is none"):
+        LatencyTable.load(path)
