@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Request
+from scaling_tasks.actions.publication import while_it_stays
 from scaling_tasks.actions.results import AwaitedError, Result, ResultFile, write_result
 from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk
 from scaling_tasks.execution.contract import Done, Executor, Limits, Origin, Work
@@ -217,11 +218,12 @@ class Workshop:
             absent = not self._is_placed(file, target)
             awaited = absent and file in left
             if absent and not awaited:
-                if made is None:
-                    self.store.place(file, target, below=below)
-                else:
-                    place_copy(made / file.name, target, file.digest, below=below)
-                self.known.made(target, file.digest)
+                with contextlib.nullcontext() if below == self.state else while_it_stays(below, self.state):
+                    if made is None:
+                        self.store.place(file, target, below=below)
+                    else:
+                        place_copy(made / file.name, target, file.digest, below=below)
+                    self.known.made(target, file.digest)
             placed.append(ResultFile(file.name, file.digest, file.size, target, awaited))
         return tuple(placed)
 

@@ -7,21 +7,33 @@ keeps it, under the lock that ``held`` takes, for as long as it likes; it is rem
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import re
 import secrets
 import stat
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from scaling_tasks.files import link_or_copy, publish, reflink, remove_whole
+from scaling_tasks.execution.file_locks import exclusive
+from scaling_tasks.files import digest_bytes, link_or_copy, publish, reflink, remove_whole
 from scaling_tasks.paths import directory_of, enclosed, entries
 
-__all__ = ["publish_generation"]
+__all__ = ["publish_generation", "while_it_stays"]
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+def while_it_stays(directory: Path, state: Path) -> AbstractContextManager[None]:
+    """Hold a directory against others who do, a moment: what is put into it is in no generation that goes meanwhile.
+
+    Args:
+        directory: Where generations are published.
+        state: The directory for locks.
+    """
+    name = digest_bytes(os.fsencode(directory))
+    return exclusive(state / "locks" / f"publication-{name}", below=state, moment=True)
 
 
 def publish_generation(directory: Path, files: Mapping[str, Path], former: Collection[str], last: str) -> None:
@@ -88,12 +100,15 @@ def _carry_directories(old: Path, directory: Path) -> None:
         directory_of(directory / "any", directory.parent) as (target, _),
     ):
         for name in os.listdir(source):  # noqa: PTH208 - no path
-            if stat.S_ISDIR(os.lstat(name, dir_fd=source).st_mode):
-                os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
+            with contextlib.suppress(FileNotFoundError):  # Somebody's own, who took it away.
+                if stat.S_ISDIR(os.lstat(name, dir_fd=source).st_mode):
+                    os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
 
 
 def _exchange(one: Path, other: Path) -> bool:
     """Have two paths exchange what they name, in one step; return whether that is possible here."""
+    import ctypes
+
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):

@@ -8,7 +8,6 @@ from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there, write_result
 from scaling_tasks.errors import BundleError, of_disk
 from scaling_tasks.execution.contract import Subject
-from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import remove_whole
 from scaling_tasks.known_digests import STATE, known_digests
 from scaling_tasks.stages.leftovers import leftovers
@@ -47,12 +46,12 @@ def _publish(target: Target) -> dict[str, Any]:
     Raises:
         BundleError: A file is not what was made, or the directory cannot be written.
     """
-    from scaling_tasks.actions.publication import publish_generation
+    from scaling_tasks.actions.publication import publish_generation, while_it_stays
 
     made = Built(target)
     files = bundle_files(made)
     record = target.result("bundle")
-    with exclusive(target.state / "publishing.lock", moment=True, below=STATE):
+    with while_it_stays(target.directory, STATE):
         for file in files.values():
             if known_digests().digest(file.path) != file.digest:
                 raise BundleError("it is not what was made", where=str(file.path), fix="Build again.")

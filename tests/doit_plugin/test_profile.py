@@ -8,7 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from scaling_tasks.doit_plugin.console.profile import trace, write_profile
+import pytest
+
+from scaling_tasks.doit_plugin.console.profile import PROFILES, trace, write_profile
 from scaling_tasks.doit_plugin.console.run_outcomes import RunOutcomes
 
 
@@ -37,12 +39,14 @@ def test_workers_have_tracks_of_their_own() -> None:
     assert names == ["inputs", "compile of a"]
 
 
-def test_the_last_five_are_kept_and_nothing_leaves_none(tmp_path: Path) -> None:
+def test_the_last_five_are_kept_and_nothing_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    PROFILES.mkdir(parents=True)
     for number in range(7):
-        (tmp_path / f"profile-2000010{number}-000000.json").write_text("{}")
-    assert write_profile(RunOutcomes(), tmp_path) is None
-    written = write_profile(run_of([("a", 0, 1)]), tmp_path)
+        (PROFILES / f"profile-2000010{number}-000000.json").write_text("{}")
+    assert write_profile(RunOutcomes()) is None
+    written = write_profile(run_of([("a", 0, 1)]))
     assert written is not None
     assert json.loads(written.read_text())["traceEvents"]
-    kept = sorted(path.name for path in tmp_path.iterdir())
+    kept = sorted(path.name for path in PROFILES.iterdir())
     assert kept == [*(f"profile-2000010{number}-000000.json" for number in range(3, 7)), written.name]

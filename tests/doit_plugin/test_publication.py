@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling_tasks.actions.publication import publish_generation
+from scaling_tasks.actions.publication import publish_generation, while_it_stays
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.bundle import load_bundle
 from scaling_tasks.runtime.held import hold
@@ -70,6 +70,19 @@ def test_whatever_else_lies_in_the_directory_stays(tmp_path: Path) -> None:
     assert (bundle / "link").read_text() == "mine"
     assert (bundle / "results/x").read_text() == "mine too"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_what_is_put_into_a_bundle_waits_while_another_run_publishes_it(built: Repository) -> None:
+    report = built.root / "build/net/report.html"
+    report.unlink()
+    command = [sys.executable, "-m", "doit", "report:net"]
+    with while_it_stays(Path("build/net"), built.root / ".scaling"):
+        run = subprocess.Popen(command, cwd=built.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with pytest.raises(subprocess.TimeoutExpired):
+            run.wait(timeout=4)
+        assert not report.exists()
+    assert run.wait(timeout=300) == 0
+    assert report.exists()
 
 
 def test_who_holds_a_generation_keeps_it(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ Piece = tuple[float, float, str, dict[str, Any]]
 """Beginning in seconds since 1970, seconds, name, and what else is to be told."""
 
 
-def write_profile(run: RunOutcomes, directory: Path = PROFILES) -> Path | None:
+def write_profile(run: RunOutcomes) -> Path | None:
     """Write the profile of a run that did something; the last five are kept.
 
     Raises:
@@ -32,10 +32,10 @@ def write_profile(run: RunOutcomes, directory: Path = PROFILES) -> Path | None:
     """
     if not run.spans:
         return None
-    path = directory / time.strftime("profile-%Y%m%d-%H%M%S.json", time.gmtime())
+    path = PROFILES / time.strftime("profile-%Y%m%d-%H%M%S.json", time.gmtime())
     with publish(path, below=STATE) as temporary:
         temporary.write_text(json.dumps({"traceEvents": list(trace(run)), "displayTimeUnit": "ms"}), encoding="utf-8")
-    for old in sorted(directory.glob("profile-*.json"))[:-_KEPT]:
+    for old in sorted(PROFILES.glob("profile-*.json"))[:-_KEPT]:
         with contextlib.suppress(OSError):
             old.unlink()
     return path
