@@ -120,7 +120,7 @@ def assert_exact(
     try:
         original = session(model)
     except Exception:  # An operator that is not there for this element type.
-        raise UnsatisfiedAssumption
+        raise UnsatisfiedAssumption from None
     if not all(_admitted(analysis, sizes) for sizes in [bucket, *wanted]):
         # onnxruntime pools an axis that is shorter than the window, of which ONNX says that nothing comes.
         if not any(node.op_type.endswith("Pool") for node in model.graph.node):
@@ -139,7 +139,7 @@ def assert_exact(
         try:
             answers.append(original.run(None, given[-1]))
         except Exception:  # The original has no answer at this size.
-            raise UnsatisfiedAssumption
+            raise UnsatisfiedAssumption from None
     feeds = _feeds(analysis, bucket, wanted, given)
     try:
         found = session(analysis.cleaned).run(None, feeds)
@@ -198,7 +198,7 @@ def _reject_where_original_fails(original: Any, feeds: Mapping[str, Any]) -> Non
     try:
         original.run(None, feeds)
     except Exception:
-        raise UnsatisfiedAssumption
+        raise UnsatisfiedAssumption from None
 
 
 def _cut(analysis: Analysis, whole: Any, layouts: Any, bucket: Sizes, sizes: Sizes, row: int) -> Any:
