@@ -47,13 +47,8 @@ def _take(shared: Path, workdir: Path, names: Sequence[str]) -> bool:
             link_or_copy(shared / name, workdir / name)
         if all(digest_file(workdir / name) == digests[name] for name in names):
             return True
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        RecursionError,
-    ):  # Not made yet, removed meanwhile, or damaged.
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        # Not made yet, removed meanwhile, or damaged.
         pass
     for name in names:
         (workdir / name).unlink(missing_ok=True)
