@@ -46,6 +46,8 @@ class ScalingTasksError(Exception):
         # Names of files may be of any length, and hold what no terminal should be sent.
         if len(where) > _LONGEST_PLACE or not where.isprintable():
             where = one_line(where, _LONGEST_PLACE)
+        if not fix.isprintable():  # It lists names that a model gives.
+            fix = one_line(fix, 2 * len(fix))
         super().__init__(what, where, fix)
         self.what = what
         self.where = where

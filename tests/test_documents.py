@@ -68,3 +68,8 @@ def test_a_file_of_a_terabyte_is_not_read(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(CacheError, match="larger than 268435456"):
         read_document(path, "thing", 1, error=CacheError, build=dict)
+
+
+def test_an_error_is_one_line_whatever_names_it_lists() -> None:
+    error = CacheError("is no variable", where="a\nb", fix="The model's variables: N, \nH.\x1b[31m")
+    assert str(error) == "a b: is no variable. The model's variables: N, H.\\x1b[31m"

@@ -79,10 +79,8 @@ def analyse_model(
     prepared = prepare(model, input_shape or {}, fixed_inputs or {})
     for name in multiples or {}:
         if name not in prepared.inputs.variables:
-            what, known = (
-                f"{one_line(repr(name), 60)} is no variable of the model",
-                ", ".join(prepared.inputs.variables),
-            )
+            what = f"{one_line(repr(name), 60)} is no variable of the model"
+            known = ", ".join(prepared.inputs.variables)
             raise ModelError(what, where="runtime.multiples", fix=f"The model's variables: {known}.")
     limits, lows, steps = bucket_limits or {}, dict(least_sizes or {}), multiples or {}
     empty = dict.fromkeys(prepared.inputs.may_be_empty, 0)
