@@ -86,9 +86,8 @@ def _refuse_foreign_output(target: Target) -> None:
     if not target.manifest.exists():
         return
     try:
-        found = json.loads(read_regular(target.manifest, MOST_BYTES))[
-            "model"
-        ]  # Of whatever version: its own bundle is replaced.
+        # Of whatever version: its own bundle is replaced.
+        found = json.loads(read_regular(target.manifest, MOST_BYTES))["model"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return
     if found != target.model.stem:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,23 @@ def ocr_models() -> Path:
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("the extra 'example' is not installed: its wheel carries the PP-OCR models")
     return Path(next(iter(spec.submodule_search_locations))) / "models"
+
+
+def state_of(directory: Path) -> dict[str, tuple[bytes, int]]:
+    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
+    return {path.as_posix(): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Iterator[Path]:
+    """A directory of somebody else, with names like ours in it, which stays as it is."""
+    place = tmp_path.parent / f"{tmp_path.name}-outside"
+    for name in ("net/old.json", "deep/er/x", "gone.json", "lock", "a.onnx", "images.log", "x.json"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(b"content")
+    for path in (place, *place.rglob("*")):
+        os.utime(path, (1_500_000_000, 1_500_000_000))
+    before = state_of(place)
+    yield place
+    assert state_of(place) == before
+    shutil.rmtree(place)

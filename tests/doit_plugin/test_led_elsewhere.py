@@ -3,38 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.documents import resealed
 from tests.doit_plugin.repository import Repository
-
-CONTENT = b"content"
-
-
-def state_of(directory: Path) -> dict[str, tuple[bytes, int]]:
-    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
-    return {path.as_posix(): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
-
-
-@pytest.fixture
-def outside(tmp_path: Path) -> Iterator[Path]:
-    """A directory of somebody else, with names like ours in it, which stays as it is."""
-    place = tmp_path.parent / f"{tmp_path.name}-outside"
-    for name in ("net/old.json", "deep/er/x", "gone.json", "lock", "a.onnx", "images.log", "x.json"):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(CONTENT)
-    for path in (place, *place.rglob("*")):
-        os.utime(path, (1_500_000_000, 1_500_000_000))
-    before = state_of(place)
-    yield place
-    assert state_of(place) == before
-    shutil.rmtree(place)
-
 
 # What a repository that comes from elsewhere may bring along: what stops a build, and what it does without.
 STOPPING = (

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +19,11 @@ from scaling_tasks.runtime.manifest import ArtefactFile
 from scaling_tasks.samples.journal import Journal
 from scaling_tasks.samples.listing import Folder
 from scaling_tasks.store.store import Store
+from tests.conftest import state_of
 from tests.runtime.test_manifest import manifest_of
 
 CONTENT = b"content"
 FILE = ArtefactFile("a.onnx", digest_bytes(CONTENT))
-
-
-def state_of(directory: Path) -> dict[str, tuple[bytes, int]]:
-    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
-    return {path.as_posix(): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
-
-
-@pytest.fixture
-def outside(tmp_path: Path) -> Iterator[Path]:
-    """A directory of somebody else, with names like ours in it, which stays as it is."""
-    place = tmp_path.parent / f"{tmp_path.name}-outside"
-    for name in ("net/old.json", "deep/er/x", "gone.json", "lock", "a.onnx", "images.log", "x.json"):
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(CONTENT)
-    for path in (place, *place.rglob("*")):
-        os.utime(path, (1_500_000_000, 1_500_000_000))
-    before = state_of(place)
-    yield place
-    assert state_of(place) == before
-    shutil.rmtree(place)
 
 
 class Opened:
