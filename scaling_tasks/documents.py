@@ -20,6 +20,7 @@ _T = TypeVar("_T")
 
 _OPENING, _CLOSING = b'{\n  "checksum": "', b'",\n'
 _DIGITS = 64
+_ANEW = "Delete it and build again."
 
 # What taking apart a value of another form than expected can raise.
 _MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
@@ -76,7 +77,7 @@ def parse_document(
     build: Callable[[dict[str, Any]], _T],
     sealed: bool = True,
     decode: Callable[[bytes], Any] = _decode,
-    fix: str = "Delete it and build again.",
+    fix: str = _ANEW,
 ) -> _T:
     """Return what ``build`` makes of the payload of a document.
 
@@ -115,7 +116,8 @@ def parse_document(
         what = f"does not hold what it should ({one_line(cause.what)})"
         raise error(what, where=where, fix=cause.fix or fix) from cause
     except _MISFITS as cause:
-        raise error(f"does not hold what it should ({one_line(repr(cause))})", where=where, fix=fix) from cause
+        why = one_line(cause if isinstance(cause, ValueError) else repr(cause))
+        raise error(f"does not hold what it should ({why})", where=where, fix=fix) from cause
 
 
 def read_document(
@@ -127,6 +129,7 @@ def read_document(
     build: Callable[[dict[str, Any]], _T],
     sealed: bool = True,
     decode: Callable[[bytes], Any] = _decode,
+    fix: str = _ANEW,
 ) -> _T:
     """Return what ``build`` makes of the document at ``path``, see ``parse_document``.
 
@@ -137,7 +140,10 @@ def read_document(
         text = read_regular(path, MOST_BYTES)
     except OSError as cause:
         raise error(f"cannot be read ({cause.strerror})", where=str(path), fix="Build it first.") from cause
-    return parse_document(text, kind, version, where=str(path), error=error, build=build, sealed=sealed, decode=decode)
+    where = str(path)
+    return parse_document(
+        text, kind, version, where=where, error=error, build=build, sealed=sealed, decode=decode, fix=fix
+    )
 
 
 def _is_intact(content: bytes) -> bool:

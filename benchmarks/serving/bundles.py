@@ -24,7 +24,8 @@ from scaling_tasks.planning.request.options import make_options
 from scaling_tasks.runtime.bundle import read_manifest
 from scaling_tasks.runtime.manifest import MANIFEST, ArtefactFile, make_manifest
 from scaling_tasks.shapes.signature import Signature
-from scaling_tasks.verification.latency import LatencyTable, measure_bundle
+from scaling_tasks.planning.latency_table import LatencyTable
+from scaling_tasks.verification.latency import measure_bundle
 
 BATCHES = (1, 2, 4, 8)
 Shape = tuple[int, int]

@@ -35,7 +35,8 @@ from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.shapes.behaviour import Behaviour, plain_layouts
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec
 from scaling_tasks.shapes.unit import Unit
-from scaling_tasks.verification.latency import LatencyTable, measure_bundle
+from scaling_tasks.planning.latency_table import LatencyTable
+from scaling_tasks.verification.latency import measure_bundle
 
 # Milliseconds: what a launch takes, and each row of 100 columns.
 LAUNCH, PER_ROW = 3.0, 0.25

@@ -15,7 +15,8 @@ from typing import Any
 from scaling_tasks.actions.action import TOOLCHAIN, Request
 from scaling_tasks.actions.publication import while_it_stays
 from scaling_tasks.actions.results import AwaitedError, Result, ResultFile, write_result
-from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk
+from scaling_tasks.actions.told import told
+from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk, one_line
 from scaling_tasks.execution.contract import Done, Executor, Limits, Origin, Work
 from scaling_tasks.execution.file_locks import exclusive, taken_if_free
 from scaling_tasks.files import copy_digest, publish, remove_whole
@@ -89,15 +90,15 @@ class Workshop:
             found, files = self._restored(request, place, awaited)
             outcome = "done" if found is None else "restored"
             warnings: list[str] = []
-            told: dict[str, Any] = {}
+            maker: dict[str, Any] = {}
             if found is None:
                 with self._workdir(action.key) as workdir:
-                    found, warnings, told = self._do(request, workdir, log, purpose)
+                    found, warnings, maker = self._do(request, workdir, log, purpose)
                     files = self._placed(found, place, workdir / "outputs")
-            values = dict(found.details.get(_VALUES, {}))
+            values = told(found.details.get(_VALUES, {}))
             write_result(record, Result.of(action.text, files, values), below=self.state)
         warnings = [*values.pop("warnings", ()), *warnings]
-        facts = {"outcome": outcome, "seconds": found.details.get("seconds", 0.0), "bytes": found.size, **told}
+        facts = {"outcome": outcome, "seconds": found.details.get("seconds", 0.0), "bytes": found.size, **maker}
         return {**values, **facts, **({"warnings": warnings} if warnings else {})}
 
     @contextlib.contextmanager
@@ -130,9 +131,15 @@ class Workshop:
             return None, ()
 
     def _look_up(self, request: Request) -> Record | None:
-        """Return what the store has, unless it names what is none of the action's outputs."""
+        """Return what the store has, unless it names what is none of the action's outputs, or tells what none does."""
         found = self.store.get(request.action.components) if request.stored else None
-        return found if found and all(request.action.makes(file.name) for file in found.files) else None
+        if found is None or not all(request.action.makes(file.name) for file in found.files):
+            return None
+        try:
+            told(found.details.get(_VALUES, {}))
+        except ValueError:
+            return None
+        return found
 
     @contextlib.contextmanager
     def _workdir(self, key: str) -> Iterator[Path]:
@@ -156,7 +163,11 @@ class Workshop:
         work = _prepared(request, workdir, name if self.executor.elsewhere else None)
         done = self._run(request, work, workdir, log)
         outputs = work.outputs
-        values = dict(done.values)
+        try:
+            values = told(done.values)
+        except ValueError as cause:
+            what = f"what it told is not to be used ({one_line(cause)})"
+            raise request.subject.error(what, where=request.subject.name) from cause
         if values.pop(TOOLCHAIN, request.action.toolchain) != request.action.toolchain:
             raise request.subject.error(
                 "its toolchain changed while it was at work", where=request.subject.name, fix="Build again."
@@ -168,15 +179,15 @@ class Workshop:
             )
         details = {"seconds": round(done.seconds, 3), "peak_memory_bytes": done.peak_memory_bytes, _VALUES: values}
         components, files = request.action.components, {name: outputs / name for name in names}
-        told = {"worker": done.worker, "spans": [list(span) for span in done.spans]} if done.worker else {}
+        maker = {"worker": done.worker, "spans": [list(span) for span in done.spans]} if done.worker else {}
         warnings = list(done.warnings)
         if not request.stored:
-            return Record.of(components, files, details), warnings, told
+            return Record.of(components, files, details), warnings, maker
         try:
-            return self.store.put(components, files, details), warnings, told
+            return self.store.put(components, files, details), warnings, maker
         except CacheError as error:
             # What was made is good, whether it can be kept or not.
-            return Record.of(components, files, details), [*warnings, f"not stored: {error}"], told
+            return Record.of(components, files, details), [*warnings, f"not stored: {error}"], maker
 
     def _with_awaited(self, request: Request) -> Request:
         """Return the request with inputs that are not in their places taken from the store.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +12,11 @@ from typing import Any
 import msgspec
 
 from scaling_tasks.documents import document_text, read_document
-from scaling_tasks.errors import CacheError, ScalingTasksError
+from scaling_tasks.errors import CacheError, ScalingTasksError, one_line
 from scaling_tasks.files import digest_bytes, write_if_changed
 from scaling_tasks.known_digests import KnownDigests
 from scaling_tasks.paths import is_inner_name
+from scaling_tasks.store.records import components_of
 
 __all__ = ["AwaitedError", "Result", "ResultFile", "read_result", "read_result_if_there", "write_result"]
 
@@ -96,9 +96,17 @@ class Result:
 
     @functools.cached_property
     def components(self) -> Mapping[str, Any]:
-        """The action's components."""
-        plain: dict[str, Any] = json.loads(self.action)
-        return plain
+        """The action's components.
+
+        Raises:
+            CacheError: The record tells none, or was replaced since it was read.
+        """
+        try:
+            found = components_of(self.action)
+        except (ValueError, RecursionError) as cause:
+            what = f"tells of no action ({one_line(cause)})"
+            raise CacheError(what, where=str(self.told), fix="Delete it and build again.") from cause
+        return found
 
     def file(self, name: str) -> ResultFile:
         """Return the file that the action called ``name``.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.errors import CompileError
+from scaling_tasks.errors import CompileError, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,7 @@ __all__ = ["IMAGE_SUFFIXES", "image_input"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
+_LONGEST_SIDE = 1 << 15  # pixels, of what is cut out
 _CHANNELS = {1: "L", 3: "RGB"}
 
 
@@ -69,8 +70,8 @@ def _pixels(
     try:
         with Image.open(path) as file:
             image = _cut(ImageOps.exif_transpose(file).convert(_CHANNELS[channels]), box)
-    except OSError as cause:
-        raise CompileError(f"is no readable image ({cause})", where=str(path), fix="Remove it.") from cause
+    except Exception as cause:  # Each of Pillow's readers raises what it likes for a damaged file.
+        raise CompileError(f"is no readable image ({one_line(cause)})", where=str(path), fix="Remove it.") from cause
     scale = min(height / image.height, width / image.width)
     size = max(1, min(width, round(image.width * scale))), max(1, min(height, round(image.height * scale)))
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR), np.float32).reshape(size[1], size[0], channels)
@@ -83,6 +84,9 @@ def _cut(image: Any, box: Sequence[tuple[float, float]]) -> Any:
     from PIL import Image
 
     upper_left, upper_right, lower_right, lower_left = box
-    size = max(1, round(math.dist(upper_left, upper_right))), max(1, round(math.dist(upper_left, lower_left)))
+    sides = math.dist(upper_left, upper_right), math.dist(upper_left, lower_left)
+    if not max(sides) <= _LONGEST_SIDE:  # NaN is no length either.
+        raise ValueError(f"a box of {sides[0]:g} by {sides[1]:g} pixels")
+    size = max(1, round(sides[0])), max(1, round(sides[1]))
     corners = (*upper_left, *lower_left, *lower_right, *upper_right)
     return image.transform(size, Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scaling_tasks.compilers.image_inputs import IMAGE_SUFFIXES, image_input
-from scaling_tasks.errors import CompileError
+from scaling_tasks.errors import CompileError, DatasetError, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,8 +79,9 @@ def _sources(path: Path, where: str) -> tuple[tuple[Path, Points], ...]:
         found = _listed(path) if path.is_dir() else _boxes(path, path.stat().st_mtime_ns)
     except OSError as cause:
         raise CompileError(f"{str(path)!r} cannot be read ({cause.strerror})", where=where) from cause
-    except (ValueError, LookupError, TypeError) as cause:
-        raise CompileError(f"{str(path)!r} is no directory and no det annotation", where=where) from cause
+    except (ValueError, DatasetError) as cause:
+        what = f"{str(path)!r} is no directory and no det annotation ({one_line(cause)})"
+        raise CompileError(what, where=where) from cause
     if not found:
         raise CompileError(f"{str(path)!r} holds no .npz or image files", where=where)
     return found
@@ -94,15 +95,16 @@ def _listed(path: Path) -> tuple[tuple[Path, Points], ...]:
 @functools.lru_cache(maxsize=8)
 def _boxes(path: Path, written: int) -> tuple[tuple[Path, Points], ...]:
     """Return one box of each chosen line."""
+    from scaling_tasks.samples.annotation import parse_line, parse_points
+    from scaling_tasks.samples.lines import read_lines
+
     found = []
-    lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    lines = [line for _, line in read_lines(str(path)) if line.strip()]
     for number, line in enumerate(_evenly(lines)):
-        name, text, *_ = line.split("\t")
+        name, boxes = parse_line(line)
         places = [path.parent / place / name for place in _IMAGE_PLACES]
-        boxes = json.loads(text)
         if boxes:
-            box = boxes[number % len(boxes)]["points"]
-            corners = tuple((float(x), float(y)) for x, y in box[:4])
+            corners = tuple(parse_points(boxes[number % len(boxes)])[:4])
             found.append((next((place for place in places if place.is_file()), places[0]), corners))
     return tuple(found)
 
@@ -118,8 +120,14 @@ def _read(file: Path, points: Points, shapes: Mapping[str, tuple[int, ...]], opt
 
     if file.suffix.lower() not in _ARRAYS:
         return image_input(file, shapes, options, points)
-    with np.load(file) as arrays:
-        for name, shape in shapes.items():
-            if name not in arrays or arrays[name].ndim != len(shape):
-                raise CompileError(f"has no array {name!r} of {len(shape)} dimensions", where=str(file))
-        return {name: arrays[name] for name in shapes}
+    try:
+        with np.load(file) as arrays:
+            found = dict(arrays)
+    # What numpy raises for files that are cut short, no archives, or hold Python objects.
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as cause:
+        fix = "Save it with numpy.savez."
+        raise CompileError(f"is no .npz file of plain arrays ({one_line(cause)})", where=str(file), fix=fix) from cause
+    for name, shape in shapes.items():
+        if name not in found or found[name].ndim != len(shape):
+            raise CompileError(f"has no array {name!r} of {len(shape)} dimensions", where=str(file))
+    return {name: found[name] for name in shapes}

@@ -10,7 +10,7 @@ import stat
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from scaling_tasks.files import digest_bytes
 
@@ -23,6 +23,10 @@ _NOT_DAMAGED = ("locked", "busy", "readonly", "read-only", "unable to open", "is
 # A damaged name in it is repeated in what SQLite says, which Python then cannot read.
 _ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 _TABLE = "CREATE TABLE IF NOT EXISTS tasks (name TEXT PRIMARY KEY, record TEXT NOT NULL)"
+
+
+_OfDoit = TypedDict("_OfDoit", {"_values_:": dict[str, Any], "deps:": list[str], "checker:": str}, total=False)
+"""What doit takes apart of a record beside what it says of files."""
 
 
 class ScalingState:
@@ -115,7 +119,15 @@ def _record(text: str) -> dict[str, Any]:
     import msgspec  # Not for commands that are only listed.
 
     checksum, plain = text[:_DIGITS], text[_DIGITS:]
-    found: dict[str, Any] = msgspec.json.decode(plain) if plain and _checksum(plain) == checksum else {}
+    if not plain or _checksum(plain) != checksum:
+        return {}
+    try:
+        found: dict[str, Any] = msgspec.json.decode(plain, type=dict[str, Any])
+        msgspec.convert(found, _OfDoit)
+        files = [value for name, value in found.items() if not name.endswith(":")]
+        msgspec.convert(files, list[tuple[float, int, str] | float | None])
+    except ValueError:
+        return {}
     return found
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.documents import document_text, parse_document
+from scaling_tasks.documents import document_text, parse_document, read_document
 from scaling_tasks.errors import PlanError
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.planning.costs import CostModel, cost_of, restore_cost_model
@@ -124,6 +125,15 @@ class BucketPlan:
         """
         return parse_document(text, _KIND, _VERSION, where=where, error=PlanError, build=_from_payload)
 
+    @classmethod
+    def read(cls, path: Path) -> BucketPlan:
+        """Read a file of what ``to_json`` wrote.
+
+        Raises:
+            PlanError: It is missing or not such a document.
+        """
+        return read_document(path, _KIND, _VERSION, error=PlanError, build=_from_payload)
+
 
 class _Strategy(msgspec.Struct):
     name: str
@@ -131,13 +141,29 @@ class _Strategy(msgspec.Struct):
 
 
 _Amount = Annotated[float, msgspec.Meta(ge=0)]
+_Ratio = Annotated[float, msgspec.Meta(ge=1)]
+_Curve = list[tuple[Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)], _Ratio]]
+
+
+class _Unseen(msgspec.Struct):
+    folds: Annotated[int, msgspec.Meta(ge=2, lt=1 << 31)]
+    padding_ratio: _Amount
+    coverage: _Amount
+
+
+class _Details(msgspec.Struct):
+    """What the report reads of the further findings; strategies add what is theirs."""
+
+    curve: _Curve = []
+    rules: dict[str, _Curve] = {}
+    unseen: _Unseen | None = None
 
 
 class _Document(msgspec.Struct):
     variables: list[str]
     buckets: list[list[Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]]]
     bucket_costs: list[_Amount]
-    padding_ratio: Annotated[float, msgspec.Meta(ge=1)]
+    padding_ratio: _Ratio
     lower_bound: _Amount | None
     coverage: _Amount
     hits: list[_Amount]
@@ -149,6 +175,8 @@ class _Document(msgspec.Struct):
 
 def _from_payload(payload: dict[str, Any]) -> BucketPlan:
     found = msgspec.convert(payload, _Document)
+    details = {name: value for name, value in payload.items() if name not in _Document.__struct_fields__}
+    msgspec.convert(details, _Details)
     count = len(found.buckets)
     if {len(found.bucket_costs), len(found.hits)} != {count}:
         raise ValueError(f"{count} buckets with {len(found.bucket_costs)} costs and {len(found.hits)} hits")
@@ -165,7 +193,7 @@ def _from_payload(payload: dict[str, Any]) -> BucketPlan:
         cost=found.cost,
         statistics_digest=found.statistics_digest,
         warnings=tuple(found.warnings),
-        details={name: value for name, value in payload.items() if name not in _Document.__struct_fields__},
+        details=details,
         cost_model=restore_cost_model(found.cost),
     )
 

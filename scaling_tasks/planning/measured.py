@@ -17,13 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import PlanError, one_line
+from scaling_tasks.planning.latency_table import LatencyTable
 from scaling_tasks.shapes.signature import batch_variable
 
 __all__ = ["MeasuredCost"]
-
-_KIND, _VERSION = "latencies", 1
 
 
 class MeasuredCost:
@@ -60,16 +58,16 @@ class MeasuredCost:
         Raises:
             PlanError: The file is missing, is no latency table, or is over other variables.
         """
-
-        def build(payload: Mapping[str, Any]) -> MeasuredCost:
-            names = [str(name) for name in payload["variables"]]
-            if set(names) != set(variables) or len(names) != len(variables):
-                what = f"it is over {one_line(names)}, not over {list(variables)}"
-                raise PlanError(what, where=str(path), fix="Measure again.")
-            table = np.asarray(payload["shapes"], dtype=np.int64).reshape(-1, len(names))
-            return cls(variables, table[:, [names.index(name) for name in variables]], payload["seconds"])
-
-        return read_document(path, _KIND, _VERSION, error=PlanError, build=build, sealed=False)
+        found = LatencyTable.load(path)
+        if set(found.variables) != set(variables) or len(found.variables) != len(variables):
+            what = f"it is over {one_line(list(found.variables))}, not over {list(variables)}"
+            raise PlanError(what, where=str(path), fix="Measure again.")
+        columns = [found.variables.index(name) for name in variables]
+        table = [[shape[column] for column in columns] for shape in found.seconds]
+        try:
+            return cls(variables, table, list(found.seconds.values()))
+        except PlanError as cause:
+            raise PlanError(cause.what, where=str(path), fix="Measure again.") from cause
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> MeasuredCost:
@@ -80,14 +78,8 @@ class MeasuredCost:
 
     def describe(self) -> dict[str, Any]:
         """Return the whole table, so that a plan read from JSON can still be evaluated."""
-        return {"kind": "measured", **self._payload()}
-
-    def to_json(self) -> str:
-        """Return the latency document that ``read`` reads."""
-        return document_text(_KIND, _VERSION, self._payload(), sealed=False)
-
-    def _payload(self) -> dict[str, Any]:
         return {
+            "kind": "measured",
             "variables": list(self.variables),
             "shapes": self.shapes.tolist(),
             "seconds": self.seconds.tolist(),

@@ -53,7 +53,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         row["target"],
         _number(row.get("statistics"), "weight", "{:.0f}"),
-        _number(plan, "buckets", "{:d}"),
+        _number(plan, "buckets", "{:.0f}"),
         _number(plan, "padding_ratio", "{:.3f}"),
         f"{outcomes['compiled']}" + (f" ({failed} failed)" if failed else ""),
         str(outcomes["restored"]),

@@ -63,9 +63,12 @@ class Padding:
         """Return what ``to_payload`` gave.
 
         Raises:
-            TypeError: The payload has other keys.
+            TypeError: The payload has other keys, or values of other types.
         """
-        return cls(**payload)
+        found = cls(**payload)
+        if type(found.value) not in (int, float) or type(found.mask) is not bool:
+            raise TypeError(f"{found} is no way to pad")
+        return found
 
 
 def padding_of(signature: Signature, given: Mapping[str, Padding]) -> dict[str, Padding]:

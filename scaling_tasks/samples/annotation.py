@@ -16,7 +16,7 @@ from scaling_tasks.samples.lines import read_lines
 from scaling_tasks.samples.measurements import MOST_LISTED, Measurements
 from scaling_tasks.shapes.signature import HEIGHT, WIDTH
 
-__all__ = ["read_annotation"]
+__all__ = ["parse_line", "parse_points", "read_annotation"]
 
 _FORM = 'Write one line per image: file name, tab, JSON list of {"points": [[x, y], ...]}.'
 
@@ -40,6 +40,41 @@ def read_annotation(path: str) -> tuple[Measurements, str]:
     return boxes.measurements(path), digest.hexdigest()
 
 
+def parse_line(line: bytes) -> tuple[str, list[Any]]:
+    """Return the file's name and the boxes, as they are, of one line.
+
+    Raises:
+        ValueError: It has another form.
+    """
+    try:
+        name, *rest = line.decode("utf-8-sig").split("\t")
+        boxes = json.loads(rest[0])
+    except IndexError as cause:
+        raise ValueError("no tab between file name and boxes") from cause
+    except RecursionError as cause:
+        raise ValueError("lists within lists without end") from cause
+    except ValueError as cause:
+        raise ValueError(f"no JSON list of boxes ({cause})") from cause
+    if not isinstance(boxes, list):
+        raise ValueError("no JSON list of boxes (not a list of boxes)")  # noqa: TRY004 - as of every other line
+    return name, boxes
+
+
+def parse_points(box: Any) -> list[tuple[float, float]]:
+    """Return the corners of a box; they may be NaN or infinite.
+
+    Raises:
+        ValueError: It has too few of them, or too many, or is none.
+    """
+    try:
+        points = [(float(point[0]), float(point[1])) for point in box["points"]]
+    except (TypeError, LookupError, OverflowError) as cause:
+        raise ValueError("no box") from cause
+    if not 4 <= len(points) <= MOST_POINTS:
+        raise ValueError(f"{len(points)} points")
+    return points
+
+
 class _Boxes:
     """Boxes gathered line by line: the sides, and how many each line has."""
 
@@ -55,21 +90,17 @@ class _Boxes:
         if not line.strip():
             return
         try:
-            boxes = json.loads(line.decode("utf-8-sig").split("\t")[1])
-            if not isinstance(boxes, list):
-                raise TypeError("not a list of boxes")  # noqa: TRY301 - one way out for every malformed line
-        except (ValueError, IndexError, TypeError, RecursionError) as cause:
+            _, boxes = parse_line(line)
+        except ValueError as cause:
             self._bad_lines += 1
-            self._list(f"line {number}: {_reason(cause)}")
+            self._list(f"line {number}: {cause}")
             return
         self._counts.append(sum(self._add_box(number, box) for box in boxes))
 
     def _add_box(self, number: int, box: Any) -> bool:
         try:
-            points = [(float(point[0]), float(point[1])) for point in box["points"]]
-            if not 4 <= len(points) <= MOST_POINTS:
-                raise ValueError(f"{len(points)} points")  # noqa: TRY301
-        except (TypeError, ValueError, KeyError, IndexError, OverflowError):
+            points = parse_points(box)
+        except ValueError:
             self._bad_boxes += 1
             self._list(f"line {number}: a box without four points, or with more than {MOST_POINTS}")
             return False
@@ -104,11 +135,3 @@ class _Boxes:
             "annotation", (HEIGHT, WIDTH), values, offsets=offsets.astype(np.int64), source=source,
             skipped=tuple(self._listed),
         )  # fmt: skip
-
-
-def _reason(cause: Exception) -> str:
-    if isinstance(cause, IndexError):
-        return "no tab between file name and boxes"
-    if isinstance(cause, RecursionError):
-        return "lists within lists without end"
-    return f"no JSON list of boxes ({cause})"

@@ -140,7 +140,7 @@ class BundleDataPlane(DataPlane):
             raise InvalidInput(f"{INFERENCE_CONTENT_LENGTH_HEADER} is {told!r}, of a body of {len(body)} bytes.")
         try:
             head = json.loads(body[: int(told)])
-        except ValueError as cause:
+        except (ValueError, RecursionError) as cause:
             raise InvalidInput(f"the request is no JSON ({cause}).") from cause
         if not isinstance(head, dict):
             raise InvalidInput("the request is no JSON object.")

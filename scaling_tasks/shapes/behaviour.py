@@ -200,6 +200,10 @@ class Behaviour:
         verdicts = tuple(Verdict(**each) for each in payload["verdicts"])
         if any(verdict.kind not in _KINDS for verdict in verdicts):
             raise ValueError("no verdict")
+        named = [*payload["uniform"], *payload["empty"], *filter(None, [payload["rows"]])]
+        texts = [text for verdict in verdicts for text in vars(verdict).values()]
+        if not all(isinstance(text, str) for text in (*named, *texts)):
+            raise TypeError("a name or a reason that is no text")
         return cls(
             {
                 name: None if axes is None else tuple(parse_layout(axis) for axis in axes)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
-from scaling_tasks.documents import document_text, parse_document
+from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.shapes.histogram import ShapeHistogram
@@ -137,28 +140,62 @@ class DatasetStatistics:
         return document_text(_KIND, _VERSION, payload)
 
     @classmethod
-    def from_json(cls, text: str | bytes, *, where: str = "statistics") -> DatasetStatistics:
+    def read(cls, path: Path) -> DatasetStatistics:
         """Read what ``to_json`` wrote.
 
         Raises:
-            DatasetError: The text is not such a document.
+            DatasetError: The file is missing or not such a document.
         """
-        return parse_document(text, _KIND, _VERSION, where=where, error=DatasetError, build=cls._of)
+        return read_document(path, _KIND, _VERSION, error=DatasetError, build=cls._of)
 
     @classmethod
     def _of(cls, payload: Mapping[str, Any]) -> DatasetStatistics:
+        found = msgspec.convert(payload, _Document)
         return cls(
-            ShapeHistogram.from_payload(payload["histogram"]),
-            ShapeHistogram.from_payload(payload["items"]) if "items" in payload else None,
-            _requests(payload["requests"]) if "requests" in payload else None,
-            dict(payload["source"]),
-            dict(payload.get("zeros", {})),
+            found.histogram.value(),
+            found.items.value() if found.items is not None else None,
+            found.requests.value() if found.requests is not None else None,
+            found.source,
+            found.zeros,
         )
 
 
-def _requests(payload: Mapping[str, Any]) -> Requests:
-    variables = tuple(payload["variables"])
-    items = np.asarray(payload["items"], dtype=np.int64).reshape(len(payload["items"]), len(variables))
-    offsets = np.concatenate([[0], np.cumsum(payload["counts"])]).astype(np.int64)
-    weights = np.asarray(payload["weights"], dtype=np.float64) if "weights" in payload else None
-    return Requests(variables, items, offsets, weights)
+_Names = Annotated[list[str], Meta(min_length=1)]
+_Size = Annotated[int, Meta(ge=1, lt=1 << 31)]
+_Weight = Annotated[float, Meta(ge=0, le=1e300)]
+
+
+class _Histogram(msgspec.Struct):
+    variables: _Names
+    samples: list[list[_Size]]
+    weights: list[_Weight]
+
+    def value(self) -> ShapeHistogram:
+        return ShapeHistogram.from_samples(self.samples, self.weights, tuple(self.variables))
+
+
+class _Requests(msgspec.Struct):
+    variables: list[str]
+    items: list[list[_Size]]
+    counts: list[Annotated[int, Meta(ge=0, lt=1 << 31)]]
+    weights: list[_Weight] | None = None
+
+    def __post_init__(self) -> None:
+        if sum(self.counts) != len(self.items) or any(len(item) != len(self.variables) for item in self.items):
+            raise ValueError("requests of other items than those there are")
+        if self.weights is not None and len(self.weights) != len(self.counts):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.counts)} requests")
+
+    def value(self) -> Requests:
+        items = np.asarray(self.items, dtype=np.int64).reshape(len(self.items), len(self.variables))
+        offsets = np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
+        weights = None if self.weights is None else np.asarray(self.weights, dtype=np.float64)
+        return Requests(tuple(self.variables), items, offsets, weights)
+
+
+class _Document(msgspec.Struct):
+    histogram: _Histogram
+    source: dict[str, int]
+    items: _Histogram | None = None
+    requests: _Requests | None = None
+    zeros: dict[str, _Weight] = {}

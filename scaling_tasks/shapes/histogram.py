@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scaling_tasks.errors import DatasetError, one_line
+from scaling_tasks.errors import DatasetError
 
 __all__ = ["ShapeHistogram"]
 
@@ -72,18 +72,6 @@ class ShapeHistogram:
             "weights": self.weights.tolist(),
         }
 
-    @classmethod
-    def from_payload(cls, payload: Mapping[str, Any]) -> ShapeHistogram:
-        """Return the histogram that ``to_payload`` gave.
-
-        Raises:
-            DatasetError: The payload is not a histogram.
-        """
-        try:
-            return cls.from_samples(payload["samples"], payload["weights"], tuple(payload["variables"]))
-        except (KeyError, TypeError, ValueError) as cause:
-            raise DatasetError(f"not a histogram ({one_line(repr(cause))})") from cause
-
 
 def _as_sizes(samples: ArrayLike, columns: int) -> NDArray[np.int64]:
     try:
@@ -108,8 +96,8 @@ def _as_weights(weights: ArrayLike | None, count: int) -> NDArray[np.float64]:
     mass = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
     if mass.shape != (count,):
         raise DatasetError(f"{mass.size} weights were given for {count} samples")
-    if not np.isfinite(mass).all() or (mass < 0).any():
-        raise DatasetError("weights must be finite and not negative")
+    if not math.isfinite(mass.sum()) or (mass < 0).any():
+        raise DatasetError("weights and their sum must be finite, and none negative")
     return mass
 
 

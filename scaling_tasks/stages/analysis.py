@@ -6,7 +6,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.documents import document_text, read_document
@@ -127,8 +130,15 @@ def read_analysis(path: Path) -> Analysed:
 
 
 def _analysed(payload: Mapping[str, Any]) -> Analysed:
-    behaviour = Behaviour.from_payload(payload["behaviour"])
-    return Analysed(behaviour, int(payload["places"]), str(payload["original"]), payload["possible"])
+    found = msgspec.convert(payload, _Document)
+    return Analysed(Behaviour.from_payload(found.behaviour), found.places, found.original, found.possible)
+
+
+class _Document(msgspec.Struct):
+    behaviour: dict[str, Any]
+    places: Annotated[int, Meta(ge=0)]
+    original: str
+    possible: VerdictKind
 
 
 def analysed_now(target: Target) -> tuple[Analysed, str]:

@@ -24,6 +24,7 @@ from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature
 from scaling_tasks.stages.units import UnitsDocument, write_units
+from scaling_tasks.store.notices import tell_once
 
 if TYPE_CHECKING:
     from scaling_tasks.compilers.contract import Limits
@@ -51,7 +52,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     if scaling.cost == "measured" and scaling.latency_table is not None:
         parameters["target"]["auto_scaling"]["latency_table"] = _TABLE
         files[_TABLE] = Path(scaling.latency_table)
-    elif scaling.cost == "measured" and target.latency.exists():
+    elif scaling.cost == "measured" and _is_measured(target):
         files[_LATENCY] = target.latency
     if target.compiles:
         analysed = made.result("analysis").file(DOCUMENT)
@@ -72,6 +73,20 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         hints=lambda: {"where": target.config},
         tools=f"{__name__}:tools",
     )
+
+
+def _is_measured(target: Target) -> bool:
+    """Return whether there are latencies of an earlier build; a damaged table is measured anew after this one."""
+    from scaling_tasks.planning.latency_table import LatencyTable
+
+    if not target.latency.exists():
+        return False
+    try:
+        LatencyTable.load(target.latency)
+    except PlanError as error:
+        tell_once(f"warning: {error.where} is not used, and made anew: {error.what}")
+        return False
+    return True
 
 
 def _backend_version(target: Target) -> dict[str, str]:
@@ -102,7 +117,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
 
     target = _with_table(inside(inputs, parameters), inputs)
     document = inputs / "statistics.json"
-    statistics = DatasetStatistics.from_json(document.read_bytes()) if document.exists() else None
+    statistics = DatasetStatistics.read(document) if document.exists() else None
     signature = target_signature(target)
     plan = make_plan(target, signature, statistics)
     told: dict[str, Any] = {}

@@ -156,7 +156,7 @@ def options_with_files(target: Target) -> tuple[dict[str, Any], dict[str, Path]]
 
 def shared_name(components: Mapping[str, Any]) -> str:
     """Return what the directory is called of work that is the same for all units with these components but the unit."""
-    parameters = {name: value for name, value in components["parameters"].items() if name != "unit"}
+    parameters = {name: value for name, value in components.get("parameters", {}).items() if name != "unit"}
     return digest_bytes(canonical_json({**components, "parameters": parameters, "outputs": []}).encode())
 
 

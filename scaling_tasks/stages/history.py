@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from scaling_tasks.documents import canonical_json
+from scaling_tasks.store.records import stored_seconds
 
 if TYPE_CHECKING:
     from scaling_tasks.store.records import Record
 
 __all__ = ["CompileHistory"]
+
+
+class _Options(msgspec.Struct, frozen=True):
+    backend: str | None = None
+
+
+class _Parameters(msgspec.Struct, frozen=True):
+    options: _Options = _Options()
+    unit: Any = None
+
+
+class _Compile(msgspec.Struct):
+    inputs: dict[str, str] = {}
+    parameters: _Parameters = _Parameters()
 
 
 class CompileHistory:
@@ -25,10 +43,11 @@ class CompileHistory:
     def __init__(self, records: Iterable[Record]) -> None:
         self._seconds: dict[tuple[Any, ...], list[float]] = defaultdict(list)
         for record in records:
-            seconds = record.details.get("seconds")
-            if isinstance(seconds, int | float) and record.components.get("stage") == "compile":
+            if "seconds" not in record.details or record.components.get("stage") != "compile":
+                continue
+            with contextlib.suppress(ValueError):  # Of a compile that no version of this does.
                 for likeness in _likenesses(record.components):
-                    self._seconds[likeness].append(float(seconds))
+                    self._seconds[likeness].append(stored_seconds(record.details))
 
     def expected_seconds(self, components: Mapping[str, Any]) -> float | None:
         """Return how long the compile with these key components will take.
@@ -47,8 +66,7 @@ class CompileHistory:
 
 def _likenesses(components: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Return what two compiles may have in common, the most telling first."""
-    parameters = components.get("parameters") or {}
-    backend = (parameters.get("options") or {}).get("backend")
-    unit = canonical_json(parameters.get("unit"))
-    models = sorted(digest for name, digest in components.get("inputs", {}).items() if name.startswith("model/"))
+    compiled = msgspec.convert(components, _Compile)
+    backend, unit = compiled.parameters.options.backend, canonical_json(compiled.parameters.unit)
+    models = sorted(digest for name, digest in compiled.inputs.items() if name.startswith("model/"))
     return [(backend, unit), (backend, "model", *models), (backend,)]

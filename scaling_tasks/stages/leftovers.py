@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from scaling_tasks.actions.results import read_result_if_there
+from scaling_tasks.errors import CacheError
 from scaling_tasks.known_digests import STATE
 from scaling_tasks.paths import entries
 from scaling_tasks.stages.compile import shared_name
@@ -23,7 +25,8 @@ def leftovers(target: Target, units: Sequence[str]) -> list[Path]:
     for record in [target.result("manifest"), *(target.result("compile", unit) for unit in units)]:
         if result := read_result_if_there(record):
             kept |= {file.path for file in result.files}
-            shared.add(shared_name(result.components))
+            with contextlib.suppress(CacheError):
+                shared.add(shared_name(result.components))
     documents = [*(target.result(stage, "x").parent for stage in _PER_UNIT), target.state / "verification"]
     found = [path for place in documents for path in entries(place, STATE) if _of_no_unit(path, units)]
     artefacts = entries(target.state / "artefacts", STATE)

@@ -10,9 +10,10 @@ import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.config.load import section
@@ -101,13 +102,30 @@ def _read(path: Path, inode: int, written: int, changed: int) -> dict[str, Any]:
     )
 
 
+class _Unit(msgspec.Struct):
+    """What is locked of a unit; its buckets as ``1x32x320 1x32x640``, none for a model of one shape."""
+
+    buckets: Annotated[str, Meta(pattern=r"\A([0-9]{1,10}([x ][0-9]{1,10})*)?\Z")] = ""
+    key: str = ""
+    files: dict[str, str] = {}
+
+
+class _Section(msgspec.Struct):
+    """What is locked of a target; of one that has no model or data set a part is not there."""
+
+    settings: dict[str, str] = {}
+    plan: str = ""
+    dataset: str = ""
+    statistics: str = ""
+    model: str = ""
+    toolchain: dict[str, str] = {}
+    units: dict[str, _Unit] = {}
+
+
 def _sections(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the targets' sections; refuse what could not be compared with what is built."""
+    """Return the targets' sections, as they are; refuse what could not be compared with what is built."""
     targets: dict[str, Any] = payload["targets"]
-    for name, found in targets.items():
-        units = found.get("units", {})
-        if not all(isinstance(unit, dict) for unit in units.values()):
-            raise TypeError(f"the units of {name!r}")
+    msgspec.convert(targets, dict[str, _Section])
     return targets
 
 

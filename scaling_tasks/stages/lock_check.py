@@ -99,7 +99,9 @@ def _check_units(target: Target, locked: Mapping[str, Any]) -> Iterator[Finding]
 
     units = locked.get("units", {})
     analysed, prepared = analysed_now(target)
-    document = _locked_units(target, units, analysed)
+    if (document := _locked_units(target, units, analysed)) is None:
+        yield Finding(target.name, "units", "the locked buckets are over other variables than the model's")
+        return
     known = {unit.name for unit in document.units}
     wrong = sorted(units.keys() ^ known)
     model = {f"model/{target.model.name}": prepared}
@@ -114,21 +116,23 @@ def _check_units(target: Target, locked: Mapping[str, Any]) -> Iterator[Finding]
     yield Finding(target.name, "units", said if wrong else None)
 
 
-def _locked_units(target: Target, units: Mapping[str, Any], analysed: Analysed) -> UnitsDocument:
-    """Return the units document that the locked buckets lead to."""
+def _locked_units(target: Target, units: Mapping[str, Any], analysed: Analysed) -> UnitsDocument | None:
+    """Return the units document that the locked buckets lead to; None where they are none of the model's."""
     from scaling_tasks.compilers.registry import get_backend
     from scaling_tasks.stages.target_signature import target_signature
     from scaling_tasks.stages.units import UnitsDocument
 
     signature = target_signature(target)
     buckets = [_bucket(text) for unit in units.values() for text in unit.get("buckets", "").split(" ")]
+    if any(len(bucket) != len(signature.inputs.variables) for bucket in buckets):
+        return None
     backend = get_backend(target.options["backend"])
     made = backend.units(target.model.stem, signature.inputs, list(dict.fromkeys(buckets)), target.options)
     return UnitsDocument(analysed.original, signature.inputs, signature.outputs, analysed.behaviour, made)
 
 
 def _bucket(text: str) -> tuple[int, ...]:
-    return tuple(int(size) for size in text.split("x") if size.isdigit())
+    return tuple(int(size) for size in text.split("x") if size)
 
 
 def _check_toolchain(target: Target, locked: Mapping[str, Any]) -> Finding:

@@ -66,7 +66,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     document = read_units(inputs / "units.json")
     model = inputs / parameters["model"]
     runtime = msgspec.convert(parameters["runtime"], RuntimeSpec)
-    plan = BucketPlan.from_json((inputs / "buckets.json").read_bytes())
+    plan = BucketPlan.read(inputs / "buckets.json")
     order = [plan.variables.index(variable) for variable in document.inputs.variables]
     buckets = [tuple(int(bucket[column]) for column in order) for bucket in plan.buckets]
     costs = dict(zip(buckets, map(float, plan.bucket_costs), strict=True))

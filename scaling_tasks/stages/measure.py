@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
-from scaling_tasks.errors import BundleError, VerificationFailed
+from scaling_tasks.errors import PlanError, VerificationFailed
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import host
 from scaling_tasks.stages.compile import identity_of, toolchain, worker_limits
@@ -42,11 +42,12 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
 
 def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Measure the buckets that the table does not have yet, in a process of its own; return how many it has."""
+    from scaling_tasks.planning.latency_table import LatencyTable
     from scaling_tasks.runtime.bundle import read_manifest
-    from scaling_tasks.verification.latency import LatencyTable, measure_bundle
+    from scaling_tasks.verification.latency import measure_bundle
 
     known = None
-    with contextlib.suppress(BundleError):
+    with contextlib.suppress(PlanError):
         known = LatencyTable.load(inputs / _KNOWN)
     bundle = inputs / "bundle"
     table = measure_bundle(bundle, read_manifest(bundle), known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +72,10 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         )
     if limit is not None and (failure := result.failure()):
         raise failure
-    more = {}
     if parameters["compare"]:
-        best, tried = compare_policies(bundle, manifest, original, tolerance, samples=samples)
-        ranking = [
-            {"policy": name, "agreement": each.agreement, "mean": each.mean, "absolute": each.absolute}
-            for name, each in tried.items()
-        ]
-        more = {"policies": ranking, "recommended": best}
-    text = result.to_json(more)
-    (outputs / "padding.json").write_text(text, encoding="utf-8")
+        tried = compare_policies(bundle, manifest, original, tolerance, samples=samples)
+        result = replace(result, policies=tuple(each.score(name) for name, each in tried.items()))
+    (outputs / "padding.json").write_text(result.to_json(), encoding="utf-8")
     found = tools(inputs, parameters)["toolchain"]
     return {"changed": sorted(result.changed), "absolute": result.absolute, TOOLCHAIN: found}
 

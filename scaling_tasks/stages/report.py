@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.actions.action import Action, Request
-from scaling_tasks.documents import canonical_json, read_document
-from scaling_tasks.errors import CompileError
+from scaling_tasks.documents import canonical_json
+from scaling_tasks.errors import CompileError, one_line
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.reporting.figures import difference
 from scaling_tasks.stages import measure, metric, padding
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from scaling_tasks.actions.results import ResultFile
     from scaling_tasks.planning.bucket_plan import BucketPlan
     from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
+    from scaling_tasks.verification.comparison import Difference
+    from scaling_tasks.verification.padding_result import PaddingProbe
+    from scaling_tasks.verification.verification_result import BucketCheck, VerificationResult
 
 __all__ = ["STAGE", "work"]
 
@@ -61,14 +64,16 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     from scaling_tasks.planning.bucket_plan import BucketPlan
     from scaling_tasks.reporting.page import report_page
     from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
+    from scaling_tasks.verification.padding_result import PaddingResult
+    from scaling_tasks.verification.verification_result import VerificationResult
 
-    plan = BucketPlan.from_json((inputs / "buckets.json").read_bytes())
+    plan = BucketPlan.read(inputs / "buckets.json")
     document = inputs / "statistics.json"
-    statistics = DatasetStatistics.from_json(document.read_bytes()) if document.exists() else None
-    verified = {
-        path.stem: read_document(path, "verification", 2, error=CompileError, build=dict)
-        for path in sorted((inputs / "verification").glob("*.json"))
-    }
+    statistics = DatasetStatistics.read(document) if document.exists() else None
+    verified = {path.stem: VerificationResult.read(path) for path in sorted((inputs / "verification").glob("*.json"))}
+    padded = PaddingResult.read(inputs / "padding.json") if (inputs / "padding.json").exists() else None
+    checks = [each for one in verified.values() for each in one.buckets]
+    _check_variables(plan, statistics, [*checks, *(padded.probes if padded else ())])
     facts: dict[str, Any] = {
         "title": f"{parameters['name']}: {len(plan.buckets)} buckets",
         "subtitle": _subtitle(parameters),
@@ -83,7 +88,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
             "Buckets": _bucket_table(plan, _latencies(inputs)),
             **_artefact_table(parameters["artefacts"], verified),
             **smaller_table(verified, plan.variables),
-            **padding_tables(inputs, plan.variables),
+            **(padding_tables(padded, plan.variables) if padded else {}),
             **_metric_table(inputs),
         },
         "settings": _settings(parameters, plan),
@@ -100,7 +105,7 @@ def _subtitle(parameters: Mapping[str, Any]) -> str:
 
 
 def _headline(
-    plan: BucketPlan, statistics: DatasetStatistics | None, verified: Mapping[str, Mapping[str, Any]]
+    plan: BucketPlan, statistics: DatasetStatistics | None, verified: Mapping[str, VerificationResult]
 ) -> dict[str, str]:
     values = {}
     if statistics is not None:
@@ -115,8 +120,7 @@ def _headline(
         values["proven lower bound"] = f"{plan.lower_bound:.3f}"
     values["buckets"] = str(len(plan.buckets))
     if verified:
-        worst = max((each["absolute"] for one in verified.values() for each in one["buckets"]), default=0.0)
-        values["largest difference"] = difference(worst)
+        values["largest difference"] = difference(max(each.absolute for each in verified.values()))
     return values
 
 
@@ -146,38 +150,60 @@ def _bucket_table(plan: BucketPlan, latencies: Mapping[tuple[int, ...], float]) 
     return [*header, "latency"] if latencies else header, rows
 
 
-def _latencies(inputs: Path) -> dict[tuple[int, ...], float]:
+def _latencies(inputs: Path) -> Mapping[tuple[int, ...], float]:
     """Return the measured seconds per shape, where anything was measured."""
+    from scaling_tasks.planning.latency_table import LatencyTable
+
     document = inputs / "latency.json"
-    if not document.exists():
-        return {}
-    found = read_document(document, "latencies", 1, error=CompileError, build=dict, sealed=False)
-    return {tuple(shape): seconds for shape, seconds in zip(found["shapes"], found["seconds"], strict=True)}
+    return LatencyTable.load(document).seconds if document.exists() else {}
 
 
 def _metric_table(inputs: Path) -> dict[str, Table]:
+    from scaling_tasks.verification.metric import MetricResult
+
     document = inputs / "metric.json"
     if not document.exists():
         return {}
-    found = read_document(document, "metric", 1, error=CompileError, build=dict)
-    row = [found["metric"], f"{found['buckets']:.4f}", f"{found['exact']:.4f}", f"{found['drop']:g}"]
+    found = MetricResult.read(document)
+    row = [found.metric, f"{found.buckets:.4f}", f"{found.exact:.4f}", f"{found.drop:g}"]
     return {"Task metric": (["metric", "through the buckets", "original at exact shapes", "accepted loss"], [row])}
 
 
 def _artefact_table(
-    artefacts: Sequence[tuple[str, str, int, int]], verified: Mapping[str, Mapping[str, Any]]
+    artefacts: Sequence[tuple[str, str, int, int]], verified: Mapping[str, VerificationResult]
 ) -> dict[str, Table]:
     rows = []
     for name, stem, buckets, size in artefacts:
-        checks = verified.get(name, {}).get("buckets", [])
-        rows.append(
-            [stem, str(buckets), f"{size / 1e6:.2f} MB", _worst(checks, "absolute"), _worst(checks, "relative")]
-        )
+        found = verified.get(name)
+        worst = [each.worst for each in found.buckets] if found else []
+        told = [difference(max(by(each) for each in worst)) if worst else "-" for by in (_absolute, _relative)]
+        rows.append([stem, str(buckets), f"{size / 1e6:.2f} MB", *told])
     return {"Artefacts": (["artefact", "buckets", "size", "largest difference", "relative"], rows)} if rows else {}
 
 
-def _worst(checks: Sequence[Mapping[str, Any]], key: str) -> str:
-    return difference(max(check[key] for check in checks)) if checks else "-"
+def _absolute(found: Difference) -> float:
+    return found.absolute
+
+
+def _relative(found: Difference) -> float:
+    return found.relative
+
+
+def _check_variables(
+    plan: BucketPlan, statistics: DatasetStatistics | None, checks: Iterable[BucketCheck | PaddingProbe]
+) -> None:
+    """Refuse documents that speak of other variables than the plan.
+
+    Raises:
+        CompileError: One does.
+    """
+    known = set(plan.variables)
+    found = [set(sizes) for check in checks for sizes in (check.bucket, check.sizes)]
+    if statistics is not None:
+        found.append(set(statistics.variables))
+    if strange := next((names for names in found if not names >= known), None):
+        what = f"something is told of sizes of {one_line(sorted(strange))}, and the plan is over {sorted(known)}"
+        raise CompileError(what, where="buckets.json", fix="Build again.")
 
 
 def _settings(parameters: Mapping[str, Any], plan: BucketPlan) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from scaling_tasks.documents import read_document
-from scaling_tasks.errors import CompileError
 from scaling_tasks.reporting.figures import difference
+
+if TYPE_CHECKING:
+    from scaling_tasks.verification.padding_result import PaddingResult
+    from scaling_tasks.verification.verification_result import VerificationResult
 
 __all__ = ["Table", "padding_tables", "sizes_text", "smaller_table", "verdict_table"]
 
@@ -32,16 +33,15 @@ def verdict_table(verdicts: Sequence[Mapping[str, str]]) -> dict[str, Table]:
     return {"Verdicts": (["output", "variable", "verdict", "why"], rows)} if rows else {}
 
 
-def smaller_table(verified: Mapping[str, Mapping[str, Any]], variables: Sequence[str]) -> dict[str, Table]:
+def smaller_table(verified: Mapping[str, VerificationResult], variables: Sequence[str]) -> dict[str, Table]:
     """Return, per bucket, the largest difference at its own size and at the smaller sizes that were tried in it."""
     found: dict[str, tuple[list[float], list[tuple[float, str]]]] = {}
-    for one in verified.values():
-        for check in one["buckets"]:
-            own, smaller = found.setdefault(_ordered(check["bucket"], variables) or "static", ([], []))
-            if check["sizes"] == check["bucket"]:
-                own.append(check["absolute"])
-            else:
-                smaller.append((check["absolute"], _ordered(check["sizes"], variables)))
+    for check in (check for one in verified.values() for check in one.buckets):
+        own, smaller = found.setdefault(_ordered(check.bucket, variables) or "static", ([], []))
+        if check.sizes == check.bucket:
+            own.append(check.worst.absolute)
+        else:
+            smaller.append((check.worst.absolute, _ordered(check.sizes, variables)))
     rows = []
     for bucket, (own, smaller) in found.items():
         worst, size = max(smaller, default=(0.0, "-"))
@@ -51,32 +51,28 @@ def smaller_table(verified: Mapping[str, Mapping[str, Any]], variables: Sequence
     return {"Difference from the original": (head, rows)} if rows else {}
 
 
-def padding_tables(inputs: Path, variables: Sequence[str]) -> dict[str, Table]:
+def padding_tables(found: PaddingResult, variables: Sequence[str]) -> dict[str, Table]:
     """Return, per bucket, the largest change of each output by padding, at the sizes where it was looked for."""
-    document = inputs / "padding.json"
-    if not document.exists():
-        return {}
-    found = read_document(document, "padding", 2, error=CompileError, build=dict)
     worst: dict[tuple[str, str], tuple[float, str, float | None]] = {}
-    for probe in found["probes"]:
-        for output in probe["outputs"]:
-            place = (_ordered(probe["bucket"], variables), output["output"])
-            if place not in worst or output["absolute"] > worst[place][0]:
-                worst[place] = (output["absolute"], _ordered(probe["sizes"], variables), output["agreement"])
+    for probe in found.probes:
+        for output in probe.outputs:
+            place = (_ordered(probe.bucket, variables), output.output)
+            if place not in worst or output.absolute > worst[place][0]:
+                worst[place] = (output.absolute, _ordered(probe.sizes, variables), output.agreement)
     rows = [
         [bucket, output, difference(absolute), sizes, "-" if agreement is None else f"{agreement:.1%}"]
         for (bucket, output), (absolute, sizes, agreement) in worst.items()
     ]
     tables = {"What padding does to answers": (["bucket", "output", "largest change", "at size", "same class"], rows)}
-    if "policies" in found:
+    if found.policies:
         ranking = [
             [
-                f"{each['policy']}, recommended" if each["policy"] == found["recommended"] else each["policy"],
-                "-" if each["agreement"] is None else f"{each['agreement']:.2%}",
-                difference(each["mean"]),
-                difference(each["absolute"]),
+                f"{each.policy}, recommended" if each.policy == found.recommended else each.policy,
+                "-" if each.agreement is None else f"{each.agreement:.2%}",
+                difference(each.mean),
+                difference(each.absolute),
             ]
-            for each in found["policies"]
+            for each in found.policies
         ]
         head = ["policy, nearest to the original first", "same class", "mean change", "largest change"]
         tables["Padding policies"] = (head, ranking)

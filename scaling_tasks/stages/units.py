@@ -6,7 +6,10 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import PlanError
@@ -118,14 +121,44 @@ def read_units(path: Path) -> UnitsDocument:
     return read_document(path, _KIND, _VERSION, error=PlanError, build=_document)
 
 
+class _Tensor(msgspec.Struct):
+    name: str
+    dims: list[Any]
+    dtype: str
+
+
+class _Unit(msgspec.Struct):
+    name: str
+    stem: str
+    variables: tuple[str, ...]
+    buckets: tuple[tuple[Annotated[int, Meta(ge=0, lt=1 << 31)], ...], ...]
+
+    def __post_init__(self) -> None:
+        if any(len(bucket) != len(self.variables) for bucket in self.buckets):
+            raise ValueError(f"a bucket that is not over {list(self.variables)}")
+
+
+class _Document(msgspec.Struct):
+    model: str
+    inputs: list[_Tensor]
+    outputs: list[_Tensor]
+    behaviour: dict[str, Any]
+    units: list[_Unit]
+
+    def __post_init__(self) -> None:
+        if len({unit.name for unit in self.units}) != len(self.units):
+            raise ValueError("two units of one name")
+
+
 def _document(payload: Mapping[str, Any]) -> UnitsDocument:
-    return UnitsDocument(
-        payload["model"],
-        Signature(_tensors(payload["inputs"])),
-        _tensors(payload["outputs"]),
-        Behaviour.from_payload(payload["behaviour"]),
-        tuple(_unit(each) for each in payload["units"]),
-    )
+    found = msgspec.convert(payload, _Document)
+    behaviour = Behaviour.from_payload(found.behaviour)
+    inputs, outputs = Signature(_tensors(payload["inputs"])), _tensors(payload["outputs"])
+    known = set(inputs.variables)
+    if not behaviour.variables.union(*(unit.variables for unit in found.units)) <= known:
+        raise ValueError(f"units or a behaviour over other variables than {sorted(known)}")
+    units = tuple(Unit(each.name, each.stem, each.variables, each.buckets) for each in found.units)
+    return UnitsDocument(found.model, inputs, outputs, behaviour, units)
 
 
 def read_units_if_there(path: Path) -> UnitsDocument | None:
@@ -134,11 +167,6 @@ def read_units_if_there(path: Path) -> UnitsDocument | None:
         return read_units(path)
     except PlanError:
         return None
-
-
-def _unit(payload: Mapping[str, Any]) -> Unit:
-    buckets = tuple(tuple(bucket) for bucket in payload["buckets"])
-    return Unit(payload["name"], payload["stem"], tuple(payload["variables"]), buckets)
 
 
 def _tensor_payload(tensor: TensorSpec) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.compilers.isolation import located_options
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.config.load import section
-from scaling_tasks.documents import document_text
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import processor, versions
@@ -76,8 +75,10 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
 
 def leave_unverified(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Note that the artefact can be run nowhere, so that nothing is known of its answers."""
-    found = {"artefact": parameters["artefact"], "buckets": [], "unverified": parameters["reason"]}
-    (outputs / _DOCUMENT).write_text(document_text("verification", 2, found), encoding="utf-8")
+    from scaling_tasks.verification.verification_result import VerificationResult
+
+    result = VerificationResult(parameters["artefact"], unverified=parameters["reason"])
+    (outputs / _DOCUMENT).write_text(result.to_json(), encoding="utf-8")
     return {"warnings": [f"not compared with the original model: {parameters['reason']}"]}
 
 

@@ -1,11 +1,12 @@
-"""What a store has to tell whoever runs a build."""
+"""What a store, and whoever else finds something that is not used, has to tell whoever runs a build."""
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 
-__all__ = ["tell", "when_told"]
+__all__ = ["tell", "tell_once", "when_told"]
 
 Notice = Callable[[str], None]
 _notice: Notice | None = None
@@ -23,3 +24,9 @@ def tell(line: str) -> None:
         _notice(line)
     else:
         sys.stderr.write(line + "\n")
+
+
+@functools.cache
+def tell_once(line: str) -> None:
+    """Tell a line that this process has not told yet."""
+    tell(line)

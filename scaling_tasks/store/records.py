@@ -15,7 +15,7 @@ from scaling_tasks.errors import CacheError
 from scaling_tasks.files import digest_bytes, digest_file
 from scaling_tasks.paths import is_inner_name
 
-__all__ = ["Record", "StoredFile", "action_text", "key_of", "stored_files", "stored_seconds"]
+__all__ = ["Record", "StoredFile", "action_text", "components_of", "key_of", "stored_files", "stored_seconds"]
 
 _KIND, _VERSION = "store-record", 1
 _MOST_BYTES, _MOST_SECONDS = 1 << 53, 1e9
@@ -89,7 +89,7 @@ class Record:
 
     @classmethod
     def _of(cls, payload: Mapping[str, Any]) -> Record:
-        components, details = dict(payload["components"]), dict(payload["details"])
+        components, details = checked_components(payload["components"]), dict(payload["details"])
         stored_seconds(details)
         return cls(key_of(components), components, stored_files(payload["files"]), details)
 
@@ -119,6 +119,37 @@ def action_text(components: Mapping[str, Any]) -> str:
     """Return the components as JSON with sorted keys; two actions are the same where their texts are."""
     # A build with nothing to do writes thousands; this takes a tenth of the time that Python's own encoder takes.
     return msgspec.json.encode(components, order="sorted").decode()
+
+
+class _Components(msgspec.Struct):
+    """An action's components; those that are not named were of none that this version makes."""
+
+    stage: str = ""
+    version: int = 0
+    inputs: dict[str, str] = {}
+    parameters: dict[str, Any] = {}
+    toolchain: dict[str, str] = {}
+    platform: dict[str, str] = {}
+    outputs: list[str] = []
+
+
+def components_of(text: str | bytes) -> dict[str, Any]:
+    """Return the components that are told as ``action_text`` tells them.
+
+    Raises:
+        ValueError: They are none.
+    """
+    return checked_components(msgspec.json.decode(text))
+
+
+def checked_components(found: Any) -> dict[str, Any]:
+    """Return what was read as an action's components.
+
+    Raises:
+        ValueError: They are none.
+    """
+    msgspec.convert(found, _Components)
+    return dict(found)
 
 
 def key_of(components: Mapping[str, Any]) -> str:

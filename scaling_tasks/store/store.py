@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from scaling_tasks.store.activity import Journal, StoreActivity
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
 from scaling_tasks.store.far import UNKNOWN_BYTES
 from scaling_tasks.store.level import RemoteLevel
-from scaling_tasks.store.records import Record, StoredFile, key_of, stored_seconds
+from scaling_tasks.store.records import Record, StoredFile, components_of, key_of, stored_seconds
 
 __all__ = ["Record", "Store"]
 
@@ -104,10 +103,9 @@ class Store:
             return dict(record.components)
         try:
             path = self.obtain(key)
-            found = None if path is None else json.loads(read_regular(path, MOST_BYTES, below=self.root))
+            return None if path is None else components_of(read_regular(path, MOST_BYTES, below=self.root))
         except (OSError, ValueError, RecursionError, CacheError):
             return None
-        return found if isinstance(found, dict) else None
 
     def put(self, components: Mapping[str, Any], files: Mapping[str, Path], details: Mapping[str, Any]) -> Record:
         """Store what an action made.

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from scaling_tasks.compilers.contract import Tolerance
 
-__all__ = ["Difference", "compare", "compare_outputs", "worst"]
+__all__ = ["Amount", "Difference", "Share", "Sizes", "compare", "compare_outputs", "worst"]
 
 # JSON has no infinity: what cannot be compared is as far apart as a number can say.
 INCOMPARABLE = 1e300
+
+Amount = Annotated[float, Meta(ge=0)]
+"""A difference, as documents hold it."""
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+"""Of positions."""
+
+Sizes = Mapping[str, Annotated[int, Meta(ge=0, lt=1 << 31)]]
+"""A size per variable."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +43,9 @@ class Difference:
     """
 
     output: str
-    absolute: float
-    relative: float
-    agreement: float | None
+    absolute: Amount
+    relative: Amount
+    agreement: Share | None
     excess: float
     problem: str = ""
 

@@ -2,79 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.engines.contract import Engine
 from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.engines.threads import thread_count
-from scaling_tasks.errors import BundleError
 from scaling_tasks.onnx_model.original import random_inputs
+from scaling_tasks.planning.latency_table import LatencyTable
 from scaling_tasks.runtime.manifest import Manifest
 
-__all__ = ["LatencyTable", "measure_bundle", "median_seconds"]
+__all__ = ["measure_bundle", "median_seconds"]
 
-_KIND, _VERSION = "latencies", 1
 _WARM_RUNS = 2
 _FEWEST, _MOST, _LONG_ENOUGH = 5, 50, 0.3
-
-
-@dataclass(frozen=True)
-class LatencyTable:
-    """Median seconds of one inference per shape, warm.
-
-    Attributes:
-        variables: Names of a shape's columns.
-        backend: What ran.
-        threads: How many threads it had.
-        seconds: Per shape the median.
-    """
-
-    variables: tuple[str, ...]
-    backend: str
-    threads: int
-    seconds: Mapping[tuple[int, ...], float]
-
-    def to_json(self) -> str:
-        """Return the ``latencies`` document that the planner reads, rounded to what clocks resolve."""
-        payload = {
-            "variables": list(self.variables),
-            "backend": self.backend,
-            "threads": self.threads,
-            "shapes": [list(shape) for shape in sorted(self.seconds)],
-            "seconds": [round(self.seconds[shape], 6) for shape in sorted(self.seconds)],
-        }
-        return document_text(_KIND, _VERSION, payload, sealed=False)
-
-    @classmethod
-    def load(cls, path: Path) -> LatencyTable:
-        """Read what ``to_json`` gave.
-
-        Raises:
-            BundleError: The file is missing or holds something else.
-        """
-        return read_document(path, _KIND, _VERSION, error=BundleError, build=cls._of, sealed=False)
-
-    @classmethod
-    def _of(cls, payload: Mapping[str, Any]) -> LatencyTable:
-        pairs = zip(payload["shapes"], payload["seconds"], strict=True)
-        seconds = {tuple(map(int, shape)): float(value) for shape, value in pairs}
-        if any(len(shape) != len(payload["variables"]) for shape in seconds):
-            raise ValueError("a shape of another length than the variables")
-        if not all(0 <= value < math.inf for value in seconds.values()):
-            raise ValueError("a time that is none")
-        return cls(tuple(map(str, payload["variables"])), str(payload["backend"]), int(payload["threads"]), seconds)
-
-    def fits(self, other: LatencyTable) -> bool:
-        """Whether two tables speak of the same thing, so that one may complete the other."""
-        return (self.variables, self.backend, self.threads) == (other.variables, other.backend, other.threads)
 
 
 def measure_bundle(

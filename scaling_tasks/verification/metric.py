@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 from numpy.typing import NDArray
 
-from scaling_tasks.documents import document_text
+from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import ConfigError, VerificationFailed
 
 __all__ = ["Arrays", "Metric", "MetricResult", "load_metric", "score_task"]
@@ -60,7 +61,26 @@ class MetricResult:
 
     def to_json(self) -> str:
         """Return the ``metric`` document, byte-deterministic."""
-        return document_text(_KIND, _VERSION, {**vars(self), "passed": self.passed})
+        return document_text(_KIND, _VERSION, self._payload())
+
+    def _payload(self) -> dict[str, Any]:
+        return {**vars(self), "passed": self.passed}
+
+    @classmethod
+    def read(cls, path: Path) -> MetricResult:
+        """Read what ``to_json`` gave.
+
+        Raises:
+            VerificationFailed: The file is missing, or holds something else.
+        """
+        return read_document(path, _KIND, _VERSION, error=VerificationFailed, build=cls._of)
+
+    @classmethod
+    def _of(cls, payload: Mapping[str, Any]) -> MetricResult:
+        found = msgspec.convert(payload, cls)
+        if found._payload() != payload:
+            raise ValueError("it contradicts itself")
+        return found
 
     def failure(self) -> VerificationFailed | None:
         """Return the error to raise, None where the metric holds."""

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from scaling_tasks.compilers.contract import Tolerance
 from scaling_tasks.compilers.registry import get_backend
-from scaling_tasks.documents import document_text
 from scaling_tasks.engines.registry import load_engine
-from scaling_tasks.errors import ModelError, VerificationFailed
+from scaling_tasks.errors import ModelError
 from scaling_tasks.onnx_model.original import Arrays, Original, random_inputs
 from scaling_tasks.runtime.cropping import widened
 from scaling_tasks.runtime.manifest import Manifest
@@ -24,99 +21,11 @@ from scaling_tasks.shapes.layouts import layout_variables
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.shapes.size_inputs import Sizes
 from scaling_tasks.verification.comparison import Difference, compare_outputs, worst
+from scaling_tasks.verification.verification_result import BucketCheck, VerificationResult
 
-__all__ = ["BucketCheck", "VerificationResult", "classes_of", "row_sizes", "smaller_sizes", "verify_artefact"]
+__all__ = ["classes_of", "row_sizes", "smaller_sizes", "verify_artefact"]
 
-_KIND, _VERSION = "verification", 2
 _SEED = 20230607
-
-
-@dataclass(frozen=True)
-class BucketCheck:
-    """The differences at one size.
-
-    Attributes:
-        bucket: The bucket that served it.
-        sizes: The exact size, the bucket's own or a smaller one.
-        outputs: One difference per output, over all random inputs the worst.
-    """
-
-    bucket: Mapping[str, int]
-    sizes: Mapping[str, int]
-    outputs: tuple[Difference, ...]
-
-    @property
-    def worst(self) -> Difference:
-        """The output that is furthest off."""
-        return worst(list(self.outputs))
-
-    def to_payload(self) -> dict[str, Any]:
-        """Return plain values for a JSON document."""
-        head = self.worst.to_payload()
-        keys = ("absolute", "relative", "agreement", "passed", "problem")
-        return {
-            "bucket": dict(self.bucket),
-            "sizes": dict(self.sizes),
-            **{key: head[key] for key in keys},
-            "outputs": [difference.to_payload() for difference in self.outputs],
-        }
-
-
-@dataclass(frozen=True)
-class VerificationResult:
-    """What was found of one artefact.
-
-    Attributes:
-        artefact: File name of the artefact.
-        backend: Who made it.
-        tolerance: What was accepted.
-        buckets: One check per bucket, and one per smaller size.
-    """
-
-    artefact: str
-    backend: str
-    tolerance: Tolerance
-    buckets: tuple[BucketCheck, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every output is within the tolerance at every bucket; nothing that was compared nowhere passes."""
-        return bool(self.buckets) and all(check.worst.passed for check in self.buckets)
-
-    @property
-    def absolute(self) -> float:
-        """The largest absolute difference at any bucket."""
-        return max((each.absolute for check in self.buckets for each in check.outputs), default=0.0)
-
-    def to_json(self) -> str:
-        """Return the ``verification`` document, byte-deterministic."""
-        payload = {
-            "artefact": self.artefact,
-            "backend": self.backend,
-            "tolerance": {"absolute": self.tolerance.absolute, "relative": self.tolerance.relative},
-            "passed": self.passed,
-            "buckets": [check.to_payload() for check in self.buckets],
-        }
-        return document_text(_KIND, _VERSION, payload)
-
-    def failure(self) -> VerificationFailed | None:
-        """Return the error to raise, None where the artefact passed."""
-        if self.passed:
-            return None
-        failed = [check for check in self.buckets if not check.worst.passed]
-        if not failed:
-            return VerificationFailed("there is no bucket to compare it at", where=self.artefact)
-        check = max(failed, key=lambda each: each.worst.excess)
-        difference = check.worst
-        found = difference.problem or (
-            f"the largest difference is {difference.absolute:.3g} ({difference.relative:.3g} of the largest value)"
-        )
-        return VerificationFailed(
-            f"output {difference.output!r} differs from the original model at {dict(check.sizes) or 'its only shape'}: "
-            f"{found}; accepted are {self.tolerance.absolute:g} + {self.tolerance.relative:g}·|value|",
-            where=self.artefact,
-            fix="If this precision is wanted, raise verify.absolute or verify.relative.",
-        )
 
 
 def verify_artefact(

@@ -98,8 +98,8 @@ def compare_policies(
     tolerance: Tolerance,
     policies: Mapping[str, Padding] | None = None,
     samples: Sequence[Path] = (),
-) -> tuple[str, dict[str, PaddingResult]]:
-    """Measure several padding policies for all inputs at once and recommend one: on samples alone where there are any.
+) -> dict[str, PaddingResult]:
+    """Measure several padding policies for all inputs at once: on samples alone where there are any.
 
     Args:
         directory: Of the bundle.
@@ -111,8 +111,8 @@ def compare_policies(
         samples: As for ``measure_padding``.
 
     Returns:
-        The name of the policy whose answers are nearest to the original's, and every policy's result, nearest first:
-        by the share of equal largest classes, then by the mean difference.
+        Every policy's result, that whose answers are nearest to the original's first: by the share of equal largest
+        classes, then by the mean difference.
     """
     tried = policies or {
         "zero": Padding(),
@@ -125,8 +125,7 @@ def compare_policies(
         padding = {key: replace(policy, mask=old.mask) for key, old in manifest.padding.items()}
         padded = replace(manifest, padding=padding)
         results[name] = _measure(directory, padded, original, tolerance, {} if samples else None, samples)
-    ranked = dict(sorted(results.items(), key=lambda item: _rank(item[1])))
-    return next(iter(ranked)), ranked
+    return dict(sorted(results.items(), key=lambda item: _rank(item[1])))
 
 
 def _rank(result: PaddingResult) -> tuple[int, float, float]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 
 from scaling_tasks.compilers.contract import Tolerance
-from scaling_tasks.documents import document_text
+from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import VerificationFailed
-from scaling_tasks.verification.comparison import Difference, worst
+from scaling_tasks.verification.comparison import Amount, Difference, Share, Sizes, worst
 
-__all__ = ["PaddingProbe", "PaddingResult"]
+__all__ = ["PaddingProbe", "PaddingResult", "PolicyScore"]
 
 _KIND, _VERSION = "padding", 2
 
@@ -29,10 +32,10 @@ class PaddingProbe:
         outputs: One difference per output.
     """
 
-    bucket: Mapping[str, int]
-    sizes: Mapping[str, int]
+    bucket: Sizes
+    sizes: Sizes
     inputs: str
-    outputs: tuple[Difference, ...]
+    outputs: Annotated[tuple[Difference, ...], Meta(min_length=1)]
 
     @property
     def worst(self) -> Difference:
@@ -46,6 +49,23 @@ class PaddingProbe:
 
 
 @dataclass(frozen=True)
+class PolicyScore:
+    """How near a padding policy's answers are to the original's.
+
+    Attributes:
+        policy: Its name.
+        agreement: The mean share of positions with the same largest class; None where no output has classes.
+        mean: The mean of the largest absolute differences.
+        absolute: The largest.
+    """
+
+    policy: str
+    agreement: Share | None
+    mean: Amount
+    absolute: Amount
+
+
+@dataclass(frozen=True)
 class PaddingResult:
     """What padding does to the answers of one bundle.
 
@@ -53,11 +73,13 @@ class PaddingResult:
         model: Name of the model.
         tolerance: What counts as a change.
         probes: In order of bucket and size.
+        policies: Those that were tried, the nearest to the original first, which is the one to recommend.
     """
 
     model: str
     tolerance: Tolerance
     probes: tuple[PaddingProbe, ...]
+    policies: tuple[PolicyScore, ...] = ()
 
     @property
     def absolute(self) -> float:
@@ -85,16 +107,44 @@ class PaddingResult:
                     found[difference.output].append(dict(probe.sizes))
         return {name: sizes for name, sizes in found.items() if sizes}
 
-    def to_json(self, more: Mapping[str, Any] | None = None) -> str:
-        """Return the ``padding`` document with ``more`` keys, byte-deterministic."""
-        payload = {
-            **(more or {}),
+    def score(self, policy: str) -> PolicyScore:
+        """Return how near the answers are to the original's under the policy that was measured."""
+        return PolicyScore(policy, self.agreement, self.mean, self.absolute)
+
+    def to_json(self) -> str:
+        """Return the ``padding`` document, byte-deterministic."""
+        return document_text(_KIND, _VERSION, self._payload())
+
+    def _payload(self) -> dict[str, Any]:
+        policies = {"policies": [vars(each) for each in self.policies], "recommended": self.recommended}
+        return {
+            **(policies if self.policies else {}),
             "model": self.model,
             "tolerance": {"absolute": self.tolerance.absolute, "relative": self.tolerance.relative},
             "probes": [probe.to_payload() for probe in self.probes],
             "changed": self.changed,
         }
-        return document_text(_KIND, _VERSION, payload)
+
+    @classmethod
+    def read(cls, path: Path) -> PaddingResult:
+        """Read what ``to_json`` gave.
+
+        Raises:
+            VerificationFailed: The file is missing, or holds something else.
+        """
+        return read_document(path, _KIND, _VERSION, error=VerificationFailed, build=cls._of)
+
+    @classmethod
+    def _of(cls, payload: Mapping[str, Any]) -> PaddingResult:
+        found = msgspec.convert(payload, cls)
+        if found._payload() != payload:
+            raise ValueError("it contradicts itself")
+        return found
+
+    @property
+    def recommended(self) -> str | None:
+        """The policy that is nearest to the original, None where none were tried."""
+        return self.policies[0].policy if self.policies else None
 
     def incomparable(self) -> VerificationFailed | None:
         """Return the error to raise where an answer has another form than the original's, or NaN where it has numbers.

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +10,6 @@ import pytest
 from scaling_tasks.errors import DatasetError, PlanError
 from scaling_tasks.planning.api import plan_buckets
 from scaling_tasks.planning.bucket_plan import BucketPlan
-from scaling_tasks.planning.summary import read_bucket_summary
 from scaling_tasks.shapes.histogram import ShapeHistogram
 
 
@@ -75,24 +71,9 @@ def test_a_plan_under_a_callable_cost_says_that_it_needs_the_cost_again(sides):
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": "scaling-tasks/buckets/1"}', '{"format": "x/buckets/1"}'])
-def test_other_documents_are_refused(text, tmp_path: Path):
+def test_other_documents_are_refused(text):
     with pytest.raises(PlanError):
         BucketPlan.from_json(text)
-    path = tmp_path / "buckets.json"
-    path.write_text(text)
-    with pytest.raises(PlanError, match=r"buckets\.json"):
-        read_bucket_summary(path)
-
-
-def test_the_summary_is_read_without_numpy(sides, tmp_path: Path):
-    plan = plan_buckets(sides, max_buckets=3)
-    path = tmp_path / "buckets.json"
-    path.write_text(plan.to_json())
-    summary = read_bucket_summary(path)
-    assert summary.variables == ("H", "W")
-    assert [list(bucket) for bucket in summary.buckets] == plan.buckets.tolist()
-    code = "import sys, scaling_tasks.planning.summary; sys.exit('numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
 
 
 def test_auto_takes_the_fewest_buckets_that_reach_the_target(lengths):

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scaling_tasks.errors import BundleError, ConfigError, VerificationFailed
+from scaling_tasks.errors import ConfigError, PlanError, VerificationFailed
+from scaling_tasks.planning.latency_table import LatencyTable
 from scaling_tasks.planning.measured import MeasuredCost
 from scaling_tasks.verification import latency
-from scaling_tasks.verification.latency import LatencyTable, measure_bundle, median_seconds
+from scaling_tasks.verification.latency import measure_bundle, median_seconds
 from scaling_tasks.verification.metric import MetricResult, load_metric, score_task
 
 POINTWISE = "g (float[1,3,H,W] x) => (float[1,3,H,W] y) { y = Sigmoid(x) }"
@@ -41,7 +42,7 @@ def test_the_table_survives_its_file(tmp_path: Path) -> None:
     cost = MeasuredCost.read(tmp_path / "latency.json", ("W", "N"))
     assert cost(np.array([[32, 4], [32, 1]])).tolist() == [0.25, 0.125]
     (tmp_path / "bad.json").write_text('{"format": "scaling-tasks/latencies/1"}')
-    with pytest.raises(BundleError, match="does not hold what it should"):
+    with pytest.raises(PlanError, match="does not hold what it should"):
         LatencyTable.load(tmp_path / "bad.json")
 
 
@@ -102,5 +103,5 @@ def test_a_table_with_a_time_that_is_none_is_refused(tmp_path: Path, seconds: ob
     path = tmp_path / "latency.json"
     document = json.loads(LatencyTable(("W",), "openvino", 2, {(32,): 0.001}).to_json())
     path.write_text(json.dumps({**document, "seconds": [seconds]}))
-    with pytest.raises(BundleError, match="a time that is none"):
+    with pytest.raises(PlanError, match=r"latency\.json: .*`float`"):
         LatencyTable.load(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections import defaultdict
 
-from scaling_tasks.doit_plugin.console.run_outcomes import FAILED, UNREACHED, RunOutcomes
+from scaling_tasks.doit_plugin.console.run_outcomes import FAILED, UNREACHED, RunOutcomes, told_by
 
 __all__ = ["junit_xml"]
 
@@ -47,7 +47,7 @@ def _case(run: RunOutcomes, name: str) -> ET.Element:
         failure = ET.SubElement(case, "failure", message=text.partition("\n")[0][:300])
         failure.text = text
     elif outcome in _SKIPPED:
-        ET.SubElement(case, "skipped", message=_printable(str(task.values.get("reason", outcome))))
+        ET.SubElement(case, "skipped", message=_printable(told_by(task).get("reason", outcome)))
     else:
         ET.SubElement(case, "system-out").text = outcome
     return case

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.doit_plugin.console.run_outcomes import RunOutcomes
+from scaling_tasks.doit_plugin.console.run_outcomes import RunOutcomes, told_by
 from scaling_tasks.files import publish
 from scaling_tasks.known_digests import STATE
 
@@ -50,7 +50,7 @@ def trace(run: RunOutcomes) -> Iterator[dict[str, Any]]:
     ]
     elsewhere: dict[str, list[Piece]] = {}
     for name, _, _ in run.spans:
-        values = run.tasks[name].values
+        values = told_by(run.tasks[name])
         for what, begun, seconds in values.get("spans", ()):
             elsewhere.setdefault(values["worker"], []).append((begun, seconds, what, {"task": name}))
     first = min([piece[0] for piece in tasks], default=0.0)

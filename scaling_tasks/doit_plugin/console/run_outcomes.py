@@ -11,7 +11,7 @@ from typing import Any
 from scaling_tasks.doit_plugin.console.causes import Failures
 from scaling_tasks.doit_plugin.doit_internals import is_delayed
 
-__all__ = ["RunOutcomes", "is_ours"]
+__all__ = ["RunOutcomes", "is_ours", "told_by"]
 
 UNREACHED, FAILED, KEPT = "not reached", "failed", "up to date"
 
@@ -19,6 +19,16 @@ UNREACHED, FAILED, KEPT = "not reached", "failed", "up to date"
 def is_ours(task: Any) -> bool:
     """Return whether a task does the work of a stage."""
     return bool(task.meta) and "stage" in task.meta and bool(task.actions)
+
+
+def told_by(task: Any) -> dict[str, Any]:
+    """Return what a stage has told, now or when it was last run; nothing where doit's state of it is not to be used."""
+    from scaling_tasks.actions.told import told
+
+    try:
+        return told(task.values)
+    except ValueError:
+        return {}
 
 
 @dataclass
@@ -114,14 +124,15 @@ class RunOutcomes:
             row = rows.setdefault(task.meta["target"], {"target": task.meta["target"], "units": {}})
             stage = task.meta["stage"]
             row.setdefault("outcomes", {}).setdefault(stage, outcome)
+            values = told_by(task)
             if outcome == "left out":
-                row["left out"] = task.values["reason"]
+                row["left out"] = values["reason"]
             elif stage == "compile":
                 row["units"][task.meta["unit"]] = outcome
-            elif stage == "verify" and "absolute" in task.values:
-                row["difference"] = max(row.get("difference", 0.0), task.values["absolute"])
+            elif stage == "verify" and "absolute" in values:
+                row["difference"] = max(row.get("difference", 0.0), values["absolute"])
             else:
-                row[stage] = dict(task.values)
+                row[stage] = values
         return [rows[name] for name in sorted(rows)]
 
     def store_line(self) -> str:
@@ -139,7 +150,7 @@ class RunOutcomes:
         )
 
     def _values(self, outcome: str) -> list[Mapping[str, Any]]:
-        values = (self.tasks[name].values for name, ended in self.outcomes.items() if ended == outcome)
+        values = (told_by(self.tasks[name]) for name, ended in self.outcomes.items() if ended == outcome)
         return [each for each in values if each.get("outcome") == outcome]
 
 

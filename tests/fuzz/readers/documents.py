@@ -10,7 +10,6 @@ from typing import Any
 
 from scaling_tasks.actions.results import Result, ResultFile, read_result, write_result
 from scaling_tasks.documents import MOST_BYTES, document_text
-from scaling_tasks.errors import CacheError
 from scaling_tasks.files import read_regular
 from scaling_tasks.planning.api import plan_buckets
 from scaling_tasks.planning.bucket_plan import BucketPlan
@@ -18,6 +17,7 @@ from scaling_tasks.runtime.bundle import read_manifest
 from scaling_tasks.runtime.traffic import Traffic
 from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 from scaling_tasks.shapes.histogram import ShapeHistogram
+from scaling_tasks.stages.analysis import read_analysis
 from scaling_tasks.stages.units import UnitsDocument, read_units, write_units
 from scaling_tasks.store.store import Store
 from tests.fuzz.mutations import json_document
@@ -68,6 +68,19 @@ def _result(directory: Path) -> list[Path]:
     return [path]
 
 
+def _whole_result(directory: Path) -> Any:
+    found = read_result(directory / "result.json")
+    return found, found.components
+
+
+def _analysis(directory: Path) -> list[Path]:
+    path = directory / "analysis.json"
+    behaviour = manifest_of().behaviour
+    payload = {"behaviour": behaviour.to_payload(), "places": 2, "original": DIGEST, "possible": behaviour.kind}
+    path.write_text(document_text("analysis", 2, payload), encoding="utf-8")
+    return [path]
+
+
 def _record(directory: Path) -> list[Path]:
     (directory / "a").write_bytes(b"content")
     record = Store(directory / "store").put({"stage": "compile"}, {"a": directory / "a"}, {"seconds": 1.5})
@@ -77,13 +90,6 @@ def _record(directory: Path) -> list[Path]:
 def _get(directory: Path) -> Any:
     found = Store(directory / "store").get({"stage": "compile"})
     return None if found is None else (found.components, found.files, found.details)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return read_regular(path, MOST_BYTES)
-    except OSError as cause:
-        raise CacheError(str(cause), where=str(path)) from cause
 
 
 def resealed(read: Callable[[Path], Any], name: str) -> Callable[[Path], Any]:
@@ -121,13 +127,13 @@ READERS = (
         "buckets",
         "buckets.json",
         _written("buckets.json", lambda: _plan().to_json()),
-        lambda directory: BucketPlan.from_json(_content(directory / "buckets.json")).to_json(),
+        lambda directory: BucketPlan.read(directory / "buckets.json").to_json(),
     ),
     *_readers(
         "statistics",
         "statistics.json",
         _written("statistics.json", _statistics),
-        lambda directory: DatasetStatistics.from_json(_content(directory / "statistics.json")).to_json(),
+        lambda directory: DatasetStatistics.read(directory / "statistics.json").to_json(),
     ),
     *_readers(
         "traffic",
@@ -135,7 +141,8 @@ READERS = (
         lambda directory: [_saved(directory / "traffic.json")],
         lambda directory: Traffic.load(directory / "traffic.json"),
     ),
-    *_readers("result", "result.json", _result, lambda directory: read_result(directory / "result.json")),
+    *_readers("analysis", "analysis.json", _analysis, lambda directory: read_analysis(directory / "analysis.json")),
+    *_readers("result", "result.json", _result, _whole_result),
     *_readers("store record", "*.json", _record, _get, refuses=False),
 )
 READERS = tuple(replace(each, allowed=_missing_allowed) if each.name == "store record" else each for each in READERS)

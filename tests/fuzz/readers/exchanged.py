@@ -25,7 +25,6 @@ from scaling_tasks.stages.pruning import stale_files
 from scaling_tasks.store.open_remote import open_remote
 from scaling_tasks.store.records import Record, StoredFile, key_of
 from scaling_tasks.store.remote_records import UnsignedError, decode_record, encode_record
-from scaling_tasks.verification.latency import LatencyTable
 from tests.fuzz.mutations import binary_numbers, json_document
 from tests.fuzz.reader import Reader, anything
 from tests.fuzz.readers.documents import DIGEST, WORDS, resealed
@@ -165,16 +164,6 @@ def _pruned(directory: Path) -> Any:
     return found
 
 
-def _latencies(directory: Path) -> list[Path]:
-    path = directory / "latency.json"
-    path.write_text(LatencyTable(("N", "W"), "openvino", 2, {(1, 32): 0.001, (4, 64): 0.0075}).to_json())
-    return [path]
-
-
-def _table(directory: Path) -> Any:
-    return LatencyTable.load(directory / "latency.json").to_json()
-
-
 def _make_weights(directory: Path) -> None:
     (directory / "weights-1").write_bytes(b"weights")
 
@@ -233,6 +222,5 @@ READERS = (
     *_document("outcome", "*.json", _outcome, _outcomes, _some_not_there),
     *_document("what prune reads", "*.json", _gone, _pruned, _some_left, refuses=False),
     Reader("environment", _variables, _settings, allowed=anything, mutators=(_change_variable,) * 3),
-    Reader("measured latencies", _latencies, _table, allowed=anything, mutators=(json_document,) * 3),
     Reader("shared weights", _shared, _with_shared, refuses=False, mutators=(json_document,) * 3, share=0.5),
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 from scaling_tasks.files import read_regular
 from scaling_tasks.known_digests import KnownDigests, _checksum
+from scaling_tasks.planning.latency_table import LatencyTable
 from scaling_tasks.planning.measured import MeasuredCost
 from scaling_tasks.stages import lock
 from scaling_tasks.store.activity import Journal
@@ -97,13 +98,14 @@ def _locked(directory: Path) -> Any:
 
 def _latencies(directory: Path) -> list[Path]:
     path = directory / "latency.json"
-    path.write_text(MeasuredCost(("N", "W"), [[1, 32], [1, 64], [4, 64]], [0.001, 0.002, 0.0075]).to_json())
+    table = LatencyTable(("N", "W"), "openvino", 2, {(1, 32): 0.001, (1, 64): 0.002, (4, 64): 0.0075})
+    path.write_text(table.to_json())
     return [path]
 
 
 def _cost(directory: Path) -> Any:
-    cost = MeasuredCost.read(directory / "latency.json", ("W", "N"))
-    return cost.to_json()
+    table = LatencyTable.load(directory / "latency.json").to_json()
+    return table, MeasuredCost.read(directory / "latency.json", ("W", "N")).describe()
 
 
 def _json_entry(content: bytes, chance: Random) -> bytes:

@@ -1,0 +1,130 @@
+"""What was found of one artefact when it was compared with the original model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from scaling_tasks.compilers.contract import Tolerance
+from scaling_tasks.documents import document_text, read_document
+from scaling_tasks.errors import VerificationFailed
+from scaling_tasks.verification.comparison import Difference, Sizes, worst
+
+__all__ = ["BucketCheck", "VerificationResult"]
+
+_KIND, _VERSION = "verification", 2
+
+
+@dataclass(frozen=True)
+class BucketCheck:
+    """The differences at one size.
+
+    Attributes:
+        bucket: The bucket that served it.
+        sizes: The exact size, the bucket's own or a smaller one.
+        outputs: One difference per output, over all random inputs the worst.
+    """
+
+    bucket: Sizes
+    sizes: Sizes
+    outputs: Annotated[tuple[Difference, ...], Meta(min_length=1)]
+
+    @property
+    def worst(self) -> Difference:
+        """The output that is furthest off."""
+        return worst(list(self.outputs))
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return plain values for a JSON document."""
+        head = self.worst.to_payload()
+        keys = ("absolute", "relative", "agreement", "passed", "problem")
+        return {
+            "bucket": dict(self.bucket),
+            "sizes": dict(self.sizes),
+            **{key: head[key] for key in keys},
+            "outputs": [difference.to_payload() for difference in self.outputs],
+        }
+
+
+@dataclass(frozen=True)
+class VerificationResult:
+    """What was found of one artefact.
+
+    Attributes:
+        artefact: File name of the artefact.
+        backend: Who made it.
+        tolerance: What was accepted.
+        buckets: One check per bucket, and one per smaller size.
+        unverified: Why it was compared nowhere; empty where it was.
+    """
+
+    artefact: str
+    backend: str = ""
+    tolerance: Tolerance = field(default_factory=lambda: Tolerance(0.0, 0.0))
+    buckets: tuple[BucketCheck, ...] = ()
+    unverified: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every output is within the tolerance at every bucket; nothing that was compared nowhere passes."""
+        return bool(self.buckets) and all(check.worst.passed for check in self.buckets)
+
+    @property
+    def absolute(self) -> float:
+        """The largest absolute difference at any bucket."""
+        return max((each.absolute for check in self.buckets for each in check.outputs), default=0.0)
+
+    def to_json(self) -> str:
+        """Return the ``verification`` document, byte-deterministic."""
+        return document_text(_KIND, _VERSION, self._payload())
+
+    def _payload(self) -> dict[str, Any]:
+        if self.unverified:
+            return {"artefact": self.artefact, "buckets": [], "unverified": self.unverified}
+        return {
+            "artefact": self.artefact,
+            "backend": self.backend,
+            "tolerance": {"absolute": self.tolerance.absolute, "relative": self.tolerance.relative},
+            "passed": self.passed,
+            "buckets": [check.to_payload() for check in self.buckets],
+        }
+
+    @classmethod
+    def read(cls, path: Path) -> VerificationResult:
+        """Read what ``to_json`` gave.
+
+        Raises:
+            VerificationFailed: The file is missing, or holds something else.
+        """
+        return read_document(path, _KIND, _VERSION, error=VerificationFailed, build=cls._of)
+
+    @classmethod
+    def _of(cls, payload: Mapping[str, Any]) -> VerificationResult:
+        found = msgspec.convert(payload, cls)
+        if found._payload() != payload:
+            raise ValueError("it contradicts itself")
+        return found
+
+    def failure(self) -> VerificationFailed | None:
+        """Return the error to raise, None where the artefact passed."""
+        if self.passed:
+            return None
+        failed = [check for check in self.buckets if not check.worst.passed]
+        if not failed:
+            return VerificationFailed("there is no bucket to compare it at", where=self.artefact)
+        check = max(failed, key=lambda each: each.worst.excess)
+        difference = check.worst
+        found = difference.problem or (
+            f"the largest difference is {difference.absolute:.3g} ({difference.relative:.3g} of the largest value)"
+        )
+        return VerificationFailed(
+            f"output {difference.output!r} differs from the original model at {dict(check.sizes) or 'its only shape'}: "
+            f"{found}; accepted are {self.tolerance.absolute:g} + {self.tolerance.relative:g}·|value|",
+            where=self.artefact,
+            fix="If this precision is wanted, raise verify.absolute or verify.relative.",
+        )
