@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from scaling_tasks.names import Digest
 from scaling_tasks.paths import directory_of
 
 __all__ = [
@@ -186,21 +187,21 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def digest_bytes(content: bytes) -> str:
+def digest_bytes(content: bytes) -> Digest:
     """Return the SHA-256 of ``content`` in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
+    return Digest(hashlib.sha256(content).hexdigest())
 
 
-def digest_file(path: Path, *, below: Path | None = None) -> str:
+def digest_file(path: Path, *, below: Path | None = None) -> Digest:
     """Return the SHA-256 of a file in hexadecimal, read in blocks of 1 MiB; see ``open_regular``."""
     digest = hashlib.sha256()
     with open_regular(path, below=below) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
-    return digest.hexdigest()
+    return Digest(digest.hexdigest())
 
 
-def copy_digest(source: Path, target: Path) -> str:
+def copy_digest(source: Path, target: Path) -> Digest:
     """Copy a file and return the SHA-256 of what was copied, whatever becomes of the source meanwhile."""
     if reflink(source, target):
         return digest_file(target)
@@ -209,7 +210,7 @@ def copy_digest(source: Path, target: Path) -> str:
         while block := origin.read(_BLOCK):
             digest.update(block)
             copy.write(block)
-    return digest.hexdigest()
+    return Digest(digest.hexdigest())
 
 
 def reflink(source: Path, target: Path) -> bool:

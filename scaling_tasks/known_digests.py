@@ -18,6 +18,8 @@ from typing import Any
 
 from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.files import append, digest_file, publish, read_regular
+from scaling_tasks.names import Digest
+from scaling_tasks.names import digest as digest_of
 
 __all__ = ["STATE", "KnownDigests", "known_digests"]
 
@@ -55,7 +57,7 @@ class KnownDigests:
         self._noted: dict[str, Any] = {}
         self._load()
 
-    def digest(self, path: Path) -> str:
+    def digest(self, path: Path) -> Digest:
         """Return the SHA-256 of a file, read only where it may have changed.
 
         Raises:
@@ -64,7 +66,7 @@ class KnownDigests:
         name, state = path.as_posix(), _state(path)
         known = self._known.get(name)
         if known is not None and known[:-1] == state:
-            return str(known[-1])
+            return Digest(known[-1])
         digest = digest_file(path)
         if _state(path) == state and time.time_ns() - max(state[1], state[2]) > _TICK:
             self._remember(name, [*state, digest])
@@ -121,9 +123,11 @@ def _entry(line: bytes) -> list[Any] | None:
         return None
     try:
         kind, name, value = entry = _decode(line[_DIGITS:])
-    except (ValueError, TypeError, RecursionError):
+        if kind == "file":
+            digest_of(value[-1])
+    except (ValueError, TypeError, LookupError, RecursionError):
         return None
-    sound = isinstance(name, str) and (kind == "fact" or (kind == "file" and isinstance(value, list) and value))
+    sound = isinstance(name, str) and (kind == "fact" or (kind == "file" and isinstance(value, list)))
     return entry if sound else None
 
 

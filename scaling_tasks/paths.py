@@ -1,4 +1,4 @@
-"""Names that hold no path, and paths that neither a name nor a link leads out of the directory they belong to."""
+"""Paths that neither a name nor a link leads out of the directory they belong to."""
 
 from __future__ import annotations
 
@@ -9,25 +9,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-__all__ = ["directory_of", "enclosed", "entries", "files_below", "inside", "is_below", "is_inner_name", "is_plain_name"]
+from scaling_tasks.names import inner_name
 
-_LONGEST_NAME = 128
+__all__ = ["directory_of", "enclosed", "entries", "files_below", "inside", "is_below", "opened"]
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-
-
-def is_plain_name(name: str, most: int = _LONGEST_NAME) -> bool:
-    """Return whether ``name`` is one visible component of a path, so that no directory is left or entered by it.
-
-    It is no pattern either, and has room for endings: it has at most so many bytes.
-    """
-    if name[:1] in ("", ".") or not name.isprintable() or {*"\\*?[]"} & set(name):
-        return False
-    return PurePosixPath(name).name == name and len(name.encode("utf-8", "replace")) <= most
-
-
-def is_inner_name(name: str) -> bool:
-    """Return whether ``name`` is a relative path in its only spelling that stays below where it starts."""
-    return "\0" not in name and not {"", ".", ".."} & set(name.split("/"))
 
 
 def is_below(name: str) -> bool:
@@ -45,8 +31,10 @@ def inside(root: Path, name: str) -> Path:
     Raises:
         OSError: It is no name of a file below the directory, or see ``enclosed``.
     """
-    if not is_inner_name(name):
-        raise _refused(errno.EINVAL, "its name leads elsewhere", root / name)
+    try:
+        inner_name(name)
+    except ValueError as cause:
+        raise _refused(errno.EINVAL, "its name leads elsewhere", root / name) from cause
     return enclosed(root / name, root)
 
 
@@ -98,10 +86,21 @@ def directory_of(path: Path, below: Path, *, make: bool = False) -> Iterator[tup
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def opened(directory: Path, below: Path) -> Iterator[int]:
+    """Open a directory itself, see ``directory_of``; yields its descriptor.
+
+    Raises:
+        OSError: There is none, a link is on the way, or it does not lie below.
+    """
+    with directory_of(directory / "any", below) as (descriptor, _):
+        yield descriptor
+
+
 def entries(directory: Path, below: Path) -> list[Path]:
     """Return what lies in a directory, sorted; nothing where there is none, or where it is found by a link alone."""
     try:
-        with directory_of(directory / "any", below) as (descriptor, _):
+        with opened(directory, below) as descriptor:
             return [directory / name for name in sorted(os.listdir(descriptor))]  # noqa: PTH208 - no path
     except OSError:
         return []
@@ -110,9 +109,9 @@ def entries(directory: Path, below: Path) -> list[Path]:
 def files_below(directory: Path, below: Path) -> list[Path]:
     """Return the files in a directory and in those below it, sorted; links count as files and are not followed."""
     found: list[Path] = []
-    with contextlib.suppress(OSError), directory_of(directory / "any", below) as (descriptor, _):
-        for place, inner, names, opened in os.fwalk(".", dir_fd=descriptor):
-            links = [name for name in inner if stat.S_ISLNK(os.lstat(name, dir_fd=opened).st_mode)]
+    with contextlib.suppress(OSError), opened(directory, below) as descriptor:
+        for place, inner, names, here in os.fwalk(".", dir_fd=descriptor):
+            links = [name for name in inner if stat.S_ISLNK(os.lstat(name, dir_fd=here).st_mode)]
             found += [directory / place / name for name in (*names, *links)]
     return sorted(found)
 

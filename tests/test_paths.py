@@ -7,11 +7,14 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from scaling_tasks.document_fields import DigestField, NameField
 from scaling_tasks.execution.file_locks import exclusive, is_free, taken_if_free
 from scaling_tasks.files import append, digest_file, open_regular, publish, read_regular, remove_whole, write_if_changed
-from scaling_tasks.paths import directory_of, enclosed, entries, files_below, inside, is_inner_name
+from scaling_tasks.names import digest, inner_name, plain_name
+from scaling_tasks.paths import directory_of, enclosed, entries, files_below, inside
 
 NO_NAMES = ("", ".", "..", "/", "/etc/passwd", "../x", "a/..", "a/../b", "a//b", "./a", "a/.", "a/", "a\0b", "\0")
 NAMES = ("a", "a/b", "...", "a..b", ".hidden", "-x", "a b/ü", "*")
@@ -45,15 +48,33 @@ def _nothing_outside_changes(root: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", NO_NAMES)
 def test_what_is_no_name_is_refused(root: Path, name: str) -> None:
-    assert not is_inner_name(name)
+    with pytest.raises(ValueError, match="no name of a file"):
+        inner_name(name)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(name, NameField)
     with pytest.raises(OSError, match="leads elsewhere"):
         inside(root, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_of_files_below_are_taken(root: Path, name: str) -> None:
-    assert is_inner_name(name)
+    assert msgspec.convert(name, NameField) == inner_name(name) == name
     assert inside(root, name) == root / name
+
+
+@pytest.mark.parametrize("name", [*NO_NAMES, "a/b", ".hidden", "*", "a[1]", "a\nb", "a\ud800", "\u202e", "é" * 65])
+def test_names_that_are_no_single_component_are_none(name: str) -> None:
+    with pytest.raises(ValueError, match=r"no name of a file|surrogates"):
+        plain_name(name)
+
+
+@pytest.mark.parametrize("text", ["", "ab", "A" * 64, "a" * 63, "a" * 65, "a" * 64 + "\n", "../" + "a" * 61])
+def test_digests_are_digests(text: str) -> None:
+    with pytest.raises(ValueError, match="is no digest"):
+        digest(text)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(text, DigestField)
+    assert digest("0f" * 32) == msgspec.convert("0f" * 32, DigestField)
 
 
 def write(path: Path, below: Path) -> None:
@@ -83,11 +104,11 @@ def read(path: Path, below: Path) -> None:
     read_regular(path, 100, below=below)
 
 
-def digest(path: Path, below: Path) -> None:
+def digested(path: Path, below: Path) -> None:
     digest_file(path, below=below)
 
 
-@pytest.mark.parametrize("do", [write, change, append_to, lock, try_lock, read, digest, remove_whole, enclosed])
+@pytest.mark.parametrize("do", [write, change, append_to, lock, try_lock, read, digested, remove_whole, enclosed])
 @pytest.mark.parametrize("name", ["linked/x", "linked/deep/x", "linked/lock"])
 def test_no_link_is_followed_on_the_way(root: Path, do: Callable[[Path, Path], object], name: str) -> None:
     with pytest.raises(OSError, match="it is a link, which may lead elsewhere") as raised:
@@ -96,7 +117,7 @@ def test_no_link_is_followed_on_the_way(root: Path, do: Callable[[Path, Path], o
     assert raised.value.filename == str(root / name)
 
 
-@pytest.mark.parametrize("do", [append_to, lock, try_lock, read, digest, enclosed])
+@pytest.mark.parametrize("do", [append_to, lock, try_lock, read, digested, enclosed])
 @pytest.mark.parametrize("name", ["file", "gone", "linked"])
 def test_no_link_is_followed_at_the_end(root: Path, do: Callable[[Path, Path], object], name: str) -> None:
     with pytest.raises(OSError, match="it is a link"):

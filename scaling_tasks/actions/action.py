@@ -12,6 +12,7 @@ from typing import Any
 
 from scaling_tasks.execution.contract import Limits, Subject
 from scaling_tasks.files import digest_bytes
+from scaling_tasks.names import Digest
 from scaling_tasks.store.records import action_text
 
 __all__ = ["TOOLCHAIN", "Action", "Request"]
@@ -36,7 +37,7 @@ class Action:
 
     stage: str
     version: int
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Digest] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     toolchain: Mapping[str, str] = field(default_factory=dict)
     platform: Mapping[str, str] = field(default_factory=dict)
@@ -49,7 +50,7 @@ class Action:
         return plain
 
     @cached_property
-    def key(self) -> str:
+    def key(self) -> Digest:
         """SHA-256 of the text."""
         return digest_bytes(self.text.encode())
 

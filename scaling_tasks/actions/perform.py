@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +21,8 @@ from scaling_tasks.execution.contract import Done, Executor, Limits, Origin, Wor
 from scaling_tasks.execution.file_locks import exclusive, taken_if_free
 from scaling_tasks.files import copy_digest, publish, remove_whole
 from scaling_tasks.known_digests import KnownDigests
-from scaling_tasks.paths import directory_of, entries, inside, is_inner_name
+from scaling_tasks.names import InnerName, inner_name
+from scaling_tasks.paths import directory_of, entries, inside
 from scaling_tasks.store.blobs import LostContentError, place_copy
 from scaling_tasks.store.records import Record, StoredFile
 from scaling_tasks.store.store import Store
@@ -172,11 +173,7 @@ class Workshop:
             raise request.subject.error(
                 "its toolchain changed while it was at work", where=request.subject.name, fix="Build again."
             )
-        names = values.pop("files", None) or _names(outputs)
-        if wrong := [name for name in names if not (is_inner_name(name) and request.action.makes(name))]:
-            raise request.subject.error(
-                f"it made {wrong[0]!r}, which is none of its outputs", where=request.subject.name
-            )
+        names = _made(request, values.pop("files", None) or _names(outputs))
         details = {"seconds": round(done.seconds, 3), "peak_memory_bytes": done.peak_memory_bytes, _VALUES: values}
         components, files = request.action.components, {name: outputs / name for name in names}
         maker = {"worker": done.worker, "spans": [list(span) for span in done.spans]} if done.worker else {}
@@ -321,6 +318,21 @@ def _prepared(request: Request, workdir: Path, name: str | None = None) -> Work:
         names = {parameter: directory.name for parameter, directory in scratch.items()}
         origin = Origin(name, action.key, digests, request.tools, expected, names, request.at_home)
     return Work(request.function, inputs, outputs, {**request.action.parameters, **hints}, origin)
+
+
+def _made(request: Request, names: Iterable[str]) -> list[InnerName]:
+    """Return the names of what work has made.
+
+    Raises:
+        ScalingTasksError: One is none of its action's outputs.
+    """
+    try:
+        found = [inner_name(name) for name in names]
+    except (ValueError, TypeError) as cause:
+        raise request.subject.error(f"it made a file that has no name ({cause})", where=request.subject.name) from cause
+    if wrong := [name for name in found if not request.action.makes(name)]:
+        raise request.subject.error(f"it made {wrong[0]!r}, which is none of its outputs", where=request.subject.name)
+    return found
 
 
 def _names(directory: Path) -> list[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import digest_bytes, link_or_copy, publish, reflink, remove_whole
-from scaling_tasks.paths import directory_of, enclosed, entries
+from scaling_tasks.paths import enclosed, entries, opened
 
 __all__ = ["publish_generation", "while_it_stays"]
 
@@ -95,10 +95,7 @@ def _carry_files(directory: Path, fresh: Path, ours: Collection[str]) -> None:
 
 
 def _carry_directories(old: Path, directory: Path) -> None:
-    with (
-        directory_of(old / "any", old.parent) as (source, _),
-        directory_of(directory / "any", directory.parent) as (target, _),
-    ):
+    with opened(old, old.parent) as source, opened(directory, directory.parent) as target:
         for name in os.listdir(source):  # noqa: PTH208 - no path
             with contextlib.suppress(FileNotFoundError):  # Somebody's own, who took it away.
                 if stat.S_ISDIR(os.lstat(name, dir_fd=source).st_mode):

@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
+from scaling_tasks.document_fields import DigestField, NameField, SizeField
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import CacheError, ScalingTasksError, one_line
 from scaling_tasks.files import digest_bytes, write_if_changed
 from scaling_tasks.known_digests import KnownDigests
-from scaling_tasks.paths import is_inner_name
+from scaling_tasks.names import Digest, InnerName
 from scaling_tasks.store.records import components_of
 
 __all__ = ["AwaitedError", "Result", "ResultFile", "read_result", "read_result_if_there", "write_result"]
@@ -29,14 +30,9 @@ class AwaitedError(CacheError):
 
 class _Document(msgspec.Struct):
     action: str
-    files: list[tuple[str, str, int, str]]
+    files: list[tuple[NameField, DigestField, SizeField, str]]
     values: dict[str, Any]
     awaited: list[str] = []
-
-    def __post_init__(self) -> None:
-        for name, *_ in self.files:
-            if not is_inner_name(name):
-                raise ValueError(f"{name!r} is no file of a result")
 
 
 @dataclass(frozen=True)
@@ -51,8 +47,8 @@ class ResultFile:
         awaited: Whether it lies there only once something has read it: until then a remote store has it.
     """
 
-    name: str
-    digest: str
+    name: InnerName
+    digest: Digest
     size: int
     path: Path
     awaited: bool = False
@@ -70,7 +66,7 @@ class Result:
             and asks for the actions of a few.
     """
 
-    key: str
+    key: Digest
     files: tuple[ResultFile, ...]
     values: Mapping[str, Any]
     told: str | Path

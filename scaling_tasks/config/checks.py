@@ -10,7 +10,7 @@ from scaling_tasks.config.source import Source
 from scaling_tasks.config.specs import TargetSpec
 from scaling_tasks.config.yaml_values import KeyPath
 from scaling_tasks.errors import ConfigError, one_line
-from scaling_tasks.paths import is_plain_name
+from scaling_tasks.names import plain_name
 from scaling_tasks.shapes.signature import name_dimensions
 
 __all__ = ["overlap", "target_mistakes"]
@@ -39,7 +39,12 @@ def overlap(key: KeyPath, path: KeyPath) -> bool:
 
 
 def _check_name(spec: TargetSpec, source: Source) -> Iterator[ConfigError]:
-    if not is_plain_name(spec.name) or spec.name.startswith("-") or set(spec.name) & set(_NOT_IN_NAMES):
+    try:
+        plain_name(spec.name)
+        sound = not spec.name.startswith("-") and not set(spec.name) & set(_NOT_IN_NAMES)
+    except ValueError:
+        sound = False
+    if not sound:
         yield ConfigError(
             f"{one_line(repr(spec.name))} cannot name directories and tasks",
             where=source.where(("name",)),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scaling_tasks.errors import ScalingTasksError
+from scaling_tasks.names import Digest
 
 __all__ = ["Done", "Executor", "Limits", "Origin", "Span", "Subject", "Work"]
 
@@ -31,8 +32,8 @@ class Origin:
     """
 
     name: str
-    key: str
-    inputs: Mapping[str, str]
+    key: Digest
+    inputs: Mapping[str, Digest]
     tools: str
     expected: Mapping[str, Mapping[str, str]]
     scratch: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,8 @@ import numpy as np
 
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import BundleError
-from scaling_tasks.paths import is_inner_name
+from scaling_tasks.names import Digest, InnerName, inner_name
+from scaling_tasks.names import digest as digest_of
 from scaling_tasks.runtime.policies import OVERSIZE, Oversize, Padding, padding_of
 from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, parse_dims
@@ -33,8 +34,17 @@ class ArtefactFile:
         digest: SHA-256 of its content, hexadecimal.
     """
 
-    name: str
-    digest: str
+    name: InnerName
+    digest: Digest
+
+    @classmethod
+    def of(cls, name: str, digest: str) -> ArtefactFile:
+        """Return the file that plain values tell of.
+
+        Raises:
+            ValueError: The name leads out of the bundle, or the digest is none.
+        """
+        return cls(inner_name(name), digest_of(digest))
 
 
 @dataclass(frozen=True)
@@ -300,6 +310,4 @@ def _artefact(payload: Mapping[str, Any], variables: tuple[str, ...]) -> BundleA
 
 
 def _file(payload: Mapping[str, Any]) -> ArtefactFile:
-    if not is_inner_name(payload["name"]):
-        raise ValueError(f"{payload['name']!r} is no file of the bundle")
-    return ArtefactFile(payload["name"], payload["digest"])
+    return ArtefactFile.of(payload["name"], payload["digest"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scaling_tasks.errors import PlanError, one_line
-from scaling_tasks.paths import is_inner_name, is_plain_name
+from scaling_tasks.names import plain_name
 
 __all__ = ["Unit"]
 
@@ -32,10 +32,13 @@ class Unit:
     buckets: tuple[tuple[int, ...], ...]
 
     def __post_init__(self) -> None:
-        plain = is_plain_name(self.name, _LONGEST) and is_inner_name(self.stem) and "/" not in self.stem
-        if not plain or len(self.stem.encode("utf-8", "replace")) > _LONGEST:
+        try:
+            plain_name(self.name, _LONGEST)
+            plain_name(self.stem, _LONGEST)
+        except ValueError as cause:
             what = f"a unit {one_line(repr(self.name))} with the stem {one_line(repr(self.stem))} cannot name files"
-            raise PlanError(what, fix=f"Give the model and its dimensions names of at most {_LONGEST} bytes together.")
+            fix = f"Give the model and its dimensions plain names of at most {_LONGEST} bytes together."
+            raise PlanError(what, fix=fix) from cause
 
     def values(self) -> list[dict[str, int]]:
         """Return each bucket as a mapping from variable to value."""

@@ -12,11 +12,13 @@ import msgspec
 from msgspec import Meta
 
 from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.document_fields import DigestField
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import ConfigError, ModelError, PlanError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
 from scaling_tasks.machine import versions
+from scaling_tasks.names import Digest
 from scaling_tasks.shapes.behaviour import Behaviour, Verdict, VerdictKind, plain_layouts
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
 from scaling_tasks.stages.stage import Built, Made, Stage
@@ -137,11 +139,11 @@ def _analysed(payload: Mapping[str, Any]) -> Analysed:
 class _Document(msgspec.Struct):
     behaviour: dict[str, Any]
     places: Annotated[int, Meta(ge=0)]
-    original: str
+    original: DigestField
     possible: VerdictKind
 
 
-def analysed_now(target: Target) -> tuple[Analysed, str]:
+def analysed_now(target: Target) -> tuple[Analysed, Digest]:
     """Return what the stage would find, and the digest of the model that it would prepare; nothing is kept.
 
     Raises:

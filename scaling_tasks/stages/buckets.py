@@ -15,7 +15,7 @@ from scaling_tasks.errors import CompileError, PlanError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
 from scaling_tasks.machine import versions
-from scaling_tasks.paths import is_plain_name
+from scaling_tasks.names import Digest
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import DOCUMENT, Analysed, check_buckets, read_analysis
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
@@ -45,7 +45,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     scaling = target.spec.auto_scaling
     files = model_files(target.model) if target.spec.model else {}
     parameters = spec_parameters(target, "input_shape", "inputs", "auto_scaling", "shape_bucket", "compile", "dataset")
-    known = {}
+    known: dict[str, Digest] = {}
     if target.needs_data:
         statistics = made.result("statistics").file("statistics.json")
         known[statistics.name], files[statistics.name] = statistics.digest, statistics.path
@@ -238,9 +238,6 @@ def make_units(target: Target, signature: ModelSignature, plan: BucketPlan, anal
     buckets = [tuple(int(bucket[column]) for column in order) for bucket in plan.buckets]
     behaviour = check_buckets(target, analysed.behaviour, signature.inputs.variables, buckets)
     units = backend.units(target.model.stem, signature.inputs, buckets, target.options)
-    for name in (name for unit in units for name in (unit.name, unit.stem)):
-        if not is_plain_name(name):
-            raise CompileError(f"{name!r} cannot name a unit's files", where=f"compile.backend {backend.name}")
     return UnitsDocument(analysed.original, signature.inputs, signature.outputs, behaviour, units)
 
 

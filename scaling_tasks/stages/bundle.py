@@ -65,7 +65,7 @@ def _publish(target: Target) -> dict[str, Any]:
         except OSError as cause:
             raise of_disk(cause, BundleError, where=target.directory, what="cannot be published") from cause
         placed = tuple(
-            ResultFile(name, file.digest, file.size, target.directory / name) for name, file in files.items()
+            ResultFile(file.name, file.digest, file.size, target.directory / name) for name, file in files.items()
         )
         for file in (*placed, *files.values()):
             known_digests().made(file.path, file.digest)

@@ -20,6 +20,7 @@ from scaling_tasks.execution.contract import Limits
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.known_digests import STATE
 from scaling_tasks.machine import kind
+from scaling_tasks.names import Digest
 from scaling_tasks.paths import enclosed
 from scaling_tasks.stages.analysis import prepared_name
 from scaling_tasks.stages.inputs import digests, home_name, platform, platform_here
@@ -87,7 +88,9 @@ def tools(inputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {"toolchain": identity_of(options), "platform": platform_here(kind())}
 
 
-def unit_action(target: Target, model: Mapping[str, str], parameters: dict[str, Any]) -> tuple[Action, dict[str, Path]]:
+def unit_action(
+    target: Target, model: Mapping[str, Digest], parameters: dict[str, Any]
+) -> tuple[Action, dict[str, Path]]:
     """Return the action that compiles a unit, and where the files lie that its options name.
 
     It holds no path and no target name, so that equal work is shared by targets, branches and checkouts.

@@ -18,6 +18,7 @@ from scaling_tasks.actions.results import Result, ResultFile, read_result_if_the
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.files import digest_file
 from scaling_tasks.known_digests import known_digests
+from scaling_tasks.names import Digest, inner_name
 from scaling_tasks.stages.analysis import DOCUMENT, STAGE, read_analysis
 from scaling_tasks.stages.graph import stages_of
 from scaling_tasks.stages.history import CompileHistory
@@ -85,7 +86,7 @@ class Forecast:
     seconds: float | None = None
     needs: tuple[str, ...] = ()
     verdict: str = ""
-    locked: tuple[str, str] | None = None
+    locked: tuple[Digest, str] | None = None
 
     @property
     def idle(self) -> bool:
@@ -245,10 +246,10 @@ class _Walk:
         locked = self._locked(unit, request) if recorded is None and stage.name == "compile" else None
         return Forecast(name, RUN, reasons, changes, seconds, needs, locked=locked)
 
-    def _locked(self, unit: str | None, request: Request) -> tuple[str, str] | None:
+    def _locked(self, unit: str | None, request: Request) -> tuple[Digest, str] | None:
         section = read_lock().get(self._target.name, {})
-        key = section.get("units", {}).get(unit, {}).get("key")
-        return (str(key), request.action.text) if key not in (None, request.action.key) else None
+        key: Digest | None = section.get("units", {}).get(unit, {}).get("key")
+        return (key, request.action.text) if key not in (None, request.action.key) else None
 
     def _look_at_deed(self, stage: Stage, name: str, needs: tuple[str, ...]) -> Forecast:
         """Tell of a stage that is no action: the scan, and the lock."""
@@ -271,13 +272,16 @@ class _Walk:
         """Find out what a stage would make, where that takes no compiler and no engine."""
         if stage.do is not None:
             files = tuple(
-                ResultFile(name, digest, 0, request.sources[name]) for name, digest in request.action.inputs.items()
+                ResultFile(inner_name(name), digest, 0, request.sources[name])
+                for name, digest in request.action.inputs.items()
             )
             self._results[stage.name, unit] = Result.of(request.action.text, files, {})
         elif request.limits is None:
             made = sorted(do_here(request, self._scratch / f"{stage.name}-{unit}").iterdir())
             self._homes |= {path: stage.place(self._target, unit, path.name) for path in made}
-            files = tuple(ResultFile(path.name, digest_file(path), path.stat().st_size, path) for path in made)
+            files = tuple(
+                ResultFile(inner_name(path.name), digest_file(path), path.stat().st_size, path) for path in made
+            )
             self._results[stage.name, unit] = Result.of(request.action.text, files, {})
 
     def _rescanned(self) -> Result:
@@ -289,8 +293,7 @@ class _Walk:
             shutil.copyfile(self._target.scan_cache, cache)
         scan(self._target.dataset, cache)
         summary = summary_path(cache)
-        file = ResultFile(summary.name, digest_file(summary), summary.stat().st_size, summary)
-        return Result.of("{}", (file,), {})
+        return Result.of("{}", (_made(summary),), {})
 
     def _needs(self, stage: Stage, unit: str | None) -> tuple[str, ...]:
         """Return the tasks seen that a stage follows: of those of units, for one unit its own, else all."""
@@ -301,6 +304,10 @@ class _Walk:
 
     def _name(self, stage: str, unit: str | None) -> str:
         return f"{stage}:{self._target.name}" + (f":{unit}" if unit else "")
+
+
+def _made(path: Path) -> ResultFile:
+    return ResultFile(inner_name(path.name), digest_file(path), path.stat().st_size, path)
 
 
 def _why(recorded: Result | None, components: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Change, ...]]:

@@ -11,7 +11,8 @@ from scaling_tasks.config.load import parse_target, section
 from scaling_tasks.errors import ConfigError, ModelError
 from scaling_tasks.execution.environment import toolchain_settings
 from scaling_tasks.known_digests import known_digests
-from scaling_tasks.paths import is_below, is_inner_name
+from scaling_tasks.names import Digest, inner_name
+from scaling_tasks.paths import is_below
 from scaling_tasks.stages.stage import Made
 from scaling_tasks.stages.target import Target
 
@@ -47,9 +48,9 @@ def model_files(model: Path) -> dict[str, Path]:
     return {f"model/{name}": model.parent / name for name in (model.name, *names)}
 
 
-def planned_model(target: Target, made: Made) -> tuple[dict[str, str], dict[str, Path]]:
+def planned_model(target: Target, made: Made) -> tuple[dict[str, Digest], dict[str, Path]]:
     """Return digests and places of the model that the target was planned for, which everything after is made from."""
-    planned: Mapping[str, str] = made.result("buckets").components["inputs"]
+    planned: Mapping[str, Digest] = made.result("buckets").components["inputs"]
     found = {name: digest for name, digest in planned.items() if name.startswith("model/")}
     return found, {name: target.model.parent / name.removeprefix("model/") for name in found}
 
@@ -75,10 +76,13 @@ def home_name(path: str) -> str:
     plain = Path(path).as_posix()
     if plain == ".":
         return "home"
-    return f"home/{plain}" if is_inner_name(plain) else f"elsewhere{Path(path).resolve().as_posix()}"
+    try:
+        return f"home/{inner_name(plain)}"
+    except ValueError:
+        return f"elsewhere{Path(path).resolve().as_posix()}"
 
 
-def digests(files: Mapping[str, Path]) -> dict[str, str]:
+def digests(files: Mapping[str, Path]) -> dict[str, Digest]:
     """Return the digest of each file.
 
     Raises:

@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.config.load import section
+from scaling_tasks.document_fields import DigestField
 from scaling_tasks.documents import MOST_BYTES, canonical_json, parse_document
 from scaling_tasks.errors import LockError, ScalingTasksError, of_disk
 from scaling_tasks.execution.file_locks import exclusive
@@ -106,18 +107,18 @@ class _Unit(msgspec.Struct):
     """What is locked of a unit; its buckets as ``1x32x320 1x32x640``, none for a model of one shape."""
 
     buckets: Annotated[str, Meta(pattern=r"\A([0-9]{1,10}([x ][0-9]{1,10})*)?\Z")] = ""
-    key: str = ""
-    files: dict[str, str] = {}
+    key: DigestField | None = None
+    files: dict[str, DigestField] = {}
 
 
 class _Section(msgspec.Struct):
     """What is locked of a target; of one that has no model or data set a part is not there."""
 
-    settings: dict[str, str] = {}
-    plan: str = ""
-    dataset: str = ""
-    statistics: str = ""
-    model: str = ""
+    settings: dict[str, DigestField] = {}
+    plan: DigestField | None = None
+    dataset: DigestField | None = None
+    statistics: DigestField | None = None
+    model: DigestField | None = None
     toolchain: dict[str, str] = {}
     units: dict[str, _Unit] = {}
 

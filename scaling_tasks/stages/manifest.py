@@ -13,6 +13,7 @@ from scaling_tasks.config.specs import RuntimeSpec
 from scaling_tasks.errors import BundleError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
+from scaling_tasks.names import Digest
 from scaling_tasks.stages.inputs import planned_model
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -41,7 +42,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         "engine": get_backend(target.options["backend"]).engine,
         "runtime": section(target.spec.runtime),
     }
-    inputs = {**model, **{name: file.digest for name, file in plan.items()}}
+    inputs: dict[str, Digest] = {**model, **{name: file.digest for name, file in plan.items()}}
     return Request(
         Action("manifest", 3, inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")),
         {**sources, **{name: file.path for name, file in plan.items()}},
@@ -77,7 +78,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         parameters["options"],
         signature,
         document.behaviour,
-        [(unit, [ArtefactFile(*file) for file in parameters["artefacts"][unit.name]]) for unit in document.units],
+        [(unit, [ArtefactFile.of(*file) for file in parameters["artefacts"][unit.name]]) for unit in document.units],
         costs,
         hits=dict(zip(buckets, map(float, plan.hits), strict=True)),
         padding=given_policies(section(runtime)["padding"]),
@@ -99,7 +100,7 @@ def _fallback(model: Path, outputs: Path, parameters: Mapping[str, Any]) -> Fall
     own = parameters["engine"]
     copy = outputs / f"{model.stem}_original.onnx"
     copy.write_bytes(load_model(model).SerializeToString(deterministic=True))
-    return Fallback(own if own in _OPEN_ONNX else "onnxruntime", ArtefactFile(copy.name, digest_file(copy)))
+    return Fallback(own if own in _OPEN_ONNX else "onnxruntime", ArtefactFile.of(copy.name, digest_file(copy)))
 
 
 def bundle_files(made: Made) -> dict[str, ResultFile]:

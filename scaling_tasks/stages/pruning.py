@@ -18,7 +18,8 @@ from scaling_tasks.errors import CacheError
 from scaling_tasks.execution.file_locks import exclusive, is_free
 from scaling_tasks.files import remove_whole, write_if_changed
 from scaling_tasks.known_digests import STATE, known_digests
-from scaling_tasks.paths import directory_of, enclosed, entries, files_below, is_inner_name
+from scaling_tasks.names import inner_name
+from scaling_tasks.paths import directory_of, enclosed, entries, files_below
 from scaling_tasks.stages.leftovers import leftovers
 from scaling_tasks.stages.target import BUNDLES, Target
 from scaling_tasks.stages.units import read_units_if_there
@@ -105,8 +106,8 @@ def _is_as_made(file: ResultFile) -> bool:
 def _is_ours(directory: str) -> bool:
     """Return whether a directory lies below the repository, by no link: nothing elsewhere is ever removed."""
     try:
-        return is_inner_name(directory) and enclosed(Path(directory), _root(Path(directory))).is_dir()
-    except OSError:
+        return enclosed(Path(inner_name(directory)), _root(Path(directory))).is_dir()
+    except (OSError, ValueError):
         return False
 
 

@@ -11,6 +11,7 @@ from scaling_tasks.actions.action import Request
 from scaling_tasks.actions.results import Result, ResultFile, read_result
 from scaling_tasks.errors import CacheError
 from scaling_tasks.known_digests import known_digests
+from scaling_tasks.names import inner_name
 from scaling_tasks.samples.places import summary_path
 from scaling_tasks.stages.target import Target
 
@@ -50,7 +51,7 @@ def _scanned(target: Target) -> Result:
     """Return the scan's summary; targets with the same data set share it, and any of them may have had it made."""
     summary = summary_path(target.scan_cache)
     try:
-        file = ResultFile(summary.name, known_digests().digest(summary), summary.stat().st_size, summary)
+        file = ResultFile(inner_name(summary.name), known_digests().digest(summary), summary.stat().st_size, summary)
     except OSError as cause:
         raise CacheError(f"cannot be read ({cause.strerror})", where=str(summary), fix="Build it first.") from cause
     return Result.of("{}", (file,), {})

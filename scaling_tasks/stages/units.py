@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from scaling_tasks.document_fields import DigestField
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import PlanError
 from scaling_tasks.shapes.behaviour import Behaviour
@@ -139,7 +140,7 @@ class _Unit(msgspec.Struct):
 
 
 class _Document(msgspec.Struct):
-    model: str
+    model: DigestField
     inputs: list[_Tensor]
     outputs: list[_Tensor]
     behaviour: dict[str, Any]

@@ -107,7 +107,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         options,
         signature_of(parameters),
         Behaviour.from_payload(parameters["behaviour"]),
-        [(unit, [ArtefactFile(*file) for file in parameters["files"]])],
+        [(unit, [ArtefactFile.of(*file) for file in parameters["files"]])],
         {},
         padding=given_policies(parameters["padding"]),
         engine=get_backend(options["backend"]).engine,

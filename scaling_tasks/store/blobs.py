@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from scaling_tasks.errors import CacheError, of_disk, one_line
+from scaling_tasks.errors import CacheError, of_disk
 from scaling_tasks.files import copy_digest, digest_file, open_regular, publish, remove_whole
+from scaling_tasks.names import Digest
+from scaling_tasks.names import digest as digest_of
 from scaling_tasks.paths import entries
 
 __all__ = ["BlobDirectory", "LostContentError", "place_copy"]
@@ -20,8 +22,6 @@ _MOST_RIGHTS = 0o644  # Less where the user's umask says so: nobody else may cha
 
 # What this process has verified, and when that was so: weights that many results have in common are read once.
 _verified: dict[Path, tuple[int, ...]] = {}
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def _state(path: Path) -> tuple[int, ...]:
@@ -47,17 +47,19 @@ class BlobDirectory:
         self._home = home
         self._root = home / "blobs"
 
-    def path(self, digest: str) -> Path:
-        """Return where the blob with this digest lies or would lie.
-
-        Raises:
-            CacheError: It is no digest.
-        """
-        if _DIGEST.fullmatch(digest) is None:
-            raise CacheError(f"{one_line(repr(digest), 80)} is no digest", where=str(self._root))
+    def path(self, digest: Digest) -> Path:
+        """Return where the blob with this digest lies or would lie."""
         return self._root / digest[:2] / digest
 
-    def add(self, source: Path) -> str:
+    def open(self, digest: Digest) -> BinaryIO:
+        """Open a blob for reading.
+
+        Raises:
+            OSError: There is none, or a link is on the way.
+        """
+        return open_regular(self.path(digest), below=self._home)
+
+    def add(self, source: Path) -> Digest:
         """Store the content of ``source`` and return its digest."""
         digest = digest_file(source)
         target = self.path(digest)
@@ -69,10 +71,10 @@ class BlobDirectory:
             temporary.chmod(temporary.stat().st_mode & _MOST_RIGHTS)
         return digest
 
-    def renew(self, digest: str) -> bool:
+    def renew(self, digest: Digest) -> bool:
         """Tell concurrent sweeps, by the change time, that the blob is in use; return whether it is still there."""
         try:
-            with open_regular(self.path(digest), below=self._home) as file:
+            with self.open(digest) as file:
                 os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode & _MOST_RIGHTS)
         except FileNotFoundError:
             return False
@@ -80,14 +82,14 @@ class BlobDirectory:
             pass
         return True
 
-    def has(self, digest: str, size: int) -> bool:
+    def has(self, digest: Digest, size: int) -> bool:
         """Return whether there is a blob of that size, without reading it."""
         try:
             return self.path(digest).lstat().st_size == size
         except OSError:
             return False
 
-    def verify(self, digest: str) -> bool:
+    def verify(self, digest: Digest) -> bool:
         """Return whether the blob exists and is what its name says; remove it when it is not."""
         path = self.path(digest)
         try:
@@ -103,18 +105,20 @@ class BlobDirectory:
             remove_whole(path, below=self._home)
         return False
 
-    def remove(self, digest: str) -> None:
+    def remove(self, digest: Digest) -> None:
         """Remove a blob, whoever may still want it."""
         remove_whole(self.path(digest), below=self._home)
 
-    def sizes(self) -> Iterator[tuple[str, int]]:
+    def sizes(self) -> Iterator[tuple[Digest, int]]:
         """Yield digest and size in bytes of every blob."""
         for path in self._paths():
-            with contextlib.suppress(FileNotFoundError):
-                if _DIGEST.fullmatch(path.name):
-                    yield path.name, path.lstat().st_size
+            try:
+                found = digest_of(path.name), path.lstat().st_size
+            except (FileNotFoundError, ValueError):  # Gone, or half written.
+                continue
+            yield found
 
-    def sweep(self, keep: set[str], grace: float) -> int:
+    def sweep(self, keep: Collection[str], grace: float) -> int:
         """Remove blobs outside ``keep`` that nothing has touched for ``grace`` seconds; return the bytes freed.
 
         The grace protects blobs that another process has stored and whose record it is about to write. Half-written
@@ -134,7 +138,7 @@ class BlobDirectory:
             yield from entries(shard, self._home)
 
 
-def place_copy(source: Path, target: Path, digest: str, *, below: Path) -> None:
+def place_copy(source: Path, target: Path, digest: Digest, *, below: Path) -> None:
     """Have at ``target`` the content with this digest, copied from ``source`` unless it is there already.
 
     ``below`` is what the target lies below, see ``files.publish``.
@@ -160,7 +164,7 @@ def place_copy(source: Path, target: Path, digest: str, *, below: Path) -> None:
         raise of_disk(cause, CacheError, where=target, what="cannot be written") from cause
 
 
-def _holds(path: Path, digest: str, below: Path) -> bool:
+def _holds(path: Path, digest: Digest, below: Path) -> bool:
     try:
         return digest_file(path, below=below) == digest
     except OSError:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.errors import CacheError
+from scaling_tasks.names import Digest
 from scaling_tasks.store.background import Background
 from scaling_tasks.store.connection import Connection
 from scaling_tasks.store.notices import tell
@@ -55,7 +56,7 @@ class Far:
         """Whether anything is still asked of it."""
         return self._connection.reading
 
-    def look_up(self, actions: Mapping[str, Mapping[str, Any]]) -> None:
+    def look_up(self, actions: Mapping[Digest, Mapping[str, Any]]) -> None:
         """Look for the records of many actions at once, in one round; ``known`` then tells what there is.
 
         Args:
@@ -69,12 +70,12 @@ class Far:
             wanted = wanted[1:]
         self._round(wanted, actions)
 
-    def known(self, key: str, components: Mapping[str, Any]) -> Record | None:
+    def known(self, key: Digest, components: Mapping[str, Any]) -> Record | None:
         """Return what the last look-up of an action found; asks nobody."""
         record = self._records.get(key, (None, 0.0))[0]
         return replace(record, components=components) if record is not None else None
 
-    def forget(self, key: str) -> None:
+    def forget(self, key: Digest) -> None:
         """Have a record that turned out to be of no use not found again."""
         self._records[key] = (None, time.monotonic())
 
@@ -96,15 +97,15 @@ class Far:
         self._connection.wait([future])
         return future.done() and not future.cancelled() and future.result()
 
-    def _is_known(self, key: str, now: float) -> bool:
+    def _is_known(self, key: Digest, now: float) -> bool:
         record, asked = self._records.get(key, (None, -_ABSENT_SECONDS))
         return record is not None or now - asked < _ABSENT_SECONDS
 
-    def _round(self, keys: list[str], actions: Mapping[str, Mapping[str, Any]]) -> None:
+    def _round(self, keys: list[Digest], actions: Mapping[Digest, Mapping[str, Any]]) -> None:
         if keys and self.reading:
             self._connection.wait([self._lookers.submit(self._look, key, actions[key]) for key in keys])
 
-    def _look(self, key: str, components: Mapping[str, Any]) -> None:
+    def _look(self, key: Digest, components: Mapping[str, Any]) -> None:
         if not self.reading:
             return
         found = None

@@ -8,10 +8,10 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from scaling_tasks.errors import CacheError, ConfigError, one_line
-from scaling_tasks.files import open_regular
+from scaling_tasks.names import Digest
 from scaling_tasks.store.remote import Moved, RemoteError, WrongContentError, receive, shown_url
 
 __all__ = ["FsspecRemote"]
@@ -73,7 +73,7 @@ class FsspecRemote:
         """Have this record under the key."""
         self._write(f"ac/{key}", lambda files, path: files.pipe_file(path, content))
 
-    def missing(self, digests: Iterable[str]) -> set[str]:
+    def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         """Return which of the contents it does not have."""
         with _told():
             files, root = self._files()
@@ -91,7 +91,7 @@ class FsspecRemote:
                 receive(digest, iter(lambda: file.read(_BLOCK), b""), target, below, moved)
             return True
 
-    def upload(self, digest: str, source: Path | bytes, moved: Moved = lambda _: None) -> None:
+    def upload(self, digest: str, source: BinaryIO | bytes, moved: Moved = lambda _: None) -> None:
         """Have a content there."""
 
         def write(files: Any, path: str) -> None:
@@ -99,9 +99,8 @@ class FsspecRemote:
                 files.pipe_file(path, source)
                 moved(len(source))
                 return
-            reading = open_regular(source, below=source.parent)
-            with reading as origin, files.open(path, "wb", block_size=_READ_AHEAD) as copy:
-                while block := origin.read(_BLOCK):
+            with files.open(path, "wb", block_size=_READ_AHEAD) as copy:
+                while block := source.read(_BLOCK):
                     copy.write(block)
                     moved(len(block))
 

@@ -13,11 +13,11 @@ import ssl
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from scaling_tasks.errors import ConfigError
-from scaling_tasks.files import open_regular
+from scaling_tasks.names import Digest
 from scaling_tasks.store.remote import MOST_RECORD_BYTES, Moved, RemoteError, receive, shown_url
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class HttpRemote:
         """Have this record under the key."""
         self._put(f"ac/{key}", io.BytesIO(content), len(content), lambda _: None)
 
-    def missing(self, digests: Iterable[str]) -> set[str]:
+    def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         """Return which of the contents it does not have."""
         return {digest for digest in digests if not self._has(digest)}
 
@@ -90,13 +90,12 @@ class HttpRemote:
             receive(digest, answer.iter_content(_BLOCK), target, below, moved)
             return True
 
-    def upload(self, digest: str, source: Path | bytes, moved: Moved = lambda _: None) -> None:
+    def upload(self, digest: str, source: BinaryIO | bytes, moved: Moved = lambda _: None) -> None:
         """Have a content there."""
         if isinstance(source, bytes):
             self._put(f"cas/{digest}", io.BytesIO(source), len(source), moved)
-            return
-        with open_regular(source, below=source.parent) as file:
-            self._put(f"cas/{digest}", file, os.fstat(file.fileno()).st_size, moved)
+        else:
+            self._put(f"cas/{digest}", source, os.fstat(source.fileno()).st_size, moved)
 
     def _has(self, digest: str) -> bool:
         with self._answer("HEAD", f"cas/{digest}") as answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
 from scaling_tasks.store.connection import Connection
 from scaling_tasks.store.far import Far
@@ -30,11 +30,11 @@ class RemoteLevel:
     far: Far
     sender: Sender | None
 
-    def send(self, record: Record, path: Callable[[StoredFile], Path]) -> None:
+    def send(self, record: Record, opened: Callable[[StoredFile], BinaryIO]) -> None:
         """Begin to send a result, where that is wanted; see ``Sender.send``."""
         if self.sender is None:
             return
-        self.sender.send(record, path)
+        self.sender.send(record, opened)
         if multiprocessing.parent_process() is not None:
             self.sender.finish()  # A worker may be ended as soon as it has nothing to do.
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from scaling_tasks.document_fields import DigestField, NameField, SizeField
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import CacheError
 from scaling_tasks.files import digest_bytes, digest_file
-from scaling_tasks.paths import is_inner_name
+from scaling_tasks.names import Digest, InnerName
 
 __all__ = ["Record", "StoredFile", "action_text", "components_of", "key_of", "stored_files", "stored_seconds"]
 
 _KIND, _VERSION = "store-record", 1
-_MOST_BYTES, _MOST_SECONDS = 1 << 53, 1e9
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_MOST_SECONDS = 1e9
 
 
 @dataclass(frozen=True)
@@ -27,22 +26,14 @@ class StoredFile:
     """A file that an action made.
 
     Attributes:
-        name: Its path relative to the directory it is restored to, which it cannot leave.
+        name: Its path relative to the directory it is restored to.
         digest: SHA-256 of its content.
         size: Bytes.
-
-    Raises:
-        ValueError: The name could lead elsewhere, or the digest is none.
     """
 
-    name: str
-    digest: str
+    name: InnerName
+    digest: Digest
     size: int
-
-    def __post_init__(self) -> None:
-        sound = is_inner_name(self.name) and _DIGEST.fullmatch(self.digest) is not None
-        if not sound or type(self.size) is not int or not 0 <= self.size < _MOST_BYTES:
-            raise ValueError(f"{self.name!r} with the digest {self.digest!r} is no stored file")
 
 
 @dataclass(frozen=True)
@@ -56,13 +47,13 @@ class Record:
         details: What it is good to know, such as ``seconds`` the action took; not part of the key.
     """
 
-    key: str
+    key: Digest
     components: Mapping[str, Any]
     files: tuple[StoredFile, ...]
     details: Mapping[str, Any]
 
     @classmethod
-    def of(cls, components: Mapping[str, Any], files: Mapping[str, Path], details: Mapping[str, Any]) -> Record:
+    def of(cls, components: Mapping[str, Any], files: Mapping[InnerName, Path], details: Mapping[str, Any]) -> Record:
         """Return the record of existing files, by the name they are restored under."""
         stored = tuple(StoredFile(name, digest_file(path), path.stat().st_size) for name, path in files.items())
         return cls(key_of(components), dict(components), stored, dict(details))
@@ -94,13 +85,14 @@ class Record:
         return cls(key_of(components), components, stored_files(payload["files"]), details)
 
 
-def stored_files(rows: Iterable[Any]) -> tuple[StoredFile, ...]:
+def stored_files(rows: object) -> tuple[StoredFile, ...]:
     """Return the files of a record's document.
 
     Raises:
         ValueError: They are none.
     """
-    return tuple(StoredFile(name, digest, size) for name, digest, size in rows)
+    found = msgspec.convert(rows, list[tuple[NameField, DigestField, SizeField]])
+    return tuple(StoredFile(name, digest, size) for name, digest, size in found)
 
 
 def stored_seconds(details: Mapping[str, Any]) -> float:
@@ -126,7 +118,7 @@ class _Components(msgspec.Struct):
 
     stage: str = ""
     version: int = 0
-    inputs: dict[str, str] = {}
+    inputs: dict[str, DigestField] = {}
     parameters: dict[str, Any] = {}
     toolchain: dict[str, str] = {}
     platform: dict[str, str] = {}
@@ -152,6 +144,6 @@ def checked_components(found: Any) -> dict[str, Any]:
     return dict(found)
 
 
-def key_of(components: Mapping[str, Any]) -> str:
+def key_of(components: Mapping[str, Any]) -> Digest:
     """Return the SHA-256 of the components' text."""
     return digest_bytes(action_text(components).encode())

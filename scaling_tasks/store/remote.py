@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from scaling_tasks.errors import CacheError, one_line
 from scaling_tasks.files import publish
+from scaling_tasks.names import Digest
 
 __all__ = [
     "MOST_RECORD_BYTES",
@@ -77,7 +78,7 @@ class Remote(Protocol):
         """
         ...
 
-    def missing(self, digests: Iterable[str]) -> set[str]:
+    def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         """Return which of the contents it does not have.
 
         Raises:
@@ -100,8 +101,8 @@ class Remote(Protocol):
         """
         ...
 
-    def upload(self, digest: str, source: Path | bytes, moved: Moved = ...) -> None:
-        """Have a content there.
+    def upload(self, digest: str, source: BinaryIO | bytes, moved: Moved = ...) -> None:
+        """Have a content there; a file is read from where it stands.
 
         Raises:
             RemoteError: It is not certain to be there.

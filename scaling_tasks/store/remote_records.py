@@ -14,6 +14,7 @@ from typing import Any
 
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import CacheError
+from scaling_tasks.names import Digest
 from scaling_tasks.store.action_result import encode, stdout_of
 from scaling_tasks.store.records import Record, action_text, stored_files, stored_seconds
 
@@ -46,7 +47,7 @@ def encode_record(record: Record, secret: bytes | None) -> bytes:
     return encode([*((file.name, file.digest, file.size) for file in record.files), action], text)
 
 
-def decode_record(content: bytes, components: Mapping[str, Any], key: str, secret: bytes | None) -> Record:
+def decode_record(content: bytes, components: Mapping[str, Any], key: Digest, secret: bytes | None) -> Record:
     """Read what ``encode_record`` wrote, whatever a server has added to it.
 
     Args:

@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
+from typing import BinaryIO
 
 from scaling_tasks.store.background import Background
 from scaling_tasks.store.connection import Connection
@@ -40,17 +40,17 @@ class Sender:
         self._lock = threading.Lock()
         self.results = 0
 
-    def send(self, record: Record, path: Callable[[StoredFile], Path]) -> None:
+    def send(self, record: Record, opened: Callable[[StoredFile], BinaryIO]) -> None:
         """Begin to send a record and what it names.
 
         Args:
             record: The record.
-            path: Where the content of each of its files lies.
+            opened: Opens the content of each of its files.
         """
         if self._connection.writing:
             with self._lock:
                 self._pending = [future for future in self._pending if not future.done()]
-                self._pending.append(self._threads.submit(self._send, record, path))
+                self._pending.append(self._threads.submit(self._send, record, opened))
 
     @property
     def pending(self) -> int:
@@ -62,15 +62,15 @@ class Sender:
         if self._connection.writing:
             self._connection.wait(self._pending, writing=True)
 
-    def _send(self, record: Record, path: Callable[[StoredFile], Path]) -> None:
+    def _send(self, record: Record, opened: Callable[[StoredFile], BinaryIO]) -> None:
         if not self._connection.writing:
             return
         ask, remote = self._connection.ask, self._connection.remote
         try:
             unknown = {file.digest: file for file in record.files if file.digest not in self._there}
             missing = ask(lambda: remote.missing(unknown)) if unknown else set()
-            for digest in missing | (self._damaged & unknown.keys()):
-                self._upload(digest, path(unknown[digest]))
+            for digest in missing | (unknown.keys() & self._damaged):
+                self._upload(unknown[digest], opened)
             self._there |= unknown.keys()
             text = action_text(record.components).encode()
             ask(lambda: remote.upload(record.key, text, self._moved))
@@ -83,13 +83,17 @@ class Sender:
         except OSError:
             pass  # Another process has just evicted it here: whoever needs it makes it again.
 
-    def _upload(self, digest: str, source: Path) -> None:
+    def _upload(self, file: StoredFile, opened: Callable[[StoredFile], BinaryIO]) -> None:
+        def attempt() -> None:
+            with opened(file) as source:
+                self._connection.remote.upload(file.digest, source, self._moved)
+
         # Weights that many units have in common go once.
-        with self._locks[digest]:
-            if digest not in self._there:
-                self._connection.ask(lambda: self._connection.remote.upload(digest, source, self._moved))
-                self._damaged.discard(digest)
-                self._there.add(digest)
+        with self._locks[file.digest]:
+            if file.digest not in self._there:
+                self._connection.ask(attempt)
+                self._damaged.discard(file.digest)
+                self._there.add(file.digest)
 
     def _moved(self, size: int) -> None:
         if not self._connection.writing:

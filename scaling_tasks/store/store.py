@@ -6,11 +6,12 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.errors import CacheError, of_disk
 from scaling_tasks.files import publish, read_regular, remove_whole
+from scaling_tasks.names import Digest, InnerName, inner_name
 from scaling_tasks.paths import entries
 from scaling_tasks.store.activity import Journal, StoreActivity
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
@@ -21,6 +22,7 @@ from scaling_tasks.store.records import Record, StoredFile, components_of, key_o
 __all__ = ["Record", "Store"]
 
 _SWEEP_GRACE_SECONDS = 3600.0
+_CONTENT = inner_name("content")
 
 
 class Store:
@@ -96,7 +98,7 @@ class Store:
         saved = stored_seconds(record.details)
         self._note(hits=-1, misses=1, corrupt=1, bytes_restored=-record.size, seconds_saved=-saved)
 
-    def components(self, key: str) -> dict[str, Any] | None:
+    def components(self, key: Digest) -> dict[str, Any] | None:
         """Return the action with this key, whoever has done it; None where that is not known."""
         record = self._read(key)
         if record is not None:
@@ -107,7 +109,7 @@ class Store:
         except (OSError, ValueError, RecursionError, CacheError):
             return None
 
-    def put(self, components: Mapping[str, Any], files: Mapping[str, Path], details: Mapping[str, Any]) -> Record:
+    def put(self, components: Mapping[str, Any], files: Mapping[InnerName, Path], details: Mapping[str, Any]) -> Record:
         """Store what an action made.
 
         Args:
@@ -127,7 +129,7 @@ class Store:
             raise of_disk(cause, CacheError, where=self.root, what="cannot be written") from cause
         self._note(stored=1, bytes_stored=record.size)
         if self.level is not None:
-            self.level.send(record, self.path)
+            self.level.send(record, self._opened)
         return record
 
     def send_all(self) -> int:
@@ -142,13 +144,16 @@ class Store:
         self.level.far.look_up({key: record.components for key, record in whole.items()})
         for key, record in whole.items():
             if self.level.far.known(key, record.components) is None:
-                self.level.send(record, self.path)
+                self.level.send(record, self._opened)
         self.level.finish()
         return self.level.sender.results - before
 
     def path(self, file: StoredFile) -> Path:
         """Return where the content of a file lies, or would lie once it is ``here``, to be read only."""
         return self._blobs.path(file.digest)
+
+    def _opened(self, file: StoredFile) -> BinaryIO:
+        return self._blobs.open(file.digest)
 
     def here(self, file: StoredFile) -> Path:
         """Return where the content of a file lies, fetched where it is not here; nothing lies there if that failed."""
@@ -157,11 +162,11 @@ class Store:
             self.level.far.fetch(file, path, self.root)
         return path
 
-    def obtain(self, digest: str) -> Path | None:
+    def obtain(self, digest: Digest) -> Path | None:
         """Return where a content lies by its digest alone, fetched where it is not here; None where nobody has it."""
         path = self._blobs.path(digest)
         if self.level is not None and not path.exists():
-            self.level.far.fetch(StoredFile("content", digest, UNKNOWN_BYTES), path, self.root)
+            self.level.far.fetch(StoredFile(_CONTENT, digest, UNKNOWN_BYTES), path, self.root)
         return path if path.exists() else None
 
     def place(self, file: StoredFile, target: Path, *, below: Path) -> None:
@@ -200,7 +205,7 @@ class Store:
         Returns:
             The bytes freed.
         """
-        kept: dict[str, int] = {}
+        kept: dict[Digest, int] = {}
         full = False
         for record in reversed(list(self.records())):
             new = [file for file in record.files if file.digest not in kept]
@@ -232,7 +237,7 @@ class Store:
         """Return whether the content of a file is here, without reading it."""
         return self._blobs.has(file.digest, file.size)
 
-    def _from_far(self, key: str, components: Mapping[str, Any]) -> Record | None:
+    def _from_far(self, key: Digest, components: Mapping[str, Any]) -> Record | None:
         """Return the remote store's record, noted here from now on."""
         if self.level is None:
             return None

@@ -20,7 +20,7 @@ from scaling_tasks.shapes.size_inputs import SizeInput
 from scaling_tasks.shapes.unit import Unit
 from tests.documents import resealed
 
-FILES = [ArtefactFile("m.xml", "ab"), ArtefactFile("m.bin", "cd")]
+FILES = [ArtefactFile.of("m.xml", "ab" * 32), ArtefactFile.of("m.bin", "cd" * 32)]
 
 
 def manifest_of(
@@ -91,8 +91,8 @@ def test_inputs_that_share_a_variable_are_padded_at_one_side() -> None:
         ("costs", [1.0, -1.0]),
         ("costs", [1.0, "x"]),
         ("files", []),
-        ("files", [{"name": "../../escaped", "digest": "ab"}]),
-        ("files", [{"name": "/etc/passwd", "digest": "ab"}]),
+        ("files", [{"name": "../../escaped", "digest": "ab" * 32}]),
+        ("files", [{"name": "/etc/passwd", "digest": "ab" * 32}]),
     ],
 )
 def test_a_manifest_that_makes_no_sense_is_refused(key: str, value: object) -> None:

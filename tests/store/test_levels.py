@@ -150,6 +150,20 @@ def test_what_was_made_without_it_is_sent_when_asked_for(nginx: Nginx, opened: O
     assert opened("one", nginx.url, writes=False).send_all() == 0
 
 
+def test_nothing_that_a_link_leads_to_is_sent(tmp_path: Path, opened: Opener):
+    far, elsewhere = tmp_path / "far", tmp_path / "elsewhere"
+    put(opened("one", f"file://{tmp_path / 'another'}"), tmp_path / "made")
+    near = blob(opened("one", f"file://{far}"), WEIGHTS).parent
+    near.rename(elsewhere)
+    near.symlink_to(elsewhere, target_is_directory=True)
+    store = opened("one", f"file://{far}")
+    record = store.get(COMPONENTS)
+    store.level.send(record, store._opened)
+    store.level.finish()
+    assert not [path for path in far.rglob("*") if path.is_file() and path.name == digest_bytes(WEIGHTS)]
+    assert not (far / "ac" / KEY).exists()
+
+
 def test_a_record_comes_after_all_that_it_names(nginx: Nginx, opened: Opener, tmp_path: Path):
     put(opened("one", nginx.url), tmp_path / "made")
     puts = [line.split()[1] for line in nginx.requests if line.startswith("PUT")]

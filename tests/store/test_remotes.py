@@ -27,7 +27,8 @@ def test_what_was_put_is_found_and_nothing_else(remote_url: str, tmp_path: Path)
     assert remote.fetch(DIGEST, tmp_path / "content", tmp_path) is False
     (tmp_path / "source").write_bytes(CONTENT)
     moved: list[int] = []
-    remote.upload(DIGEST, tmp_path / "source", moved.append)
+    with (tmp_path / "source").open("rb") as source:
+        remote.upload(DIGEST, source, moved.append)
     assert sum(moved) == len(CONTENT)
     remote.upload(KEY, b"an action")
     remote.put_record(KEY, b"first")
@@ -45,7 +46,8 @@ def test_what_was_put_is_found_and_nothing_else(remote_url: str, tmp_path: Path)
 def test_an_empty_content_is_one(remote_url: str, tmp_path: Path):
     remote = open_remote(remote_url)
     (tmp_path / "source").write_bytes(b"")
-    remote.upload(digest_bytes(b""), tmp_path / "source")
+    with (tmp_path / "source").open("rb") as source:
+        remote.upload(digest_bytes(b""), source)
     assert remote.fetch(digest_bytes(b""), tmp_path / "content", tmp_path)
     assert (tmp_path / "content").read_bytes() == b""
 

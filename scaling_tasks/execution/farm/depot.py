@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.config.environment import environment_settings, parse_size
 from scaling_tasks.execution.farm.order import Blob
-from scaling_tasks.files import append, digest_file, open_regular, remove_whole
+from scaling_tasks.files import append, digest_file, remove_whole
+from scaling_tasks.names import digest as digest_of
+from scaling_tasks.names import inner_name
 from scaling_tasks.paths import inside
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
 from scaling_tasks.store.records import StoredFile
@@ -33,6 +35,7 @@ SIZE_VARIABLE = "SCALING_TASKS_WORKER_SIZE"
 
 _DEFAULT_SIZE = "20G"
 _GRACE_SECONDS = 600.0
+_CONTENT = inner_name("content")
 
 
 class Depot:
@@ -66,7 +69,7 @@ class Depot:
         if self._far is None:
             return list(blobs)
         for blob in blobs:
-            self._far.fetch(StoredFile("content", blob.digest, blob.size), self._blobs.path(blob.digest), self.root)
+            self._far.fetch(StoredFile(_CONTENT, blob.digest, blob.size), self._blobs.path(blob.digest), self.root)
         return self.missing(blobs)
 
     def receive(self, sender: str, blob: Blob, offset: int, data: bytes) -> None:
@@ -74,8 +77,10 @@ class Depot:
 
         Raises:
             OSError: It cannot be written.
-            ValueError: Something is between this part and the one before, or the whole is not what it is called.
+            ValueError: Something is between this part and the one before, or the whole is not what it is called, or
+                that is no digest.
         """
+        digest_of(blob.digest)  # Whoever reaches the worker says so.
         if not self.missing([blob]):
             self.wake()
             return
@@ -110,9 +115,9 @@ class Depot:
 
         Raises:
             OSError: It is not here.
-            CacheError: It is no digest.
+            ValueError: It is no digest.
         """
-        with open_regular(self._blobs.path(digest), below=self.root) as file:
+        with self._blobs.open(digest_of(digest)) as file:
             file.seek(offset)
             return file.read(length)
 

@@ -11,10 +11,11 @@ from typing import Annotated, Any
 
 import msgspec
 
+from scaling_tasks.document_fields import DigestField, NameField, SizeField
 from scaling_tasks.execution.contract import Limits, Subject
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.machine import versions
-from scaling_tasks.store.records import StoredFile
+from scaling_tasks.names import Digest
 
 __all__ = ["TOPIC", "Answer", "Blob", "Order", "Outcome", "package_identity"]
 
@@ -35,8 +36,8 @@ class Blob:
         size: Bytes.
     """
 
-    digest: str
-    size: int
+    digest: DigestField
+    size: SizeField
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Order:
     """
 
     name: str
-    key: str
+    key: Digest
     function: str
     parameters: Mapping[str, Any]
     inputs: Mapping[str, Blob]
@@ -95,7 +96,7 @@ class Outcome:
     worker: str
     address: str
     values: Mapping[str, Any] = field(default_factory=dict)
-    files: Mapping[str, Blob] = field(default_factory=dict)
+    files: Mapping[NameField, Blob] = field(default_factory=dict)
     log: Blob | None = None
     problem: tuple[str, str, str] | None = None
     workdir: str = ""
@@ -103,10 +104,6 @@ class Outcome:
     waited: _Amount = 0.0
     seconds: _Amount = 0.0
     peak_memory_bytes: int = 0
-
-    def __post_init__(self) -> None:
-        for name, blob in self.files.items():
-            StoredFile(name, blob.digest, blob.size)
 
     def to_json(self) -> str:
         """Return it as text, for whoever does not have this package: the scheduler."""

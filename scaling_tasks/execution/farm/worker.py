@@ -18,6 +18,7 @@ from scaling_tasks.execution.farm.depot import Depot, open_depot
 from scaling_tasks.execution.farm.order import TOPIC, Answer, Blob, Order, Outcome, package_identity
 from scaling_tasks.execution.local import attempt
 from scaling_tasks.execution.worker import tools_here
+from scaling_tasks.names import InnerName, inner_name
 
 __all__ = ["Doing", "answer", "do", "give", "receive", "refusal"]
 
@@ -177,10 +178,10 @@ class _Site:
             raise Stopped
         if made.other is not None:
             return self._refuse(made.other)
-        files: dict[str, Blob] = {}
+        files: dict[InnerName, Blob] = {}
         if made.problem is None:
             outputs = (path for path in sorted(work.outputs.rglob("*")) if path.is_file())
-            files = {path.relative_to(work.outputs).as_posix(): self.depot.keep(path) for path in outputs}
+            files = {inner_name(path.relative_to(work.outputs).as_posix()): self.depot.keep(path) for path in outputs}
         self._note("failed" if made.problem else "done", seconds=round(made.seconds, 3))
         return replace(
             self.blank,
