@@ -5,7 +5,6 @@ The loader is named in pyproject.toml: ``[tool.doit] loader = "scaling_tasks"``.
 
 from __future__ import annotations
 
-import inspect
 import multiprocessing
 import os
 import sys
@@ -14,10 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from doit import loader as doit_loader
 from doit.cmd_base import DodoTaskLoader
 from doit.doit_cmd import get_var
-from doit.exceptions import InvalidDodoFile
 
 from scaling_tasks.config.environment import (
     EXECUTOR_VARIABLE,
@@ -30,8 +27,9 @@ from scaling_tasks.config.load import read_targets
 from scaling_tasks.config.yaml_values import KeyPath
 from scaling_tasks.doit_plugin.changed_since import VARIABLE, touched_tasks
 from scaling_tasks.doit_plugin.creators import creators
+from scaling_tasks.doit_plugin.dodo_file import read_dodo
 from scaling_tasks.doit_plugin.doit_internals import jobs_asked_for
-from scaling_tasks.errors import ConfigError, ScalingTasksError, in_order, of_disk
+from scaling_tasks.errors import ConfigError, ScalingTasksError, in_order, of_disk, one_line
 from scaling_tasks.known_digests import STATE
 from scaling_tasks.stages.target import Target
 
@@ -78,6 +76,7 @@ def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
         _take_over_settings()
         targets = load_targets(configs)
         chosen = _chosen(targets)
+        _own_settings(namespace)
     except ConfigError as error:
         raise WrongConfigurations(error.errors) from None
     if multiprocessing.parent_process() is None:
@@ -123,7 +122,20 @@ def add_tasks(namespace: dict[str, Any], targets: Sequence[Target]) -> None:
     os.environ.setdefault("SCALING_TASKS_JOBS", str(jobs_asked_for(sys.argv[1:])))
     namespace.update(creators(targets))
     namespace[_ADDED] = True
-    namespace["DOIT_CONFIG"] = {**doit_config(targets), **namespace.get("DOIT_CONFIG", {})}
+    namespace["DOIT_CONFIG"] = {**doit_config(targets), **_own_settings(namespace)}
+
+
+def _own_settings(namespace: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the dodo file sets of doit.
+
+    Raises:
+        ConfigError: It is no mapping.
+    """
+    found = namespace.get("DOIT_CONFIG", {})
+    if not isinstance(found, Mapping):
+        what = f"DOIT_CONFIG is {one_line(repr(found))}, no mapping"
+        raise ConfigError(what, where=Path(str(namespace.get("__file__", "dodo.py"))).name, fix="Write a dict.")
+    return found
 
 
 def load_targets(configs: str = "configs") -> list[Target]:
@@ -200,14 +212,7 @@ class ScalingLoader(DodoTaskLoader):  # type: ignore[misc]  # doit carries no ty
         """Load the dodo file if it exists, then add the targets unless it has added them itself."""
         dodo = Path(opt_values["cwdPath"] or ".") / opt_values["dodoFile"]
         self.namespace = {}
-        if dodo.exists() or opt_values["seek_file"]:
-            try:
-                module = doit_loader.get_module(opt_values["dodoFile"], opt_values["cwdPath"], opt_values["seek_file"])
-            except SyntaxError as cause:
-                what, where = f"it is no Python ({cause.msg})", f"{cause.filename}:{cause.lineno}"
-                raise InvalidDodoFile(str(ConfigError(what, where=where, fix="Mend it."))) from cause
-            except OSError as cause:
-                raise InvalidDodoFile(str(of_disk(cause, ConfigError, where=dodo, what="cannot be read"))) from cause
-            self.namespace = dict(inspect.getmembers(module))
+        if os.path.lexists(dodo) or opt_values["seek_file"]:
+            self.namespace = read_dodo(dodo, opt_values)
         if _ADDED not in self.namespace:
             load_tasks(self.namespace)

@@ -28,5 +28,4 @@ def main() -> int:
     if root is not None:
         os.chdir(root)
         sys.path.insert(0, str(root))
-    own_loader = None if Path("dodo.py").exists() else ScalingLoader()
-    return int(DoitMain(own_loader).run(sys.argv[1:]) or 0)
+    return int(DoitMain(ScalingLoader()).run(sys.argv[1:]) or 0)

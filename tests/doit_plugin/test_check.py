@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import onnx
+import pytest
 from onnx import helper
 
 from tests.doit_plugin.repository import Repository
@@ -300,11 +302,34 @@ def test_a_missing_toolchain_is_told_beside_what_does_not_load(repository: Repos
     assert "no CANN" not in repository.doit("list").output
 
 
-def test_a_dodo_file_that_is_no_python_is_told_without_a_traceback(repository: Repository) -> None:
+BAD_DODO = {
+    "no Python": ("x = (\n", "dodo.py:1: it is no Python ('(' was never closed)"),
+    "no text": ("\0", "dodo.py: it is no Python"),
+    "nothing to import": ("\nimport nowhere\n", "dodo.py:2: ModuleNotFoundError: No module named 'nowhere'"),
+    "an error": ("def f():\n    1 / 0\nf()\n", "dodo.py:2: ZeroDivisionError"),
+    "a missing file": ("open('nowhere')\n", "dodo.py:1: FileNotFoundError"),
+    "wrong settings": ("DOIT_CONFIG = 3\n", "dodo.py: DOIT_CONFIG is 3, no mapping"),
+    "a directory": (None, "dodo.py: it is no regular file"),
+    "a link to nowhere": (Path("nowhere"), "Could not find dodo file"),
+}
+
+
+@pytest.mark.parametrize(("dodo", "said"), BAD_DODO.values(), ids=BAD_DODO)
+def test_what_is_wrong_with_a_dodo_file_is_told_without_a_traceback(
+    repository: Repository, dodo: str | Path | None, said: str
+) -> None:
     (repository.root / "pyproject.toml").write_text('[tool.doit]\nloader = "scaling_tasks"\n')
-    (repository.root / "dodo.py").write_text("x = (\n")
+    path = repository.root / "dodo.py"
+    path.unlink()
+    if dodo is None:
+        path.mkdir()
+    elif isinstance(dodo, Path):
+        path.symlink_to(dodo)
+    else:
+        more = "from scaling_tasks.doit_plugin import load_tasks\nload_tasks(globals())\n"
+        path.write_text(dodo + (more if "DOIT" in dodo else ""))
     run = repository.doit("list")
-    assert run.status == 3
-    assert run.output.startswith("ERROR: ")
-    assert "dodo.py:1: it is no Python ('(' was never closed)" in run.output
+    assert run.status in (1, 3)
+    assert run.output.lower().startswith("error: ")
+    assert said in run.output
     assert "Traceback" not in run.output
