@@ -130,8 +130,12 @@ def read_regular(path: Path, most: int, *, below: Path | None = None) -> bytes:
         size = os.fstat(file.fileno()).st_size
         content = file.read(size + 1) if size <= most else b""
     if max(size, len(content)) > most:
-        raise OSError(errno.EFBIG, f"it is larger than {most} bytes", str(path))
+        raise _too_large(path, most)
     return content
+
+
+def _too_large(path: Path, most: int) -> OSError:
+    return OSError(errno.EFBIG, f"it is larger than {most} bytes", str(path))
 
 
 def append(path: Path, content: bytes, *, below: Path) -> None:
@@ -192,10 +196,21 @@ def digest_bytes(content: bytes) -> Digest:
     return Digest(hashlib.sha256(content).hexdigest())
 
 
-def digest_file(path: Path, *, below: Path | None = None) -> Digest:
-    """Return the SHA-256 of a file in hexadecimal, read in blocks of 1 MiB; see ``open_regular``."""
+def digest_file(path: Path, *, below: Path | None = None, most: int | None = None) -> Digest:
+    """Return the SHA-256 of a file in hexadecimal, read in blocks of 1 MiB; see ``open_regular``.
+
+    Args:
+        path: The file.
+        below: What it lies below.
+        most: Bytes it may have: a file that somebody made endless takes for ever.
+
+    Raises:
+        OSError: There is none that can be read, or it is larger.
+    """
     digest = hashlib.sha256()
     with open_regular(path, below=below) as file:
+        if most is not None and os.fstat(file.fileno()).st_size > most:
+            raise _too_large(path, most)
         while block := file.read(_BLOCK):
             digest.update(block)
     return Digest(digest.hexdigest())

@@ -72,6 +72,13 @@ class KnownDigests:
             self._remember(name, [*state, digest])
         return digest
 
+    def holds(self, path: Path, digest: Digest, size: int) -> bool:
+        """Return whether there is a file of this content; one of another size is not read."""
+        try:
+            return _state(path)[0] == size and self.digest(path) == digest
+        except OSError:
+            return False
+
     def made(self, path: Path, digest: str) -> None:
         """Note the digest of a file that this process has just put in place."""
         with contextlib.suppress(OSError):

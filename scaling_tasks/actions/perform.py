@@ -230,15 +230,13 @@ class Workshop:
                     if made is None:
                         self.store.place(file, target, below=below)
                     else:
-                        place_copy(made / file.name, target, file.digest, below=below)
+                        place_copy(made / file.name, target, file.digest, file.size, below=below)
                     self.known.made(target, file.digest)
             placed.append(ResultFile(file.name, file.digest, file.size, target, awaited))
         return tuple(placed)
 
     def _is_placed(self, file: StoredFile, target: Path) -> bool:
-        with contextlib.suppress(OSError):
-            return self.known.digest(target) == file.digest
-        return False
+        return self.known.holds(target, file.digest, file.size)
 
 
 @functools.cache

@@ -117,13 +117,10 @@ class Result:
 
     def intact(self, known: KnownDigests) -> bool:
         """Return whether every file is there and holds what was made; files that did not change are not read."""
-        try:
-            return all(
-                (file.awaited and not file.path.exists()) or known.digest(file.path) == file.digest
-                for file in self.files
-            )
-        except OSError:
-            return False
+        return all(
+            (file.awaited and not file.path.exists()) or known.holds(file.path, file.digest, file.size)
+            for file in self.files
+        )
 
 
 def write_result(path: Path, result: Result, *, below: Path) -> None:

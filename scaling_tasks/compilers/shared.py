@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.document_fields import DigestField, NameField, SizeField
 from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.files import digest_file, link_or_copy, publish, read_regular, write_if_changed
+from scaling_tasks.names import inner_name
 
 __all__ = ["SHARED", "made_once", "shared_name"]
 
@@ -42,12 +45,13 @@ def made_once(job: CompileJob, workdir: Path, names: Sequence[str], make: Callab
 
 def _take(shared: Path, workdir: Path, names: Sequence[str]) -> bool:
     try:
-        digests = json.loads(read_regular(shared / _DIGESTS, MOST_BYTES, below=shared))
+        text = read_regular(shared / _DIGESTS, MOST_BYTES, below=shared)
+        made = msgspec.json.decode(text, type=dict[NameField, tuple[DigestField, SizeField]])
         for name in names:
             link_or_copy(shared / name, workdir / name)
-        if all(digest_file(workdir / name) == digests[name] for name in names):
+        if all(digest_file(workdir / name, most=made[name][1]) == made[name][0] for name in map(inner_name, names)):
             return True
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (OSError, ValueError, LookupError):
         # Not made yet, removed meanwhile, or damaged.
         pass
     for name in names:
@@ -59,8 +63,8 @@ def _give(shared: Path, workdir: Path, names: Sequence[str]) -> None:
     for name in names:
         with publish(shared / name, below=shared) as temporary:
             link_or_copy(workdir / name, temporary)
-    digests = {name: digest_file(workdir / name) for name in names}
-    write_if_changed(shared / _DIGESTS, json.dumps(digests, sort_keys=True).encode(), below=shared)
+    made = {name: (digest_file(workdir / name), (workdir / name).stat().st_size) for name in names}
+    write_if_changed(shared / _DIGESTS, msgspec.json.encode(made, order="sorted"), below=shared)
 
 
 def shared_name(file: Path) -> Path:

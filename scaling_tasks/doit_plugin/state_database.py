@@ -114,10 +114,12 @@ class ScalingState:
             return self._connection.execute(statement, values).fetchall()
 
 
-def _record(text: str) -> dict[str, Any]:
+def _record(text: object) -> dict[str, Any]:
     """Return what a record's text holds; nothing where it is not as it was written, which has its task done again."""
     import msgspec  # Not for commands that are only listed.
 
+    if not isinstance(text, str):  # SQLite keeps in a column what it is given.
+        return {}
     checksum, plain = text[:_DIGITS], text[_DIGITS:]
     if not plain or _checksum(plain) != checksum:
         return {}

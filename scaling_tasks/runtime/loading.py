@@ -64,7 +64,7 @@ def _verify(directory: Path, files: Sequence[ArtefactFile]) -> None:
     """
     for file in files:
         try:
-            digest = digest_file(directory / file.name, below=directory / "")
+            digest = digest_file(directory / file.name, below=directory / "", most=file.size)
         except OSError as cause:
             raise BundleError(
                 f"cannot be read ({cause.strerror})",

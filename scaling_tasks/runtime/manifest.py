@@ -32,19 +32,28 @@ class ArtefactFile:
     Attributes:
         name: Its name below the bundle's directory.
         digest: SHA-256 of its content, hexadecimal.
+        size: Its bytes; None in bundles of earlier versions, which do not tell.
     """
 
     name: InnerName
     digest: Digest
+    size: int | None = None
 
     @classmethod
-    def of(cls, name: str, digest: str) -> ArtefactFile:
+    def of(cls, name: str, digest: str, size: int | None = None) -> ArtefactFile:
         """Return the file that plain values tell of.
 
         Raises:
-            ValueError: The name leads out of the bundle, or the digest is none.
+            ValueError: The name leads out of the bundle, or the digest is none, or the size.
         """
-        return cls(inner_name(name), digest_of(digest))
+        if size is not None and (type(size) is not int or size < 0):
+            raise ValueError(f"{size!r} is no number of bytes")
+        return cls(inner_name(name), digest_of(digest), size)
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return plain values for a JSON document."""
+        told = {} if self.size is None else {"size": self.size}
+        return {"name": self.name, "digest": self.digest, **told}
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ class Manifest:
         if self.fallback is not None:
             payload["fallback"] = {
                 "engine": self.fallback.engine,
-                "file": vars(self.fallback.file),
+                "file": self.fallback.file.to_payload(),
                 "options": dict(self.fallback.options),
             }
         return document_text(_KIND, _VERSION, payload)
@@ -243,7 +252,7 @@ def _cost(costs: Mapping[tuple[int, ...], float], bucket: tuple[int, ...]) -> fl
 def _artefact_payload(artefact: BundleArtefact) -> dict[str, Any]:
     return {
         "stem": artefact.stem,
-        "files": [vars(file) for file in artefact.files],
+        "files": [file.to_payload() for file in artefact.files],
         "buckets": [list(bucket) for bucket in artefact.buckets],
         "costs": list(artefact.costs),
         "hits": list(artefact.hits),
@@ -310,4 +319,4 @@ def _artefact(payload: Mapping[str, Any], variables: tuple[str, ...]) -> BundleA
 
 
 def _file(payload: Mapping[str, Any]) -> ArtefactFile:
-    return ArtefactFile.of(payload["name"], payload["digest"])
+    return ArtefactFile.of(payload["name"], payload["digest"], payload.get("size"))

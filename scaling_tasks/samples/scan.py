@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from scaling_tasks.config.specs import DatasetSpec
+from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.errors import CacheError, DatasetError
 from scaling_tasks.files import digest_bytes, digest_file, write_if_changed
 from scaling_tasks.samples.container import Header, read_header, say_damaged
@@ -40,7 +41,7 @@ def watch(dataset: DatasetSpec, cache_path: Path) -> bool:
     if header is None:
         return False
     try:
-        if digest_file(summary_path(cache_path)) != header.summary:
+        if digest_file(summary_path(cache_path), most=MOST_BYTES) != header.summary:
             return False
         kind = dataset_kind(dataset)
         if header.kind != kind or not header.rows or (dataset.strict and header.skipped):
@@ -172,6 +173,8 @@ def _scan_file(path: str, cache_path: Path, kind: str) -> Measurements:
 def _is_same(known: Header, state: tuple[int, int] | None, path: str) -> bool:
     if is_url(path):
         return state is not None and known.state == state
+    if known.state is not None and state is not None and known.state[0] != state[0]:
+        return False  # What is of another size need not be read.
     return known.content == _content(path)
 
 

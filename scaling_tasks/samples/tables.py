@@ -127,7 +127,8 @@ class _CsvRecords:
         except csv.Error as cause:
             yield rows, lines
             where = f"{self._path}, line {before + reader.line_num}"
-            raise DatasetError(f"not a CSV file ({cause})", where=where) from cause
+            fix = "End lines with line feeds, and close every quote."
+            raise DatasetError(f"not a CSV file ({cause})", where=where, fix=fix) from cause
         except DatasetError:
             yield rows, lines
             raise

@@ -53,7 +53,7 @@ def _publish(target: Target) -> dict[str, Any]:
     record = target.result("bundle")
     with while_it_stays(target.directory, STATE):
         for file in files.values():
-            if known_digests().digest(file.path) != file.digest:
+            if not known_digests().holds(file.path, file.digest, file.size):
                 raise BundleError("it is not what was made", where=str(file.path), fix="Build again.")
         try:
             publish_generation(

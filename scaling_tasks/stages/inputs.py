@@ -12,6 +12,7 @@ from scaling_tasks.errors import ConfigError, ModelError
 from scaling_tasks.execution.environment import toolchain_settings
 from scaling_tasks.known_digests import known_digests
 from scaling_tasks.names import Digest, inner_name
+from scaling_tasks.onnx_model.model_file import MOST_BYTES
 from scaling_tasks.paths import is_below
 from scaling_tasks.stages.stage import Made
 from scaling_tasks.stages.target import Target
@@ -36,6 +37,10 @@ def model_files(model: Path) -> dict[str, Path]:
         ModelError: It cannot be read, or names data outside its directory.
     """
     try:
+        if model.stat().st_size > MOST_BYTES:
+            raise ModelError(
+                f"it is larger than {MOST_BYTES} bytes", where=str(model), fix="Keep its weights beside it."
+            )
         noted = f"external {known_digests().digest(model)}"
     except OSError as cause:
         raise ModelError(f"cannot be read ({cause.strerror})", where=str(model), fix="Check `model`.") from cause

@@ -32,7 +32,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     model, sources = planned_model(target, made)
     plan = {file.name: file for file in made.result("buckets").files}
     artefacts = {
-        one.name: [[file.name, file.digest] for file in made.result("compile", one.name).files]
+        one.name: [[file.name, file.digest, file.size] for file in made.result("compile", one.name).files]
         for one in planned_units(made).units
     }
     parameters = {
@@ -44,7 +44,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     }
     inputs: dict[str, Digest] = {**model, **{name: file.digest for name, file in plan.items()}}
     return Request(
-        Action("manifest", 3, inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")),
+        Action("manifest", 4, inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")),
         {**sources, **{name: file.path for name, file in plan.items()}},
         f"{__name__}:work",
         Subject(target.name, "the bundle", BundleError),
@@ -100,7 +100,9 @@ def _fallback(model: Path, outputs: Path, parameters: Mapping[str, Any]) -> Fall
     own = parameters["engine"]
     copy = outputs / f"{model.stem}_original.onnx"
     copy.write_bytes(load_model(model).SerializeToString(deterministic=True))
-    return Fallback(own if own in _OPEN_ONNX else "onnxruntime", ArtefactFile.of(copy.name, digest_file(copy)))
+    return Fallback(
+        own if own in _OPEN_ONNX else "onnxruntime", ArtefactFile.of(copy.name, digest_file(copy), copy.stat().st_size)
+    )
 
 
 def bundle_files(made: Made) -> dict[str, ResultFile]:

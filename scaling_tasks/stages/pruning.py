@@ -97,10 +97,7 @@ def _of_gone_targets(targets: Sequence[Target]) -> Iterator[Path]:
 
 def _is_as_made(file: ResultFile) -> bool:
     """Return whether a file is what a record says; another one of its name is the user's."""
-    try:
-        return known_digests().digest(file.path) == file.digest
-    except OSError:
-        return False
+    return known_digests().holds(file.path, file.digest, file.size)
 
 
 def _is_ours(directory: str) -> bool:

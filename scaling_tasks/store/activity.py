@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -43,6 +44,7 @@ class StoreActivity:
         return asdict(self)
 
 
+_LONGEST_LINE = 1 << 16
 _MOST = 1 << 53  # of one event, which may take back what another told
 _NAMES = frozenset(field.name for field in fields(StoreActivity))
 
@@ -75,16 +77,12 @@ class Journal:
         return StoreActivity(**totals)
 
     def _events(self, since: int) -> Iterator[dict[str, Any]]:
-        try:
-            with open_regular(self._path, below=self._path.parent) as file:
-                file.seek(since)
-                content = file.read(MOST_BYTES)
-        except OSError:
-            return
-        for line in content.splitlines():
-            try:
-                event = json.loads(line)
-            except (ValueError, RecursionError):
-                continue  # The disk was full in the middle of a line.
-            if isinstance(event, dict):
-                yield event
+        with contextlib.suppress(OSError), open_regular(self._path, below=self._path.parent) as file:
+            file.seek(since)
+            while file.tell() - since < MOST_BYTES and (line := file.readline(_LONGEST_LINE)):
+                try:
+                    event = json.loads(line)
+                except (ValueError, RecursionError):
+                    continue  # The disk was full in the middle of a line.
+                if isinstance(event, dict):
+                    yield event

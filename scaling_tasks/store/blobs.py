@@ -63,7 +63,7 @@ class BlobDirectory:
         """Store the content of ``source`` and return its digest."""
         digest = digest_file(source)
         target = self.path(digest)
-        if self.verify(digest) and self.renew(digest):
+        if self.verify(digest, source.stat().st_size) and self.renew(digest):
             return digest
         with publish(target, below=self._home, durable=True) as temporary:
             if copy_digest(source, temporary) != digest:
@@ -89,13 +89,15 @@ class BlobDirectory:
         except OSError:
             return False
 
-    def verify(self, digest: Digest) -> bool:
-        """Return whether the blob exists and is what its name says; remove it when it is not."""
+    def verify(self, digest: Digest, size: int) -> bool:
+        """Return whether the blob exists, has so many bytes, and is what its name says; remove it when it is not."""
         path = self.path(digest)
         try:
             state = _state(path)
             if _verified.get(path) == state:
                 return True
+            if path.lstat().st_size != size:
+                return False  # Who says of how many bytes it is may be wrong as well.
             if digest_file(path, below=self._home) == digest:
                 _verified[path] = state
                 return True
@@ -138,8 +140,8 @@ class BlobDirectory:
             yield from entries(shard, self._home)
 
 
-def place_copy(source: Path, target: Path, digest: Digest, *, below: Path) -> None:
-    """Have at ``target`` the content with this digest, copied from ``source`` unless it is there already.
+def place_copy(source: Path, target: Path, digest: Digest, size: int, *, below: Path) -> None:
+    """Have at ``target`` the content with this digest and size, copied from ``source`` unless it is there already.
 
     ``below`` is what the target lies below, see ``files.publish``.
 
@@ -150,7 +152,7 @@ def place_copy(source: Path, target: Path, digest: Digest, *, below: Path) -> No
         LostContentError: The source is not there or not what it should be.
         CacheError: The target cannot be written.
     """
-    if _holds(target, digest, below):
+    if _holds(target, digest, size, below):
         return
     try:
         with publish(target, below=below) as temporary:
@@ -164,8 +166,8 @@ def place_copy(source: Path, target: Path, digest: Digest, *, below: Path) -> No
         raise of_disk(cause, CacheError, where=target, what="cannot be written") from cause
 
 
-def _holds(path: Path, digest: Digest, below: Path) -> bool:
+def _holds(path: Path, digest: Digest, size: int, below: Path) -> bool:
     try:
-        return digest_file(path, below=below) == digest
+        return digest_file(path, below=below, most=size) == digest
     except OSError:
         return False

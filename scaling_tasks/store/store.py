@@ -54,7 +54,7 @@ class Store:
         if record is None:
             self._note(misses=1)
             return None
-        here = [self._blobs.verify(file.digest) and self._blobs.renew(file.digest) for file in record.files]
+        here = [self._blobs.verify(file.digest, file.size) and self._blobs.renew(file.digest) for file in record.files]
         if not all(here) and not self._is_far:
             self._forget(key)
             self._note(misses=1, corrupt=1)
@@ -140,7 +140,9 @@ class Store:
         if self.level is None or self.level.sender is None:
             return 0
         before = self.level.sender.results
-        whole = {each.key: each for each in self.records() if all(self._blobs.verify(f.digest) for f in each.files)}
+        whole = {
+            each.key: each for each in self.records() if all(self._blobs.verify(f.digest, f.size) for f in each.files)
+        }
         self.level.far.look_up({key: record.components for key, record in whole.items()})
         for key, record in whole.items():
             if self.level.far.known(key, record.components) is None:
@@ -176,7 +178,7 @@ class Store:
             LostContentError: The content is not here any more, or cannot be fetched.
             CacheError: The target cannot be written.
         """
-        place_copy(self.here(file), target, file.digest, below=below)
+        place_copy(self.here(file), target, file.digest, file.size, below=below)
 
     def records(self) -> Iterator[Record]:
         """Yield every readable record, the least recently used first."""

@@ -23,6 +23,7 @@ __all__ = ["OUTCOMES", "Outcome", "Workplace", "limited"]
 OUTCOMES = ("refused", "as before", "otherwise", "silent", "exceptions", "hangs", "memory")
 """What a case can come to; the last four are failures."""
 
+_ENDLESS = 1 << 40  # bytes
 _MOST_CHARACTERS = 2000  # of a message
 _CENTURIES = (-2_208_988_800, 13_569_465_600)  # 1900 and 2400, in seconds
 
@@ -102,12 +103,15 @@ class Workplace:
 
 def _replace(path: Path, chance: Random) -> bool:
     """Put something else where a file was, or give it a strange date."""
-    action = chance.randrange(7)
+    action = chance.randrange(8)
     if action == 0:
         when = chance.choice(_CENTURIES)
         with suppress(OSError, OverflowError):
             os.utime(path, (when, when))
         return False
+    if action == 7:
+        os.truncate(path, _ENDLESS)  # No byte of it is on the disk.
+        return True
     path.unlink()
     if action == 1:
         path.mkdir()

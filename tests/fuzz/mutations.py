@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import struct
 from collections.abc import Iterator
@@ -149,6 +150,8 @@ def _whole(content: bytes, chance: Random) -> bytes:
     others = (
         b"", b"\0" * 4096, b"\xff" * 4096, b"\n" * 4096, b"PK\x03\x04" + bytes(64), pointer, b"[" * 100_000,
         content.decode("latin-1").encode("utf-16"), b"\xef\xbb\xbf" + content, content[::-1], content * 3,
+        gzip.compress(content, mtime=0), content.replace(b"\n", b"\r\n"), content.replace(b"\n", b"\r"),
+        content + content, content + b"\0", content + b"{}", b" " * 100_000 + content,
     )  # fmt: skip
     return chance.choice(others)
 
@@ -159,12 +162,53 @@ _BYTES: tuple[Mutator, ...] = (
 
 
 def json_document(content: bytes, chance: Random) -> bytes:
-    """Change one value, key or list of a JSON document."""
+    """Change one value, key or list of a JSON document, give it another's, or say one twice."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
         return content
+    return chance.choice((_changed_text, _changed_text, _changed_text, _grafted, _said_twice, _deep))(value, chance)
+
+
+def _changed_text(value: Any, chance: Random) -> bytes:
     return _text(change_value(value, chance))
+
+
+def _grafted(value: Any, chance: Random) -> bytes:
+    """Put what stands at one place of a document at another, or have the two change places."""
+    whole = [value]
+    places = list(_places(whole))
+    (one, key), (other, name) = chance.choice(places), chance.choice(places)
+    kept = json.loads(_text(one[key])), json.loads(_text(other[name]))
+    one[key] = kept[1]
+    if chance.random() < 0.5:
+        other[name] = kept[0]
+    return _text(whole[0])
+
+
+def _said_twice(value: Any, chance: Random) -> bytes:
+    """Say one key of a mapping twice, with another value, which parsers take for one of the two."""
+    mappings = [held for container, key in _places([value]) if isinstance(held := container[key], dict) and held]
+    if not mappings:
+        return _text(value)
+    mapping = chance.choice(mappings)
+    key = chance.choice(list(mapping))
+    mark = "said a second time"
+    other = _changed(mapping[key], chance)
+    items = [*mapping.items(), (mark, other)] if chance.random() < 0.5 else [(mark, other), *mapping.items()]
+    mapping.clear()
+    mapping.update(items)
+    return _text(value).replace(json.dumps(mark).encode(), json.dumps(key).encode())
+
+
+def _deep(value: Any, chance: Random) -> bytes:
+    """Put a value deep into lists or mappings."""
+    whole = [value]
+    container, key = chance.choice(list(_places(whole)))
+    container[key] = "deep"
+    depth = chance.choice((30, 900, 20_000))
+    opening, closing = chance.choice((("[", "]"), ('{"a":', "}")))
+    return _text(whole[0]).replace(b'"deep"', f"{opening * depth}1{closing * depth}".encode(), 1)
 
 
 def json_line(content: bytes, chance: Random) -> bytes:

@@ -62,7 +62,7 @@ def test_a_pipe_in_the_place_of_a_blob_or_an_output_is_not_waited_for(tmp_path: 
     os.mkfifo(blob)
     assert store.get({"a": 1}) is None
     os.mkfifo(tmp_path / "output")
-    place_copy(tmp_path / "a", tmp_path / "output", digest_bytes(b"content"), below=tmp_path)
+    place_copy(tmp_path / "a", tmp_path / "output", digest_bytes(b"content"), 7, below=tmp_path)
     assert (tmp_path / "output").read_bytes() == b"content"
 
 

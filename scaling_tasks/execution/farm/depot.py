@@ -61,7 +61,7 @@ class Depot:
         return [
             blob
             for digest, blob in distinct.items()
-            if not (self._blobs.has(digest, blob.size) and self._blobs.verify(digest) and self._blobs.renew(digest))
+            if not (self._blobs.verify(digest, blob.size) and self._blobs.renew(digest))
         ]
 
     def fetch(self, blobs: Iterable[Blob]) -> list[Blob]:
@@ -138,7 +138,7 @@ class Depot:
         """
         directory.mkdir(parents=True)
         for name, blob in files.items():
-            place_copy(self._blobs.path(blob.digest), inside(directory, name), blob.digest, below=directory)
+            place_copy(self._blobs.path(blob.digest), inside(directory, name), blob.digest, blob.size, below=directory)
 
     @contextlib.contextmanager
     def workdir(self, key: str) -> Iterator[Path]:

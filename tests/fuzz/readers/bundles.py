@@ -28,7 +28,7 @@ def _artefact(path: Path, width: int) -> ArtefactFile:
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, width]) for name in "xy"]
     graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "g", ends[:1], ends[1:])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
-    return ArtefactFile(path.name, digest_file(path))
+    return ArtefactFile.of(path.name, digest_file(path), path.stat().st_size)
 
 
 def _make(directory: Path) -> list[Path]:
