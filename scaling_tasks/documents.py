@@ -111,9 +111,10 @@ def parse_document(
     try:
         return build(payload)
     except ScalingTasksError as cause:
-        if isinstance(cause, error) and cause.where:
+        if isinstance(cause, error) and where in cause.where:
             raise
-        what = f"does not hold what it should ({one_line(cause.what)})"
+        place = f"{cause.where}: " if cause.where else ""
+        what = f"does not hold what it should ({one_line(place + cause.what)})"
         raise error(what, where=where, fix=cause.fix or fix) from cause
     except _MISFITS as cause:
         why = one_line(cause if isinstance(cause, ValueError) else repr(cause))

@@ -51,7 +51,7 @@ def _take(shared: Path, workdir: Path, names: Sequence[str]) -> bool:
             link_or_copy(shared / name, workdir / name)
         if all(digest_file(workdir / name, most=made[name][1]) == made[name][0] for name in map(inner_name, names)):
             return True
-    except (OSError, ValueError, LookupError):
+    except (OSError, ValueError, LookupError, RecursionError):
         # Not made yet, removed meanwhile, or damaged.
         pass
     for name in names:

@@ -128,7 +128,7 @@ def _record(text: object) -> dict[str, Any]:
         msgspec.convert(found, _OfDoit)
         files = [value for name, value in found.items() if not name.endswith(":")]
         msgspec.convert(files, list[tuple[float, int, str] | float | None])
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found
 

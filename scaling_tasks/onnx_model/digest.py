@@ -8,7 +8,7 @@ from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import ModelError
 from scaling_tasks.files import digest_bytes, digest_file, read_regular
 from scaling_tasks.onnx_model.external_places import external_place
-from scaling_tasks.onnx_model.model_file import MOST_BYTES, read_model
+from scaling_tasks.onnx_model.model_file import MOST_BYTES, MOST_WEIGHTS, read_model
 from scaling_tasks.onnx_model.side_files import external_tensors
 
 __all__ = ["digest_model", "external_files"]
@@ -62,5 +62,5 @@ def _digest(path: Path) -> str:
     stat = path.stat()
     state = (str(path.resolve()), stat.st_ino, stat.st_size, stat.st_ctime_ns)
     if state not in _known:
-        _known[state] = digest_file(path)
+        _known[state] = digest_file(path, most=MOST_WEIGHTS)
     return _known[state]

@@ -9,7 +9,10 @@ from scaling_tasks.errors import ModelError, one_line
 from scaling_tasks.files import read_regular
 from scaling_tasks.onnx_model.soundness import check_sound
 
-__all__ = ["MOST_BYTES", "read_model"]
+__all__ = ["MOST_BYTES", "MOST_WEIGHTS", "read_model"]
+
+MOST_WEIGHTS = 1 << 38
+"""The largest file of weights beside a model: 256 GiB."""
 
 MOST_BYTES = (1 << 31) - 1
 """What a protocol buffer can hold; weights in files beside the model do not count."""

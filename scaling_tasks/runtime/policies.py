@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from scaling_tasks.errors import BundleError
+from scaling_tasks.errors import BundleError, one_line
 from scaling_tasks.shapes.signature import Signature
 
 __all__ = ["OVERSIZE", "Oversize", "Padding", "given_policies", "padding_of"]
@@ -40,9 +40,13 @@ class Padding:
 
     def __post_init__(self) -> None:
         if self.mode not in _MODES:
-            raise BundleError(f"{self.mode!r} is no way to pad", where="padding", fix=f"One of: {', '.join(_MODES)}.")
+            raise BundleError(
+                f"{one_line(repr(self.mode))} is no way to pad", where="padding", fix=f"One of: {', '.join(_MODES)}."
+            )
         if self.side not in _SIDES:
-            raise BundleError(f"{self.side!r} is no side", where="padding", fix=f"One of: {', '.join(_SIDES)}.")
+            raise BundleError(
+                f"{one_line(repr(self.side))} is no side", where="padding", fix=f"One of: {', '.join(_SIDES)}."
+            )
 
     @property
     def fill(self) -> float:
@@ -67,7 +71,7 @@ class Padding:
         """
         found = cls(**payload)
         if type(found.value) not in (int, float) or type(found.mask) is not bool:
-            raise TypeError(f"{found} is no way to pad")
+            raise TypeError(f"{one_line(found)} is no way to pad")
         return found
 
 

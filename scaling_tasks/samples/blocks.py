@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from scaling_tasks.samples.listing import Folder
 
 __all__ = ["Block", "pack", "unpack"]
 
 Buffer = bytes | memoryview
+_Count = Annotated[int, Meta(ge=0, lt=1 << 48)]
 Entry = tuple[int, int, int, int]  # size, change time, height, width
 
 
@@ -75,10 +79,28 @@ def pack(blocks: Iterable[Block]) -> list[Buffer]:
     return [len(head).to_bytes(8, "little"), head, *chunks]
 
 
-def unpack(body: memoryview) -> Iterator[Block]:
-    """Yield the blocks of a cache file's body, which its digest has shown to be undamaged, without copying them."""
+def unpack(body: memoryview) -> list[Block] | None:
+    """Return the blocks of a cache file's body, without copying them; None where it is none that this writes."""
     start = 8 + int.from_bytes(body[:8], "little")
-    for path, listed, mark, count, length in json.loads(bytes(body[8:start])):
+    try:
+        index = msgspec.convert(json.loads(bytes(body[8:start])), list[tuple[str, str, str, _Count, _Count]])
+    except (ValueError, RecursionError):
+        return None
+    blocks = []
+    for path, listed, mark, count, length in index:
         middle, end = start + length, start + length + 24 * count
-        yield Block(path, listed, mark, count, body[start:middle], body[middle:end])
+        blocks.append(Block(path, listed, mark, count, body[start:middle], body[middle:end]))
         start = end
+    return blocks if start == len(body) and all(map(_is_sound, blocks)) else None
+
+
+def _is_sound(block: Block) -> bool:
+    """Return whether there is a name for each file, and sides or a fault."""
+    import numpy as np
+
+    from scaling_tasks.samples.headers import Fault
+
+    heights, widths = np.frombuffer(block.measured(), dtype=np.int32).reshape(2, -1)
+    faults = widths[heights == 0]
+    sound = heights.min(initial=0) >= 0 and widths.min(initial=1) >= 1 and faults.max(initial=0) <= max(Fault)
+    return bool(sound) and bytes(block.names).count(b"\0") + 1 == max(block.count, 1)

@@ -48,7 +48,7 @@ def cached_images(cache_path: Path) -> list[Block] | None:
     cached = read_container(cache_path)
     if cached is None or cached[0].kind != "images":
         return None
-    return list(unpack(cached[1]))
+    return unpack(cached[1])
 
 
 def scan_images(root: str, cache_path: Path, progress: Progress | None) -> list[Block]:

@@ -10,8 +10,12 @@ from array import array
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+from msgspec import Meta
+
+from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.files import append, open_regular
 from scaling_tasks.samples.blocks import Entry
 from scaling_tasks.samples.listing import Folder
@@ -24,6 +28,9 @@ _SECONDS_AT_RISK = 2.0
 # Of what a few seconds' reading can come to.
 _LONGEST_LINE = 1 << 24
 _DIGEST_CHARACTERS = 32
+_Whole = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Side = Annotated[int, Meta(ge=0, lt=1 << 31)]
+_Columns = tuple[list[str], list[_Whole], list[_Whole], list[_Side], list[_Side]]
 
 
 class Journal:
@@ -46,12 +53,13 @@ class Journal:
         """
         damaged = 0
         try:
-            with open_regular(self._path) as file:
-                while line := file.readline(_LONGEST_LINE):
+            with open_regular(self._path, below=self._path.parent) as file:
+                while file.tell() < MOST_BYTES and (line := file.readline(_LONGEST_LINE)):
                     digest, text = line[:_DIGEST_CHARACTERS], line[_DIGEST_CHARACTERS:]
                     if digest == _digest(text):
                         path, _, rest = text.partition(b"\t")
-                        self._lines[json.loads(path)].append(rest)
+                        with suppress(ValueError, RecursionError):
+                            self._lines[str(json.loads(path))].append(rest)
                     elif line.strip():
                         damaged += 1
         except FileNotFoundError:
@@ -66,8 +74,9 @@ class Journal:
         """Return what is known of the files in one directory."""
         known: dict[str, Entry] = {}
         for line in self._lines.pop(path, ()):
-            names, *columns = json.loads(line)
-            known.update(zip(names, zip(*columns, strict=True), strict=True))
+            with suppress(ValueError, RecursionError):  # No version of this wrote it.
+                names, *columns = msgspec.convert(json.loads(line), _Columns)
+                known.update(zip(names, zip(*columns, strict=True), strict=True))
         return known
 
     def add(self, folder: Folder, start: int, heights: array[int], widths: array[int]) -> None:

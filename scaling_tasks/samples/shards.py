@@ -44,7 +44,7 @@ def same_shards(path: str, header: Header) -> bool:
 def cached_shards(cache_path: Path) -> list[Block] | None:
     """Return what the cache holds, one block per shard; None when there is no usable one."""
     cached = read_container(cache_path)
-    return list(unpack(cached[1])) if cached is not None and cached[0].kind == "shards" else None
+    return unpack(cached[1]) if cached is not None and cached[0].kind == "shards" else None
 
 
 def scan_shards(path: str, cache_path: Path, progress: Progress | None) -> list[Block]:

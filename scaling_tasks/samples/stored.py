@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ def load_measurements(cache_path: Path) -> tuple[Header, Measurements] | None:
     header, body = cached
     arrays = _arrays(header, body)
     facts = header.facts
-    if arrays is None or facts is None:
+    if arrays is None or facts is None or not _is_sound(header, facts, arrays):
         return None
     found = Measurements(
         facts.kind,
@@ -54,6 +56,19 @@ def load_measurements(cache_path: Path) -> tuple[Header, Measurements] | None:
     return header, found
 
 
+def _is_sound(header: Header, facts: Facts, arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Return whether the arrays are as many and as long as the header says."""
+    values, weights, offsets = (arrays.get(name) for name in _DTYPES)
+    if values is None or values.shape != (header.rows, len(facts.columns)):
+        return False
+    if weights is not None and (weights.shape != (header.rows,) or not (weights >= 0).all()):
+        return False
+    if offsets is None:
+        return True
+    ends = offsets.ndim == 1 and len(offsets) and offsets[0] == 0 and offsets[-1] == header.rows
+    return bool(ends) and not (np.diff(offsets) < 0).any()
+
+
 def _arrays(header: Header, body: memoryview) -> dict[str, NDArray[Any]] | None:
     """Return the arrays of the body; None where they are not what a one-file data set has."""
     if not header.layout or header.layout[0][0] != "values" or not {name for name, _ in header.layout} <= set(_DTYPES):
@@ -61,7 +76,7 @@ def _arrays(header: Header, body: memoryview) -> dict[str, NDArray[Any]] | None:
     arrays: dict[str, NDArray[Any]] = {}
     start = 0
     for name, shape in header.layout:
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         stop = start + count * _DTYPES[name].itemsize
         if not start <= stop <= len(body):
             return None

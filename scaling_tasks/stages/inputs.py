@@ -12,7 +12,7 @@ from scaling_tasks.errors import ConfigError, ModelError
 from scaling_tasks.execution.environment import toolchain_settings
 from scaling_tasks.known_digests import known_digests
 from scaling_tasks.names import Digest, inner_name
-from scaling_tasks.onnx_model.model_file import MOST_BYTES
+from scaling_tasks.onnx_model.model_file import MOST_BYTES, MOST_WEIGHTS
 from scaling_tasks.paths import is_below
 from scaling_tasks.stages.stage import Made
 from scaling_tasks.stages.target import Target
@@ -50,7 +50,12 @@ def model_files(model: Path) -> dict[str, Path]:
 
         names = [file.relative_to(model.parent).as_posix() for file in external_files(model)]
         known_digests().note(noted, names)
-    return {f"model/{name}": model.parent / name for name in (model.name, *names)}
+    found = {f"model/{name}": model.parent / name for name in (model.name, *names)}
+    for path in found.values():
+        if path.exists() and path.stat().st_size > MOST_WEIGHTS:
+            what = f"it is larger than {MOST_WEIGHTS} bytes"
+            raise ModelError(what, where=str(path), fix="Keep weights in several files.")
+    return found
 
 
 def planned_model(target: Target, made: Made) -> tuple[dict[str, Digest], dict[str, Path]]:

@@ -116,7 +116,10 @@ class Outcome:
         Raises:
             ValueError: It is none, or a file has a name that leads elsewhere, or no digest.
         """
-        return msgspec.json.decode(text, type=cls)
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except RecursionError as cause:
+            raise ValueError("lists within lists without end") from cause
 
 
 @dataclass(frozen=True)
