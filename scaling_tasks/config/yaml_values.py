@@ -181,10 +181,14 @@ class _Builder:
         if kind not in _SCALARS:
             raise self._error(f"the tag {one_line(repr(node.tag))} has no meaning here", node, path, _FOREIGN)
         try:
-            return _SCALARS[kind](_CONSTRUCTOR, node)
+            value = _SCALARS[kind](_CONSTRUCTOR, node)
         except (ValueError, KeyError, IndexError, OverflowError) as cause:
             what = f"{one_line(repr(node.value))} is no {kind}"
             raise self._error(what, node, path, "Correct it, or leave out the tag.") from cause
+        if kind in ("int", "float") and _TWO_READINGS.fullmatch(node.value):
+            what = f"{one_line(node.value)} is {value} in YAML 1.1, which hardly anybody means"
+            raise self._error(what, node, path, "Write the number in plain digits, or put a text in quotes.")
+        return value
 
     def _enter(self, node: yaml.Node, path: KeyPath) -> None:
         if id(node) in self._open:
@@ -207,6 +211,8 @@ class _Builder:
 
 # A date, `=` and `<<` are special to YAML 1.1 alone.
 _TEXTS = ("str", "timestamp", "value", "merge")
+# Digits to the base of 8 that begin with 0, and to that of 60 with colons.
+_TWO_READINGS = re.compile(r"[-+]?(0_*[0-9][0-9_]*|[0-9_]+(:[0-9_]+)+(\.[0-9_]*)?)")
 _CONSTRUCTOR = yaml.constructor.SafeConstructor()
 _SCALARS = {
     "int": yaml.constructor.SafeConstructor.construct_yaml_int,

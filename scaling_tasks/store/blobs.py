@@ -160,6 +160,8 @@ def place_copy(source: Path, target: Path, digest: Digest, size: int, *, below: 
                 raise LostContentError("it is not what was made", where=str(source), fix="Build again.")
             temporary.chmod(temporary.stat().st_mode & _MOST_RIGHTS)
     except FileNotFoundError as cause:
+        if source.exists():  # Its own directory cannot be made.
+            raise of_disk(cause, CacheError, where=target, what="cannot be written") from cause
         what = f"the content of {target.name!r} was lost"
         raise LostContentError(what, where=str(source), fix="Build again.") from cause
     except OSError as cause:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from scaling_tasks.errors import BundleError, PlanError
+from scaling_tasks.errors import BundleError, CacheError, PlanError
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.runtime.loading import load_verified
 from scaling_tasks.runtime.manifest import ArtefactFile
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.units import UnitsDocument, read_units, write_units
-from scaling_tasks.store.blobs import place_copy
+from scaling_tasks.store.blobs import LostContentError, place_copy
 from scaling_tasks.store.store import Store
 from tests.documents import resealed
 from tests.doit_plugin.repository import Repository
@@ -64,6 +64,15 @@ def test_a_pipe_in_the_place_of_a_blob_or_an_output_is_not_waited_for(tmp_path: 
     os.mkfifo(tmp_path / "output")
     place_copy(tmp_path / "a", tmp_path / "output", digest_bytes(b"content"), 7, below=tmp_path)
     assert (tmp_path / "output").read_bytes() == b"content"
+
+
+def test_a_place_that_cannot_be_made_is_no_lost_content(tmp_path: Path) -> None:
+    """A lost content is made again, for as long as it is lost."""
+    (tmp_path / "a").write_bytes(b"content")
+    nowhere = Path("/proc/nothing")
+    with pytest.raises(CacheError, match="cannot be written") as caught:
+        place_copy(tmp_path / "a", nowhere / "output", digest_bytes(b"content"), 7, below=nowhere)
+    assert not isinstance(caught.value, LostContentError)
 
 
 def test_prune_removes_nothing_outside_whatever_a_record_names(tmp_path: Path) -> None:
