@@ -103,6 +103,8 @@ def _arrow_batches(opened: Any, path: str, check_names: Callable[[Sequence[str],
     else:
         with ipc.open_stream(opened, options=options) as stream:
             yield from stream
+        if opened.read(1):
+            raise ValueError("something stands behind its end, such as a second stream")
 
 
 def _wanted(schema: Any) -> list[str]:

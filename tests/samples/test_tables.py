@@ -236,3 +236,15 @@ def test_columns_of_arrow(name: str, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20] if name != "stream.arrow" else b"nothing")
     with pytest.raises(DatasetError, match="not a"):
         scan(DatasetSpec(path=str(path)), tmp_path / "scan.cache")
+
+
+def test_a_second_stream_behind_the_first_is_not_passed_over(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import ipc
+
+    path = tmp_path / "stream.arrow"
+    with ipc.new_stream(path, pyarrow.schema([("H", pyarrow.int32())])) as stream:
+        stream.write_table(pyarrow.table({"H": pyarrow.array([10], pyarrow.int32())}))
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(DatasetError, match="behind its end"):
+        scan(DatasetSpec(path=str(path)), tmp_path / "scan.cache")
