@@ -16,6 +16,7 @@ from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
 from scaling_tasks.machine import versions
 from scaling_tasks.names import Digest
+from scaling_tasks.own_code import code_of
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import DOCUMENT, Analysed, check_buckets, read_analysis
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
@@ -61,7 +62,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     return Request(
         Action(
             "buckets",
-            5,
+            code_of(),
             {**read, **known},
             parameters,
             toolchain={**versions("numpy", "highspy"), **_backend_version(target)},

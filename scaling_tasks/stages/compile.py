@@ -21,6 +21,7 @@ from scaling_tasks.files import digest_bytes
 from scaling_tasks.known_digests import STATE
 from scaling_tasks.machine import kind
 from scaling_tasks.names import Digest
+from scaling_tasks.own_code import code_of
 from scaling_tasks.paths import enclosed
 from scaling_tasks.stages.analysis import prepared_name
 from scaling_tasks.stages.inputs import digests, home_name, platform, platform_here
@@ -29,6 +30,7 @@ from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 
 __all__ = [
+    "CODE",
     "STAGE",
     "TOOLS",
     "identity_of",
@@ -43,6 +45,21 @@ __all__ = [
 
 
 TOOLS = f"{__name__}:tools"
+
+CODE = (
+    "compilers",
+    "config",
+    "documents",
+    "engines",
+    "errors",
+    "files",
+    "machine",
+    "onnx_model",
+    "paths",
+    "shapes",
+    "stages/compile",
+)
+"""What of this package makes artefacts: a compile takes hours, another planner must not cost it again."""
 
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
@@ -108,7 +125,9 @@ def unit_action(
     whole = {**parameters, "options": options, "model": f"model/{target.model.name}"}
     stem = parameters["unit"][1]
     outputs = (f"{stem}*", f"{SHARED}-*")
-    return Action("compile", 2, {**model, **digests(files)}, whole, tools, platform(target, kind()), outputs), files
+    return Action(
+        "compile", code_of(*CODE), {**model, **digests(files)}, whole, tools, platform(target, kind()), outputs
+    ), files
 
 
 def toolchain(target: Target) -> dict[str, str]:

@@ -14,6 +14,7 @@ from scaling_tasks.errors import BundleError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
 from scaling_tasks.names import Digest
+from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.inputs import planned_model
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -44,7 +45,9 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     }
     inputs: dict[str, Digest] = {**model, **{name: file.digest for name, file in plan.items()}}
     return Request(
-        Action("manifest", 4, inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")),
+        Action(
+            "manifest", code_of(), inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")
+        ),
         {**sources, **{name: file.path for name, file in plan.items()}},
         f"{__name__}:work",
         Subject(target.name, "the bundle", BundleError),

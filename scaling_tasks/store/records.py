@@ -117,7 +117,7 @@ class _Components(msgspec.Struct):
     """An action's components; those that are not named were of none that this version makes."""
 
     stage: str = ""
-    version: int = 0
+    code: str = ""
     inputs: dict[str, DigestField] = {}
     parameters: dict[str, Any] = {}
     toolchain: dict[str, str] = {}

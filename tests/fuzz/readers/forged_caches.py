@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from scaling_tasks.files import read_regular
+from scaling_tasks.samples.journal import _digest
 from tests.fuzz.mutations import json_document
 from tests.fuzz.reader import Reader, anything
 from tests.fuzz.readers import scan_cache
@@ -47,7 +48,7 @@ def _seal_cache(path: Path) -> None:
 
 def _seal_journal(path: Path) -> None:
     lines = read_regular(path, 1 << 24).split(b"\n")
-    path.write_bytes(b"".join(_blake(line[32:] + b"\n") + line[32:] + b"\n" for line in lines if line[32:]))
+    path.write_bytes(b"".join(_digest(line[32:] + b"\n") + line[32:] + b"\n" for line in lines if line[32:]))
 
 
 def _sealed(read: Callable[[Path], Any], seal: Callable[[Path], None], name: str) -> Callable[[Path], Any]:
