@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scaling_tasks.compilers.image_inputs import IMAGE_SUFFIXES, image_input
-from scaling_tasks.errors import CompileError, DatasetError, one_line
+from scaling_tasks.det_annotation import parse_line, parse_points
+from scaling_tasks.documents import MOST_BYTES
+from scaling_tasks.errors import CompileError, one_line
+from scaling_tasks.files import read_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +82,7 @@ def _sources(path: Path, where: str) -> tuple[tuple[Path, Points], ...]:
         found = _listed(path) if path.is_dir() else _boxes(path, path.stat().st_mtime_ns)
     except OSError as cause:
         raise CompileError(f"{str(path)!r} cannot be read ({cause.strerror})", where=where) from cause
-    except (ValueError, DatasetError) as cause:
+    except ValueError as cause:
         what = f"{str(path)!r} is no directory and no det annotation ({one_line(cause)})"
         raise CompileError(what, where=where) from cause
     if not found:
@@ -95,11 +98,8 @@ def _listed(path: Path) -> tuple[tuple[Path, Points], ...]:
 @functools.lru_cache(maxsize=8)
 def _boxes(path: Path, written: int) -> tuple[tuple[Path, Points], ...]:
     """Return one box of each chosen line."""
-    from scaling_tasks.samples.annotation import parse_line, parse_points
-    from scaling_tasks.samples.lines import read_lines
-
     found = []
-    lines = [line for _, line in read_lines(str(path)) if line.strip()]
+    lines = [line for line in read_regular(path, MOST_BYTES).splitlines() if line.strip()]
     for number, line in enumerate(_evenly(lines)):
         name, boxes = parse_line(line)
         places = [path.parent / place / name for place in _IMAGE_PLACES]

@@ -3,20 +3,20 @@ r"""The det annotation kind: text boxes per image, one line ``file\t[{"transcrip
 from __future__ import annotations
 
 import hashlib
-import json
 from array import array
 from typing import Any
 
 import numpy as np
 
+from scaling_tasks.det_annotation import MOST_POINTS, parse_line, parse_points
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.samples.boxes import box_sides, polygon_sides
-from scaling_tasks.samples.limits import LARGEST_SIZE, MOST_POINTS
+from scaling_tasks.samples.limits import LARGEST_SIZE
 from scaling_tasks.samples.lines import read_lines
 from scaling_tasks.samples.measurements import MOST_LISTED, Measurements
 from scaling_tasks.shapes.signature import HEIGHT, WIDTH
 
-__all__ = ["parse_line", "parse_points", "read_annotation"]
+__all__ = ["read_annotation"]
 
 _FORM = 'Write one line per image: file name, tab, JSON list of {"points": [[x, y], ...]}.'
 
@@ -38,41 +38,6 @@ def read_annotation(path: str) -> tuple[Measurements, str]:
         digest.update(line)
         boxes.add_line(number, line)
     return boxes.measurements(path), digest.hexdigest()
-
-
-def parse_line(line: bytes) -> tuple[str, list[Any]]:
-    """Return the file's name and the boxes, as they are, of one line.
-
-    Raises:
-        ValueError: It has another form.
-    """
-    try:
-        name, *rest = line.decode("utf-8-sig").split("\t")
-        boxes = json.loads(rest[0])
-    except IndexError as cause:
-        raise ValueError("no tab between file name and boxes") from cause
-    except RecursionError as cause:
-        raise ValueError("lists within lists without end") from cause
-    except ValueError as cause:
-        raise ValueError(f"no JSON list of boxes ({cause})") from cause
-    if not isinstance(boxes, list):
-        raise ValueError("no JSON list of boxes (not a list of boxes)")  # noqa: TRY004 - as of every other line
-    return name, boxes
-
-
-def parse_points(box: Any) -> list[tuple[float, float]]:
-    """Return the corners of a box; they may be NaN or infinite.
-
-    Raises:
-        ValueError: It has too few of them, or too many, or is none.
-    """
-    try:
-        points = [(float(point[0]), float(point[1])) for point in box["points"]]
-    except (TypeError, LookupError, OverflowError) as cause:
-        raise ValueError("no box") from cause
-    if not 4 <= len(points) <= MOST_POINTS:
-        raise ValueError(f"{len(points)} points")
-    return points
 
 
 class _Boxes:

@@ -13,7 +13,6 @@ __all__ = [
     "MOST_COLUMNS",
     "MOST_ITEMS",
     "MOST_ITEMS_OF_A_REQUEST",
-    "MOST_POINTS",
 ]
 
 LARGEST_SIZE = 1 << 24
@@ -32,5 +31,3 @@ MOST_CELLS_MADE = 1 << 24
 MOST_ITEMS_OF_A_REQUEST = 1 << 16
 MOST_ITEMS = 1 << 25
 """Items of all requests of a table with a batch column."""
-MOST_POINTS = 1024
-"""Of one polygon in an annotation."""
