@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -157,9 +158,27 @@ def _parse(line: bytes) -> Header | None:
     if mark != _format().encode() or digest != _digest([text]).encode():
         return None
     try:
-        return msgspec.json.decode(text, type=Header)
+        header = msgspec.json.decode(text, type=Header)
     except (msgspec.DecodeError, RecursionError):
         return None
+    return header if header.kind in _BY_FILE or _is_whole(header) else None
+
+
+_BY_FILE = ("images", "shards")
+"""Kinds of data sets whose caches hold an entry per file, in blocks."""
+
+
+def _is_whole(header: Header) -> bool:
+    """Return whether the arrays of a data set of one file are as many and as long as the header says."""
+    if header.facts is None or header.facts.rows != header.rows:
+        return False
+    shapes = dict(header.layout)
+    expected = {"values": (header.rows, len(header.facts.columns)), "weights": (header.rows,)}
+    sound = (
+        all(shape == expected.get(name, shape) for name, shape in shapes.items())
+        and len(shapes.get("offsets", (0,))) == 1
+    )
+    return "values" in shapes and sound and header.bytes == sum(8 * math.prod(shape) for shape in shapes.values())
 
 
 def _digest(chunks: Iterable[bytes | memoryview]) -> str:

@@ -109,7 +109,8 @@ def read_measurements(dataset: DatasetSpec, cache_path: Path) -> Measurements:
     """
     found = _cached(cache_path)
     if found is None:
-        raise DatasetError("there is no usable scan cache", where=str(cache_path), fix="Run the scan first.")
+        fix = "Delete it and build again." if cache_path.exists() else "Run the scan first."
+        raise DatasetError("there is no usable scan cache", where=str(cache_path), fix=fix)
     _check(found, dataset)
     return found
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from scaling_tasks.errors import ConfigError
 from scaling_tasks.known_digests import known_digests
 
 __all__ = ["imported_files"]
 
 _OURS = "scaling_tasks"
+
+
+_MOST_BYTES = 1 << 24  # of Python that somebody wrote
 
 
 def imported_files(module: str) -> list[Path]:
@@ -42,7 +46,14 @@ def _files(module: str) -> Iterator[Path]:
 
 
 def _known_imports(file: Path) -> list[str]:
-    """Return a file's imports, read out of it only when it has changed."""
+    """Return a file's imports, read out of it only when it has changed.
+
+    Raises:
+        ConfigError: It is so large that it is no module.
+    """
+    if file.stat().st_size > _MOST_BYTES:
+        what = f"{file} is larger than {_MOST_BYTES} bytes"
+        raise ConfigError(what, where="verify.metric", fix="Put a module in its place.")
     noted = f"imports {file.as_posix()} {known_digests().digest(file)}"
     found: list[str] | None = known_digests().fact(noted)
     if found is None:

@@ -77,7 +77,9 @@ def _forged(reader: Reader) -> Reader:
     seal, name = (_seal_journal, "scan.cache.partial") if journal else (_seal_cache, "scan.cache")
     mutators = (_change_line,) if journal else (_change_header, _change_index)
     read = _sealed(reader.read, seal, name)
-    return replace(reader, name=f"{reader.name}, forged", read=read, mutators=mutators * 3, allowed=anything, share=0.5)
+    # A header is looked at when a scan is asked for; what lies behind it when it is read, by what has no data set.
+    found = replace(reader, name=f"{reader.name}, forged", read=read, mutators=mutators * 3, share=0.5)
+    return replace(found, allowed=anything, refuses=True)
 
 
 READERS = tuple(map(_forged, scan_cache.READERS))
