@@ -69,3 +69,19 @@ def test_a_broken_image_is_named(pictures: Path):
     (pictures / "bad.jpg").write_bytes(b"no image")
     with pytest.raises(CompileError, match=r"bad\.jpg: is no readable image"):
         calibration_samples({"options": {"calibration": str(pictures)}}, {"x": (1, 3, 8, 8)}, {"x": "float32"})
+
+
+@pytest.mark.parametrize(
+    "boxes", ["[" * 20_000, "{}", '[{"points": 3}]', '[{"points": [[NaN, 0], [9, 0], [9, 9], [0, 9]]}]']
+)
+def test_an_annotation_that_is_none_is_one_error(pictures: Path, boxes: str):
+    path = pictures / "deep/gt.txt"
+    path.write_text(f"wide.png\t{boxes}\n")
+    with pytest.raises(CompileError, match=r"no det annotation|no readable image"):
+        calibration_samples({"options": {"calibration": str(path)}}, {"x": (1, 3, 16, 24)}, {"x": "float32"})
+
+
+def test_a_damaged_image_is_one_error(pictures: Path):
+    (pictures / "deep/wide.png").write_bytes((pictures / "deep/wide.png").read_bytes()[:60])
+    with pytest.raises(CompileError, match="no readable image"):
+        calibration_samples({"options": {"calibration": str(pictures)}}, {"x": (1, 3, 16, 24)}, {"x": "float32"})

@@ -173,3 +173,12 @@ def test_a_size_at_which_the_model_does_not_run_is_refused_or_rounded(
         refusing.run({"ids": ids})
     rounding = BucketedModel(tmp_path, manifest_of(round_up=True), lambda path, options: _Masked())
     assert rounding.run({"ids": ids})["y"].shape == (1, 12, 8)
+
+
+@pytest.mark.parametrize("padding", [{"mode": "x" * 100_000}, {"side": []}, {"value": "1"}, {"mask": 1}, {"other": 1}])
+def test_a_way_to_pad_that_is_none_is_a_short_error_that_names_the_file(padding: dict[str, object]) -> None:
+    document = json.loads(manifest_of().to_json())
+    document["inputs"][0]["padding"] |= padding
+    with pytest.raises(BundleError, match=r"^somewhere: does not hold what it should") as caught:
+        Manifest.from_json(resealed(document), where="somewhere")
+    assert len(str(caught.value)) < 500
