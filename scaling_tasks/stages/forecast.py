@@ -15,7 +15,7 @@ from typing import Any
 from scaling_tasks.actions.action import Request
 from scaling_tasks.actions.perform import do_here, renamed
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there
-from scaling_tasks.errors import ScalingTasksError
+from scaling_tasks.errors import CacheError, ScalingTasksError
 from scaling_tasks.files import digest_file
 from scaling_tasks.known_digests import known_digests
 from scaling_tasks.names import Digest, inner_name
@@ -314,7 +314,10 @@ def _why(recorded: Result | None, components: Mapping[str, Any]) -> tuple[tuple[
     """Return in words and as changes how a key differs from the one recorded."""
     if recorded is None:
         return ("it has not run here",), ()
-    changes = tuple(_differences(recorded.components, components))
+    try:
+        changes = tuple(_differences(recorded.components, components))
+    except CacheError:
+        return ("what was noted of it is damaged",), ()
     if not changes:
         return ("its files are not what it made",), ()
     return (f"{', '.join(change.component for change in changes)} changed",), changes

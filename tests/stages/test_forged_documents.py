@@ -15,6 +15,7 @@ from scaling_tasks.doit_plugin.console.run_outcomes import RunOutcomes
 from scaling_tasks.doit_plugin.state_database import ScalingState
 from scaling_tasks.errors import CacheError, LockError, PlanError, ScalingTasksError
 from scaling_tasks.stages import lock
+from scaling_tasks.stages.forecast import _why
 from scaling_tasks.stages.history import CompileHistory
 from scaling_tasks.store.records import Record, key_of
 from tests.documents import resealed
@@ -118,6 +119,7 @@ def test_a_result_of_no_action_says_so(action: str, tmp_path: Path) -> None:
     write_result(path, Result.of(action, (), {}), below=tmp_path)
     with pytest.raises(CacheError, match=r"result\.json: tells of no action"):
         _ = read_result(path).components
+    assert _why(read_result(path), {}) == (("what was noted of it is damaged",), ())
 
 
 @pytest.mark.parametrize("parameters", [[], "x", {"options": []}, {"options": {"backend": {}}}])
