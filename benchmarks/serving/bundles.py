@@ -18,13 +18,13 @@ from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.engines.threads import limited_threads
 from scaling_tasks.files import digest_file
 from scaling_tasks.onnx_model.reading import read_signature
+from scaling_tasks.planning.latency_table import LatencyTable
 from scaling_tasks.planning.measured import MeasuredCost
 from scaling_tasks.planning.planner import plan_requests
 from scaling_tasks.planning.request.options import make_options
 from scaling_tasks.runtime.bundle import read_manifest
 from scaling_tasks.runtime.manifest import MANIFEST, ArtefactFile, make_manifest
 from scaling_tasks.shapes.signature import Signature
-from scaling_tasks.planning.latency_table import LatencyTable
 from scaling_tasks.verification.latency import measure_bundle
 
 BATCHES = (1, 2, 4, 8)

@@ -29,13 +29,13 @@ from benchmarks.serving.rows import BUILD, MODEL
 from benchmarks.serving.systems import THREADS
 from scaling_tasks.engines.threads import limited_threads
 from scaling_tasks.files import digest_file
+from scaling_tasks.planning.latency_table import LatencyTable
 from scaling_tasks.runtime.bundle import load_bundle, read_manifest
 from scaling_tasks.runtime.manifest import ArtefactFile, Manifest, make_manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.shapes.behaviour import Behaviour, plain_layouts
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec
 from scaling_tasks.shapes.unit import Unit
-from scaling_tasks.planning.latency_table import LatencyTable
 from scaling_tasks.verification.latency import measure_bundle
 
 # Milliseconds: what a launch takes, and each row of 100 columns.
