@@ -187,6 +187,15 @@ class Operation:
         """
         self.around.cleaner.no_rows(axis, self.kind, self.name)
 
+    def mix(self, index: int, axis: int) -> Axis:
+        """Note that the operator puts together positions along an input's axis; return it, the valid ones first.
+
+        Raises:
+            RowsMixed: They belong to different rows.
+        """
+        self.mixes(self.input(index).known_axes[axis])
+        return self.compact(index, axis).known_axes[axis]
+
     def clean(self, index: int, axes: Iterable[int], fill: float) -> Tensor:
         """Make an input's padding along the axes hold ``fill`` and return it."""
         tensor = self.input(index)

@@ -19,6 +19,7 @@ def load_rules() -> None:
         gathering,
         movement,
         normalisation,
+        packed_attention,
         pooling,
         products,
         quantised,

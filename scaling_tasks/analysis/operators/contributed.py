@@ -66,16 +66,15 @@ def follow_embedding(op: Operation) -> Sequence[Tensor]:
 
     Its second output tells how many positions the mask of each row shows, and is 0 without a mask.
     """
-    ids, words = op.input(0), op.input(2)
-    op.mixes(ids.known_axes[1])
-    ids = op.compact(0, 1)
+    words = op.input(2)
+    op.mix(0, 1)
     for index, table in ((0, 2), (1, 4), (8, 3)):
         if op.has(index):
             op.same_axis(0, 1, index, 1) if index else None
             safe_numbers(op, index, [op.input(table).known_axes[0].length])
     if op.has(7):
         op.clean(7, [1], 0.0)
-    batch, positions = ids.known_axes
+    batch, positions = op.input(0).known_axes
     axes: list[list[Axis]] = [[batch, positions, words.known_axes[1]], [batch], [batch, positions, words.known_axes[1]]]
     kinds = [words.dtype, _INT32, words.dtype]
     return [op.result(axes[at], kinds[at], output=at) for at in range(len(op.node.output))]
@@ -102,8 +101,7 @@ def _rotated(op: Operation, positions: int, table: int) -> Tensor:
         if numbers.rank == 2:
             _along(op, positions, place)
         else:
-            op.mixes(tensor.known_axes[place])  # One number for all rows: the others are counted from it.
-            op.compact(0, place)
+            op.mix(0, place)  # One number for all rows: the others are counted from it.
         safe_numbers(op, positions, [op.input(table).known_axes[0].length])
     elif op.input(table).rank == 3:
         for index in (table, table + 1):

@@ -138,9 +138,7 @@ def follow_gather_elements(op: Operation) -> Tensor:
     """Follow GatherElements."""
     data, indices = op.input(0), op.input(1)
     place = op.axis(int(op.attribute("axis", 0)), data.rank)
-    if data.known_axes[place].variables:
-        op.mixes(data.known_axes[place])
-        op.compact(0, place)
+    op.mix(0, place)
     alike(op, 0, 1, place)
     safe_numbers(op, 1, [op.input(0).known_axes[place].length])
     data, indices = op.input(0), op.input(1)
@@ -174,9 +172,7 @@ def follow_gather_nd(op: Operation) -> Tensor:
     for at in range(batch):
         op.same_axis(0, at, 1, at)
     for at in range(batch, batch + depth):
-        if data.known_axes[at].variables:
-            op.mixes(data.known_axes[at])
-            op.compact(0, at)
+        op.mix(0, at)
     safe_numbers(op, 1, [op.input(0).known_axes[at].length for at in range(batch, batch + depth)])
     data, indices = op.input(0), op.input(1)
     axes = [*indices.known_axes[:-1], *data.known_axes[batch + depth :]]
@@ -188,7 +184,6 @@ def follow_reverse_sequence(op: Operation) -> Tensor:
     """Follow ReverseSequence: it turns round what its lengths say, wherever the tensor ends."""
     tensor = op.input(0)
     place = op.axis(int(op.attribute("time_axis", 0)), tensor.rank)
-    if tensor.known_axes[place].variables:
-        op.mixes(tensor.known_axes[place])
-        tensor = op.compact(0, place)
+    op.mix(0, place)
+    tensor = op.input(0)
     return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite, low=tensor.low, high=tensor.high)

@@ -117,8 +117,7 @@ def _pooled(op: Operation) -> tuple[list[Window], list[Length]]:
     for at, window in enumerate(found):
         axis = tensor.known_axes[at + 2]
         if axis.variables and not window.is_point:
-            op.mixes(axis)
-            axis = op.compact(0, at + 2).known_axes[at + 2]
+            axis = op.mix(0, at + 2)
         if axis.variables and window.dilation > 1:
             # A shorter axis may lie between the positions of a window, which then holds nothing.
             op.positive(axis.length - (window.dilation - 1), f"a step of {window.dilation} passes over {axis.length}")

@@ -18,9 +18,7 @@ def follow_grid_sample(op: Operation) -> Tensor:
     tensor = op.input(0)
     spatial = list(range(2, tensor.rank))
     for axis in spatial:
-        if tensor.known_axes[axis].variables:
-            op.mixes(tensor.known_axes[axis])
-            op.compact(0, axis)
+        op.mix(0, axis)
     op.same_axis(0, 0, 1, 0)
     padded = [axis for axis in spatial if op.padded(op.input(0).known_axes[axis])]
     if padded:
@@ -74,9 +72,7 @@ def follow_compress(op: Operation) -> Tensor:
         raise Refused("it flattens what it chooses from")
     place = op.axis(int(axis), tensor.rank)
     for index, at in ((0, place), (1, 0)):
-        if op.input(index).known_axes[at].variables:
-            op.mixes(op.input(index).known_axes[at])
-            op.compact(index, at)
+        op.mix(index, at)
     if op.input(0).known_axes[place].variables and not op.domain.at_most(
         chosen.known_axes[0].length, op.input(0).known_axes[place].length
     ):

@@ -49,9 +49,7 @@ def follow_cache_update(op: Operation) -> Tensor:
     cache, update = op.input(0), op.input(1)
     place = op.axis(int(op.attribute("axis", -2)), cache.rank)
     for index in (0, 1):
-        if op.input(index).known_axes[place].variables:
-            op.mixes(op.input(index).known_axes[place])
-            op.compact(index, place)
+        op.mix(index, place)
     if op.padded(update.known_axes[place]):
         raise Refused("it would write padding over what its cache holds", "Fix how many new positions there are.")
     if op.padded(cache.known_axes[place]) and op.attribute("mode", "linear") == "circular":
@@ -77,10 +75,7 @@ def _written(op: Operation, places: Sequence[int], loose: Sequence[int]) -> Tens
         loose: Axes of the numbers along which padding may write to valid positions.
     """
     for at in places:
-        axis = op.input(0).known_axes[at]
-        if axis.variables:
-            op.mixes(axis)
-            op.compact(0, at)
+        op.mix(0, at)
     data = op.input(0)
     lengths = [data.known_axes[at].length for at in places]
     padded = [at for at in loose if op.padded(op.input(1).known_axes[at])]
