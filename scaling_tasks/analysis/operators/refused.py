@@ -21,7 +21,7 @@ def follow_noise(op: Operation) -> Tensor:
 
 
 refuse(
-    "its result is a sequence or an optional value, whose parts are not followed",
+    "it makes or takes a sequence in a way that is not followed",
     *("SequenceConstruct", "SequenceAt", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength"),
     *("SequenceMap", "SplitToSequence", "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement"),
 )
