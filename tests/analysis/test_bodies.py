@@ -182,3 +182,28 @@ def test_branches_of_different_shapes_are_refused() -> None:
     }
     (refusal, *_) = analyse_model(draft.model(draft.add("If", [condition], **both))).behaviour.refusals
     assert (refusal.operator, "[N, T] or [N, T + T]" in refusal.reason) == ("If", True)
+
+
+@pytest.mark.parametrize("shift", [-50.0, 0.0])
+def test_branches_whose_lengths_data_decides(shift: float) -> None:
+    """As detectors keep boxes: none where none passed, else the best."""
+    draft = Draft(18)
+    x = draft.shifted(draft.input("x", ["T"]), shift=shift)
+    passed = draft.add("NonZero", [draft.add("Greater", [x, draft.constant(0.1, np.float32)])])
+    found = draft.add("Gather", [x, draft.add("Squeeze", [passed, draft.constant([0], np.int64)])])
+
+    def kept(inner: Draft) -> Sequence[tuple[str, int]]:
+        one = inner.constant([1], np.int64)
+        count = inner.add("Min", [inner.constant([4], np.int64), inner.add("Shape", [found])])
+        return [
+            (name, FLOAT) for name in (inner.add("TopK", [found, count], outputs=2)[0], inner.add("Tile", [found, one]))
+        ]
+
+    def none(inner: Draft) -> Sequence[tuple[str, int]]:
+        return [(inner.constant([], np.float32), FLOAT), (inner.constant([0.5], np.float32), FLOAT)]
+
+    both = {"then_branch": body([], none), "else_branch": body([], kept, first=2000)}
+    best, every = draft.add(
+        "If", [draft.add("Equal", [draft.add("Size", [found]), draft.constant(0)])], outputs=2, **both
+    )
+    assert_exact(draft.model(draft.add("Concat", [best, every], axis=0)), {"T": 12}, [{"T": 7}])

@@ -26,6 +26,7 @@ def load_rules() -> None:
         recurrent,
         reduction,
         refused,
+        regions,
         reshaping,
         resizing,
         sampling,

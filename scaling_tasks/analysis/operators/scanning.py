@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Refused
@@ -86,16 +88,25 @@ def follow_non_zero(op: Operation) -> Tensor:
 def follow_suppression(op: Operation) -> Tensor:
     """Follow NonMaxSuppression: padded boxes score below every threshold; how many are kept depends on data."""
     boxes = op.input(0)
-    threshold = op.value_of(4)
     for index, place in ((0, 1), (1, 1), (1, 2)):
         op.mixes(op.input(index).known_axes[0])
         op.mix(index, place)
     op.same_axis(0, 1, 1, 2)
     padded = [place for place in range(3) if op.padded(op.input(1).known_axes[place])]
     if padded:
-        if threshold is None or float(threshold.reshape(-1)[0]) == -math.inf:
-            raise Refused("without a score threshold it may keep padded boxes", "Export it with a score threshold.")
+        _set_threshold(op)
         op.clean(1, padded, -math.inf)
         if not boxes.finite:
             op.clean(0, [0, 1], 0.0)
     return op.result([op.data_axis(), grid(3)], _INT64, low=0.0)
+
+
+def _set_threshold(op: Operation) -> None:
+    """Let boxes that score minus infinity be kept nowhere, and those that score any other number as before."""
+    known = op.value_of(4)
+    if op.has(4) and (known is None or float(known.reshape(-1)[0]) > -math.inf):
+        return  # What a box is kept for lies above every threshold.
+    op.node.input.extend([""] * (5 - len(op.node.input)))
+    op.inputs.extend([None] * (5 - len(op.inputs)))
+    op.node.input[4] = op.emitter.constant(np.array([np.finfo(np.float32).min], np.float32))
+    op.inputs[4] = None
