@@ -207,7 +207,10 @@ class Sequences:
 
     def _whole(self, node: onnx.NodeProto, found: _Slices, axis: int, *, new: bool) -> Nodes | None:
         """Put all slices of a tensor together again."""
-        rank = self._tensors[found.tensor].rank
+        tensor = self._tensors.get(found.tensor)
+        if tensor is None or tensor.axes is None:
+            return None
+        rank = tensor.rank
         if found.keep:
             same = not new and axis % rank == found.axis
             return [_node("Identity", [found.tensor], node.output)] if same else None
