@@ -9,6 +9,7 @@ def load_rules() -> None:
     """Fill the table of known operators."""
     from scaling_tasks.analysis.operators import (  # noqa: F401  # Each registers its rules.
         attention,
+        classical,
         contributed,
         convolution,
         creation,
