@@ -31,8 +31,7 @@ def positions_of(op: Operation, given: Sequence[Tensor | None], result: Tensor) 
 
 
 def _range(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
-    start, step = (tensor.value for tensor in (given[0], given[2]))
-    if start is None or step is None:
+    if len(given) < 3 or (start := given[0].value) is None or (step := given[2].value) is None:
         return ()
     return (Positions({0: as_length(step.reshape(-1)[0])}, as_length(start.reshape(-1)[0])),)
 

@@ -24,6 +24,7 @@ def load_rules() -> None:
         pooling,
         products,
         quantised,
+        recurrences,
         recurrent,
         reduction,
         refused,

@@ -171,10 +171,13 @@ def reaches_padding(op: Operation, window: Window, length: Length, outputs: Leng
     return bool((last > op.domain.values(length) - 1).any())
 
 
+@operator("QLinearConv", domain="com.microsoft")
 @operator("Conv", "ConvInteger", "QLinearConv")
 def follow_conv(op: Operation) -> Tensor:
     """Follow Conv: ``[N, C, d1, …]``."""
     quantised = op.kind in ("ConvInteger", "QLinearConv")
+    if op.attribute("channels_last", 0):
+        raise Refused("its channels come last")
     tensor, weights = op.input(0), op.input(3 if op.kind == "QLinearConv" else 1)
     _no_variables(op, weights)
     kernel = [int(axis.constant or 0) for axis in weights.known_axes[2:]]

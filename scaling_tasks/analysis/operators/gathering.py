@@ -166,6 +166,7 @@ def alike(op: Operation, index: int, other: int, place: int) -> None:
         op.same_axis(index, at, other, at)
 
 
+@operator("GatherND", domain="com.microsoft")
 @operator("GatherND")
 def follow_gather_nd(op: Operation) -> Tensor:
     """Follow GatherND."""

@@ -24,6 +24,7 @@ def follow_transpose(op: Operation) -> Tensor:
     return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
 
 
+@operator("ExpandDims", sizes=(1,), domain="com.microsoft")
 @operator("Unsqueeze", sizes=(1,))
 def follow_unsqueeze(op: Operation) -> Tensor:
     """Follow Unsqueeze."""
@@ -142,6 +143,7 @@ def concatenated(op: Operation, indices: Sequence[int]) -> Tensor:
     )
 
 
+@operator("Trilu", sizes=(1,), domain="com.microsoft")
 @operator("Trilu", sizes=(1,))
 def follow_trilu(op: Operation) -> Tensor:
     """Follow Trilu: what it keeps is told by how far two positions are from their starts."""

@@ -97,6 +97,12 @@ def follow_quantised_binary(op: Operation) -> Tensor:
     return op.result(broadcast(op, [0, 3]), op.input(0).dtype, low=-128.0, high=255.0)
 
 
+@operator("QLinearWhere", domain="com.microsoft")
+def follow_quantised_choice(op: Operation) -> Tensor:
+    """Follow the choice between two quantised tensors, each with scale and zero point."""
+    return op.result(broadcast(op, [0, 1, 4]), op.input(1).dtype, low=-128.0, high=255.0)
+
+
 @operator("QLinearConcat", domain="com.microsoft")
 def follow_quantised_concat(op: Operation) -> Tensor:
     """Follow the concatenation of quantised tensors: scale and zero point of the result, then three inputs for each."""

@@ -33,7 +33,6 @@ refuse(
 refuse("it collects backwards or along another axis than the first", "Scan")
 refuse("padding would count among the values that it tells apart", "Unique")
 refuse("its places are counted in a tensor whose size it is told apart from its input", "MaxUnpool", "AffineGrid")
-refuse("it takes the middle, which lies elsewhere in a bucket", "CenterCropPad")
 refuse("it is a loss, which no served model computes", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss")
 refuse(
     "it is told lengths of a cache as data",
