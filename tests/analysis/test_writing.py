@@ -208,3 +208,31 @@ def test_other_numbers_where_a_mask_is_true_stay_refused() -> None:
     y = draft.add("ScatterND", [x, listed, draft.input("new", ["S"])])
     kinds = {each.kind for each in analyse_model(draft.model(y)).behaviour.verdicts}
     assert kinds == {"refused"}
+
+
+@pytest.mark.parametrize("kind", ["written", "weighed", "read"])
+def test_as_many_as_data_says_and_as_a_size_says_one_after_another(kind: str) -> None:
+    """As graph convolutions have edges: those between two nodes, and one from each node to itself."""
+    draft = Draft(18)
+    x, edges = draft.shifted(draft.input("x", ["V", 3])), draft.input("edges", [2, "E"], np.int64)
+    ends = [draft.add("Gather", [edges, draft.constant(at)]) for at in (0, 1)]
+    apart = draft.add("NonZero", [draft.add("Not", [draft.add("Equal", ends)])])
+    kept = draft.add("Gather", [edges, draft.add("Squeeze", [apart, draft.constant([0])])], axis=1)
+    size = draft.add("Squeeze", [draft.add("Shape", [x], start=0, end=1)])
+    own = draft.add(
+        "Unsqueeze", [draft.add("Range", [draft.constant(0), size, draft.constant(1)]), draft.constant([0])]
+    )
+    every = draft.add("Concat", [kept, draft.add("Expand", [own, draft.constant([2, 1])])], axis=1)
+    start, end = (draft.add("Gather", [every, draft.constant(at)]) for at in (0, 1))
+    sent = draft.add("Gather", [x, start])
+    if kind == "written":
+        wide = draft.add("Expand", [draft.add("Unsqueeze", [end, draft.constant([1])]), draft.constant([1, 3])])
+        zeros = draft.add("Mul", [x, draft.constant(0.0, np.float32)])
+        y = draft.add("ScatterElements", [zeros, wide, sent], axis=0, reduction="add")
+    elif kind == "weighed":
+        weights = draft.add("Softmax", [draft.add("ReduceSum", [sent, draft.constant([1])], keepdims=0)], axis=0)
+        y = draft.add("MatMul", [weights, sent])
+    else:
+        y = draft.add("ReduceMax", [draft.add("Gather", [sent, draft.constant([0, 1])])], keepdims=0)
+    numbers = {"edges": lambda shape, generator: generator.integers(0, 4, shape)}
+    assert_exact(draft.model(y), {"V": 9, "E": 12}, [{"V": 5, "E": 7}], data=numbers)
