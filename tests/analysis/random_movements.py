@@ -264,7 +264,10 @@ def regions(graph: Growing, draw: Draw, value: Value) -> Value | None:
     kind = draw(st.sampled_from(["half_pixel", "output_half_pixel"]))
     known = {"output_height": 2, "output_width": draw(st.integers(1, 3)), "coordinate_transformation_mode": kind}
     known |= {"sampling_ratio": draw(st.integers(1, 3)), "spatial_scale": draw(st.sampled_from([1.0, 0.5]))}
-    return graph.add("RoiAlign", value, ends, graph.const([0, 0]), **known)
+    # Beside zero a product of many shows how the places of samples are rounded.
+    return graph.add(
+        "Add", graph.add("Abs", graph.add("RoiAlign", value, ends, graph.const([0, 0]), **known)), graph.const(0.1)
+    )
 
 
 @operator("Written")
