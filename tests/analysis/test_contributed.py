@@ -315,3 +315,16 @@ def test_the_middle_as_long_as_another_axis() -> None:
     y = draft.add("CenterCropPad", [x, draft.add("Shape", [z], start=2)], axes=[2])
     assert_exact(draft.model(draft.add("Add", [y, z])), {"N": 1, "X": 12, "Z": 9}, [{"N": 1, "X": 5, "Z": 8}])
     assert_exact(draft.model(draft.add("Add", [y, z])), {"N": 1, "X": 12, "Z": 9}, [{"N": 1, "X": 9, "Z": 2}])
+
+
+@given(st.data())
+@thorough
+def test_means_of_all_quantised_numbers_are_rounded_alike(data: Draw) -> None:
+    draft = Draft(17)
+    last = data.draw(st.integers(0, 1), label="channels last")
+    shape = ["N", "H", "W", 3] if last else ["N", 3, "H", "W"]
+    x = quantised(draft, draft.shifted(draft.input("x", shape)), 0.02, data.draw(st.sampled_from([0, 7, 128])))
+    result = draft.constant(0.013, np.float32), draft.constant(data.draw(st.sampled_from([0, 99])), np.uint8)
+    y = draft.add("QLinearGlobalAveragePool", [*x, *result], channels_last=last, **OWN)
+    bucket, rows = requests(data, 1, 9, H=1, W=1)
+    assert_exact(draft.model(draft.add("DequantizeLinear", [y, *result])), bucket, rows)
