@@ -26,7 +26,7 @@ class Action:
 
     Attributes:
         stage: What kind of work.
-        version: Raised when the code makes something else from the same inputs.
+        code: What ``code_of`` says of the part of this package that does the work.
         inputs: SHA-256 of each input file by its name in the directory that the work is given.
         parameters: Plain JSON values.
         toolchain: Versions and digests of the tools that do the work.
@@ -35,7 +35,7 @@ class Action:
     """
 
     stage: str
-    version: int
+    code: str
     inputs: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     toolchain: Mapping[str, str] = field(default_factory=dict)

@@ -6,11 +6,15 @@ from pathlib import Path
 
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.nncase_masks import choose_by_masks
+from scaling_tasks.compilers.nncase_operators import spell_out
 from scaling_tasks.compilers.nncase_options import quantizes
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
 from scaling_tasks.onnx_model.tflite import output_names, write_fixed_tflite
 
 __all__ = ["named_model", "static_model"]
+
+# They make an operator that nncase does not know; how they are called depends on the version of onnxruntime.
+_UNKNOWN = ["LayerNormFusion", "LayerNormFusionL1"]
 
 
 def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Path, list[str]]:
@@ -24,14 +28,15 @@ def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Pat
         target = workdir / f"{job.unit.stem}.fixed.tflite"
         return write_fixed_tflite(job.model, job.signature.shapes(values), target), output_names(job.model)
     fixed = write_fixed_model(job.model, job.signature.shapes(values), workdir / f"{job.unit.stem}.fixed.onnx")
+    model = onnx.load(str(fixed), load_external_data=False)
     if job.behaviour is not None and quantizes(job.options):
-        model = onnx.load(str(fixed), load_external_data=False)
         choose_by_masks(model, job.behaviour.size_inputs)
-        fixed.write_bytes(model.SerializeToString(deterministic=True))
-    outputs = [value.name for value in onnx.load(str(fixed), load_external_data=False).graph.output]
-    if not simplify:
-        return fixed, outputs
-    return optimise(fixed, workdir / f"{job.unit.stem}.simple.onnx", "ORT_ENABLE_BASIC"), outputs
+    spell_out(model)
+    fixed.write_bytes(model.SerializeToString(deterministic=True))
+    outputs = [value.name for value in model.graph.output]
+    if simplify:
+        fixed = optimise(fixed, workdir / f"{job.unit.stem}.simple.onnx", "ORT_ENABLE_BASIC", without=_UNKNOWN)
+    return fixed, outputs
 
 
 def named_model(job: CompileJob, workdir: Path) -> tuple[Path, list[str]]:
@@ -53,6 +58,7 @@ def named_model(job: CompileJob, workdir: Path) -> tuple[Path, list[str]]:
                 dim.dim_param = name
             else:
                 dim.dim_value = name
+    spell_out(model)
     link_external_data(job.model, workdir)
     target = workdir / f"{job.unit.stem}.named.onnx"
     target.write_bytes(model.SerializeToString(deterministic=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,12 @@ class OnnxRuntimeBackend(BackendBase):
         (values,) = job.unit.values()
         source, place = (dynamic, workdir) if level == "basic" else (job.model, _apart(workdir))
         fixed = write_fixed_model(source, job.signature.shapes(values), place / f"{stem.name}.fixed.onnx")
-        optimised = optimise(fixed, place / f"{stem.name}.optimised.onnx", _LEVELS[level])
+        optimised = optimise(fixed, place / f"{stem.name}.optimised.onnx", _LEVELS[level], without=_LEFT_TO_LOADING)
         return Artefact(share_weights(optimised, dynamic, Path(f"{stem}.onnx"), weights))
 
 
-def optimise(source: Path, target: Path, level: str) -> Path:
-    """Write what onnxruntime makes of the model at ``source``.
+def optimise(source: Path, target: Path, level: str, *, without: Sequence[str] = ()) -> Path:
+    """Write what onnxruntime makes of the model at ``source``, without some of its optimisations.
 
     Raises:
         CompileError: onnxruntime refuses the model.
@@ -89,7 +89,7 @@ def optimise(source: Path, target: Path, level: str) -> Path:
     options.optimized_model_filepath = str(target)
     try:
         onnxruntime.InferenceSession(
-            str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=_LEFT_TO_LOADING
+            str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(without)
         )
     except Exception as cause:
         raise CompileError(f"onnxruntime refuses it ({str(cause).splitlines()[0]})", where=str(source)) from cause
@@ -102,7 +102,7 @@ def _optimise_dynamic(model: Path, workdir: Path, level: str) -> None:
     place = _apart(workdir)
     # onnxruntime leaves weights in the model's side files, and names them as if they lay beside what it writes.
     link_external_data(model, place)
-    whole = optimise(model, place / "dynamic.whole.onnx", level)
+    whole = optimise(model, place / "dynamic.whole.onnx", level, without=_LEFT_TO_LOADING)
     move_weights(whole, target, weights)
     whole.unlink()
 

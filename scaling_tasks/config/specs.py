@@ -115,6 +115,7 @@ class AutoScalingSpec(_Spec, frozen=True):
         reachable: Most that a product of sizes may come to in a bucket, such as ``{N*L: 8192}``.
         latency_limit: Most that one inference may cost, in the unit of ``cost``; with ``measured``, seconds.
         robust: Whether to plan for data that was not seen: sizes are spread by as much as cross-validation says helps.
+        effort: How much work may go into a plan of several variables, and into its proof.
         batching: ``observed``: one sample per request, as large as its batch; ``partition``: a request of many items
             may be served in any batches, at least cost.
         folds: Number of parts of the data set for the estimate on unseen samples; 0 for none.
@@ -146,6 +147,7 @@ class AutoScalingSpec(_Spec, frozen=True):
     reachable: dict[str, Positive] = {}
     latency_limit: Annotated[float, Meta(gt=0)] | None = None
     robust: bool = False
+    effort: Literal["quick", "normal", "thorough"] = "normal"
     batching: Literal["observed", "partition"] = "observed"
     folds: Annotated[int, Meta(ge=0)] = 5
     segments: Literal["nncase", "equal"] = "nncase"

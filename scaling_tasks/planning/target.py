@@ -130,6 +130,7 @@ def _options(spec: AutoScalingSpec, variables: tuple[str, ...], fewest_buckets: 
         "reachable": spec.reachable or None,
         "latency_limit": spec.latency_limit,
         "robust": spec.robust,
+        "effort": spec.effort,
         "n_std": spec.n_std,
         "expand_ratio": spec.expand_ratio,
         "segments": spec.segments,

@@ -13,6 +13,7 @@ from scaling_tasks.config.specs import RuntimeSpec
 from scaling_tasks.errors import BundleError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
+from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.inputs import planned_model
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -43,7 +44,9 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     }
     inputs = {**model, **{name: file.digest for name, file in plan.items()}}
     return Request(
-        Action("manifest", 3, inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")),
+        Action(
+            "manifest", code_of(), inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")
+        ),
         {**sources, **{name: file.path for name, file in plan.items()}},
         f"{__name__}:work",
         Subject(target.name, "the bundle", BundleError),

@@ -182,6 +182,8 @@ def test_limits_caps_and_robust_plans_are_configured():
     assert row["ratio_without"] <= capped.padding_ratio
     assert plan(latency_limit=1600).buckets.tolist() == capped.buckets.tolist()
     assert plan(robust=True).details["robust"]["seen"] >= free.padding_ratio
+    assert plan(effort="quick").lower_bound < free.lower_bound
+    assert plan(effort="thorough").padding_ratio <= free.padding_ratio
     for plan_of in (few, single, capped):
         assert plan_of.lower_bound is not None
         assert free.lower_bound is not None
