@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from scaling_tasks.analysis.lengths import Length, as_length, product_of
+from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.layouts import Layout
 
 __all__ = ["Axis", "grid"]
@@ -52,7 +53,7 @@ class Axis:
         merged: list[Piece] = []
         for piece in map(_merged, self.pieces):
             before = merged[-1] if merged else None
-            if before is not None and len(before) == len(piece) == 1 and before[0].constant is not None:
+            if before is not None and len(before) == len(piece) == 1 and _has_no_padding(before[0]):
                 merged[-1] = (before[0] + piece[0],)
             else:
                 merged.append(piece)
@@ -85,6 +86,10 @@ def join(axes: Sequence[Axis]) -> Axis:
     """Return the axes one after another as one axis; one that has one length at all sizes needs no pieces."""
     whole = Axis(tuple(piece for axis in axes for piece in axis.pieces))
     return whole if whole.constant is None else grid(whole.constant)
+
+
+def _has_no_padding(length: Length) -> bool:
+    return all(name.startswith(DATA) for name in length.variables)
 
 
 def _merged(piece: Piece) -> Piece:

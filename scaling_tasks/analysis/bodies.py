@@ -112,6 +112,17 @@ def join_facts(before: Tensor, after: Tensor) -> Tensor:
     )
 
 
+def _as_either(op: Operation, output: str, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+    """Let axes of two results that differ and hold no padding be as long as data says."""
+    if before.axes is None or after.axes is None or before.rank != after.rank:
+        return before, after
+    axes = [list(each.known_axes) for each in (before, after)]
+    for at, (left, right) in enumerate(zip(*axes, strict=True)):
+        if left.normal != right.normal and op.is_whole(left) and op.is_whole(right):
+            axes[0][at] = axes[1][at] = op.data_axis(f"{output}_{at}")
+    return replace(before, axes=tuple(axes[0])), replace(after, axes=tuple(axes[1]))
+
+
 def follow_branches(walk: GraphWalk, op: Operation) -> list[Tensor]:
     """Follow both branches of an If whose condition a bucket computes as the exact size does.
 
@@ -131,7 +142,7 @@ def follow_branches(walk: GraphWalk, op: Operation) -> list[Tensor]:
         walk.leave(mark, keep=True)
         replace_body(op, name, emitted_body(walk, body, nodes, results))
         found.append(results)
-    joined = [join_facts(*pair) for pair in zip(*found, strict=True)]
+    joined = [join_facts(*_as_either(op, *each)) for each in zip(op.node.output, *found, strict=True)]
     blames = condition.blames
     return [
         each.changed(name, blames={**each.blames, **blames}, cleaned=each.cleaned | condition.cleaned)

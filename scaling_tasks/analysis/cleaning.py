@@ -12,8 +12,9 @@ import numpy as np
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length, larger, smaller
-from scaling_tasks.analysis.refusal import no_data
+from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.expressions import variables_of
 from scaling_tasks.shapes.interpolation import Interpolation
 from scaling_tasks.shapes.layouts import Layout
@@ -21,7 +22,7 @@ from scaling_tasks.shapes.size_inputs import SizeInput, fill_size_input
 
 __all__ = ["Cleaner", "RowsMixed"]
 
-_FLOAT, _INT32, _BOOL = 1, 6, 9
+_FLOAT, _INT32, _INT64, _BOOL = 1, 6, 7, 9
 
 
 class RowsMixed(Exception):  # noqa: N818  # Ends a walk that took a variable for independent rows.
@@ -283,8 +284,34 @@ class Cleaner:
         self, tensor: Tensor, axes: Sequence[int], *, dtype: int | None = None, on: float = 1.0, off: float = 0.0
     ) -> str:
         """Return a mask of the valid positions along ``axes`` that can be combined with ``tensor``."""
+        beside = [axis for axis in axes if _data_and_sizes(tensor.known_axes[axis])]
+        if beside:
+            return self._valid_beside_data(tensor, axes, on, off, tensor.dtype if dtype is None else dtype)
         spec = SizeInput("", "valid", "float32", on=on, off=off)
         return self.companion(tensor, axes, spec, dtype=dtype)
+
+    def _valid_beside_data(self, tensor: Tensor, axes: Sequence[int], on: float, off: float, dtype: int) -> str:
+        """Return the same where data makes a part of an axis: as many positions less than there are as sizes lack.
+
+        Raises:
+            Refused: What data makes and what sizes make cannot be told apart, or valid positions are not the first.
+        """
+        emitter, known = self._emitter, tensor.known_axes[axes[0]]
+        own = _data_and_sizes(known)
+        if own is None or len(axes) > 1 or not known.is_prefix or emitter.opset < 13:
+            raise Refused("data makes a part of an axis whose end it needs")
+        self.agree(own.variables)
+        there = emitter.size_input(SizeInput("", "valid", "float32", (grid(own).layout(),), on=0.0, off=1.0))
+        missing = emitter.cast(emitter.reduce("ReduceSum", there, [0], keepdims=1), _INT64)
+        whole = emitter.part_of_shape(tensor.name, axes[0], axes[0] + 1)
+        zero, one = (emitter.constant(np.array(number, np.int64)) for number in (0, 1))
+        counted = emitter.once("Range", [zero, emitter.squeeze(whole, [0]), one])
+        line = emitter.once("Less", [counted, emitter.once("Sub", [whole, missing])])
+        mask = emitter.unsqueeze(line, [at for at in range(tensor.rank) if at != axes[0]])
+        if dtype == _BOOL and (on, off) == (1.0, 0.0):
+            return mask
+        numbers = [emitter.constant(np.array(number, _numpy_type(dtype))) for number in (on, off)]
+        return emitter.once("Where", [mask, *numbers])
 
     def agree(self, variables: frozenset[str]) -> None:
         """Note that something is the same for all rows of a batch, so that they must agree in these variables."""
@@ -330,6 +357,18 @@ class Cleaner:
             return emitter.node("Min" if fill < 0 else "Max", [tensor.name, bound], kind="clean")
         constant = emitter.constant(np.array(int(fill) if dtype.kind in "iu" else fill, dtype))
         return emitter.node("Where", [self.valid(tensor, axes, dtype=_BOOL), tensor.name, constant], kind="clean")
+
+
+def _data_and_sizes(axis: Axis) -> Length | None:
+    """Return what sizes make of an axis' length beside data; None where either makes all of it, or both a product."""
+    parts = [Length(()), Length(())]
+    for term in axis.length.terms:
+        each = Length((term,))
+        kinds = {name.startswith(DATA) for name in each.variables}
+        if len(kinds) > 1:
+            return None
+        parts[0 if kinds == {True} else 1] += each
+    return parts[1] if parts[0].variables and parts[1].variables else None
 
 
 def _at_least(number: Length, count: int) -> Length:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.analysis.lengths import Length, Rounding
+from scaling_tasks.analysis.lengths import Length, Rounding, as_length
 from scaling_tasks.shapes.behaviour import DATA
 
 __all__ = ["Domain", "Requirement"]
@@ -136,12 +136,24 @@ class Domain:
         if length.key not in self._grows:
             with np.errstate(divide="ignore"):
                 self._grows[length.key] = all(
-                    bool((np.diff(length.evaluate(_whole(line, length))[self._admitted(line)]) >= 0).all())
+                    bool((np.diff(length.evaluate(_whole(tied, length))[self._admitted(tied)]) >= 0).all())
                     for variable, lines in self._lines.items()
                     if variable in length.variables
                     for line in lines
+                    for tied in (line, self._tied(line, variable))
                 )
         return self._grows[length.key]
+
+    def _tied(self, line: Mapping[str, NDArray[np.int64]], variable: str) -> dict[str, NDArray[np.int64]]:
+        """Let sizes that have to be what others make follow the one that varies."""
+        found, moved = dict(line), {variable}
+        for left, right in [*self.requirements] * 2:
+            for own, other in ((left, right), (right, left)):
+                names = {name for name in own.variables if own == as_length(name)}
+                if names and not names & moved and other.variables & moved and other.variables <= found.keys():
+                    found |= {name: np.broadcast_to(other.evaluate(found), line[variable].shape) for name in names}
+                    moved |= names
+        return found
 
     def _admitted(self, line: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
         kept = np.ones(len(next(iter(line.values()))), bool)

@@ -14,9 +14,10 @@ def operator_list() -> str:
     """Return the names of all known operators, a paragraph per domain."""
     from scaling_tasks.analysis.operators import load_rules
     from scaling_tasks.analysis.registry import known_operators
+    from scaling_tasks.analysis.sequences import FOLLOWED
 
     load_rules()
-    pairs = sorted((name.rpartition(".")[0], name.rpartition(".")[2]) for name in known_operators())
+    pairs = sorted((name.rpartition(".")[0], name.rpartition(".")[2]) for name in (*known_operators(), *FOLLOWED))
     parts = []
     for domain, names in groupby(pairs, key=lambda pair: pair[0]):
         listed = ", ".join(f"`{name}`" for _, name in names)

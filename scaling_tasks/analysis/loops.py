@@ -137,29 +137,54 @@ def _count(op: Operation, body: onnx.GraphProto, given: Sequence[Tensor | None],
 
 
 def _counted(op: Operation, body: onnx.GraphProto, given: Sequence[Tensor | None]) -> _Count | None:
-    """Recognise a counter that is compared with a number of turns: ``n = n + 1``, again while ``n < length``."""
+    """Recognise counters that are compared with a number of turns; of several, all of which must hold, the least."""
     producers = {name: node for node in body.node for name in node.output}
-    compared = producers.get(_source(body, producers, body.output[0].name))
-    if compared is None or compared.op_type != "Less":
-        return None
-    left, right = (_source(body, producers, name) for name in compared.input)
-    added = producers.get(left)
+    names, found = [body.output[0].name], []
+    while names:
+        compared = producers.get(_source(body, producers, names.pop()))
+        if compared is not None and compared.op_type == "And":
+            names += compared.input
+            continue
+        count = None
+        if compared is not None and compared.op_type == "Less":
+            sides = [_source(body, producers, name) for name in compared.input]
+            count = _compared(op, body, given, producers, sides)
+        if count is None:
+            return None
+        found.append(count)
+    return next((count for count in found if all(op.domain.at_most(count.length, each.length) for each in found)), None)
+
+
+def _compared(
+    op: Operation,
+    body: onnx.GraphProto,
+    given: Sequence[Tensor | None],
+    producers: dict[str, onnx.NodeProto],
+    sides: Sequence[str],
+) -> _Count | None:
+    """Return after how many turns a counter, ``n = n + 1``, or the number of the turn itself is no longer below."""
+    left, right = sides
     outs = [_source(body, producers, value.name) for value in body.output[1:]]
+    limit = _limit(op, body, outs, given, right)
+    if limit is None or limit.value is None:
+        return None
+    whole = as_length(limit.value.reshape(-1)[0])
+    named = limit.name if whole.constant is None else ""
+    if left == body.input[0].name:
+        return _Count(larger(whole + 1, as_length(1)), named, -1)
+    added = producers.get(left)
     if added is None or added.op_type != "Add" or left not in outs:
         return None
     counter = outs.index(left)
     own = body.input[2 + counter].name
     step = next((walked for walked in added.input if walked != own), "")
     constants = {each.name: each for each in body.initializer}
-    first, limit = given[2 + counter], _limit(op, body, outs, given, right)
-    if own not in added.input or first is None or limit is None or not _is_one(op, constants, step):
+    first = given[2 + counter]
+    if own not in added.input or first is None or first.value is None or not _is_one(op, constants, step):
         return None
-    begin = None if first.value is None else as_length(first.value.reshape(-1)[0]).constant
-    if begin is None or limit.value is None:
-        return None
-    length = as_length(limit.value.reshape(-1)[0]) - int(begin)
+    begin = as_length(first.value.reshape(-1)[0]).constant
     # The first turn is taken whatever the counter says.
-    return _Count(larger(length, as_length(1)), limit.name if length.constant is None else "", int(begin))
+    return None if begin is None else _Count(larger(whole - int(begin), as_length(1)), named, int(begin))
 
 
 def _limit(

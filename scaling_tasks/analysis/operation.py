@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -173,9 +173,9 @@ class Operation:
         """Return the variables because of which an axis may hold padding that matters."""
         return frozenset(name for name in axis.variables if name != self.rows and not name.startswith(DATA))
 
-    def data_axis(self) -> Axis:
+    def data_axis(self, name: str = "") -> Axis:
         """Return an axis whose length depends on data: all of it is valid, how long it is nobody knows before."""
-        name = f"{DATA}{self.name}"
+        name = f"{DATA}{name or self.name}"
         self.domain.add(name)
         return grid(name)
 
@@ -186,6 +186,15 @@ class Operation:
             RowsMixed: They belong to different rows.
         """
         self.around.cleaner.no_rows(axis, self.kind, self.name)
+
+    def mix(self, index: int, axis: int) -> Axis:
+        """Note that the operator puts together positions along an input's axis; return it, the valid ones first.
+
+        Raises:
+            RowsMixed: They belong to different rows.
+        """
+        self.mixes(self.input(index).known_axes[axis])
+        return self.compact(index, axis).known_axes[axis]
 
     def clean(self, index: int, axes: Iterable[int], fill: float) -> Tensor:
         """Make an input's padding along the axes hold ``fill`` and return it."""
@@ -209,7 +218,14 @@ class Operation:
         found = tensor.known_axes[axis]
         if found.is_prefix:
             return tensor
+        if self.is_whole(found):
+            axes = (*tensor.known_axes[:axis], grid(found.length), *tensor.known_axes[axis + 1 :])
+            return self.use(index, replace(tensor, axes=axes))
         return self.realign(index, axis, grid(found.length))
+
+    def is_whole(self, axis: Axis) -> bool:
+        """Return whether all positions of an axis are valid in a bucket: data alone decides how many there are."""
+        return all(name.startswith(DATA) for name in axis.variables)
 
     def realign(
         self, index: int, axis: int, target: Axis, *, first: Length | int = 0, step: int = 1, mode: str = "step"
@@ -235,7 +251,7 @@ class Operation:
             return richer(left, right)
         if not self.domain.equal(left.length, right.length) and not self.domain.require(left.length, right.length):
             raise Refused(f"{left.length} and {right.length} are equal at no size")
-        if left.is_prefix and right.is_prefix:
+        if (left.is_prefix and right.is_prefix) or (self.is_whole(left) and self.is_whole(right)):
             return richer(left, right)
         self.realign(other, other_axis, left)
         return left

@@ -13,7 +13,7 @@ __all__ = ["positions_of"]
 _INTEGERS = (6, 7)
 
 
-def positions_of(op: Operation, given: Sequence[Tensor | None], result: Tensor) -> tuple[Positions, ...]:
+def positions_of(op: Operation, given: Sequence[Tensor | None], result: Tensor) -> tuple[Positions | None, ...]:
     """Return what positions the operator's result tells, none where it is not known to tell any.
 
     Args:
@@ -30,51 +30,50 @@ def positions_of(op: Operation, given: Sequence[Tensor | None], result: Tensor) 
     return follow(op, [tensor for tensor in given if tensor is not None], result)
 
 
-def _range(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
-    start, step = (tensor.value for tensor in (given[0], given[2]))
-    if start is None or step is None:
+def _range(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions | None, ...]:
+    if len(given) < 3 or (start := given[0].value) is None or (step := given[2].value) is None:
         return ()
     return (Positions({0: as_length(step.reshape(-1)[0])}, as_length(start.reshape(-1)[0])),)
 
 
-def _same(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
+def _same(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions | None, ...]:
     return given[0].positions if given[0].dtype in _INTEGERS else ()
 
 
-def _unsqueezed(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
-    if len(given[0].positions) != 1:
+def _unsqueezed(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions | None, ...]:
+    if (told := given[0].position) is None:
         return ()
     added = {op.axis(axis, result.rank) for axis in op.constants(1, "axes") or []}
     kept = [axis for axis in range(result.rank) if axis not in added]
-    return (given[0].positions[0].moved(dict(enumerate(kept))),)
+    return (told.moved(dict(enumerate(kept))),)
 
 
-def _expanded(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
-    if len(given[0].positions) != 1:
+def _expanded(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions | None, ...]:
+    if (told := given[0].position) is None:
         return ()
     offset = result.rank - given[0].rank
-    return (given[0].positions[0].moved({axis: axis + offset for axis in range(given[0].rank)}),)
+    return (told.moved({axis: axis + offset for axis in range(given[0].rank)}),)
 
 
-def _concatenated(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
+def _concatenated(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions | None, ...]:
     last = result.rank - 1
     if op.axis(int(op.attribute("axis", 0)), result.rank) != last:
         return ()
-    if any(len(t.positions) != 1 or t.known_axes[last].constant != 1 for t in given):
+    if any((t.position is None and t.counts_rows) or t.known_axes[last].constant != 1 for t in given):
         return ()
-    return tuple(tensor.positions[0] for tensor in given)
+    return tuple(tensor.position for tensor in given) if any(tensor.position for tensor in given) else ()
 
 
 def _term(tensor: Tensor, rank: int) -> Positions | None:
     """Return an operand with its axes numbered as the result's."""
-    if len(tensor.positions) == 1:
-        return tensor.positions[0].moved({axis: axis + rank - tensor.rank for axis in range(tensor.rank)})
+    if tensor.position is not None:
+        return tensor.position.moved({axis: axis + rank - tensor.rank for axis in range(tensor.rank)})
     if tensor.value is not None and tensor.value.size == 1 and tensor.dtype in _INTEGERS:
         return Positions({}, as_length(tensor.value.reshape(-1)[0]))
     return None
 
 
-def _sum(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
+def _sum(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions | None, ...]:
     left, right = (_term(tensor, result.rank) for tensor in given)
     if left is None or right is None:
         return ()
@@ -84,7 +83,7 @@ def _sum(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positi
     return (Positions({axis: step for axis, step in steps.items() if step.terms}, left.first + right.first),)
 
 
-def _product(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions, ...]:
+def _product(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions | None, ...]:
     left, right = (_term(tensor, result.rank) for tensor in given)
     if left is None or right is None or (left.steps and right.steps):
         return ()

@@ -306,16 +306,15 @@ def _split(op: Operation, values: list[Array]) -> list[Array]:
     return np.split(values[0], np.cumsum(parts)[:-1].tolist(), axis)
 
 
-def _reduce(combine: Callable[[Any, Any], Any], start: int) -> Callable[[Operation, list[Array]], Array]:
+def _reduce(combine: Callable[[Any, Any], Any], *start: int) -> Callable[[Operation, list[Array]], Array]:
     def apply(op: Operation, values: list[Array]) -> Array:
         axes = _axes(op, values)
         if axes is not None and values[0].ndim > 1:
             raise ValueError("more than one axis")
-        total = as_length(start)
-        for element in _exact(values[0]).reshape(-1):
-            total = combine(total, element)
+        if _is_float_input(op) and not all(element.is_whole for element in _exact(values[0]).reshape(-1)):
+            raise ValueError("parts, which floating-point numbers may round")
         whole = np.empty((1,), object)
-        whole[0] = total
+        whole[0] = reduce(combine, [*map(as_length, start), *_exact(values[0]).reshape(-1)])
         return whole if op.attribute("keepdims", 1) else whole.reshape(())
 
     return apply
@@ -380,6 +379,8 @@ _RULES: dict[str, Callable[[Operation, list[Array]], Any]] = {
     "Expand": _expand,
     "ReduceProd": _reduce(operator.mul, 1),
     "ReduceSum": _reduce(operator.add, 0),
+    "ReduceMin": _reduce(smaller),
+    "ReduceMax": _reduce(larger),
     "Equal": _compare(operator.eq),
     "Less": _compare(operator.lt),
     "LessOrEqual": _compare(operator.le),

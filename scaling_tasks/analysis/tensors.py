@@ -88,7 +88,8 @@ class Tensor:
         high: No element is above it.
         cleaned: Variables whose padding was cleaned on the way here.
         blames: Per variable why its padding reaches valid positions.
-        positions: Which positions its numbers tell, where they count along its axes.
+        positions: Which positions its numbers tell, where they count along its axes; several where the last axis holds
+            the coordinates of one position, None for those that are not known and do not number rows either.
         counts_rows: Whether its numbers tell which row of a batch they are in, so that rows are not alike.
         dequantised: What it was before DequantizeLinear, if that made it.
     """
@@ -103,7 +104,7 @@ class Tensor:
     high: float = math.inf
     cleaned: frozenset[str] = frozenset()
     blames: Mapping[str, Reason] = field(default_factory=dict)
-    positions: tuple[Positions, ...] = ()
+    positions: tuple[Positions | None, ...] = ()
     counts_rows: bool = False
     dequantised: Dequantised | None = None
 
@@ -135,6 +136,11 @@ class Tensor:
             return None
         first = self.value.reshape(-1)[0]
         return float(first) if bool((self.value == first).all()) else None
+
+    @property
+    def position(self) -> Positions | None:
+        """Which position each number tells, None where it is a coordinate of several, or not known."""
+        return self.positions[0] if len(self.positions) == 1 else None
 
     def changed(self, name: str, **changes: Any) -> Tensor:
         """Return what is known of another tensor that holds other numbers, or the same ones in another order."""

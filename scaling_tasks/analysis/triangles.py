@@ -237,8 +237,7 @@ def _cut(op: Operation, tensor: Tensor, output: Tensor) -> dict[int, int]:
 
 
 def _count(op: Operation, output: Tensor) -> None:
-    first, step = (op.inputs[at] for at in (0, 2))
-    if first is not None and step is not None and first.uniform == 0 and step.uniform == 1:
+    if op.has(0) and op.has(2) and op.input(0).uniform == 0 and op.input(2).uniform == 1:
         op.around.order.counts[output.name] = -1
 
 

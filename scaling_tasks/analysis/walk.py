@@ -16,6 +16,7 @@ from scaling_tasks.analysis.bodies import follow_branches
 from scaling_tasks.analysis.cleaning import Cleaner, RowsMixed
 from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
+from scaling_tasks.analysis.evaluation import evaluate_node
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.loops import follow_loop
 from scaling_tasks.analysis.operation import Operation, Surroundings
@@ -25,6 +26,7 @@ from scaling_tasks.analysis.preparation import outer_names, renamed
 from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.registry import Rule, refusal_for, rule_for
 from scaling_tasks.analysis.scans import scan_as_loop
+from scaling_tasks.analysis.sequences import Sequences
 from scaling_tasks.analysis.symbolic import follow_sizes
 from scaling_tasks.analysis.tensors import Reason, Tensor, constant_tensor, is_symbolic
 from scaling_tasks.analysis.triangles import follow_order
@@ -41,6 +43,8 @@ _MOST_FOLDED = 1 << 24
 """Elements; larger constants are not computed here."""
 
 _RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
+
+_SEQUENCE = "it is a sequence, which no bucket gives"
 
 _WITH_BODIES = {"Loop": follow_loop, "If": follow_branches}
 
@@ -79,6 +83,7 @@ class Walk:
         self._around = Surroundings(domain, self.emitter, self.cleaner, opset, self.tensors)
         self.steps: list[Step] = []
         self._early = early
+        self._sequences = Sequences(self.emitter.fresh, self.tensors, domain, opset)
 
     def run(self, graph: onnx.GraphProto) -> None:
         """Follow all nodes of ``graph``.
@@ -98,6 +103,10 @@ class Walk:
     def finish(self, outputs: Iterable[str]) -> None:
         """Tell the exact sizes where an output of the graph consists of them."""
         for name in outputs:
+            if name in self._sequences.known:
+                reason = Reason(name, "SequenceConstruct", _SEQUENCE, "Let the model give its parts as outputs.")
+                self.tensors[name] = Tensor(name, 1, None, blames=dict.fromkeys(self.domain.limits, reason))
+                continue
             tensor = self.tensors.get(name)
             if tensor is None or not is_symbolic(tensor.value):
                 continue
@@ -127,6 +136,11 @@ class Walk:
     def _follow(self, original: onnx.NodeProto) -> None:
         import onnx
 
+        parts = self._sequences.as_tensors(original)
+        if parts is not None:
+            for each in parts:
+                self._follow(each)
+            return
         node = onnx.NodeProto()
         node.CopyFrom(original)
         inputs = [self._input(name) for name in node.input]
@@ -199,7 +213,7 @@ class Walk:
             return None
         if sum(tensor.value.size for tensor in given if tensor.value is not None) > _MOST_FOLDED:
             return None
-        return _evaluate(op)
+        return evaluate_node(op)
 
     def told(self, tensor: Tensor) -> Tensor:
         """Return a tensor of sizes as data: those of the request."""
@@ -207,12 +221,14 @@ class Walk:
 
     def mark(self) -> tuple[Any, ...]:
         """Return where the walk is, before it goes into a body."""
-        return dict(self.tensors), len(self.steps), self.emitter.mark(), self.cleaner.mark(), self._around.order.copy()
+        known = dict(self.tensors), dict(self._sequences.known)
+        return known, len(self.steps), self.emitter.mark(), self.cleaner.mark(), self._around.order.copy()
 
     def leave(self, mark: tuple[Any, ...], *, keep: bool) -> None:
         """Leave a body: what it holds is out of reach from now on, and forgotten unless it is kept."""
         self.tensors.clear()
-        self.tensors.update(mark[0])
+        self.tensors.update(mark[0][0])
+        self._sequences.known = mark[0][1]
         if not keep:
             del self.steps[mark[1] :]
         self.emitter.leave(mark[2])
@@ -325,6 +341,9 @@ class Walk:
 
         for name, inner in zip(original.output, graph.output, strict=True):
             tensor = self.tensors.get(inner.name)
+            if inner.name in self._sequences.known:
+                self._sequences.known[name] = self._sequences.known[inner.name]
+                continue
             if tensor is None:  # Nodes that wait for each other cannot be put in order.
                 what = f"a branch gives {one_line(repr(inner.name), 60)}, which is made only behind it"
                 raise ModelError(what, fix="Export the model again.")
@@ -356,25 +375,6 @@ class Walk:
             added = {at: fill for at, fill in tensor.fills.items() if before.fills.get(at) != fill}
             if added and all(fill == 0 for fill in added.values()):
                 self.tensors[name] = tensor
-
-
-def _evaluate(op: Operation) -> list[NDArray[Any]] | None:
-    from onnx import ModelProto, helper
-    from onnx.reference import ReferenceEvaluator
-
-    given = {tensor.name: tensor.value for tensor in op.inputs if tensor is not None}
-    types = {tensor.name: tensor.dtype for tensor in op.inputs if tensor is not None}
-    values = [helper.make_tensor_value_info(name, types[name], list(value.shape)) for name, value in given.items()]  # type: ignore[union-attr]
-    outputs = [helper.make_empty_tensor_value_info(name) for name in op.node.output if name]
-    graph = helper.make_graph([op.node], "one", values, outputs)
-    model: ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", op.opset)])
-    try:
-        with np.errstate(all="ignore"):
-            found = ReferenceEvaluator(model).run(None, given)
-    except Exception:  # The evaluator raises what it likes for what it does not know.
-        return None
-    arrays = [np.asarray(value) for value in found]
-    return [array.astype(str) if array.dtype == object else array for array in arrays]
 
 
 def _element_type(value: NDArray[Any], op: Operation) -> int:

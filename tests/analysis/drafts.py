@@ -62,7 +62,8 @@ class Draft:
         values = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in outputs]
         graph = helper.make_graph(self.nodes, "draft", self.inputs, values, self.constants)
         domains = {node.domain for node in self.nodes} - {""}
-        opsets = [helper.make_opsetid("", self.opset), *(helper.make_opsetid(domain, 1) for domain in domains)]
+        others = (helper.make_opsetid(domain, 3 if domain == "ai.onnx.ml" else 1) for domain in domains)
+        opsets = [helper.make_opsetid("", self.opset), *others]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
         inferred = onnx.shape_inference.infer_shapes(model)
         for value, found in zip(model.graph.output, inferred.graph.output, strict=True):

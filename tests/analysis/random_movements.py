@@ -241,3 +241,40 @@ def reverse(graph: Growing, draw: Draw, value: Value) -> Value | None:
     batch = draw(st.integers(0, 1))
     lengths = graph.add("Expand", graph.size(value, 1 - batch), graph.shape_of(value, [graph.size(value, batch)]))
     return graph.add("ReverseSequence", value, lengths, batch_axis=batch, time_axis=1 - batch)
+
+
+@operator("Sampled")
+def sampled(graph: Growing, draw: Draw, value: Value) -> Value | None:
+    """An image read at places that follow from itself, in parts of its size."""
+    if value.rank != 4 or graph.opset < 16 or (value.fixed(1) or 0) < 2:
+        return None
+    places = graph.add("Tanh", graph.add("Transpose", value, perm=[0, 2, 3, 1]))
+    two = graph.add("Slice", places, *map(graph.const, ([0], [2], [3])))
+    beyond = draw(st.sampled_from(["zeros", "border"]))
+    corners = draw(st.integers(0, 1))
+    return graph.add("GridSample", value, two, mode="bilinear", padding_mode=beyond, align_corners=corners)
+
+
+@operator("Regions")
+def regions(graph: Growing, draw: Draw, value: Value) -> Value | None:
+    """Regions of an image, some of which lie across its ends; one for each of its images."""
+    if value.rank != 4 or graph.opset < 16:
+        return None
+    ends = graph.const([[-1.5, 0.5, 4.0, 9.0], [2.0, 1.0, 30.0, 6.5]])
+    kind = draw(st.sampled_from(["half_pixel", "output_half_pixel"]))
+    known = {"output_height": 2, "output_width": draw(st.integers(1, 3)), "coordinate_transformation_mode": kind}
+    known |= {"sampling_ratio": draw(st.integers(1, 3)), "spatial_scale": draw(st.sampled_from([1.0, 0.5]))}
+    # Beside zero a product of many shows how the places of samples are rounded.
+    return graph.add(
+        "Add", graph.add("Abs", graph.add("RoiAlign", value, ends, graph.const([0, 0]), **known)), graph.const(0.1)
+    )
+
+
+@operator("Written")
+def written(graph: Growing, draw: Draw, value: Value) -> Value:
+    """Positions from the end of an axis added to, or set, by number."""
+    axis = axis_of(draw, value)
+    sizes = [graph.size(value, at) if at != axis else 1 for at in range(value.rank)]
+    numbers = graph.add("Expand", graph.const(draw(st.sampled_from([0, -1]))), graph.shape_of(value, sizes))
+    updates = graph.add("Expand", graph.const(0.75), graph.shape_of(value, sizes))
+    return graph.add("ScatterElements", value, numbers, updates, axis=axis)

@@ -197,3 +197,20 @@ def attention(graph: Growing, draw: Draw, value: Value) -> Value | None:
     turned = graph.add("Transpose", other, perm=[*range(value.rank - 2), value.rank - 1, value.rank - 2])
     scores = graph.add("Softmax", graph.add("MatMul", value, turned), axis=-1)
     return graph.add("MatMul", scores, other)
+
+
+@operator("Masked")
+def masked(graph: Growing, draw: Draw, value: Value) -> Value | None:
+    """Attention of positions to each other, some of which, perhaps all, are hidden by what is put in their place."""
+    if value.rank != 3:
+        return None
+    turned = graph.add("Transpose", value, perm=[0, 2, 1])
+    scores = graph.add("Tanh", graph.add("MatMul", value, turned))
+    best = graph.add("ReduceMax", value, axes=[2], keepdims=1)
+    seen = graph.add("Greater", graph.add("Transpose", best, perm=[0, 2, 1]), graph.const(draw(st.floats(-1, 2))))
+    hidden = graph.const(draw(st.sampled_from([-1e4, -1e2, -9e3])))
+    if draw(st.booleans()):
+        scores = graph.add("Where", seen, scores, hidden)
+    else:
+        scores = graph.add("Add", scores, graph.add("Where", seen, graph.const(0.0), hidden))
+    return graph.add("MatMul", graph.add("Softmax", scores, axis=-1), value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,3 +60,19 @@ def test_attention(data: Draw) -> None:
     bucket, rows = requests(data, 1, 5, **steps)
     ones = {"mask": lambda shape, generator: np.arange(int(np.prod(shape))).reshape(shape) % 3 < 2}
     assert_exact(draft.model(*outputs), bucket, rows, data=ones, tolerance=1e-3)
+
+
+@pytest.mark.parametrize("causal", [0, 1])
+def test_positions_of_an_image_look_at_text_through_a_mask(causal: int) -> None:
+    draft = Draft(23)
+    image = draft.shifted(draft.input("x", ["N", 8, "H", "W"]))
+    query = draft.add("Transpose", [draft.add("Reshape", [image, draft.constant([0, 8, -1])])], perm=[0, 2, 1])
+    text = [draft.shifted(draft.input(name, ["N", 5, 8])) for name in ("keys", "values")]
+    size = draft.add("Gather", [draft.add("Shape", [query]), draft.constant(1)])
+    lines = draft.add("Range", [draft.constant(0), size, draft.constant(1)])
+    columns = draft.add(
+        "Mod", [draft.add("Unsqueeze", [lines, draft.constant([1])]), draft.constant([[2, 3, 4, 5, 7]])]
+    )
+    parts = [query, *text, draft.add("Equal", [columns, draft.constant(1)])]
+    y = draft.add("Attention", parts, q_num_heads=2, kv_num_heads=2, is_causal=causal)
+    assert_exact(draft.model(y), {"H": 5, "W": 7, "N": 1}, [{"H": 3, "W": 4, "N": 1}])

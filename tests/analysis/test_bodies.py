@@ -83,7 +83,8 @@ def test_loop_that_data_ends() -> None:
 
 
 @pytest.mark.parametrize("inside", [False, True])
-def test_counter_that_ends_a_loop_as_tensorflow_writes_it(inside: bool) -> None:
+@pytest.mark.parametrize("both", [False, True])
+def test_counter_that_ends_a_loop_as_tensorflow_writes_it(inside: bool, both: bool) -> None:
     draft = Draft(18)
     x = draft.shifted(draft.input("x", ["N", "T", 3]))
     limit = length(draft, x)
@@ -93,12 +94,14 @@ def test_counter_that_ends_a_loop_as_tensorflow_writes_it(inside: bool) -> None:
         counter = inner.add("Add", ["counter", inner.constant(1, np.int64)])
         end = limit if inside else "limit"
         on = inner.add("Less", [counter, inner.add("Cast", [end], to=INT64)])
+        if both:
+            on = inner.add("And", [inner.add("Less", ["turn", limit]), on])
         passed = [] if inside else [(inner.add("Identity", ["limit"]), INT64)]
         return [(on, BOOL), (counter, INT64), *passed, (row, FLOAT)]
 
     zero = draft.constant(0, np.int64)
     names = [("turn", INT64), ("on", BOOL), ("counter", INT64), *([] if inside else [("limit", INT64)])]
-    given = ["", draft.add("Less", [zero, limit]), zero, *([] if inside else [limit])]
+    given = [limit if both else "", draft.add("Less", [zero, limit]), zero, *([] if inside else [limit])]
     *_, kept = draft.add("Loop", given, body=body(names, write), outputs=2 if inside else 3)
     y = draft.add("ReduceSum", [draft.add("Mul", [draft.add("Transpose", [kept], perm=[1, 0, 2]), x])], keepdims=0)
     analysis = assert_exact(draft.model(kept), BUCKET, [{"N": 1, "T": 4}, {"N": 1, "T": 4}])
@@ -182,3 +185,28 @@ def test_branches_of_different_shapes_are_refused() -> None:
     }
     (refusal, *_) = analyse_model(draft.model(draft.add("If", [condition], **both))).behaviour.refusals
     assert (refusal.operator, "[N, T] or [N, T + T]" in refusal.reason) == ("If", True)
+
+
+@pytest.mark.parametrize("shift", [-50.0, 0.0])
+def test_branches_whose_lengths_data_decides(shift: float) -> None:
+    """As detectors keep boxes: none where none passed, else the best."""
+    draft = Draft(18)
+    x = draft.shifted(draft.input("x", ["T"]), shift=shift)
+    passed = draft.add("NonZero", [draft.add("Greater", [x, draft.constant(0.1, np.float32)])])
+    found = draft.add("Gather", [x, draft.add("Squeeze", [passed, draft.constant([0], np.int64)])])
+
+    def kept(inner: Draft) -> Sequence[tuple[str, int]]:
+        one = inner.constant([1], np.int64)
+        count = inner.add("Min", [inner.constant([4], np.int64), inner.add("Shape", [found])])
+        return [
+            (name, FLOAT) for name in (inner.add("TopK", [found, count], outputs=2)[0], inner.add("Tile", [found, one]))
+        ]
+
+    def none(inner: Draft) -> Sequence[tuple[str, int]]:
+        return [(inner.constant([], np.float32), FLOAT), (inner.constant([0.5], np.float32), FLOAT)]
+
+    both = {"then_branch": body([], none), "else_branch": body([], kept, first=2000)}
+    best, every = draft.add(
+        "If", [draft.add("Equal", [draft.add("Size", [found]), draft.constant(0)])], outputs=2, **both
+    )
+    assert_exact(draft.model(draft.add("Concat", [best, every], axis=0)), {"T": 12}, [{"T": 7}])

@@ -54,25 +54,67 @@ def test_packed_attention(causal: int, mask: Any) -> None:
     assert_exact(draft.model(y), BUCKET, ROWS, data={"mask": mask})
 
 
-@pytest.mark.parametrize("mask", [False, True])
-def test_packed_attention_with_a_past(mask: bool) -> None:
+def first(shape: tuple[int, ...], generator: Any) -> NDArray[Any]:
+    """Count no key of the first row, some of the others."""
+    return 3 * (np.arange(shape[0]) > 0).astype(np.int32)
+
+
+def flat(draft: Draft, name: str = "x") -> str:
+    """Return the positions of an image in one line."""
+    x = draft.shifted(draft.input(name, ["N", 8, "H", "W"]))
+    line = draft.add("Reshape", [x, draft.constant([0, 8, -1])])
+    return str(draft.add("Transpose", [line], perm=[0, 2, 1]))
+
+
+@pytest.mark.parametrize("causal", [0, 1])
+@pytest.mark.parametrize("mask", [None, some, none])
+@pytest.mark.parametrize("form", [["N", "P + T"], ["N", "T", "P + T"]])
+def test_packed_attention_with_a_past(mask: Any, form: list[str], causal: int) -> None:
     draft = Draft(17)
     parts = [wide(draft), draft.weights(8, 24), draft.weights(24)]
-    parts.append(draft.input("mask", ["N", "P + T"], np.int32) if mask else "")
+    parts.append(draft.input("mask", form, np.int32) if mask else "")
     parts.append(draft.input("past", [2, "N", 2, "P", 4]))
-    names = draft.add("Attention", parts, outputs=2, num_heads=2, unidirectional=1, **OWN)
-    assert_exact(draft.model(*names), {**BUCKET, "P": 6}, PAST, data={"mask": some})
+    names = draft.add("Attention", parts, outputs=2, num_heads=2, unidirectional=causal, **OWN)
+    assert_exact(draft.model(*names), {**BUCKET, "P": 6}, PAST, data={"mask": mask})
 
 
-@pytest.mark.parametrize("kind", ["quantised", "masked"])
-def test_quantised_attention(kind: str) -> None:
+@pytest.mark.parametrize("mask", [None, some, none])
+@pytest.mark.parametrize("past", [False, True])
+def test_quantised_attention(mask: Any, past: bool) -> None:
     draft = Draft(17)
     x, scale, point = draft.add("DynamicQuantizeLinear", [draft.input("x", [1, "T", 8])], outputs=3)
     weights = draft.constant(np.arange(192).reshape(8, 24) % 23 - 11, np.int8)
     parts = [x, weights, draft.weights(24), scale, draft.constant(0.05, np.float32)]
-    parts += [draft.input("mask", [1, "T"], np.int32) if kind == "masked" else "", point, draft.constant(0, np.int8)]
-    y = draft.add("QAttention", parts, num_heads=2, **OWN)
-    assert_exact(draft.model(y), {"T": 9}, [{"T": 5}], data={"mask": some})
+    parts.append(draft.input("mask", [1, "P + T" if past else "T"], np.int32) if mask else "")
+    parts += [point, draft.constant(0, np.int8), draft.input("past", [2, 1, 2, "P", 4]) if past else ""]
+    names = draft.add("QAttention", parts, outputs=1 + past, num_heads=2, unidirectional=int(past), **OWN)
+    model = draft.model(*names) if past else draft.model(names)
+    assert_exact(model, {"T": 9, "P": 4}, [{"T": 5, "P": 3}], data={"mask": mask})
+
+
+@pytest.mark.parametrize("causal", [0, 1])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("batch", ["N", 1])
+def test_attention_to_as_many_keys_as_each_row_is_told(batch: str | int, packed: bool, causal: int) -> None:
+    draft = Draft(17)
+    x, counts = draft.shifted(draft.input("x", [batch, "T", 8])), draft.input("counts", [batch], np.int32)
+    if packed:
+        kind, parts = "Attention", [x, draft.weights(8, 24), draft.weights(24), counts]
+    else:
+        kind, parts = "MultiHeadAttention", [*projected(draft, x, [8, 8, 8]), "", counts]
+    y = draft.add(kind, parts, num_heads=2, unidirectional=causal, **OWN)
+    assert_exact(draft.model(y), BUCKET, ROWS, data={"counts": first})
+
+
+@pytest.mark.parametrize("kind", ["MultiHeadAttention", "Attention"])
+def test_causal_attention_of_the_positions_of_an_image(kind: str) -> None:
+    draft = Draft(23)
+    parts = projected(draft, flat(draft), [8, 8, 8])
+    if kind == "Attention":
+        y = draft.add(kind, parts, q_num_heads=2, kv_num_heads=2, is_causal=1)
+    else:
+        y = draft.add(kind, parts, num_heads=2, unidirectional=1, **OWN)
+    assert_exact(draft.model(y), {"H": 5, "W": 7, "N": 1}, [{"H": 3, "W": 4, "N": 1}])
 
 
 @pytest.mark.parametrize("cross", [False, True])
@@ -92,13 +134,15 @@ def test_multi_head_attention(cross: bool, mask: Any) -> None:
 
 @pytest.mark.parametrize("causal", [0, 1])
 @pytest.mark.parametrize("added", [False, True])
-def test_multi_head_attention_with_a_past(causal: int, added: bool) -> None:
+@pytest.mark.parametrize("mask", [None, some, none])
+def test_multi_head_attention_with_a_past(causal: int, added: bool, mask: Any) -> None:
     draft = Draft(17)
-    parts = [*projected(draft, wide(draft), [8, 8, 8]), "", ""]
+    parts = [*projected(draft, wide(draft), [8, 8, 8]), ""]
+    parts.append(draft.input("mask", ["N", "P + T"], np.int32) if mask else "")
     parts.append(draft.shifted(draft.input("added", ["N", 1, "T", "P + T"])) if added else "")
     parts += [draft.input(name, ["N", 2, "P", 4]) for name in ("keys", "values")]
     names = draft.add("MultiHeadAttention", parts, outputs=3, num_heads=2, unidirectional=causal, **OWN)
-    assert_exact(draft.model(*names), {**BUCKET, "P": 6}, PAST)
+    assert_exact(draft.model(*names), {**BUCKET, "P": 6}, PAST, data={"mask": mask})
 
 
 def test_keys_and_values_that_were_computed_before() -> None:

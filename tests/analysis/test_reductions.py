@@ -164,3 +164,15 @@ def test_half_precision_is_normalised_over_sizes_in_single_precision(kind: str) 
         y = draft.add(kind, [half], axes=[2])
     rows = [{"N": 1, "T": 4}, {"N": 1, "T": 7}]
     assert_exact(draft.model(draft.add("Cast", [y], to=1)), {"N": 2, "T": 9}, rows, tolerance=3e-3)
+
+
+@pytest.mark.parametrize("length", [0, 3])
+def test_the_largest_of_what_may_be_nothing(length: int) -> None:
+    draft = Draft(13)
+    x = draft.add("Abs", [draft.shifted(draft.input("x", ["N", 2, "W"]))])
+    end = draft.add("Sub", [draft.add("Shape", [x]), draft.constant([0, 0, 4])])
+    end = draft.add("Max", [draft.add("Slice", [end, *map(draft.constant, ([2], [3], [0]))]), draft.constant([0])])
+    some = draft.add("Slice", [x, draft.constant([0]), end, draft.constant([2])])
+    most = draft.add("ReduceMax", [some], axes=[2])
+    y = draft.add("ReduceMax", [draft.add("Concat", [most, draft.add("Neg", [x])], axis=2)], axes=[2])
+    assert_exact(draft.model(most, y), {"N": 2, "W": 9}, [{"N": 1, "W": 4 + length}, {"N": 1, "W": 8}])

@@ -109,6 +109,27 @@ def test_domain_claims() -> None:
     assert not domain.require(as_length("W") % 2, as_length(1))
 
 
+def test_lengths_that_fall_where_sizes_that_must_agree_grow_together() -> None:
+    domain = Domain(dict.fromkeys("ABC", 500))
+    a, b, c = map(as_length, "ABC")
+    assert domain.require(b, c)
+    assert domain.grows(a * b)
+    assert domain.require((a // b) * c, a)
+    assert not domain.grows(a // b)
+
+
+def test_a_shape_of_another_tensor_is_meant_for_the_same_sizes() -> None:
+    """As keys are given the batch of queries, and as many heads and channels as are left."""
+    draft = Draft(17)
+    x, z = (draft.shifted(draft.input(name, dims)) for name, dims in (("x", ["N", "T", 4]), ("z", ["M", "S", "C"])))
+    rows, length = (draft.add("Shape", [name], start=at, end=at + 1) for name, at in ((x, 0), (z, 1)))
+    shape = draft.add("Concat", [rows, length, draft.constant([2, -1])], axis=0)
+    y = draft.add("ReduceSum", [draft.add("Reshape", [z, shape]), draft.constant([3])])
+    model = draft.model(draft.add("Identity", [x]), y)
+    assert ("M", "N") in analyse_model(model).behaviour.requirements
+    assert_exact(model, dict.fromkeys("NMTS", 9) | {"C": 8}, [{"N": 3, "M": 3, "T": 4, "S": 5, "C": 6}])
+
+
 def test_limits_of_a_model_are_found_beyond_usual_sizes() -> None:
     """A slice up to position 5,000 is no whole axis, although it is at all sizes below."""
     draft = Draft(17)

@@ -208,3 +208,80 @@ def test_other_numbers_where_a_mask_is_true_stay_refused() -> None:
     y = draft.add("ScatterND", [x, listed, draft.input("new", ["S"])])
     kinds = {each.kind for each in analyse_model(draft.model(y)).behaviour.verdicts}
     assert kinds == {"refused"}
+
+
+@pytest.mark.parametrize("kind", ["written", "weighed", "read"])
+def test_as_many_as_data_says_and_as_a_size_says_one_after_another(kind: str) -> None:
+    """As graph convolutions have edges: those between two nodes, and one from each node to itself."""
+    draft = Draft(18)
+    x, edges = draft.shifted(draft.input("x", ["V", 3])), draft.input("edges", [2, "E"], np.int64)
+    ends = [draft.add("Gather", [edges, draft.constant(at)]) for at in (0, 1)]
+    apart = draft.add("NonZero", [draft.add("Not", [draft.add("Equal", ends)])])
+    kept = draft.add("Gather", [edges, draft.add("Squeeze", [apart, draft.constant([0])])], axis=1)
+    size = draft.add("Squeeze", [draft.add("Shape", [x], start=0, end=1)])
+    own = draft.add(
+        "Unsqueeze", [draft.add("Range", [draft.constant(0), size, draft.constant(1)]), draft.constant([0])]
+    )
+    every = draft.add("Concat", [kept, draft.add("Expand", [own, draft.constant([2, 1])])], axis=1)
+    start, end = (draft.add("Gather", [every, draft.constant(at)]) for at in (0, 1))
+    sent = draft.add("Gather", [x, start])
+    if kind == "written":
+        wide = draft.add("Expand", [draft.add("Unsqueeze", [end, draft.constant([1])]), draft.constant([1, 3])])
+        zeros = draft.add("Mul", [x, draft.constant(0.0, np.float32)])
+        y = draft.add("ScatterElements", [zeros, wide, sent], axis=0, reduction="add")
+    elif kind == "weighed":
+        weights = draft.add("Softmax", [draft.add("ReduceSum", [sent, draft.constant([1])], keepdims=0)], axis=0)
+        y = draft.add("MatMul", [weights, sent])
+    else:
+        y = draft.add("ReduceMax", [draft.add("Gather", [sent, draft.constant([0, 1])])], keepdims=0)
+    numbers = {"edges": lambda shape, generator: generator.integers(0, 4, shape)}
+    assert_exact(draft.model(y), {"V": 9, "E": 12}, [{"V": 5, "E": 7}], data=numbers)
+
+
+def ends_of_rows(draft: Draft, x: str, lengths: str) -> tuple[str, str]:
+    """Return the numbers of rows, and of the last position of each."""
+    count = draft.add("Squeeze", [draft.add("Shape", [x], start=0, end=1)])
+    rows = draft.add("Range", [draft.constant(0), count, draft.constant(1)])
+    return rows, draft.add("Sub", [lengths, draft.constant([1])])
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_each_row_writes_into_itself(several: bool) -> None:
+    """As speech models mark where each row ends: ``mask[arange(rows), lengths - 1] = 1``."""
+    draft = Draft(18)
+    x, lengths = draft.shifted(draft.input("x", ["N", "T"])), draft.input("lengths", ["N"], np.int64)
+    rows, last = ends_of_rows(draft, x, lengths)
+    if several:  # All positions up to the end, in a bucket those of padding too.
+        size = draft.add("Squeeze", [draft.add("Shape", [x], start=1, end=2)])
+        every = draft.add("Range", [draft.constant(0), size, draft.constant(1)])
+        wide = draft.add("Concat", [draft.add("Shape", [x]), draft.constant([1])], axis=0)
+        parts = [
+            draft.add("Unsqueeze", [rows, draft.constant([1, 2])]),
+            draft.add("Unsqueeze", [last, draft.constant([1, 2])]),
+        ]
+        parts[1] = draft.add("Sub", [parts[1], draft.add("Unsqueeze", [every, draft.constant([0, 2])])])
+        parts[1] = draft.add("Max", [parts[1], draft.constant(0)])
+        parts = [draft.add("Expand", [part, wide]) for part in parts]
+        updates = draft.add("Expand", [draft.constant(0.5, np.float32), draft.add("Shape", [x])])
+    else:
+        parts = [draft.add("Unsqueeze", [part, draft.constant([1])]) for part in (rows, last)]
+        updates = draft.add("Expand", [draft.constant(0.5, np.float32), draft.add("Shape", [lengths])])
+    places = draft.add("Concat", parts, axis=-1)
+    y = draft.add("ScatterND", [x, places, updates], **({"reduction": "add"} if several else {}))
+    total = draft.add("CumSum", [y, draft.constant(1)], reverse=1)
+    content = {"lengths": lambda shape, generator: generator.integers(1, 5, shape)}
+    analysis = assert_exact(draft.model(total), BUCKET, ROWS, data=content)
+    assert analysis.behaviour.rows == "N"
+
+
+def test_rows_that_write_where_they_are_numbered_are_not_alike() -> None:
+    draft = Draft(18)
+    x = draft.shifted(draft.input("x", ["N", "T"]))
+    rows, _ = ends_of_rows(draft, x, draft.constant([1], np.int64))
+    parts = [
+        draft.add("Unsqueeze", [part, draft.constant([1])])
+        for part in (rows, draft.add("Mod", [rows, draft.constant(2)]))
+    ]
+    updates = draft.add("Expand", [draft.constant(0.5, np.float32), draft.add("Shape", [rows])])
+    y = draft.add("ScatterND", [x, draft.add("Concat", parts, axis=-1), updates])
+    assert analyse_model(draft.model(y)).behaviour.rows is None

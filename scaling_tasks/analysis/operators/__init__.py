@@ -9,6 +9,7 @@ def load_rules() -> None:
     """Fill the table of known operators."""
     from scaling_tasks.analysis.operators import (  # noqa: F401  # Each registers its rules.
         attention,
+        classical,
         contributed,
         convolution,
         creation,
@@ -19,12 +20,15 @@ def load_rules() -> None:
         gathering,
         movement,
         normalisation,
+        packed_attention,
         pooling,
         products,
         quantised,
+        recurrences,
         recurrent,
         reduction,
         refused,
+        regions,
         reshaping,
         resizing,
         sampling,

@@ -31,8 +31,10 @@ def follow_attention(op: Operation) -> Sequence[Tensor]:
     """Follow the Attention of version 23: queries, keys, values, a mask that is added or selects, and a past."""
     form = _form(op)
     keys = _laid_alike(op, form)
+    sees_none = _sees_none(op, form, keys)
+    if op.has(_MASK):
+        _align_mask(op, keys, form)
     query = op.input(0)
-    sees_none = _sees_none(op, query.known_axes[form.positions], keys)
     if op.padded(keys):
         for index in (1, 2, _PAST_KEY, _PAST_VALUE):
             if op.has(index) and not op.input(index).finite:
@@ -45,10 +47,7 @@ def follow_attention(op: Operation) -> Sequence[Tensor]:
 def _laid_alike(op: Operation, form: _Form) -> Axis:
     """Let all inputs have the same batch, and keys, values, past and mask the same positions; return those of keys."""
     for index in (1, 2):
-        axis = op.input(index).known_axes[form.positions]
-        if axis.variables:
-            op.mixes(axis)
-            op.compact(index, form.positions)
+        op.mix(index, form.positions)
     op.same_axis(1, form.positions, 2, form.positions)
     for index in (1, 2, _PAST_KEY, _PAST_VALUE, _TOLD_LENGTHS):
         if op.has(index):
@@ -60,7 +59,7 @@ def _laid_alike(op: Operation, form: _Form) -> Axis:
     return keys
 
 
-def _sees_none(op: Operation, queries: Axis, keys: Axis) -> bool:
+def _sees_none(op: Operation, form: _Form, keys: Axis) -> bool:
     """Return whether no query sees keys that are padding, by what the operator itself hides.
 
     Raises:
@@ -68,8 +67,7 @@ def _sees_none(op: Operation, queries: Axis, keys: Axis) -> bool:
     """
     causal = bool(op.attribute("is_causal", 0))
     windowed = any(int(op.attribute(name, -1)) >= 0 for name in _WINDOW)
-    if causal or windowed:
-        op.mixes(queries)
+    queries = op.mix(0, form.positions) if causal or windowed else op.input(0).known_axes[form.positions]
     if op.has(_TOLD_LENGTHS):
         if (causal or windowed) and op.padded(queries):
             raise Refused("it counts its queries from the last key that it is told to count")
@@ -96,21 +94,24 @@ def _form(op: Operation) -> _Form:
     return _Form(1, heads[0], heads[1], grid(int(value.known_axes[2].constant or 0) // heads[1]))
 
 
+def _align_mask(op: Operation, keys: Axis, form: _Form) -> None:
+    """Let the positions of a mask lie as those of queries and keys."""
+    mask = op.input(_MASK)
+    last = mask.rank - 1
+    if mask.known_axes[last].normal != keys.normal:
+        if mask.known_axes[last].constant is not None or not op.domain.equal(mask.known_axes[last].length, keys.length):
+            raise Refused(f"its mask has {mask.known_axes[last]} positions, its keys {keys}")
+        op.realign(_MASK, last, keys)
+    for before, axis in ((1, form.positions), (3, 0)):
+        if mask.rank > before and mask.known_axes[last - before].constant != 1:
+            op.same_axis(0, axis, _MASK, last - before)
+
+
 def _mask(op: Operation, query: Tensor, keys: Axis, form: _Form) -> None:
     """Give the operator a mask, or clean the one that it has."""
     if op.has(_MASK):
         mask = op.input(_MASK)
-        last = mask.rank - 1
-        if mask.known_axes[last].normal != keys.normal:
-            if mask.known_axes[last].constant is not None or not op.domain.equal(
-                mask.known_axes[last].length, keys.length
-            ):
-                raise Refused(f"its mask has {mask.known_axes[last]} positions, its keys {keys}")
-            op.realign(_MASK, last, keys)
-        for before, axis in ((1, form.positions), (3, 0)):
-            if mask.rank > before and mask.known_axes[last - before].constant != 1:
-                op.same_axis(0, axis, _MASK, last - before)
-        op.clean(_MASK, [last], 0.0 if mask.dtype == _BOOL else -math.inf)
+        op.clean(_MASK, [mask.rank - 1], 0.0 if mask.dtype == _BOOL else -math.inf)
         return
     shape = Tensor("", query.dtype, (query.known_axes[0], grid(1), grid(1), keys))
     name = op.around.cleaner.valid(shape, [3], on=0.0, off=-math.inf)

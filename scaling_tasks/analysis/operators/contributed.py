@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scaling_tasks.analysis.axes import Axis
+from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.operators.convolution import follow_conv
 from scaling_tasks.analysis.operators.elementwise import broadcast
@@ -15,7 +15,7 @@ from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 
 _OWN = "com.microsoft"
-_INT32 = 6
+_FLOAT, _UINT8, _INT32 = 1, 2, 6
 
 operator("FusedConv", domain=_OWN)(follow_conv)
 operator("SimplifiedLayerNormalization", domain=_OWN)(follow_layer_normalisation)
@@ -43,7 +43,7 @@ def follow_skip_normalisation(op: Operation) -> Sequence[Tensor]:
     return [op.result(axes, op.input(0).dtype, output=at, finite=finite) for at in range(len(op.node.output))]
 
 
-@operator("FusedMatMul", domain=_OWN)
+@operator("FusedMatMul", "TransposeMatMul", domain=_OWN)
 def follow_fused_product(op: Operation) -> Tensor:
     """Follow a matrix product with either side transposed: ``alpha·A'·B'``."""
     if op.attribute("transBatchA", 0) or op.attribute("transBatchB", 0):
@@ -60,25 +60,61 @@ def follow_fused_product(op: Operation) -> Tensor:
     return op.result(axes, left.dtype, finite=left.finite and right.finite)
 
 
-@operator("EmbedLayerNormalization", domain=_OWN)
+@operator("EmbedLayerNormalization", "QEmbedLayerNormalization", domain=_OWN)
 def follow_embedding(op: Operation) -> Sequence[Tensor]:
     """Follow the sum of embeddings of ids, which are 0 in padding, positions counted from the start.
 
-    Its second output tells how many positions the mask of each row shows, and is 0 without a mask.
+    Its second output tells how many positions the mask of each row shows, and is 0 without a mask. Where the tables are
+    quantised, positions are not told.
     """
-    ids, words = op.input(0), op.input(2)
-    op.mixes(ids.known_axes[1])
-    ids = op.compact(0, 1)
-    for index, table in ((0, 2), (1, 4), (8, 3)):
+    quantised = op.kind.startswith("Q")
+    words = op.input(2)
+    op.mix(0, 1)
+    for index, table in ((0, 2), (1, 4), *([] if quantised else [(8, 3)])):
         if op.has(index):
             op.same_axis(0, 1, index, 1) if index else None
             safe_numbers(op, index, [op.input(table).known_axes[0].length])
     if op.has(7):
         op.clean(7, [1], 0.0)
-    batch, positions = ids.known_axes
+    batch, positions = op.input(0).known_axes
     axes: list[list[Axis]] = [[batch, positions, words.known_axes[1]], [batch], [batch, positions, words.known_axes[1]]]
-    kinds = [words.dtype, _INT32, words.dtype]
+    dtype = _FLOAT if quantised else words.dtype
+    kinds = [dtype, _INT32, dtype]
     return [op.result(axes[at], kinds[at], output=at) for at in range(len(op.node.output))]
+
+
+@operator("GatedRMSNorm", domain=_OWN)
+def follow_gated_normalisation(op: Operation) -> Tensor:
+    """Follow the normalisation over channels of one tensor, multiplied with an activation of another."""
+    axes = broadcast(op, [0, 2])
+    if op.padded(axes[-1]):
+        raise Refused("it normalises over an axis that follows the sizes")
+    return op.result(axes, op.input(0).dtype, finite=op.input(0).finite and op.input(2).finite)
+
+
+@operator("MoE", "QMoE", domain=_OWN)
+def follow_experts(op: Operation) -> Tensor:
+    """Follow a mixture of experts: ``[…, channels]``, and what each row, all in one line, is routed by."""
+    *rows, channels = op.input(0).known_axes
+    line = grid(*(length for axis in rows for length in axis.pieces[0]))
+    if any(len(axis.pieces) > 1 for axis in rows) or op.input(1).known_axes[0].normal != line.normal:
+        raise Refused("its rows lie otherwise than what they are routed by")
+    if channels.variables or any(tensor is not None and tensor.variables for tensor in op.inputs[2:]):
+        raise Refused("its weights follow the sizes of the request")
+    return op.result(op.input(0).known_axes, op.input(0).dtype, finite=op.input(0).finite and op.input(1).finite)
+
+
+@operator("GatherBlockQuantized", domain=_OWN)
+def follow_few_bits_read(op: Operation) -> Tensor:
+    """Follow the reading of rows of a table of a few bits, which are real numbers then."""
+    table = op.input(0)
+    if op.attribute("gather_axis", 0) or table.variables:
+        raise Refused("it reads along another axis than the first, or of a table that follows the sizes")
+    safe_numbers(op, 1, [table.known_axes[0].length])
+    packed = 8 // int(op.attribute("bits", 4)) if table.dtype == _UINT8 else 1
+    widths = [int(axis.constant or 0) for axis in table.known_axes[1:]]
+    axes = [*op.input(1).known_axes, *(grid(width) for width in (*widths[:-1], widths[-1] * packed))]
+    return op.result(axes, op.input(2).dtype)
 
 
 @operator("RotaryEmbedding", domain=_OWN)
@@ -102,8 +138,7 @@ def _rotated(op: Operation, positions: int, table: int) -> Tensor:
         if numbers.rank == 2:
             _along(op, positions, place)
         else:
-            op.mixes(tensor.known_axes[place])  # One number for all rows: the others are counted from it.
-            op.compact(0, place)
+            op.mix(0, place)  # One number for all rows: the others are counted from it.
         safe_numbers(op, positions, [op.input(table).known_axes[0].length])
     elif op.input(table).rank == 3:
         for index in (table, table + 1):

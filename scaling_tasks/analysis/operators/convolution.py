@@ -112,9 +112,7 @@ def _uneven(op: Operation, kernel: Sequence[int]) -> list[_Ends]:
         return []
     varying = [at for at, axis in enumerate(op.input(0).known_axes[2:]) if axis.variables]
     for at in varying:
-        op.mixes(op.input(0).known_axes[at + 2])
-        op.compact(0, at + 2)
-        op.newly_cleaned |= op.padded(op.input(0).known_axes[at + 2])
+        op.newly_cleaned |= op.padded(op.mix(0, at + 2))
     counts = [tuple(int(each) for each in np.unique(op.domain.values(before))) for before, _ in added]
     totals = [int(op.domain.values(before + after).max()) for before, after in added]
     return [_Ends(at in varying, added[at][0], counts[at], totals[at]) for at in range(len(kernel))]
@@ -173,10 +171,13 @@ def reaches_padding(op: Operation, window: Window, length: Length, outputs: Leng
     return bool((last > op.domain.values(length) - 1).any())
 
 
+@operator("QLinearConv", domain="com.microsoft")
 @operator("Conv", "ConvInteger", "QLinearConv")
 def follow_conv(op: Operation) -> Tensor:
     """Follow Conv: ``[N, C, d1, …]``."""
     quantised = op.kind in ("ConvInteger", "QLinearConv")
+    if op.attribute("channels_last", 0):
+        raise Refused("its channels come last")
     tensor, weights = op.input(0), op.input(3 if op.kind == "QLinearConv" else 1)
     _no_variables(op, weights)
     kernel = [int(axis.constant or 0) for axis in weights.known_axes[2:]]
@@ -254,8 +255,7 @@ def _slide(op: Operation, axis: int, window: Window, zero: list[int]) -> Axis:
         return found
     if not found.variables:
         return grid(output_length(op, window, found.length))
-    op.mixes(found)
-    found = op.compact(0, axis).known_axes[axis]
+    found = op.mix(0, axis)
     outputs = output_length(op, window, found.length)
     if reaches_padding(op, window, found.length, outputs):
         zero.append(axis)
@@ -279,8 +279,7 @@ def follow_conv_transpose(op: Operation) -> Tensor:
     for axis, window, extra in zip(spatial, found, added, strict=True):
         old = tensor.known_axes[axis]
         if old.variables and not window.is_point:
-            op.mixes(old)
-            old = op.compact(0, axis).known_axes[axis]
+            old = op.mix(0, axis)
         length = op.positive(
             (old.length - 1) * window.stride + (window.span - window.before - window.after + int(extra)),
             f"its pads leave nothing of {old.length} positions",
@@ -303,8 +302,7 @@ def follow_deform_conv(op: Operation) -> Tensor:
     kernel = [int(axis.constant or 0) for axis in weights.known_axes[2:]]
     found = windows(op, kernel, [tensor.known_axes[axis].length for axis in spatial])
     for axis in spatial:
-        op.mixes(tensor.known_axes[axis])
-        op.compact(0, axis)
+        op.mix(0, axis)
     tensor = op.clean(0, spatial, 0.0)
     return op.result(
         [tensor.known_axes[0], weights.known_axes[0], *offsets.known_axes[2:]],

@@ -20,9 +20,9 @@ def every_position(op: Operation, place: int) -> Tensor | None:
     """
     data, indices = op.input(0), op.input(1)
     axis = data.known_axes[place]
-    if len(indices.positions) != 1 or len(axis.pieces) != 1 or op.opset < 10:
+    told = indices.position
+    if told is None or len(axis.pieces) != 1 or op.opset < 10:
         return None
-    told = indices.positions[0]
     lengths = [length for length in axis.pieces[0] if length.constant != 1]
     if told.first.terms:
         return None
@@ -46,7 +46,7 @@ def every_vector(op: Operation) -> Tensor | None:
         return None
     read: dict[int, Axis] = {}
     for at, told in enumerate(indices.positions):
-        if told.first.terms or len(told.steps) != 1:
+        if told is None or told.first.terms or len(told.steps) != 1:
             return None
         ((place, step),) = told.steps.items()
         own = data.known_axes[at]

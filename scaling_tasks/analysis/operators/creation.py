@@ -61,14 +61,14 @@ def follow_constant_of_shape(op: Operation) -> Tensor:
     return op.result(axes, dtype, fills=fills, low=number, high=number, finite=math.isfinite(number))
 
 
+@operator("Range", sizes=(0, 1, 2), domain="com.microsoft")
 @operator("Range", sizes=(0, 1, 2))
 def follow_range(op: Operation) -> Tensor:
     """Follow Range: how far it goes may follow the sizes, where it starts may not."""
     end = op.inputs[1]
     if end is not None and end.axes is not None and end.value is None:
         return _as_data_says(op)
-    numbers = [op.numbers(at) for at in range(3)]
-    start, limit, step = ((number or [as_length(0)])[0] for number in numbers)
+    start, limit, step = ((op.numbers(at) or [as_length(at // 2)])[0] for at in range(3))
     first, pace = (each.constant if each.constant is not None else op.domain.constant(each) for each in (start, step))
     if not pace or (Fraction(pace).denominator & (Fraction(pace).denominator - 1)):
         raise Refused(f"its step follows the sizes of the request, or is no number that floats hold ({step})")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from scaling_tasks.analysis.axes import grid
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.operators.convolution import Window
@@ -23,9 +25,7 @@ def follow_folding(op: Operation) -> Tensor:
         counts.append(op.positive(room // window.stride + 1, f"a block of {window.span} does not fit into {length}"))
     blocks, wanted = tensor.known_axes[2], grid(*counts)
     channels = tensor.known_axes[1].constant
-    size = 1
-    for each in block:
-        size *= each
+    size = math.prod(block)
     if channels is None or channels % size:
         raise Refused(f"it has {tensor.known_axes[1]} channels, which are no whole number of blocks")
     if not op.domain.equal(blocks.length, wanted.length) and not op.domain.require(blocks.length, wanted.length):

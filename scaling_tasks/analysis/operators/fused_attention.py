@@ -1,4 +1,4 @@
-"""Attention of onnxruntime's optimiser and model builders: masks of numbers, packed projections, a past."""
+"""Attention of onnxruntime's optimiser and model builders: masks of numbers, what is added to scores, a past."""
 
 from __future__ import annotations
 
@@ -14,57 +14,23 @@ from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
 
+__all__ = ["Hiding", "hide", "padding_bias"]
+
 _OWN = "com.microsoft"
 _INT32 = 6
 
 
 @dataclass(frozen=True)
-class _Hiding:
+class Hiding:
     """The inputs by which keys are hidden.
 
     Attributes:
-        mask: Whole numbers, ``[batch, keys]``, or how many keys of each row count.
+        mask: Whole numbers, ``[batch, keys]`` or ``[batch, queries, keys]``, or how many keys of each row count.
         bias: What is added to scores, ``[batch or 1, heads or 1, queries, keys]``; None where there is no such input.
     """
 
     mask: int
     bias: int | None
-
-
-@operator("Attention", domain=_OWN)
-def follow_packed_attention(op: Operation) -> Sequence[Tensor]:
-    """Follow self-attention with its own projections: ``[batch, positions, channels]``."""
-    # Runtimes take a past or what is added to scores, not both.
-    return _packed(op, _Hiding(3, None if op.has(4) else 5), past=4, dtype=op.input(0).dtype)
-
-
-@operator("QAttention", domain=_OWN)
-def follow_quantised_attention(op: Operation) -> Sequence[Tensor]:
-    """Follow the same of quantised numbers, whose scales are inputs."""
-    return _packed(op, _Hiding(5, None), past=8, dtype=op.input(3).dtype)
-
-
-def _packed(op: Operation, hiding: _Hiding, *, past: int, dtype: int) -> list[Tensor]:
-    tensor, weights = op.input(0), op.input(1)
-    if weights.variables or tensor.known_axes[2].variables:
-        raise Refused("how wide it is follows the sizes of the request")
-    if op.attribute("past_present_share_buffer", 0):
-        raise Refused("it writes into a cache in place")
-    positions = keys = _own_keys(op, 0, 1)
-    if op.has(past):
-        op.mixes(op.input(past).known_axes[3])
-        keys = join([op.input(past).known_axes[3], positions])
-    _hide(op, hiding, positions, keys, [(0, 1)])
-    tensor = op.input(0)
-    sizes = op.attribute("qkv_hidden_sizes")
-    width = int(sizes[2]) if sizes else int(weights.known_axes[1].constant or 0) // 3
-    batch, heads = tensor.known_axes[0], int(op.attribute("num_heads"))
-    finite = tensor.finite and not op.has(hiding.mask) and not (hiding.bias and op.has(hiding.bias))
-    found = [op.result([batch, positions, grid(width)], dtype, finite=finite)]
-    if len(op.node.output) > 1:
-        present = [grid(2), batch, grid(heads), keys, grid(width // heads)]
-        found.append(op.result(present, dtype, output=1, finite=False))
-    return found
 
 
 @operator("MultiHeadAttention", domain=_OWN)
@@ -78,8 +44,8 @@ def follow_multi_head_attention(op: Operation) -> Sequence[Tensor]:
     place = ranks[1] - 2
     if any(op.input(at).known_axes[-1].variables for at in range(3)):
         raise Refused("how wide it is follows the sizes of the request")
-    keys = _own_keys(op, 1, place)
-    _own_keys(op, 2, place)
+    keys = op.mix(1, place)
+    op.mix(2, place)
     op.same_axis(1, place, 2, place)
     for at in (1, 2, 6, 7):
         if op.has(at):
@@ -88,8 +54,8 @@ def follow_multi_head_attention(op: Operation) -> Sequence[Tensor]:
         op.same_axis(6, 2, 7, 2)
         op.mixes(op.input(6).known_axes[2])
         keys = join([op.input(6).known_axes[2], keys])
+    hide(op, Hiding(4, 5), keys, [(1, place), (2, place), (6, 2), (7, 2)])
     query = op.input(0)
-    _hide(op, _Hiding(4, 5), query.known_axes[1], keys, [(1, place), (2, place), (6, 2), (7, 2)])
     heads, value = int(op.attribute("num_heads")), op.input(2)
     widths = [int(op.input(at).known_axes[-1].constant or 0) // (heads if ranks[1] == 3 else 1) for at in (1, 2)]
     axes = [query.known_axes[0], query.known_axes[1], grid(widths[1] * heads)]
@@ -101,73 +67,65 @@ def follow_multi_head_attention(op: Operation) -> Sequence[Tensor]:
     return found
 
 
-def _own_keys(op: Operation, index: int, place: int) -> Axis:
-    """Return the axis of positions that are looked at, compact."""
-    axis = op.input(index).known_axes[place]
-    if axis.variables:
-        op.mixes(axis)
-        axis = op.compact(index, place).known_axes[place]
-    return axis
-
-
-def _hide(op: Operation, hiding: _Hiding, queries: Axis, keys: Axis, sources: Sequence[tuple[int, int]]) -> None:
-    """Let no query see keys that are padding.
+def hide(op: Operation, hiding: Hiding, keys: Axis, sources: Sequence[tuple[int, int]]) -> None:
+    """Let no query see keys that are padding, by a mask or by what is added to scores where the operator takes that.
 
     Args:
-        op: The operator.
+        op: The operator, whose first input holds queries, ``[batch, positions, …]``.
         hiding: The inputs that hide keys.
-        queries: The axis of queries.
         keys: The axis of keys, those of a past first.
         sources: Inputs and axes that hold keys or values.
     """
     causal = bool(op.attribute("unidirectional", 0))
-    if causal:
-        op.mixes(queries)
+    queries = op.mix(0, 1) if causal else op.input(0).known_axes[1]
+    masked, added = op.has(hiding.mask), hiding.bias is not None and op.has(hiding.bias)
+    if masked:
+        _align(op, hiding.mask, keys, (1, 2, 3))
+    if added:
+        _align(op, int(hiding.bias or 0), keys, (4,))
     if not op.padded(keys):
         return
     for index, axis in sources:
         if op.has(index) and not op.input(index).finite:
             op.clean(index, [axis], 0.0)
-    if hiding.bias is not None and op.has(hiding.bias):
-        _clean_bias(op, hiding.bias, queries, keys)
-    elif op.has(hiding.mask):
-        _clean_mask(op, hiding, queries, keys)
-    elif not causal or len(keys.pieces) > 1 or not op.domain.at_most(queries.length, keys.length):
+    if added:
+        op.clean(int(hiding.bias or 0), [3], -math.inf)
+    elif masked and hiding.bias is not None:
+        # A mask may hide all keys, which weigh alike then.
+        op.newly_cleaned |= op.padded(keys)
+        _give(op, hiding.bias, padding_bias(op, op.input(0).dtype, keys))
+    elif not masked and not (causal and len(keys.pieces) == 1 and op.domain.at_most(queries.length, keys.length)):
         _give_mask(op, hiding.mask, keys)
 
 
-def _clean_bias(op: Operation, index: int, queries: Axis, keys: Axis) -> None:
-    bias = op.input(index)
-    if bias.rank != 4 or bias.known_axes[3].normal != keys.normal:
-        if bias.rank != 4 or not op.domain.equal(bias.known_axes[3].length, keys.length):
-            raise Refused("what it adds to scores is of a form that is not followed")
-        op.realign(index, 3, keys)
-    for at, axis in ((0, 0), (2, 1)):
-        if bias.known_axes[at].constant != 1:
-            op.same_axis(0, axis, index, at)
-    op.clean(index, [3], -math.inf)
+def _align(op: Operation, index: int, keys: Axis, ranks: Sequence[int]) -> None:
+    """Let what hides keys, ``[batch, …, queries, keys]`` or how many each row sees, lie as batch, queries and keys do.
 
-
-def _clean_mask(op: Operation, hiding: _Hiding, queries: Axis, keys: Axis) -> None:
-    """Hide padding by what is added to scores where there is a mask: it may hide all keys, which weigh alike then."""
-    mask = op.input(hiding.mask)
-    if mask.rank == 1 and not mask.known_axes[0].constant:
-        return  # How many count, per row: never more than are valid.
-    if mask.rank != 2 or not op.domain.equal(mask.known_axes[1].length, keys.length):
-        raise Refused("its mask is of a form that is not followed")
-    if mask.known_axes[1].normal != keys.normal:
-        op.realign(hiding.mask, 1, keys)
-    op.same_axis(0, 0, hiding.mask, 0)
-    if hiding.bias is None:
-        op.clean(hiding.mask, [1], 0.0)
+    Raises:
+        Refused: It is of another form.
+    """
+    hidden = op.input(index)
+    if hidden.rank == 1 and 1 in ranks and keys.is_prefix:
+        op.same_axis(0, 0, index, 0)
         return
+    last = hidden.rank - 1
+    if last < 1 or hidden.rank not in ranks or not op.domain.equal(hidden.known_axes[last].length, keys.length):
+        raise Refused("what hides its keys is of a form that is not followed")
+    if hidden.known_axes[last].normal != keys.normal:
+        op.realign(index, last, keys)
+    if hidden.known_axes[0].constant != 1:
+        op.same_axis(0, 0, index, 0)
+    if last > 1 and hidden.known_axes[last - 1].constant != 1:
+        op.same_axis(0, 1, index, last - 1)
+
+
+def padding_bias(op: Operation, dtype: int, keys: Axis) -> Tensor:
+    """Return what hides padding where it is added to scores, ``[batch, 1, queries, keys]``."""
     query, emitter = op.input(0), op.emitter
-    shape = Tensor("", query.dtype, (query.known_axes[0], grid(1), grid(1), keys))
+    shape = Tensor("", dtype, (query.known_axes[0], grid(1), query.known_axes[1], keys))
     line = op.around.cleaner.valid(shape, [3], on=0.0, off=-math.inf)
     size, one = emitter.part_of_shape(query.name, 1, 2), emitter.numbers([1])
-    name = emitter.once("Expand", [line, emitter.once("Concat", [one, one, size, one], axis=0)])
-    op.newly_cleaned |= op.padded(keys)
-    _give(op, hiding.bias, shape.named(name))
+    return shape.named(emitter.once("Expand", [line, emitter.once("Concat", [one, one, size, one], axis=0)]))
 
 
 def _give_mask(op: Operation, index: int, keys: Axis) -> None:
@@ -205,7 +163,7 @@ def follow_group_query_attention(op: Operation) -> Sequence[Tensor]:
         raise Refused("how wide it is follows the sizes of the request")
     if any(list(op.node.output)[3:]) or op.attribute("k_quant_type", "NONE") != "NONE":
         raise Refused("it gives its scores, or its cache is quantised")
-    queries = _own_keys(op, 0, 1)
+    queries = op.mix(0, 1)
     op.mixes(queries)
     for at in (1, 2, 3, 4, _LENGTHS):
         if op.has(at):
@@ -233,7 +191,7 @@ def _past(op: Operation) -> Axis | None:
     if not op.has(3):
         return None
     for at in (3, 4):
-        _own_keys(op, at, 2)
+        op.mix(at, 2)
         if not op.input(at).finite:
             op.clean(at, [2], 0.0)
     return op.same_axis(3, 2, 4, 2)

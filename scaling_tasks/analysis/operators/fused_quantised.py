@@ -25,7 +25,7 @@ def follow_own_dequantise(op: Operation) -> Tensor:
     return replace(found, dequantised=None) if isinstance(found, Tensor) else found[0]
 
 
-@operator("MatMulNBits", domain=_OWN)
+@operator("MatMulNBits", "MatMulBnb4", domain=_OWN)
 def follow_few_bits(op: Operation) -> Tensor:
     """Follow a product with weights of a few bits: ``[…, K]`` by ``[N, K]``, the second in blocks."""
     tensor = op.input(0)

@@ -14,6 +14,7 @@ from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.operators.counted import every_position, every_vector
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.size_inputs import SizeInput
 
 __all__ = ["alike", "from_start", "safe_numbers"]
@@ -94,7 +95,7 @@ def safe_numbers(op: Operation, index: int, lengths: Sequence[Length], *, clamp:
             _clamp(op, index, [int(length.constant or 0) for length in lengths])
         else:
             op.clean(index, padded, 0.0)
-    if indices.low < 0 and any(length.variables for length in lengths):
+    if indices.low < 0 and any(_follows_sizes(length) for length in lengths):
         from_start(op, index, lengths)
 
 
@@ -109,15 +110,20 @@ def _clamp(op: Operation, index: int, lengths: Sequence[int]) -> None:
     op.use(index, replace(indices.changed(name=name, fills={}), positions=indices.positions))
 
 
+def _follows_sizes(length: Length) -> bool:
+    """Whether a bucket's length may be another: what data decides is the same in it."""
+    return any(not name.startswith(DATA) for name in length.variables)
+
+
 def from_start(op: Operation, index: int, lengths: Sequence[Length]) -> None:
-    """Add the true lengths to negative numbers."""
+    """Add the true lengths to negative numbers, but for lengths that data decides."""
     emitter, indices = op.emitter, op.input(index)
     fixed = np.array(
         [0 if length.variables else int(length.constant or 0) for length in lengths], _numpy(indices.dtype)
     )
     told = emitter.constant(fixed)
     for at, length in enumerate(lengths):
-        if length.variables:
+        if _follows_sizes(length):
             op.newly_cleaned |= length.variables - {op.rows}
             spec = SizeInput("", "value", "int64", expressions=(length.expression(),))
             number = op.around.cleaner.companion(indices, [], spec, dtype=indices.dtype)
@@ -126,7 +132,8 @@ def from_start(op: Operation, index: int, lengths: Sequence[Length]) -> None:
             told = emitter.once("Add", [told, number]) if len(lengths) > 1 else number
     below = emitter.once("Less", [indices.name, emitter.constant(np.array(0, _numpy(indices.dtype)))])
     name = emitter.once("Where", [below, emitter.once("Add", [indices.name, told]), indices.name])
-    op.use(index, indices.changed(name=name, low=0.0, fills={}))
+    low = 0.0 if all(_follows_sizes(length) or not length.variables for length in lengths) else indices.low
+    op.use(index, indices.changed(name=name, low=low, fills={}))
 
 
 def _numpy(dtype: int) -> Any:
@@ -138,9 +145,7 @@ def follow_gather_elements(op: Operation) -> Tensor:
     """Follow GatherElements."""
     data, indices = op.input(0), op.input(1)
     place = op.axis(int(op.attribute("axis", 0)), data.rank)
-    if data.known_axes[place].variables:
-        op.mixes(data.known_axes[place])
-        op.compact(0, place)
+    op.mix(0, place)
     alike(op, 0, 1, place)
     safe_numbers(op, 1, [op.input(0).known_axes[place].length])
     data, indices = op.input(0), op.input(1)
@@ -161,6 +166,7 @@ def alike(op: Operation, index: int, other: int, place: int) -> None:
         op.same_axis(index, at, other, at)
 
 
+@operator("GatherND", domain="com.microsoft")
 @operator("GatherND")
 def follow_gather_nd(op: Operation) -> Tensor:
     """Follow GatherND."""
@@ -174,9 +180,7 @@ def follow_gather_nd(op: Operation) -> Tensor:
     for at in range(batch):
         op.same_axis(0, at, 1, at)
     for at in range(batch, batch + depth):
-        if data.known_axes[at].variables:
-            op.mixes(data.known_axes[at])
-            op.compact(0, at)
+        op.mix(0, at)
     safe_numbers(op, 1, [op.input(0).known_axes[at].length for at in range(batch, batch + depth)])
     data, indices = op.input(0), op.input(1)
     axes = [*indices.known_axes[:-1], *data.known_axes[batch + depth :]]
@@ -188,7 +192,6 @@ def follow_reverse_sequence(op: Operation) -> Tensor:
     """Follow ReverseSequence: it turns round what its lengths say, wherever the tensor ends."""
     tensor = op.input(0)
     place = op.axis(int(op.attribute("time_axis", 0)), tensor.rank)
-    if tensor.known_axes[place].variables:
-        op.mixes(tensor.known_axes[place])
-        tensor = op.compact(0, place)
+    op.mix(0, place)
+    tensor = op.input(0)
     return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite, low=tensor.low, high=tensor.high)

@@ -24,6 +24,7 @@ def follow_transpose(op: Operation) -> Tensor:
     return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
 
 
+@operator("ExpandDims", sizes=(1,), domain="com.microsoft")
 @operator("Unsqueeze", sizes=(1,))
 def follow_unsqueeze(op: Operation) -> Tensor:
     """Follow Unsqueeze."""
@@ -142,6 +143,7 @@ def concatenated(op: Operation, indices: Sequence[int]) -> Tensor:
     )
 
 
+@operator("Trilu", sizes=(1,), domain="com.microsoft")
 @operator("Trilu", sizes=(1,))
 def follow_trilu(op: Operation) -> Tensor:
     """Follow Trilu: what it keeps is told by how far two positions are from their starts."""
@@ -189,20 +191,34 @@ def follow_space(op: Operation) -> Tensor:
     batch, channels, *space = tensor.known_axes
     if not all(axis.is_prefix for axis in space):
         raise Refused("its axes are flattened grids")
-    if channels.variables:
-        raise Refused(f"it has {channels.length} channels, a number that follows the sizes")
+    channels = _regrouped(op, channels, size * size)
     if op.kind == "DepthToSpace":
-        depth = grid(channels.length // (size * size))
-        axes = [batch, depth, *(grid(axis.length * size) for axis in space)]
+        axes = [batch, channels, *(grid(axis.length * size) for axis in space)]
     else:
         for axis in space:
             if not op.domain.equal(axis.length % size, as_length(0)) and not op.domain.require(
                 axis.length, axis.length // size * size
             ):
                 raise Refused(f"{axis.length} is never a multiple of {size}")
-        axes = [batch, grid(channels.length * (size * size)), *(grid(axis.length // size) for axis in space)]
+        axes = [batch, channels, *(grid(axis.length // size) for axis in space)]
     fills = {axis: fill for axis, fill in tensor.fills.items() if axis != 1}
     return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
+
+
+def _regrouped(op: Operation, channels: Axis, count: int) -> Axis:
+    """Return what becomes of channels as blocks of so many positions are moved into them, or out of them.
+
+    They may be rows, as TensorFlow turns an image into ``count`` images for each that a dilated convolution sees.
+    """
+    if not channels.variables:
+        length = channels.length * count if op.kind == "SpaceToDepth" else channels.length // count
+        return grid(length)
+    first, *others = channels.pieces[0]
+    if len(channels.pieces) == 1 and op.kind == "SpaceToDepth":
+        return Axis(((as_length(count), first, *others),))
+    if len(channels.pieces) > 1 or first.constant != count or op.attribute("mode", "DCR") != "DCR":
+        raise Refused(f"it has {channels.length} channels, a number that follows the sizes")
+    return grid(*others)
 
 
 def _moved(op: Operation, tensor: Tensor, axes: list[Axis], kept: dict[int, int]) -> Tensor:

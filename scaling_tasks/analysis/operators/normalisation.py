@@ -98,10 +98,8 @@ def follow_mean_variance_normalisation(op: Operation) -> Tensor:
 def follow_response_normalisation(op: Operation) -> Tensor:
     """Follow LRN, which looks at neighbouring channels of one position."""
     tensor = op.input(0)
-    if tensor.known_axes[1].variables:
-        op.mixes(tensor.known_axes[1])
-        op.compact(0, 1)
-        op.clean(0, [1], 0.0)
+    op.mix(0, 1)
+    op.clean(0, [1], 0.0)
     tensor = op.input(0)
     fills = {axis: 0.0 for axis, fill in tensor.fills.items() if fill == 0}
     return op.result(tensor.known_axes, tensor.dtype, fills=fills, finite=tensor.finite)

@@ -9,6 +9,7 @@ from scaling_tasks.analysis.axes import grid
 from scaling_tasks.analysis.lengths import Length, smaller
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.operators.convolution import Window, even_out, output_length, reaches_padding, windows
+from scaling_tasks.analysis.operators.products import clean_to_zero_point
 from scaling_tasks.analysis.operators.reduction import reduce_axes
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
@@ -81,6 +82,23 @@ def _counts_differ(op: Operation, at: int, window: Window, out: Length, counted:
     return bool((end > edge).any())
 
 
+@operator("QLinearAveragePool", domain="com.microsoft")
+def follow_quantised_average_pool(op: Operation) -> Tensor:
+    """Follow the average of quantised numbers, by windows that hold as many at every size."""
+    if op.attribute("channels_last", 0):
+        raise Refused("its channels come last")
+    found, lengths = _pooled(op)
+    counted = bool(op.attribute("count_include_pad", 0))
+    for at, (window, out) in enumerate(zip(found, lengths, strict=True)):
+        varies = op.padded(op.input(0).known_axes[at + 2]) and not window.is_point
+        if varies and _counts_differ(op, at, window, out, counted):
+            raise Refused("it takes a quantised mean over a number of positions that follows the sizes")
+    if not clean_to_zero_point(op, 0, _reached(op, found, lengths), 2):
+        raise Refused("what it takes for zero differs by channel")
+    tensor = op.input(0)
+    return op.result(_axes(op, tensor, found, lengths), tensor.dtype, low=-128.0, high=255.0)
+
+
 @operator("LpPool")
 def follow_lp_pool(op: Operation) -> Tensor:
     """Follow LpPool: zeros add nothing to a norm."""
@@ -117,8 +135,7 @@ def _pooled(op: Operation) -> tuple[list[Window], list[Length]]:
     for at, window in enumerate(found):
         axis = tensor.known_axes[at + 2]
         if axis.variables and not window.is_point:
-            op.mixes(axis)
-            axis = op.compact(0, at + 2).known_axes[at + 2]
+            axis = op.mix(0, at + 2)
         if axis.variables and window.dilation > 1:
             # A shorter axis may lie between the positions of a window, which then holds nothing.
             op.positive(axis.length - (window.dilation - 1), f"a step of {window.dilation} passes over {axis.length}")

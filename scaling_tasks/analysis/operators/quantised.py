@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 
 from scaling_tasks.analysis.axes import grid
+from scaling_tasks.analysis.lengths import product_of
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.operators.elementwise import broadcast
 from scaling_tasks.analysis.operators.movement import concatenated
+from scaling_tasks.analysis.operators.products import clean_to_zero_point
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Dequantised, Tensor
+from scaling_tasks.shapes.size_inputs import SizeInput
 
-_UINT8 = 2
+_FLOAT, _UINT8, _INT32 = 1, 2, 6
 _RANGES = {2: (0.0, 255.0), 3: (-128.0, 127.0), 4: (0.0, 65535.0), 5: (-32768.0, 32767.0)}
 
 
@@ -97,6 +100,12 @@ def follow_quantised_binary(op: Operation) -> Tensor:
     return op.result(broadcast(op, [0, 3]), op.input(0).dtype, low=-128.0, high=255.0)
 
 
+@operator("QLinearWhere", domain="com.microsoft")
+def follow_quantised_choice(op: Operation) -> Tensor:
+    """Follow the choice between two quantised tensors, each with scale and zero point."""
+    return op.result(broadcast(op, [0, 1, 4]), op.input(1).dtype, low=-128.0, high=255.0)
+
+
 @operator("QLinearConcat", domain="com.microsoft")
 def follow_quantised_concat(op: Operation) -> Tensor:
     """Follow the concatenation of quantised tensors: scale and zero point of the result, then three inputs for each."""
@@ -106,15 +115,42 @@ def follow_quantised_concat(op: Operation) -> Tensor:
 
 @operator("QLinearGlobalAveragePool", domain="com.microsoft")
 def follow_quantised_global_average(op: Operation) -> Tensor:
-    """Follow the mean over all positions where none is padding; a mean of other counts would be rounded otherwise."""
-    tensor = op.input(0)
-    space = range(1, tensor.rank - 1) if op.attribute("channels_last", 0) else range(2, tensor.rank)
+    """Follow the mean over all positions: of those of padding nothing is added, and the true number divides."""
+    rank = op.input(0).rank
+    space = range(1, rank - 1) if op.attribute("channels_last", 0) else range(2, rank)
     for at in space:
-        op.mixes(tensor.known_axes[at])
-        if op.padded(tensor.known_axes[at]):
-            raise Refused("it takes a quantised mean over a number of positions that follows the sizes")
+        op.mixes(op.input(0).known_axes[at])
+    padded = [at for at in space if op.padded(op.input(0).known_axes[at])]
+    if padded and not clean_to_zero_point(op, 0, padded, 2):
+        raise Refused("what it takes for zero differs by channel")
+    tensor = op.input(0)
     axes = [grid(1) if at in space else axis for at, axis in enumerate(tensor.known_axes)]
-    return op.result(axes, tensor.dtype, low=-128.0, high=255.0)
+    result = op.result(axes, tensor.dtype, low=-128.0, high=255.0)
+    if padded:
+        _mean_of_true_number(op, result, space)
+    return result
+
+
+def _mean_of_true_number(op: Operation, result: Tensor, space: Sequence[int]) -> None:
+    """Compute a quantised mean in the order in which onnxruntime does, so that it is rounded alike."""
+    emitter, tensor, (name, scale, point) = op.emitter, op.input(0), op.node.input[:3]
+    low, high = _RANGES[tensor.dtype]
+    numbers = (
+        emitter.once("Sub", [emitter.cast(name, _INT32), emitter.cast(point, _INT32)])
+        if point
+        else emitter.cast(name, _INT32)
+    )
+    total = emitter.cast(emitter.reduce("ReduceSum", numbers, list(space), keepdims=1), _FLOAT)
+    count = product_of(tensor.known_axes[at].length for at in space)
+    spec = SizeInput("", "value", "float32", expressions=(count.expression(),))
+    true = op.around.cleaner.companion(result, [], spec, dtype=_FLOAT)
+    factor = emitter.node("Div", [scale, emitter.node("Mul", [op.node.input[3], true])])
+    mean = emitter.node("Round", [emitter.node("Mul", [total, factor])])
+    own = op.node.input[4] if len(op.node.input) > 4 else ""
+    mean = emitter.node("Add", [mean, emitter.cast(own, _FLOAT)]) if own else mean
+    ends = [emitter.constant(np.array(end, np.float32)) for end in (low, high)]
+    emitter.into(result.name, "Cast", [emitter.node("Clip", [mean, *ends])], to=tensor.dtype)
+    op.replaced = True
 
 
 @operator("QLinearSoftmax", domain="com.microsoft")

@@ -27,12 +27,9 @@ def follow_recurrent(op: Operation) -> Sequence[Tensor]:
     time_at, batch_at = (1, 0) if op.attribute("layout", 0) else (0, 1)
     if tensor.known_axes[2].variables or any(op.input(at).variables for at in (1, 2)):
         raise Refused("how wide it is follows the sizes of the request")
-    time = tensor.known_axes[time_at]
     sense = _SENSE[str(op.attribute("direction", "forward"))]
-    if time.variables:
-        op.mixes(time)
-        tensor = op.compact(0, time_at)
-        time = tensor.known_axes[time_at]
+    time = op.mix(0, time_at)
+    tensor = op.input(0)
     batch = tensor.known_axes[batch_at]
     hidden = grid(int(op.attribute("hidden_size") or (op.input(2).known_axes[-1].constant or 0)))
     if op.has(_LENGTHS):

@@ -57,8 +57,9 @@ def reduce_axes(op: Operation, axes: Sequence[int], *, keep: bool, how: How) -> 
         if tensor.known_axes[axis].variables:
             op.mixes(tensor.known_axes[axis])
     over = [axis for axis in axes if op.padded(tensor.known_axes[axis])]
+    filled = all(op.domain.at_most(as_length(1), tensor.known_axes[at].length) for at in axes)
     fill = _NEUTRAL[how]
-    if how == "max" and tensor.low >= 0 and tensor.finite:
+    if how == "max" and tensor.low >= 0 and tensor.finite and filled:
         fill = 0.0
     if how == "mean" and over and tensor.dtype not in (1, 10, 11):
         raise Refused("its mean of whole numbers is rounded, over a number of them that follows the sizes")
@@ -67,12 +68,11 @@ def reduce_axes(op: Operation, axes: Sequence[int], *, keep: bool, how: How) -> 
         tensor = op.clean(0, over, fill)
     kept, remaining = _kept(tensor, axes, keep=keep)
     fills = {remaining[at]: _reduced(op, value, how) for at, value in before.fills.items() if at in remaining}
-    low, high = _interval(op, before, how)
+    # The largest of nothing is no bound of what there is.
+    low, high = _interval(op, before, how) if filled or how not in ("max", "min") else (-math.inf, math.inf)
     known: dict[str, Any] = {
         "fills": {at: value for at, value in fills.items() if value is not None},
-        "finite": before.finite
-        and op.kind not in ("ReduceLogSumExp", "ReduceLogSum")
-        and all(op.domain.at_most(as_length(1), tensor.known_axes[at].length) for at in axes),
+        "finite": before.finite and op.kind not in ("ReduceLogSumExp", "ReduceLogSum") and filled,
         "low": low,
         "high": high,
     }

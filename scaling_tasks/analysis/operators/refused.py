@@ -21,7 +21,7 @@ def follow_noise(op: Operation) -> Tensor:
 
 
 refuse(
-    "its result is a sequence or an optional value, whose parts are not followed",
+    "it makes or takes a sequence in a way that is not followed",
     *("SequenceConstruct", "SequenceAt", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength"),
     *("SequenceMap", "SplitToSequence", "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement"),
 )
@@ -33,8 +33,6 @@ refuse(
 refuse("it collects backwards or along another axis than the first", "Scan")
 refuse("padding would count among the values that it tells apart", "Unique")
 refuse("its places are counted in a tensor whose size it is told apart from its input", "MaxUnpool", "AffineGrid")
-refuse("it reads regions that may lie across the end of the valid part", "RoiAlign", "MaxRoiPool")
-refuse("it takes the middle, which lies elsewhere in a bucket", "CenterCropPad")
 refuse("it is a loss, which no served model computes", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss")
 refuse(
     "it is told lengths of a cache as data",

@@ -58,12 +58,29 @@ def _wanted(op: Operation, tensor: Tensor) -> list[Length]:
         pool, rest = _cancelled([length for axis in tensor.known_axes for length in _blocks(op, axis, known)], known)
     total = product_of(pool)
     quotient = op.domain.divide(total, rest)
+    if quotient is None and (matched := _matched(op, tensor, lengths)) != lengths:
+        known = [each for each in matched if each is not None]
+        pool, rest = _cancelled([length for axis in tensor.known_axes for length in _lengths(axis)], known)
+        lengths, total = matched, product_of(pool)
+        quotient = op.domain.divide(total, rest)
     if quotient is None:
         # The model only runs where what is left is whole.
         quotient = total // rest
         if not op.domain.require(total, quotient * rest):
             raise Refused(f"{total} positions are never a whole number of times {rest}")
     return [quotient if length is None else length for length in lengths]
+
+
+def _matched(op: Operation, tensor: Tensor, lengths: Sequence[Length | None]) -> list[Length | None]:
+    """Take lengths that come from another tensor to be meant for those that stand at their places."""
+    found = list(lengths)
+    for at, (axis, length) in enumerate(zip(tensor.known_axes, lengths, strict=False)):
+        own = axis.length
+        if length is None or not length.variables or not own.variables or length.variables <= tensor.variables:
+            continue
+        if op.domain.require(own, length):
+            found[at] = own
+    return found
 
 
 def _lengths(axis: Axis) -> list[Length]:

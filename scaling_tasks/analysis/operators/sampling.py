@@ -12,15 +12,14 @@ from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
 
 
+@operator("GridSample", domain="com.microsoft")
 @operator("GridSample")
 def follow_grid_sample(op: Operation) -> Tensor:
     """Follow GridSample: ``[N, C, d1, …]`` read at ``[N, o1, …, coordinates]``, the last axis first."""
     tensor = op.input(0)
     spatial = list(range(2, tensor.rank))
     for axis in spatial:
-        if tensor.known_axes[axis].variables:
-            op.mixes(tensor.known_axes[axis])
-            op.compact(0, axis)
+        op.mix(0, axis)
     op.same_axis(0, 0, 1, 0)
     padded = [axis for axis in spatial if op.padded(op.input(0).known_axes[axis])]
     if padded:
@@ -43,8 +42,13 @@ def _fit(op: Operation, padded: list[int], spatial: list[int]) -> None:
             op.newly_cleaned |= op.padded(op.input(0).known_axes[axis])
             op.use(0, op.around.cleaner.edge(op.input(0), axis))
     emitter, places, corners = op.emitter, op.input(1), int(op.attribute("align_corners", 0))
-    factors = [_factor(op, axis, places, corners) for axis in reversed(spatial)]
-    factor = emitter.once("Concat", factors, axis=places.rank - 1)
+    # Coordinates begin with the last axis; those along axes that are as long in a bucket stay as they are.
+    fixed = np.array([float(axis not in padded) for axis in reversed(spatial)], np.float32)
+    factor = emitter.constant(fixed)
+    for axis in padded:
+        own = np.eye(len(spatial), dtype=np.float32)[spatial[-1] - axis]
+        part = emitter.once("Mul", [_factor(op, axis, places, corners), emitter.constant(own)])
+        factor = emitter.once("Add", [factor, part])
     one = emitter.constant(np.array(1, np.float32))
     moved = emitter.node("Mul", [emitter.node("Add", [places.name, one]), factor])
     name = emitter.node("Sub", [moved, one], kind="places")
@@ -74,9 +78,7 @@ def follow_compress(op: Operation) -> Tensor:
         raise Refused("it flattens what it chooses from")
     place = op.axis(int(axis), tensor.rank)
     for index, at in ((0, place), (1, 0)):
-        if op.input(index).known_axes[at].variables:
-            op.mixes(op.input(index).known_axes[at])
-            op.compact(index, at)
+        op.mix(index, at)
     if op.input(0).known_axes[place].variables and not op.domain.at_most(
         chosen.known_axes[0].length, op.input(0).known_axes[place].length
     ):
@@ -88,10 +90,13 @@ def follow_compress(op: Operation) -> Tensor:
     return op.result(axes, tensor.dtype, finite=tensor.finite, low=tensor.low, high=tensor.high)
 
 
+@operator("Inverse", domain="com.microsoft")
 @operator("Det")
-def follow_determinant(op: Operation) -> Tensor:
-    """Follow Det of matrices of a fixed size."""
+def follow_matrices(op: Operation) -> Tensor:
+    """Follow Det and Inverse of matrices of a fixed size."""
     tensor = op.input(0)
     if any(axis.variables for axis in tensor.known_axes[-2:]):
         raise Refused("its matrices follow the sizes of the request")
+    if op.kind == "Inverse":
+        return op.result(tensor.known_axes, tensor.dtype, finite=False)
     return op.result(tensor.known_axes[:-2], tensor.dtype, finite=tensor.finite)

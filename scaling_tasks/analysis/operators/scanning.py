@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Refused
@@ -21,12 +23,10 @@ def follow_running_sum(op: Operation) -> Tensor:
     tensor = op.input(0)
     (given,) = op.constants(1) or [0]
     place = op.axis(given, tensor.rank)
-    axis = tensor.known_axes[place]
-    if axis.variables:
-        op.mixes(axis)
-        tensor = op.compact(0, place)
-        if op.attribute("reverse", 0):
-            tensor = op.clean(0, [place], 0.0 if op.kind == "CumSum" else 1.0)
+    op.mix(0, place)
+    if op.attribute("reverse", 0):
+        op.clean(0, [place], 0.0 if op.kind == "CumSum" else 1.0)
+    tensor = op.input(0)
     low = 0.0 if tensor.low >= 0 else float("-inf")
     fills = {at: fill for at, fill in tensor.fills.items() if at != place and fill == 0}
     return op.result(tensor.known_axes, tensor.dtype, fills=fills, finite=tensor.finite, low=low)
@@ -35,14 +35,9 @@ def follow_running_sum(op: Operation) -> Tensor:
 @operator("ArgMax", "ArgMin")
 def follow_argument(op: Operation) -> Tensor:
     """Follow ArgMax and ArgMin: padding must not be chosen, and positions are numbered from the start."""
-    tensor = op.input(0)
-    place = op.axis(int(op.attribute("axis", 0)), tensor.rank)
-    if tensor.known_axes[place].variables:
-        op.compact(0, place)
-    axis = op.input(0).known_axes[place]
-    if axis.variables:
-        op.mixes(axis)
-        op.clean(0, [place], -math.inf if op.kind == "ArgMax" else math.inf)
+    place = op.axis(int(op.attribute("axis", 0)), op.input(0).rank)
+    axis = op.mix(0, place)
+    op.clean(0, [place], -math.inf if op.kind == "ArgMax" else math.inf)
     axes = list(op.input(0).known_axes)
     axes[place : place + 1] = [grid(1)] if op.attribute("keepdims", 1) else []
     result = op.result(axes, _INT64, low=0.0)
@@ -67,13 +62,10 @@ def follow_top(op: Operation) -> Sequence[Tensor]:
     tensor = op.input(0)
     (count,) = op.numbers(1, "k") or [as_length(1)]
     place = op.axis(int(op.attribute("axis", -1)), tensor.rank)
-    if tensor.known_axes[place].variables:
-        op.mixes(tensor.known_axes[place])
-        op.compact(0, place)
-        if op.padded(op.input(0).known_axes[place]):
-            if not op.attribute("sorted", 1):
-                raise Refused("it gives its entries in no order")
-            op.clean(0, [place], -math.inf if op.attribute("largest", 1) else math.inf)
+    if op.padded(op.mix(0, place)):
+        if not op.attribute("sorted", 1):
+            raise Refused("it gives its entries in no order")
+        op.clean(0, [place], -math.inf if op.attribute("largest", 1) else math.inf)
     tensor = op.input(0)
     axes: list[Axis] = list(tensor.known_axes)
     axes[place] = grid(count)
@@ -86,12 +78,9 @@ def follow_top(op: Operation) -> Sequence[Tensor]:
 @operator("NonZero")
 def follow_non_zero(op: Operation) -> Tensor:
     """Follow NonZero: padding must be zero; how many there are depends on data."""
-    tensor = op.input(0)
-    for at, axis in enumerate(tensor.known_axes):
-        if axis.variables:
-            op.mixes(axis)
-            op.compact(0, at)
-    tensor = op.clean(0, range(tensor.rank), 0.0)
+    for at in range(op.input(0).rank):
+        op.mix(0, at)
+    tensor = op.clean(0, range(op.input(0).rank), 0.0)
     return op.result([grid(tensor.rank), op.data_axis()], _INT64, low=0.0)
 
 
@@ -99,18 +88,25 @@ def follow_non_zero(op: Operation) -> Tensor:
 def follow_suppression(op: Operation) -> Tensor:
     """Follow NonMaxSuppression: padded boxes score below every threshold; how many are kept depends on data."""
     boxes = op.input(0)
-    threshold = op.value_of(4)
     for index, place in ((0, 1), (1, 1), (1, 2)):
         op.mixes(op.input(index).known_axes[0])
-        if op.input(index).known_axes[place].variables:
-            op.mixes(op.input(index).known_axes[place])
-            op.compact(index, place)
+        op.mix(index, place)
     op.same_axis(0, 1, 1, 2)
     padded = [place for place in range(3) if op.padded(op.input(1).known_axes[place])]
     if padded:
-        if threshold is None or float(threshold.reshape(-1)[0]) == -math.inf:
-            raise Refused("without a score threshold it may keep padded boxes", "Export it with a score threshold.")
+        _set_threshold(op)
         op.clean(1, padded, -math.inf)
         if not boxes.finite:
             op.clean(0, [0, 1], 0.0)
     return op.result([op.data_axis(), grid(3)], _INT64, low=0.0)
+
+
+def _set_threshold(op: Operation) -> None:
+    """Let boxes that score minus infinity be kept nowhere, and those that score any other number as before."""
+    known = op.value_of(4)
+    if op.has(4) and (known is None or float(known.reshape(-1)[0]) > -math.inf):
+        return  # What a box is kept for lies above every threshold.
+    op.node.input.extend([""] * (5 - len(op.node.input)))
+    op.inputs.extend([None] * (5 - len(op.inputs)))
+    op.node.input[4] = op.emitter.constant(np.array([np.finfo(np.float32).min], np.float32))
+    op.inputs[4] = None

@@ -16,10 +16,7 @@ def follow_short_spectra(op: Operation) -> Tensor:
     length = lengths[0] if lengths else window
     if not steps or not length:
         raise Refused("its frames have a length that follows the sizes of the request")
-    samples = tensor.known_axes[1]
-    if samples.variables:
-        op.mixes(samples)
-        samples = op.compact(0, 1).known_axes[1]
+    samples = op.mix(0, 1)
     frames = op.positive((samples.length - length) // steps[0] + 1, f"a frame of {length} does not fit")
     bins = length // 2 + 1 if op.attribute("onesided", 1) else length
     axes = [op.input(0).known_axes[0], grid(frames), grid(bins), grid(2)]

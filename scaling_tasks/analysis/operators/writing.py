@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from scaling_tasks.analysis.axes import grid
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.operators.gathering import alike, from_start, safe_numbers
@@ -23,12 +25,30 @@ def follow_scatter_nd(op: Operation) -> Tensor:
     depth = op.input(1).known_axes[last].constant
     if depth is None:
         raise Refused("how many axes it writes along follows the sizes of the request")
+    rows = _own_rows(op, last)
     for at in range(last):
-        op.mixes(op.input(1).known_axes[at])
+        if at != rows:
+            op.mixes(op.input(1).known_axes[at])
         op.same_axis(1, at, 2, at)
     for at in range(depth, rank):
         op.same_axis(0, at, 2, last + at - depth)
-    return _written(op, list(range(depth)), list(range(last)))
+    if rows is None:
+        return _written(op, list(range(depth)), list(range(last)))
+    numbered = any(op.input(at).counts_rows for at in (0, 2))
+    found = _written(op, list(range(depth)), [at for at in range(last) if at != rows], alone=True)
+    return replace(found, counts_rows=numbered)
+
+
+def _own_rows(op: Operation, last: int) -> int | None:
+    """Return the axis of numbers that counts rows where each row writes into itself: ``x[arange(rows), places]``."""
+    data, indices = op.input(0), op.input(1)
+    told = indices.positions[0] if indices.positions else None
+    if op.rows is None or told is None or told.first.terms or len(told.steps) != 1:
+        return None
+    ((at, step),) = told.steps.items()
+    same = at < last and indices.known_axes[at] == data.known_axes[0] == grid(op.rows)
+    others = (other for other in indices.positions[1:] if other is not None)
+    return at if same and step.constant == 1 and not any(at in other.steps for other in others) else None
 
 
 @operator("ScatterElements", "Scatter")
@@ -49,9 +69,7 @@ def follow_cache_update(op: Operation) -> Tensor:
     cache, update = op.input(0), op.input(1)
     place = op.axis(int(op.attribute("axis", -2)), cache.rank)
     for index in (0, 1):
-        if op.input(index).known_axes[place].variables:
-            op.mixes(op.input(index).known_axes[place])
-            op.compact(index, place)
+        op.mix(index, place)
     if op.padded(update.known_axes[place]):
         raise Refused("it would write padding over what its cache holds", "Fix how many new positions there are.")
     if op.padded(cache.known_axes[place]) and op.attribute("mode", "linear") == "circular":
@@ -68,21 +86,20 @@ def follow_cache_update(op: Operation) -> Tensor:
     return op.result(cache.known_axes, cache.dtype, finite=finite, low=ends[0], high=ends[1])
 
 
-def _written(op: Operation, places: Sequence[int], loose: Sequence[int]) -> Tensor:
+def _written(op: Operation, places: Sequence[int], loose: Sequence[int], *, alone: bool = False) -> Tensor:
     """Follow what is written along the axes ``places`` of the data.
 
     Args:
         op: The operator.
         places: Axes of the data that the numbers count along.
         loose: Axes of the numbers along which padding may write to valid positions.
+        alone: Whether the first of the places tells rows, each of which writes into itself.
     """
-    for at in places:
-        axis = op.input(0).known_axes[at]
-        if axis.variables:
-            op.mixes(axis)
-            op.compact(0, at)
+    for at in places[int(alone) :]:
+        op.mix(0, at)
     data = op.input(0)
-    lengths = [data.known_axes[at].length for at in places]
+    # A row's own number is never counted from the end.
+    lengths = [as_length(0) if alone and not at else data.known_axes[at].length for at in places]
     padded = [at for at in loose if op.padded(op.input(1).known_axes[at])]
     known = op.input(1).is_constant
     if not known:
@@ -91,7 +108,7 @@ def _written(op: Operation, places: Sequence[int], loose: Sequence[int]) -> Tens
         from_start(op, 1, lengths)
     output = op.node.output[0]
     if padded:
-        _apart(op, places[0], padded)
+        _apart(op, places[min(int(alone), len(places) - 1)], padded)
     updates, replaced = op.input(2), op.attribute("reduction", "none") == "none"
     low, high = (min(data.low, updates.low), max(data.high, updates.high)) if replaced else (-math.inf, math.inf)
     finite = data.finite and updates.finite and replaced
@@ -110,7 +127,7 @@ def _apart(op: Operation, place: int, padded: Sequence[int]) -> None:
     shift = np.array(1, kind)
     if op.kind == "ScatterND":
         shift = np.zeros(indices.known_axes[-1].constant or 1, kind)
-        shift[0] = 1
+        shift[place] = 1
     moved = emitter.node("Add", [indices.name, emitter.constant(shift)])
     mask = op.around.cleaner.valid(indices, padded, dtype=_BOOL)
     name = emitter.node("Where", [mask, moved, emitter.constant(np.array(0, kind))], kind="apart")
