@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from scaling_tasks.analysis.lengths import Length, as_length, product_of
+from scaling_tasks.analysis.refusal import Refused
 from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.layouts import Layout
 
 __all__ = ["Axis", "grid"]
 
 Piece = tuple[Length, ...]
+
+
+_MOST_PIECES = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,13 @@ def grid(*lengths: Length | int | str) -> Axis:
 
 
 def join(axes: Sequence[Axis]) -> Axis:
-    """Return the axes one after another as one axis; one that has one length at all sizes needs no pieces."""
+    """Return the axes one after another as one axis; one that has one length at all sizes needs no pieces.
+
+    Raises:
+        Refused: It consists of more pieces than any that a model means.
+    """
+    if sum(len(axis.pieces) for axis in axes) > _MOST_PIECES:
+        raise Refused(f"the axis consists of more than {_MOST_PIECES} pieces")
     whole = Axis(tuple(piece for axis in axes for piece in axis.pieces))
     return whole if whole.constant is None else grid(whole.constant)
 

@@ -9,9 +9,13 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from scaling_tasks.analysis.refusal import Refused
 from scaling_tasks.shapes.expressions import Expression, as_text
 
 __all__ = ["Length", "Rounding", "as_length", "product_of"]
+
+_MOST_TERMS, _MOST_FACTORS, _LONGEST_KEY = 1 << 10, 1 << 6, 1 << 14
+_ENDLESS = "how long an axis is takes more words than any model means"
 
 Number: TypeAlias = "int | Fraction"
 
@@ -243,10 +247,19 @@ def _extreme(operator: str, left: Length, right: Length, choose: Any) -> Length:
 
 
 def _atom(atom: Atom) -> Length:
+    if len(_key(atom)) > _LONGEST_KEY:
+        raise Refused(_ENDLESS)
     return Length((((atom,), 1),))
 
 
 def _normal(terms: Mapping[Product, Number]) -> Length:
+    """Return the sum of products, sorted.
+
+    Raises:
+        Refused: It is longer than any that a model means: one that doubles itself has no end.
+    """
+    if len(terms) > _MOST_TERMS or any(len(product) > _MOST_FACTORS for product in terms):
+        raise Refused(_ENDLESS)
     kept = [(product, _whole(factor)) for product, factor in terms.items() if factor]
     return Length(tuple(sorted(kept, key=lambda term: (len(term[0]), [_key(atom) for atom in term[0]]))))
 

@@ -330,3 +330,33 @@ def test_what_data_requires_of_itself_is_no_requirement_of_sizes() -> None:
     analysis = analyse_model(draft.model(draft.add("Add", parts)))
     assert not analysis.behaviour.refusals
     assert analysis.behaviour.runs_at({"T": 4})
+
+
+@pytest.mark.parametrize("kind", ["Concat", "Mul", "Max"])
+def test_sizes_that_double_again_and_again_end_in_a_refusal(kind: str):
+    """Forty nodes of a forged model, each of which uses the one before twice, would take 2^40 words to tell."""
+    make = onnx.helper.make_node
+    nodes = [make("Shape", ["x"], ["sizes"]), make("Gather", ["sizes", "first"], ["now0"])]
+    for turn in range(40):
+        now, after = f"now{turn}", f"now{turn + 1}"
+        if kind == "Concat":
+            nodes.append(make("Concat", [now if turn else "x"] * 2, [after], axis=0))
+        else:
+            nodes += [make("Add", [now, "now0"], [f"more{turn}"]), make(kind, [f"more{turn}", now], [after])]
+    last = nodes[-1].output[0]
+    if kind == "Concat":
+        nodes.append(make("Identity", [last], ["y"]))
+    else:
+        nodes += [make("Reshape", [last, "one"], ["shape"]), make("ConstantOfShape", ["shape"], ["y"])]
+    weights = {"first": np.array(0), "one": np.array([1])}
+    graph = onnx.helper.make_graph(
+        nodes,
+        "doubling",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["L"])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    (verdict,) = analyse_model(model).behaviour.verdicts
+    assert verdict.kind == "refused"
+    assert "words" in verdict.reason or "pieces" in verdict.reason
