@@ -6,12 +6,16 @@ called ``-1``.
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.errors import ModelError, of_disk, one_line
-from scaling_tasks.files import read_regular
+from scaling_tasks.files import digest_bytes, read_regular
+from scaling_tasks.known_digests import known_digests
 from scaling_tasks.onnx_model.model_file import MOST_BYTES
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
@@ -23,6 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["OPEN_VARIABLE", "TfliteEngine", "output_names", "read_outputs", "read_tflite", "write_fixed_tflite"]
 
 OPEN_VARIABLE = "-1"
+
+_OPEN = """
+import sys
+from ai_edge_litert.interpreter import Interpreter
+Interpreter(model_content=sys.stdin.buffer.read()).allocate_tensors()
+"""
+_SECONDS = 60
 
 _INSTALL = "Run `pip install 'scaling-tasks[tflite]'`."
 
@@ -125,11 +136,34 @@ def _interpreter(path: Path) -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as cause:
         raise ModelError("a TFLite model needs the package ai-edge-litert", where=str(path), fix=_INSTALL) from cause
+    content = _content(path)
+    _survive(content, path)
     try:
-        return Interpreter(model_content=_content(path))
+        return Interpreter(model_content=content)
     except (ValueError, RuntimeError) as cause:
         what = f"not a readable TFLite model ({one_line(cause)})"
         raise ModelError(what, where=str(path), fix="Check `model`.") from cause
+
+
+def _survive(content: bytes, path: Path) -> None:
+    """See in a process of its own that the interpreter opens a model: a forged one can end the process that does.
+
+    Raises:
+        ModelError: It does not.
+    """
+    noted = f"tflite opens {digest_bytes(content)}"
+    if known_digests().fact(noted):
+        return
+    try:
+        status = subprocess.run([sys.executable, "-c", _OPEN], input=content, capture_output=True, timeout=_SECONDS)
+    except subprocess.TimeoutExpired as cause:
+        what = f"the TFLite interpreter opens it not within {_SECONDS} s"
+        raise ModelError(what, where=str(path), fix="Check `model`.") from cause
+    if status.returncode < 0:
+        name = signal.Signals(-status.returncode).name
+        what = f"no TFLite model: the interpreter that opens it is ended by {name}"
+        raise ModelError(what, where=str(path), fix="Check `model`.")
+    known_digests().note(noted, True)
 
 
 def _content(path: Path) -> bytes:

@@ -119,3 +119,13 @@ def test_a_target_is_built_from_it(model: Path, tmp_path: Path, monkeypatch: pyt
 def test_the_fix_map_is_honoured(model: Path) -> None:
     spec = {"model": str(model), "shape_bucket": {"shape_bucket_enable": False, "shape_bucket_fix_var_map": {"-1": 7}}}
     assert target_signature(Target(parse_target(spec))).inputs.inputs[0].dims == (1, 7, 8)
+
+
+def test_a_model_that_ends_its_interpreter_ends_nothing_else(tmp_path: Path):
+    """The root table lies where its own list of fields should: found by fuzzing."""
+    path = write_tiny_tflite(tmp_path / "forged.tflite")
+    content = bytearray(path.read_bytes())
+    content[10] = 6
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"forged\.tflite: .* is ended by SIGSEGV"):
+        read_tflite(path)
