@@ -69,7 +69,7 @@ class Request:
 
     Attributes:
         action: The action.
-        sources: Where each input lies.
+        sources: Gives where each input lies; asked for when work is done.
         function: ``module:function`` that does the work, see ``execution.contract.Work``.
         subject: How a failure is told.
         limits: What the work may use in a process of its own; None where it is done in this one.
@@ -83,7 +83,7 @@ class Request:
     """
 
     action: Action
-    sources: Mapping[str, Path]
+    sources: Callable[[], Mapping[str, Path]]
     function: str
     subject: Subject
     limits: Limits | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from scaling_tasks.documents import document_text, read_document
+from scaling_tasks.documents import MOST_BYTES, document_text, is_sealed, parse_document
 from scaling_tasks.errors import CacheError, ScalingTasksError
-from scaling_tasks.files import digest_bytes, write_if_changed
+from scaling_tasks.files import digest_bytes, read_regular, write_if_changed
 from scaling_tasks.known_digests import KnownDigests
 from scaling_tasks.paths import is_inner_name
 
-__all__ = ["AwaitedError", "Result", "ResultFile", "read_result", "read_result_if_there", "write_result"]
+__all__ = ["AwaitedError", "Result", "ResultFile", "places_of", "read_result", "read_result_if_there", "write_result"]
 
 _KIND, _VERSION = "result", 2
 
@@ -28,6 +28,7 @@ class AwaitedError(CacheError):
 
 
 class _Document(msgspec.Struct):
+    format: str
     action: str
     files: list[tuple[str, str, int, str]]
     values: dict[str, Any]
@@ -39,23 +40,32 @@ class _Document(msgspec.Struct):
                 raise ValueError(f"{name!r} is no file of a result")
 
 
-@dataclass(frozen=True)
-class ResultFile:
+class ResultFile(msgspec.Struct, frozen=True, gc=False):
     """One file of a result.
 
     Attributes:
         name: The name that the action gave it.
         digest: SHA-256 of its content.
         size: Bytes.
-        path: Where it lies, from the repository's root.
+        place: Where it lies, from the repository's root.
         awaited: Whether it lies there only once something has read it: until then a remote store has it.
     """
 
     name: str
     digest: str
     size: int
-    path: Path
+    place: str
     awaited: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The place as a path; made when asked for, which where there is nothing to do is hardly ever."""
+        return Path(self.place)
+
+
+def places_of(files: Mapping[str, ResultFile]) -> dict[str, Path]:
+    """Return where each of the files lies, by the same names."""
+    return {name: file.path for name, file in files.items()}
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ class Result:
     @functools.cached_property
     def components(self) -> Mapping[str, Any]:
         """The action's components."""
-        plain: dict[str, Any] = json.loads(self.action)
+        plain: dict[str, Any] = msgspec.json.decode(self.action)
         return plain
 
     def file(self, name: str) -> ResultFile:
@@ -115,7 +125,7 @@ class Result:
         """Return whether every file is there and holds what was made; files that did not change are not read."""
         try:
             return all(
-                (file.awaited and not file.path.exists()) or known.digest(file.path) == file.digest
+                (file.awaited and not file.path.exists()) or known.digest(file.place) == file.digest
                 for file in self.files
             )
         except OSError:
@@ -124,7 +134,7 @@ class Result:
 
 def write_result(path: Path, result: Result, *, below: Path) -> None:
     """Publish a result's record, see ``files.publish``; equal results give equal bytes."""
-    files = [[file.name, file.digest, file.size, file.path.as_posix()] for file in result.files]
+    files = [[file.name, file.digest, file.size, file.place] for file in result.files]
     payload = {"action": result.action, "files": files, "values": dict(result.values)}
     if awaited := [file.name for file in result.files if file.awaited]:
         payload["awaited"] = awaited
@@ -137,29 +147,48 @@ def read_result(path: Path) -> Result:
     Raises:
         CacheError: There is none, or it is damaged.
     """
+    place = os.fspath(path)
     try:
-        status = os.stat(path)  # noqa: PTH116 - asked for tens of thousands of times
+        status = os.stat(place)  # noqa: PTH116 - asked for tens of thousands of times
     except OSError as cause:
-        raise CacheError(f"cannot be read ({cause.strerror})", where=str(path), fix="Build it first.") from cause
+        raise CacheError(f"cannot be read ({cause.strerror})", where=place, fix="Build it first.") from cause
     # Every write is a new file.
-    return _read(path, status.st_ino, status.st_mtime_ns)
+    state = status.st_ino, status.st_mtime_ns
+    if (known := _read.get(place)) is None or known[0] != state:
+        known = _read[place] = state, _result(path)
+    return known[1]
 
 
-@functools.lru_cache(maxsize=1 << 16)
-def _read(path: Path, inode: int, written: int) -> Result:
+_read: dict[str, tuple[tuple[int, int], Result]] = {}
+"""Results by the place of their record, with the inode and the time by which it was read."""
+
+
+def _result(path: Path) -> Result:
     document = _document(path)
     files = tuple(
-        ResultFile(name, digest, size, Path(place), name in document.awaited)
-        for name, digest, size, place in document.files
+        ResultFile(name, digest, size, place, name in document.awaited) for name, digest, size, place in document.files
     )
     return Result(digest_bytes(document.action.encode()), files, document.values, path)
 
 
-def _document(path: Path) -> _Document:
-    def build(payload: dict[str, Any]) -> _Document:
-        return msgspec.convert(payload, _Document)
+_decode = msgspec.json.Decoder(_Document).decode
 
-    return read_document(path, _KIND, _VERSION, error=CacheError, build=build, decode=msgspec.json.decode)
+
+def _document(path: Path) -> _Document:
+    try:
+        content = read_regular(path, MOST_BYTES)
+    except OSError as cause:
+        raise CacheError(f"cannot be read ({cause.strerror})", where=str(path), fix="Build it first.") from cause
+    if is_sealed(content):
+        with contextlib.suppress(msgspec.MsgspecError):
+            if (document := _decode(content)).format == f"scaling-tasks/{_KIND}/{_VERSION}":
+                return document
+    # Which says what is wrong with it.
+    return parse_document(content, _KIND, _VERSION, where=str(path), error=CacheError, build=_converted)
+
+
+def _converted(payload: Mapping[str, Any]) -> _Document:
+    return msgspec.convert(payload, _Document)
 
 
 def read_result_if_there(path: Path) -> Result | None:

@@ -83,7 +83,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             versions("onnx", "onnxruntime", "numpy"),
             outputs=(DOCUMENT, prepared_name(target)),
         ),
-        files,
+        lambda: files,
         f"{__name__}:work",
         Subject(target.name, "the analysis", ModelError),
         hints=lambda: {"where": target.config},

@@ -66,7 +66,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             toolchain={**versions("numpy", "highspy"), **_backend_version(target)},
             outputs=("buckets.json", "units.json"),
         ),
-        files,
+        lambda: files,
         f"{__name__}:work",
         Subject(target.name, "the planner", PlanError),
         hints=lambda: {"where": target.config},

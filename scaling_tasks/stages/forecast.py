@@ -154,7 +154,7 @@ class Forecaster:
         places = {
             each: self._store.here(each) if each in documents else self._store.path(each) for each in record.files
         }
-        return tuple(ResultFile(each.name, each.digest, each.size, place) for each, place in places.items())
+        return tuple(ResultFile(each.name, each.digest, each.size, place.as_posix()) for each, place in places.items())
 
     @cached_property
     def history(self) -> CompileHistory:
@@ -270,14 +270,17 @@ class _Walk:
     def _foresee(self, stage: Stage, unit: str | None, request: Request) -> None:
         """Find out what a stage would make, where that takes no compiler and no engine."""
         if stage.do is not None:
+            places = request.sources()
             files = tuple(
-                ResultFile(name, digest, 0, request.sources[name]) for name, digest in request.action.inputs.items()
+                ResultFile(name, digest, 0, places[name].as_posix()) for name, digest in request.action.inputs.items()
             )
             self._results[stage.name, unit] = Result.of(request.action.text, files, {})
         elif request.limits is None:
             made = sorted(do_here(request, self._scratch / f"{stage.name}-{unit}").iterdir())
             self._homes |= {path: stage.place(self._target, unit, path.name) for path in made}
-            files = tuple(ResultFile(path.name, digest_file(path), path.stat().st_size, path) for path in made)
+            files = tuple(
+                ResultFile(path.name, digest_file(path), path.stat().st_size, path.as_posix()) for path in made
+            )
             self._results[stage.name, unit] = Result.of(request.action.text, files, {})
 
     def _rescanned(self) -> Result:
@@ -289,7 +292,7 @@ class _Walk:
             shutil.copyfile(self._target.scan_cache, cache)
         scan(self._target.dataset, cache)
         summary = summary_path(cache)
-        file = ResultFile(summary.name, digest_file(summary), summary.stat().st_size, summary)
+        file = ResultFile(summary.name, digest_file(summary), summary.stat().st_size, summary.as_posix())
         return Result.of("{}", (file,), {})
 
     def _needs(self, stage: Stage, unit: str | None) -> tuple[str, ...]:

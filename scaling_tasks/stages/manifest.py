@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.actions.results import places_of
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.config.load import section
 from scaling_tasks.config.specs import RuntimeSpec
@@ -44,7 +45,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     inputs = {**model, **{name: file.digest for name, file in plan.items()}}
     return Request(
         Action("manifest", 3, inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")),
-        {**sources, **{name: file.path for name, file in plan.items()}},
+        lambda: {**sources, **places_of(plan)},
         f"{__name__}:work",
         Subject(target.name, "the bundle", BundleError),
     )

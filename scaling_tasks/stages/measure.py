@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import BundleError, VerificationFailed
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import host
@@ -27,7 +28,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     inputs = {name: file.digest for name, file in bundle.items()}
     return Request(
         Action("measure", 2, inputs, {}, toolchain(target), platform(target, host()), (_LATENCY,)),
-        {name: file.path for name, file in bundle.items()},
+        lambda: places_of(bundle),
         f"{__name__}:work",
         Subject(target.name, "the engine", VerificationFailed),
         # What is timed gets the machine that it will have.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.machine import installed, processor
 from scaling_tasks.stages.bundle_work import bundle_request
@@ -42,11 +43,15 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         "fixed_inputs": target.spec.inputs,
     }
     inputs = {name: file.digest for name, file in bundle.items()} | {name: each[0] for name, each in at_home.items()}
-    places = {name: file.path for name, file in bundle.items()} | {name: each[1] for name, each in at_home.items()}
     inputs |= digests(files)
     named = {**toolchain(target), **installed()}
     action = Action("metric", 2, inputs, parameters, named, platform(target, processor()), ("metric.json",))
-    return bundle_request(target, action, {**places, **files}, __name__)
+    return bundle_request(
+        target,
+        action,
+        lambda: {**places_of(bundle), **{name: each[1] for name, each in at_home.items()}, **files},
+        __name__,
+    )
 
 
 def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.machine import processor, versions
 from scaling_tasks.stages.bundle_work import bundle_request
@@ -38,8 +39,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     inputs = {**model, **{name: file.digest for name, file in bundle.items()}, **digests(samples)}
     named = {**toolchain(target), **versions(*_TOOLS)}
     action = Action("padding", 4, inputs, parameters, named, platform(target, processor()), ("padding.json",))
-    places = {**sources, **{name: file.path for name, file in bundle.items()}, **samples}
-    return bundle_request(target, action, places, __name__)
+    return bundle_request(target, action, lambda: {**sources, **places_of(bundle), **samples}, __name__)
 
 
 def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:

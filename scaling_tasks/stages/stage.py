@@ -50,7 +50,8 @@ def _scanned(target: Target) -> Result:
     """Return the scan's summary; targets with the same data set share it, and any of them may have had it made."""
     summary = summary_path(target.scan_cache)
     try:
-        file = ResultFile(summary.name, known_digests().digest(summary), summary.stat().st_size, summary)
+        digest = known_digests().digest(summary)
+        file = ResultFile(summary.name, digest, summary.stat().st_size, summary.as_posix())
     except OSError as cause:
         raise CacheError(f"cannot be read ({cause.strerror})", where=str(summary), fix="Build it first.") from cause
     return Result.of("{}", (file,), {})

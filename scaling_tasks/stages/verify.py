@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.actions.results import places_of
 from scaling_tasks.compilers.isolation import located_options
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.config.load import section
@@ -36,8 +37,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     artefact_digests = {name: file.digest for name, file in names.items()}
     if reason := target.cannot_run:
         action = Action("verify", 3, artefact_digests, {"artefact": unit, "reason": reason}, outputs=(_DOCUMENT,))
-        places = {name: file.path for name, file in names.items()}
-        return Request(action, places, f"{__name__}:leave_unverified", subject)
+        return Request(action, lambda: places_of(names), f"{__name__}:leave_unverified", subject)
     spec, default = target.spec.verify, get_backend(target.options["backend"]).tolerance_for(target.options)
     model, sources = planned_model(target, made)
     options, files = options_with_files(target)
@@ -65,7 +65,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             platform(target, processor()),
             (_DOCUMENT,),
         ),
-        {**sources, **{name: file.path for name, file in names.items()}, **files},
+        lambda: {**sources, **places_of(names), **files},
         f"{__name__}:work",
         subject,
         worker_limits(target),
