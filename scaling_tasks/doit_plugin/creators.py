@@ -7,6 +7,7 @@ independent: asking for one builds that one only, and one that fails holds up no
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,9 +29,11 @@ from scaling_tasks.doit_plugin.doit_internals import (
 )
 from scaling_tasks.doit_plugin.missing_toolchains import missing_toolchain
 from scaling_tasks.doit_plugin.stage_task import TaskDict, left_out_task, stage_task
+from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.stages.graph import STAGES, stages_of
+from scaling_tasks.stages.stage import Built
 from scaling_tasks.stages.target import Target
-from scaling_tasks.stages.units import read_units_if_there
+from scaling_tasks.stages.units import planned_units
 
 __all__ = ["creators"]
 
@@ -174,9 +177,10 @@ class _TargetStage:
         below = [f"{self.group}:{name}" for name in names]
         group = {"name": self.group, "doc": doc, "actions": None, "task_dep": below}
         yield task_below(GroupName(self.stage, listed=True), group, has_subtasks=True)
+        above = GroupName(self.group)
         for name in names:
             task = {"name": f"{self.group}:{name}", "doc": f"{self.target.name} {name}: {STAGES[self.stage].doc}"}
-            yield task_below(GroupName(self.group), {**task, **self._unit(name)})
+            yield task_below(above, {**task, **self._unit(name, running)})
 
     def _whole(self) -> Any:
         """Return the task that concerns all units of the target."""
@@ -197,13 +201,15 @@ class _TargetStage:
         others = [name.removeprefix(prefix) for name in asked if name.startswith(prefix)]
         return list(dict.fromkeys([*_unit_names(self.target), *others]))
 
-    def _unit(self, name: str) -> TaskDict:
+    def _unit(self, name: str, running: bool) -> TaskDict:
         if name == _LEFT_OUT and (reason := missing_toolchain(self.target)):
             return left_out_task(self.target, reason)
         # A unit that the plan has not finds that out and says so.
-        return stage_task(STAGES[self.stage], self.target, name)
+        return stage_task(STAGES[self.stage], self.target, name, cleaned=not running)
 
 
 def _unit_names(target: Target) -> list[str]:
-    document = read_units_if_there(target.units) if target.compiles else None
-    return [unit.name for unit in document.units] if document else []
+    if target.compiles:
+        with contextlib.suppress(ScalingTasksError):  # None where there is no plan yet.
+            return [unit.name for unit in planned_units(Built(target)).units]
+    return []

@@ -14,7 +14,7 @@ from scaling_tasks.config.specs import RuntimeSpec
 from scaling_tasks.errors import BundleError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
-from scaling_tasks.stages.inputs import planned_model
+from scaling_tasks.stages.inputs import model_places, planned_model
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units, read_units
@@ -29,7 +29,7 @@ _OPEN_ONNX = ("openvino", "onnxruntime")
 
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
-    model, sources = planned_model(target, made)
+    model = planned_model(made)
     plan = {file.name: file for file in made.result("buckets").files}
     artefacts = {
         one.name: [[file.name, file.digest] for file in made.result("compile", one.name).files]
@@ -45,7 +45,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     inputs = {**model, **{name: file.digest for name, file in plan.items()}}
     return Request(
         Action("manifest", 3, inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")),
-        lambda: {**sources, **places_of(plan)},
+        lambda: {**model_places(target, model), **places_of(plan)},
         f"{__name__}:work",
         Subject(target.name, "the bundle", BundleError),
     )

@@ -17,7 +17,7 @@ from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import processor, versions
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import identity_of, options_with_files, toolchain, worker_limits
-from scaling_tasks.stages.inputs import digests, planned_model, platform, platform_here
+from scaling_tasks.stages.inputs import digests, model_places, planned_model, platform, platform_here
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units, signature_of
@@ -39,7 +39,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         action = Action("verify", 3, artefact_digests, {"artefact": unit, "reason": reason}, outputs=(_DOCUMENT,))
         return Request(action, lambda: places_of(names), f"{__name__}:leave_unverified", subject)
     spec, default = target.spec.verify, get_backend(target.options["backend"]).tolerance_for(target.options)
-    model, sources = planned_model(target, made)
+    model = planned_model(made)
     options, files = options_with_files(target)
     parameters = {
         **document.signature_parameters,
@@ -65,7 +65,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             platform(target, processor()),
             (_DOCUMENT,),
         ),
-        lambda: {**sources, **places_of(names), **files},
+        lambda: {**model_places(target, model), **places_of(names), **files},
         f"{__name__}:work",
         subject,
         worker_limits(target),

@@ -18,7 +18,8 @@ UNREACHED, FAILED, KEPT = "not reached", "failed", "up to date"
 
 def is_ours(task: Any) -> bool:
     """Return whether a task does the work of a stage."""
-    return bool(task.meta) and "stage" in task.meta and bool(task.actions)
+    # Not by its actions: doit would make them for that, of thousands of tasks that have nothing to do.
+    return bool(task.meta) and "stage" in task.meta
 
 
 @dataclass
