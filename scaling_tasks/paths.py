@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 __all__ = ["directory_of", "enclosed", "entries", "files_below", "inside", "is_below", "is_inner_name", "is_plain_name"]
 
 _LONGEST_NAME = 128
+_NOT_PLAIN = frozenset("/\\*?[]")
+_NO_STEPS = frozenset(("", ".", ".."))
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -20,14 +22,14 @@ def is_plain_name(name: str, most: int = _LONGEST_NAME) -> bool:
 
     It is no pattern either, and has room for endings: it has at most so many bytes.
     """
-    if name[:1] in ("", ".") or not name.isprintable() or {*"\\*?[]"} & set(name):
+    if name[:1] in ("", ".") or not name.isprintable() or not _NOT_PLAIN.isdisjoint(name):
         return False
-    return PurePosixPath(name).name == name and len(name.encode("utf-8", "replace")) <= most
+    return len(name.encode("utf-8", "replace")) <= most
 
 
 def is_inner_name(name: str) -> bool:
     """Return whether ``name`` is a relative path in its only spelling that stays below where it starts."""
-    return "\0" not in name and not {"", ".", ".."} & set(name.split("/"))
+    return "\0" not in name and _NO_STEPS.isdisjoint(name.split("/"))
 
 
 def is_below(name: str) -> bool:

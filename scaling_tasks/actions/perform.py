@@ -7,10 +7,12 @@ import functools
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from scaling_tasks.actions.action import TOOLCHAIN, Request
 from scaling_tasks.actions.publication import while_it_stays
@@ -193,7 +195,7 @@ class Workshop:
             if content is None:
                 raise AwaitedError("cannot be read (it is not there)", where=str(path))
             absent[name] = content
-        return replace(request, sources=lambda: {**sources, **absent})
+        return msgspec.structs.replace(request, sources=lambda: {**sources, **absent})
 
     def _run(self, request: Request, work: Work, workdir: Path, log: Path) -> Done:
         if request.limits is None and work.origin is None:
@@ -203,9 +205,8 @@ class Workshop:
         own_log.touch()
         _show(own_log, log, self.state)
         try:
-            return self.executor.submit(
-                work, request.limits or _ENOUGH, request.subject, job_file=workdir / "job.json", log=own_log
-            )
+            limits = request.limits() if request.limits else _ENOUGH
+            return self.executor.submit(work, limits, request.subject, job_file=workdir / "job.json", log=own_log)
         except ScalingTasksError as error:
             raise renamed(error, {**_homes(request, work), own_log: log}) from error
 

@@ -21,6 +21,7 @@ from scaling_tasks.paths import is_inner_name
 __all__ = ["AwaitedError", "Result", "ResultFile", "places_of", "read_result", "read_result_if_there", "write_result"]
 
 _KIND, _VERSION = "result", 2
+_FORMAT = f"scaling-tasks/{_KIND}/{_VERSION}"
 
 
 class AwaitedError(CacheError):
@@ -76,14 +77,16 @@ class Result:
         key: The action's key.
         files: What it made, in its own order.
         values: What it had to tell.
-        told: The action's text, or the record that holds it: a build holds the results of tens of thousands of units
-            and asks for the actions of a few.
+        told: The action's text; empty where its record tells it: a build holds the results of tens of thousands of
+            units and asks for the actions of a few.
+        record: Where that record lies.
     """
 
     key: str
     files: tuple[ResultFile, ...]
     values: Mapping[str, Any]
-    told: str | Path
+    told: str
+    record: str = ""
 
     @classmethod
     def of(cls, action: str, files: tuple[ResultFile, ...], values: Mapping[str, Any]) -> Result:
@@ -97,11 +100,11 @@ class Result:
         Raises:
             CacheError: Another process has replaced the record since it was read.
         """
-        if isinstance(self.told, str):
+        if self.told:
             return self.told
-        text = _document(self.told).action
+        text = _document(self.record).action
         if digest_bytes(text.encode()) != self.key:
-            raise CacheError("replaced while it was in use", where=str(self.told), fix="Run it again.")
+            raise CacheError("replaced while it was in use", where=self.record, fix="Run it again.")
         return text
 
     @functools.cached_property
@@ -141,7 +144,7 @@ def write_result(path: Path, result: Result, *, below: Path) -> None:
     write_if_changed(path, document_text(_KIND, _VERSION, payload).encode(), below=below)
 
 
-def read_result(path: Path) -> Result:
+def read_result(path: Path | str) -> Result:
     """Read a result's record.
 
     Raises:
@@ -155,7 +158,7 @@ def read_result(path: Path) -> Result:
     # Every write is a new file.
     state = status.st_ino, status.st_mtime_ns
     if (known := _read.get(place)) is None or known[0] != state:
-        known = _read[place] = state, _result(path)
+        known = _read[place] = state, _result(place)
     return known[1]
 
 
@@ -163,35 +166,35 @@ _read: dict[str, tuple[tuple[int, int], Result]] = {}
 """Results by the place of their record, with the inode and the time by which it was read."""
 
 
-def _result(path: Path) -> Result:
-    document = _document(path)
+def _result(place: str) -> Result:
+    document = _document(place)
     files = tuple(
-        ResultFile(name, digest, size, place, name in document.awaited) for name, digest, size, place in document.files
+        ResultFile(name, digest, size, home, name in document.awaited) for name, digest, size, home in document.files
     )
-    return Result(digest_bytes(document.action.encode()), files, document.values, path)
+    return Result(digest_bytes(document.action.encode()), files, document.values, "", place)
 
 
 _decode = msgspec.json.Decoder(_Document).decode
 
 
-def _document(path: Path) -> _Document:
+def _document(place: str) -> _Document:
     try:
-        content = read_regular(path, MOST_BYTES)
+        content = read_regular(place, MOST_BYTES)
     except OSError as cause:
-        raise CacheError(f"cannot be read ({cause.strerror})", where=str(path), fix="Build it first.") from cause
+        raise CacheError(f"cannot be read ({cause.strerror})", where=place, fix="Build it first.") from cause
     if is_sealed(content):
         with contextlib.suppress(msgspec.MsgspecError):
-            if (document := _decode(content)).format == f"scaling-tasks/{_KIND}/{_VERSION}":
+            if (document := _decode(content)).format == _FORMAT:
                 return document
     # Which says what is wrong with it.
-    return parse_document(content, _KIND, _VERSION, where=str(path), error=CacheError, build=_converted)
+    return parse_document(content, _KIND, _VERSION, where=place, error=CacheError, build=_converted)
 
 
 def _converted(payload: Mapping[str, Any]) -> _Document:
     return msgspec.convert(payload, _Document)
 
 
-def read_result_if_there(path: Path) -> Result | None:
+def read_result_if_there(path: Path | str) -> Result | None:
     """Read a result's record, None where there is none that can be used."""
     try:
         return read_result(path)

@@ -42,7 +42,7 @@ _ADDED = "_scaling_tasks_added"
 """The key of a namespace that says that it has the tasks already."""
 
 
-_GARBAGE = 10_000
+_GARBAGE = 100_000
 """How many objects more there are before Python looks for those that nothing needs any more."""
 
 _Readable = tuple[Target, frozenset[KeyPath]]
@@ -78,8 +78,8 @@ def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
     Raises:
         WrongConfigurations: Configurations, or what the command line sets, are wrong.
     """
-    # What a run knows of its tasks lives as long as it does: looking through all of it again and again for what does not
-    # would take a fifth of a run that has nothing to do.
+    # What is known of tasks lives as long as the run. Looking through all of it again and again for what does not would
+    # take a fifth of a run that has nothing to do.
     gc.set_threshold(_GARBAGE)
     try:
         _take_over_settings()

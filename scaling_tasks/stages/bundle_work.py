@@ -28,7 +28,7 @@ def bundle_request(target: Target, action: Action, sources: Callable[[], Mapping
         sources,
         f"{stage}:work",
         Subject(target.name, "the engine", VerificationFailed),
-        worker_limits(target),
+        lambda: worker_limits(target),
         hints=lambda: {"options": target.result_options},
         tools=f"{stage}:tools",
         at_home=True,

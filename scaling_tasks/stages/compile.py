@@ -56,7 +56,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         lambda: {model: prepared.path, **more},
         f"{__name__}:work",
         compile_subject(one, target.options),
-        worker_limits(target),
+        lambda: worker_limits(target),
         scratch=lambda: {"shared": enclosed(target.state / "shared" / shared_name(action.components), STATE)},
         # What is adopted names its own toolchain, and is only copied.
         tools="" if "adopt" in target.options["options"] else TOOLS,

@@ -226,7 +226,7 @@ class _Walk:
             return Forecast(name, RUN, (f"{error.what} changes what it is made from",), needs=needs)
         except ScalingTasksError as error:
             return Forecast(name, FAIL, (str(renamed(error, self._homes)),), needs=needs)
-        recorded = read_result_if_there(self._target.result(stage.name, unit))
+        recorded = read_result_if_there(self._target.record(stage.name, unit))
         if recorded is not None and recorded.key == request.action.key and recorded.intact(known_digests()):
             self._results[stage.name, unit] = recorded
             return Forecast(name, KEPT, needs=needs)

@@ -133,7 +133,7 @@ def is_current(name: str, target: Target, unit: str | None = None) -> str | None
     stage = STAGES[name]
     if stage.request is None:
         return "current" if stage.current is not None and stage.current(target) else None
-    recorded = read_result_if_there(target.result(name, unit))
+    recorded = read_result_if_there(target.record(name, unit))
     if recorded is None:
         return None
     action = stage.request(target, Built(target), unit).action

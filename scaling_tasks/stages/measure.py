@@ -32,7 +32,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         f"{__name__}:work",
         Subject(target.name, "the engine", VerificationFailed),
         # What is timed gets the machine that it will have.
-        worker_limits(target, all_cores=True),
+        lambda: worker_limits(target, all_cores=True),
         # What was measured before is kept, and so is no part of the key.
         carried={_KNOWN: target.latency} if target.latency.exists() else {},
         hints=lambda: {"options": target.result_options},

@@ -43,7 +43,7 @@ class Built:
         """
         if stage == "scan":
             return _scanned(self.target)
-        return read_result(self.target.result(stage, unit))
+        return read_result(self.target.record(stage, unit))
 
 
 def _scanned(target: Target) -> Result:

@@ -164,15 +164,15 @@ class Target:
 
     def result(self, stage: str, unit: str | None = None) -> Path:
         """The record of what a stage made."""
-        # Asked for tens of thousands of times where there is nothing to do.
-        if (found := self._results.get((stage, unit))) is None:
-            found = Path(f"{self.state}/results/{stage}{f'/{unit}' if unit else ''}.json")
-            self._results[stage, unit] = found
-        return found
+        return Path(self.record(stage, unit))
+
+    def record(self, stage: str, unit: str | None = None) -> str:
+        """The same as text, for who asks after tens of thousands of records that there is nothing to do with."""
+        return f"{self._records}{stage}/{unit}.json" if unit else f"{self._records}{stage}.json"
 
     @cached_property
-    def _results(self) -> dict[tuple[str, str | None], Path]:
-        return {}
+    def _records(self) -> str:
+        return f"{self.state.as_posix()}/results/"
 
     def log(self, stage: str, unit: str | None = None) -> Path:
         """Everything that a stage's compiler or engine printed."""

@@ -83,12 +83,12 @@ def planned_units(made: Made) -> UnitsDocument:
         PlanError: It is damaged.
     """
     file = made.result("buckets").file("units.json")
-    return _read(file.path, file.digest)
+    return _read(file.place, file.digest)
 
 
 @functools.lru_cache(maxsize=1024)
-def _read(path: Path, digest: str) -> UnitsDocument:
-    return read_units(path)
+def _read(place: str, digest: str) -> UnitsDocument:
+    return read_units(Path(place))
 
 
 def write_units(path: Path, document: UnitsDocument) -> None:

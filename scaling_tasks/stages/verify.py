@@ -68,7 +68,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         lambda: {**model_places(target, model), **places_of(names), **files},
         f"{__name__}:work",
         subject,
-        worker_limits(target),
+        lambda: worker_limits(target),
         tools=f"{__name__}:tools",
         at_home=True,
     )
