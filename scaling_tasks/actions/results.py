@@ -6,7 +6,6 @@ import contextlib
 import functools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +68,7 @@ def places_of(files: Mapping[str, ResultFile]) -> dict[str, Path]:
     return {name: file.path for name, file in files.items()}
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, dict=True):
     """What an action made.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -50,6 +49,8 @@ def in_words(message: str, value: Any, kind: Any, key: str) -> tuple[str, str]:
 
 def nearest(given: str, known: list[str]) -> str:
     """Return the known word that is probably meant, empty where none is near."""
+    import difflib  # Of no use but to a mistake.
+
     return next(iter(difflib.get_close_matches(given, known, n=1, cutoff=0.5)), "")
 
 

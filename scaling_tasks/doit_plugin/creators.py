@@ -8,11 +8,10 @@ independent: asking for one builds that one only, and one that fails holds up no
 from __future__ import annotations
 
 import contextlib
-import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from doit.exceptions import InvalidCommand, TaskFailed
 from doit.task import dict_to_task
 
@@ -71,8 +70,7 @@ def _doc(stage: str, target: Target) -> str:
     return f"{target.name}: {STAGES[stage].doc}"
 
 
-@dataclass(frozen=True)
-class _Group:
+class _Group(msgspec.Struct, frozen=True):
     """The task that stands for a stage of every target."""
 
     stage: str
@@ -89,6 +87,8 @@ class _Group:
         target = name.split(":")[1]
         if target in self.known:
             return f"{name}: target {target!r} has no stage {self.stage!r}."
+        import difflib  # Of no use but to a mistake.
+
         near = difflib.get_close_matches(target, self.known, 1)
         advice = f"Did you mean {near[0]!r}?" if near else "`doit list` shows what there is."
         return f"{name}: there is no target {target!r}. {advice}"
@@ -111,8 +111,7 @@ class _Group:
                     yield placeholder(name, creator_called_after(waiting, each.before, basename=each.group))
 
 
-@dataclass(frozen=True)
-class _Unknown:
+class _Unknown(msgspec.Struct, frozen=True):
     """The action of a task that there is not."""
 
     message: str
@@ -122,8 +121,7 @@ class _Unknown:
         return TaskFailed(self.message)
 
 
-@dataclass(frozen=True)
-class _Stage:
+class _Stage(msgspec.Struct, frozen=True):
     """A stage over all targets."""
 
     stage: str
@@ -141,8 +139,7 @@ class _Stage:
             yield {"name": target.name, "doc": _doc(self.stage, target), **task}
 
 
-@dataclass(frozen=True)
-class _TargetStage:
+class _TargetStage(msgspec.Struct, frozen=True):
     """A stage of one target, created when its plan is known."""
 
     stage: str

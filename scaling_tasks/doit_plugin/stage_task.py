@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from doit.exceptions import TaskFailed
 
 from scaling_tasks.config.environment import environment_settings
@@ -61,8 +61,7 @@ def _name(stage: str, target: Target, unit: str | None) -> str:
     return f"{stage}:{target.name}:{unit}" if of_unit else f"{stage}:{target.name}"
 
 
-@dataclass(frozen=True)
-class RunStage:
+class RunStage(msgspec.Struct, frozen=True):
     """The action that runs a stage for a target, or for one unit of it.
 
     An object instead of a function because every task has one, so that a worker that doit spawns comes by here when it

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from scaling_tasks.doit_plugin.missing_toolchains import missing_toolchain
 from scaling_tasks.errors import ScalingTasksError
@@ -16,8 +17,7 @@ KEY = "scaling_tasks_key"
 """Under which a task's values hold the key that it last succeeded with."""
 
 
-@dataclass(frozen=True)
-class StageCurrent:
+class StageCurrent(msgspec.Struct, frozen=True):
     """True while a stage's recorded result is the one to have, its files are intact, and doit remembers the task.
 
     Attributes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from scaling_tasks.actions.action import Request
 from scaling_tasks.actions.results import Result, ResultFile, read_result
@@ -29,8 +30,7 @@ class Made(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Built:
+class Built(msgspec.Struct, frozen=True):
     """What lies in the repository."""
 
     target: Target
@@ -65,8 +65,7 @@ def _nowhere(target: Target, unit: str | None, name: str) -> Path:
     raise ValueError(f"{name} has no place")
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """A stage of every target that it applies to.
 
     Attributes:

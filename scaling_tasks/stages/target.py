@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from scaling_tasks.config.load import section
 from scaling_tasks.config.specs import DatasetSpec, TargetSpec
@@ -30,8 +31,7 @@ _OF_THE_CHIP = ("device", "soc_version")
 _NOT_IN_RESULT = ("timeout", "memory", "threads", "resources", "optional")
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, dict=True):
     """A target's configuration and its paths, all relative to the repository's root.
 
     Attributes:

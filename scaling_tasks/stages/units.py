@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import PlanError
@@ -27,8 +28,7 @@ __all__ = [
 _KIND, _VERSION = "units", 3
 
 
-@dataclass(frozen=True)
-class UnitsDocument:
+class UnitsDocument(msgspec.Struct, frozen=True, dict=True):
     """What was planned for the compiler.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,7 @@ _MOST_BYTES, _MOST_SECONDS = 1 << 53, 1e9
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class StoredFile:
+class StoredFile(msgspec.Struct, frozen=True):
     """A file that an action made.
 
     Attributes:
@@ -45,8 +43,7 @@ class StoredFile:
             raise ValueError(f"{self.name!r} with the digest {self.digest!r} is no stored file")
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One action.
 
     Attributes:
