@@ -10,7 +10,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -52,7 +51,7 @@ def publish(path: Path, *, below: Path, durable: bool = False) -> Iterator[Path]
         OSError: A link is on the way, or the disk is full or not to be written.
     """
     with directory_of(path, below, make=True) as (directory, name):
-        temporary = f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        temporary = f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
         place = _way(directory, path.parent) / temporary
         try:
             yield place

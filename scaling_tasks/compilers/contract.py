@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -46,8 +45,7 @@ class Tolerance(msgspec.Struct, frozen=True):
     relative: float
 
 
-@dataclass(frozen=True)
-class CompileJob:
+class CompileJob(msgspec.Struct, frozen=True):
     """All that a compiler needs to know.
 
     Attributes:

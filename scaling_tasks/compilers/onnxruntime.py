@@ -12,7 +12,7 @@ from scaling_tasks.compilers.contract import Artefact, CompileJob, Tolerance
 from scaling_tasks.compilers.options import Annotated, Options, option
 from scaling_tasks.compilers.shared import made_once, shared_name
 from scaling_tasks.errors import CompileError
-from scaling_tasks.machine import processor
+from scaling_tasks.machine import processor, version_of
 from scaling_tasks.shapes.signature import Signature
 
 __all__ = ["OnnxRuntimeBackend", "optimise"]
@@ -125,7 +125,7 @@ def _level(options: Mapping[str, Any]) -> str:
 
 def _version(package: str) -> str:
     try:
-        return importlib.metadata.version(package)
+        return version_of(package)
     except importlib.metadata.PackageNotFoundError as cause:
         raise CompileError(
             f"{package} is not installed", where="compile.backend", fix=f"Run `pip install {package}`."

@@ -5,7 +5,6 @@ The loader is named in pyproject.toml: ``[tool.doit] loader = "scaling_tasks"``.
 
 from __future__ import annotations
 
-import gc
 import inspect
 import multiprocessing
 import os
@@ -29,6 +28,7 @@ from scaling_tasks.config.environment import (
 )
 from scaling_tasks.config.load import read_targets
 from scaling_tasks.config.yaml_values import KeyPath
+from scaling_tasks.doit_plugin import collect_seldom
 from scaling_tasks.doit_plugin.changed_since import VARIABLE, touched_tasks
 from scaling_tasks.doit_plugin.creators import creators
 from scaling_tasks.doit_plugin.doit_internals import jobs_asked_for
@@ -41,9 +41,6 @@ __all__ = ["ScalingLoader", "WrongConfigurations", "add_tasks", "doit_config", "
 _ADDED = "_scaling_tasks_added"
 """The key of a namespace that says that it has the tasks already."""
 
-
-_GARBAGE = 100_000
-"""How many objects more there are before Python looks for those that nothing needs any more."""
 
 _Readable = tuple[Target, frozenset[KeyPath]]
 
@@ -78,9 +75,6 @@ def load_tasks(namespace: dict[str, Any], configs: str = "configs") -> None:
     Raises:
         WrongConfigurations: Configurations, or what the command line sets, are wrong.
     """
-    # What is known of tasks lives as long as the run. Looking through all of it again and again for what does not would
-    # take a fifth of a run that has nothing to do.
-    gc.set_threshold(_GARBAGE)
     try:
         _take_over_settings()
         targets = load_targets(configs)
@@ -205,6 +199,7 @@ class ScalingLoader(DodoTaskLoader):  # type: ignore[misc]  # doit carries no ty
 
     def setup(self, opt_values: dict[str, Any]) -> None:
         """Load the dodo file if it exists, then add the targets unless it has added them itself."""
+        collect_seldom()
         dodo = Path(opt_values["cwdPath"] or ".") / opt_values["dodoFile"]
         self.namespace = {}
         if dodo.exists() or opt_values["seek_file"]:

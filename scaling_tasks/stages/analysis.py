@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.documents import document_text, read_document
@@ -14,7 +15,6 @@ from scaling_tasks.errors import ConfigError, ModelError, PlanError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
 from scaling_tasks.machine import versions
-from scaling_tasks.shapes.behaviour import Behaviour, Verdict, VerdictKind, plain_layouts
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
@@ -22,6 +22,7 @@ from scaling_tasks.stages.target_signature import target_signature
 from scaling_tasks.stages.verdict import ACCEPT, verdict_line
 
 if TYPE_CHECKING:
+    from scaling_tasks.shapes.behaviour import Behaviour, Verdict, VerdictKind
     from scaling_tasks.shapes.signature import ModelSignature
 
 __all__ = [
@@ -40,8 +41,7 @@ DOCUMENT = "analysis.json"
 _KIND, _VERSION = "analysis", 2
 
 
-@dataclass(frozen=True)
-class Analysed:
+class Analysed(msgspec.Struct, frozen=True):
     """What the stage found.
 
     Attributes:
@@ -112,7 +112,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         behaviour = behaviour.accepted(zeros=parameters["zeros"])
     (outputs / prepared_name(target)).write_bytes(model)
     found = Analysed(behaviour, places, digest_model(target.model), possible)
-    payload = {**vars(found), "behaviour": behaviour.to_payload()}
+    payload = {**msgspec.structs.asdict(found), "behaviour": behaviour.to_payload()}
     (outputs / DOCUMENT).write_text(document_text(_KIND, _VERSION, payload), encoding="utf-8")
     return {"verdict": behaviour.kind, "line": found.line}
 
@@ -127,6 +127,8 @@ def read_analysis(path: Path) -> Analysed:
 
 
 def _analysed(payload: Mapping[str, Any]) -> Analysed:
+    from scaling_tasks.shapes.behaviour import Behaviour
+
     behaviour = Behaviour.from_payload(payload["behaviour"])
     return Analysed(behaviour, int(payload["places"]), str(payload["original"]), payload["possible"])
 
@@ -238,6 +240,7 @@ def _written(dim: Any) -> int | str:
 def _asked(target: Target, signature: ModelSignature) -> Behaviour:
     """Return the behaviour of a TFLite model, whose graph is not followed: lengths from its interpreter, no promise."""
     from scaling_tasks.onnx_model.tflite_lengths import output_lengths
+    from scaling_tasks.shapes.behaviour import Behaviour, Verdict, plain_layouts
 
     lengths = output_lengths(target.model, signature.inputs)
     reason = "the graph of a TFLite model is not followed"

@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from scaling_tasks.actions.action import Request
 from scaling_tasks.actions.perform import do_here, renamed
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there
@@ -188,7 +190,7 @@ class _Walk:
         with contextlib.suppress(ScalingTasksError):
             found = read_analysis(self.result(STAGE.name).file(DOCUMENT).path)
             with contextlib.suppress(ScalingTasksError):
-                found = replace(found, behaviour=planned_units(self).behaviour)
+                found = msgspec.structs.replace(found, behaviour=planned_units(self).behaviour)
             return found.line
         return ""
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import PlanError
-from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, parse_dims
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.stage import Made
+
+if TYPE_CHECKING:
+    from scaling_tasks.shapes.behaviour import Behaviour
 
 __all__ = [
     "UnitsDocument",
@@ -119,6 +121,8 @@ def read_units(path: Path) -> UnitsDocument:
 
 
 def _document(payload: Mapping[str, Any]) -> UnitsDocument:
+    from scaling_tasks.shapes.behaviour import Behaviour  # Not for `doit list`, which looks at no units.
+
     return UnitsDocument(
         payload["model"],
         Signature(_tensors(payload["inputs"])),
