@@ -83,26 +83,25 @@ def walk(root: str) -> Iterator[Folder]:
 def _list(root: str, folder: Folder, seen: set[tuple[int, int]]) -> list[str]:
     """Fill ``folder`` unless it has been seen; return the directories in it."""
     directory = os.path.join(root, folder.path) if folder.path else root  # noqa: PTH118 - pathlib costs too much here
-    inside: list[str] = []
     try:
         status = os.stat(directory)  # noqa: PTH116
         here = (status.st_dev, status.st_ino)
         if here in seen:
-            return inside
+            return []
         seen.add(here)
         with os.scandir(directory) as entries:
-            for name in _take(entries, folder):
-                inside.append(f"{folder.path}/{name}" if folder.path else name)
+            inside = _take(entries, folder)
     except OSError as cause:
         raise DatasetError(
             f"cannot be listed ({cause.strerror})", where=directory, fix="Check dataset.path and its permissions."
         ) from cause
-    return inside
+    return [f"{folder.path}/{name}" for name in inside] if folder.path else inside
 
 
-def _take(entries: Iterable[os.DirEntry[str]], folder: Folder) -> Iterator[str]:
-    """Note the files in ``folder``; yield the names of the directories to go into."""
-    # Millions of times where nothing has changed: no call of anything that could be looked up once.
+def _take(entries: Iterable[os.DirEntry[str]], folder: Folder) -> list[str]:
+    """Note the files in ``folder``; return the names of the directories to go into."""
+    # Millions of times where nothing has changed: nothing is called or looked up here that need not be.
+    directories: list[str] = []
     add_name, add_size, add_time = folder.names.append, folder.sizes.append, folder.times.append
     for entry in entries:
         name = entry.name
@@ -117,7 +116,7 @@ def _take(entries: Iterable[os.DirEntry[str]], folder: Folder) -> Iterator[str]:
             if kind == S_IFREG:
                 size, when = status.st_size, status.st_ctime_ns
             elif kind == S_IFDIR:
-                yield name
+                directories.append(name)
                 continue
             else:
                 size, when = -1, 0
@@ -127,3 +126,4 @@ def _take(entries: Iterable[os.DirEntry[str]], folder: Folder) -> Iterator[str]:
             add_time(when)
         except OverflowError:
             add_time((when + _HALF) % _WHOLE - _HALF)
+    return directories
