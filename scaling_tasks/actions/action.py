@@ -26,7 +26,7 @@ class Action(msgspec.Struct, frozen=True, dict=True):
 
     Attributes:
         stage: What kind of work.
-        version: Raised when the code makes something else from the same inputs.
+        code: What ``code_of`` says of the part of this package that does the work.
         inputs: SHA-256 of each input file by its name in the directory that the work is given.
         parameters: Plain JSON values.
         toolchain: Versions and digests of the tools that do the work.
@@ -35,7 +35,7 @@ class Action(msgspec.Struct, frozen=True, dict=True):
     """
 
     stage: str
-    version: int
+    code: str
     inputs: Mapping[str, str] = {}
     parameters: Mapping[str, Any] = {}
     toolchain: Mapping[str, str] = {}

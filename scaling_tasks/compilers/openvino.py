@@ -95,6 +95,7 @@ class OpenVinoBackend(BackendBase):
         except RuntimeError as cause:
             raise CompileError(last_line(cause), where=str(job.model)) from cause
         _name_tensors(model)
+        _break_ties_as_onnx(model)
         xml = workdir / f"{job.unit.stem}.xml"
         openvino.save_model(model, xml, compress_to_fp16=_precision(job.options) == "FP16")
         weights = xml.with_suffix(".bin")  # Empty or missing where the model has none.
@@ -151,6 +152,22 @@ def _export(xml: Path, options: Mapping[str, Any]) -> Path:
 
 def _precision(options: Mapping[str, Any]) -> str:
     return str(backend_options(options).get("precision", "FP32")).upper()
+
+
+def _break_ties_as_onnx(model: Any) -> None:
+    """Let every sorted TopK, in branches and loops too, take the first of equal values, as ONNX's operator does.
+
+    OpenVINO's reader leaves to the device which of them it takes.
+    """
+    for node in model.get_ops():
+        kind = node.get_type_name()
+        if kind == "TopK" and node.get_attributes()["sort"] == "value":
+            node.set_attribute("stable", True)
+        elif kind == "If":
+            _break_ties_as_onnx(node.get_then_body())
+            _break_ties_as_onnx(node.get_else_body())
+        elif kind in ("Loop", "TensorIterator"):
+            _break_ties_as_onnx(node.get_function())
 
 
 def _name_tensors(model: Any) -> None:

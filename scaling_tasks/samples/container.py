@@ -6,6 +6,7 @@ is read is what was written, or there is no cache. Numpy is not imported, as `wa
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import sys
@@ -16,18 +17,18 @@ from typing import Annotated, Any
 import msgspec
 
 from scaling_tasks.files import open_regular, publish
+from scaling_tasks.own_code import code_of
 
 __all__ = ["Facts", "Header", "read_container", "read_header", "say_damaged", "write_container"]
 
 _LOG = logging.getLogger(__name__)
 
-# To be raised when anything is measured in another way, so that old caches are not believed.
-_VERSION = 4
-# Arrays are stored as they lie in memory, so a cache is only good for machines of one byte order.
-_FORMAT = f"scaling-tasks/scan-cache/{_VERSION}-{sys.byteorder}"
 # A header names a thousand columns and twenty skipped files at most.
 _MOST_HEADER_BYTES = 1 << 22
 _BLOCK = 1 << 20
+
+_KIND = "scaling-tasks/scan-cache/"
+_SHORT, _LONGEST_MARK = 16, 64
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -85,7 +86,7 @@ def write_container(path: Path, header: Header, chunks: Iterable[bytes | memoryv
     whole = msgspec.structs.replace(header, bytes=sum(map(len, body)), digest=_digest(body))
     text = msgspec.json.encode(whole)
     with publish(path, below=path.parent) as temporary, temporary.open("wb") as file:
-        file.write(f"{_FORMAT} {_digest([text])} ".encode() + text + b"\n")
+        file.write(f"{_format()} {_digest([text])} ".encode() + text + b"\n")
         file.writelines(body)
 
 
@@ -106,9 +107,16 @@ def read_container(path: Path) -> tuple[Header, memoryview] | None:
 
 
 def say_damaged(path: Path) -> None:
-    """Say that the file at ``path``, if there is one, is of no use."""
-    if path.exists():
-        _LOG.warning("warning: %s: damaged, or of another version; the data set is measured anew", path)
+    """Say that the file at ``path``, if there is one and other code did not make it, is damaged."""
+    try:
+        with open_regular(path) as file:
+            mark = file.read(_LONGEST_MARK).partition(b" ")[0]
+    except FileNotFoundError:
+        return
+    except OSError:
+        mark = b""
+    if mark == _format().encode() or not mark.startswith(_KIND.encode()):
+        _LOG.warning("warning: %s: damaged; the data set is measured anew", path)
 
 
 def _read(path: Path, body: bytearray | None = None) -> tuple[Header] | None:
@@ -136,10 +144,17 @@ def _blocks(file: Any, most: int) -> Iterator[bytes]:
         yield block
 
 
+@functools.cache
+def _format() -> str:
+    """Return what a cache begins with; what other code measured is not believed."""
+    # Arrays are stored as they lie in memory, so a cache is only good for machines of one byte order.
+    return f"{_KIND}{code_of('samples')[:_SHORT]}-{sys.byteorder}"
+
+
 def _parse(line: bytes) -> Header | None:
     mark, _, rest = line.removesuffix(b"\n").partition(b" ")
     digest, _, text = rest.partition(b" ")
-    if mark != _FORMAT.encode() or digest != _digest([text]).encode():
+    if mark != _format().encode() or digest != _digest([text]).encode():
         return None
     try:
         return msgspec.json.decode(text, type=Header)

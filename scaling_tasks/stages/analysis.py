@@ -15,6 +15,7 @@ from scaling_tasks.errors import ConfigError, ModelError, PlanError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
 from scaling_tasks.machine import versions
+from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
@@ -77,7 +78,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     return Request(
         Action(
             "analysis",
-            3,
+            code_of(),
             digests(files),
             parameters,
             versions("onnx", "onnxruntime", "numpy"),

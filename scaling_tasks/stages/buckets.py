@@ -15,6 +15,7 @@ from scaling_tasks.errors import CompileError, PlanError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
 from scaling_tasks.machine import versions
+from scaling_tasks.own_code import code_of
 from scaling_tasks.paths import is_plain_name
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import DOCUMENT, Analysed, check_buckets, read_analysis
@@ -60,7 +61,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     return Request(
         Action(
             "buckets",
-            5,
+            code_of(),
             {**read, **known},
             parameters,
             toolchain={**versions("numpy", "highspy"), **_backend_version(target)},

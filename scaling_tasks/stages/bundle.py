@@ -10,6 +10,7 @@ from scaling_tasks.errors import BundleError, of_disk
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import remove_whole
 from scaling_tasks.known_digests import STATE, known_digests
+from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.leftovers import leftovers
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Built, Made, Stage
@@ -23,7 +24,7 @@ _MANIFEST = "manifest.json"
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
     files = bundle_files(made)
-    action = Action("bundle", 2, {name: file.digest for name, file in files.items()}, outputs=tuple(files))
+    action = Action("bundle", code_of(), {name: file.digest for name, file in files.items()}, outputs=tuple(files))
     return Request(action, lambda: places_of(files), "", Subject(target.name, "the bundle", BundleError), stored=False)
 
 

@@ -20,6 +20,7 @@ from scaling_tasks.execution.contract import Limits
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.known_digests import STATE
 from scaling_tasks.machine import kind
+from scaling_tasks.own_code import code_of
 from scaling_tasks.paths import enclosed
 from scaling_tasks.stages.analysis import prepared_name
 from scaling_tasks.stages.inputs import digests, home_name, platform, platform_here
@@ -28,6 +29,7 @@ from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 
 __all__ = [
+    "CODE",
     "STAGE",
     "TOOLS",
     "identity_of",
@@ -42,6 +44,21 @@ __all__ = [
 
 
 TOOLS = f"{__name__}:tools"
+
+CODE = (
+    "compilers",
+    "config",
+    "documents",
+    "engines",
+    "errors",
+    "files",
+    "machine",
+    "onnx_model",
+    "paths",
+    "shapes",
+    "stages/compile",
+)
+"""What of this package makes artefacts: a compile takes hours, another planner must not cost it again."""
 
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
@@ -105,7 +122,9 @@ def unit_action(target: Target, model: Mapping[str, str], parameters: dict[str, 
     whole = {**parameters, "options": options, "model": f"model/{target.model.name}"}
     stem = parameters["unit"][1]
     outputs = (f"{stem}*", f"{SHARED}-*")
-    return Action("compile", 2, {**model, **digests(files)}, whole, tools, platform(target, kind()), outputs), files
+    return Action(
+        "compile", code_of(*CODE), {**model, **digests(files)}, whole, tools, platform(target, kind()), outputs
+    ), files
 
 
 def toolchain(target: Target) -> dict[str, str]:

@@ -21,9 +21,10 @@ from scaling_tasks.errors import LockError, ScalingTasksError, of_disk
 from scaling_tasks.execution.file_locks import exclusive
 from scaling_tasks.files import digest_bytes, read_regular, write_if_changed
 from scaling_tasks.known_digests import STATE
+from scaling_tasks.own_code import code_of
 from scaling_tasks.shapes.unit import Unit
+from scaling_tasks.stages.compile import CODE, toolchain
 from scaling_tasks.stages.compile import STAGE as COMPILE
-from scaling_tasks.stages.compile import toolchain
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
@@ -33,6 +34,7 @@ __all__ = [
     "STAGE",
     "built_section",
     "differences",
+    "locked_toolchain",
     "read_lock",
     "refuse",
     "refuse_built",
@@ -202,10 +204,19 @@ def _plan_section(target: Target, made: Made) -> dict[str, Any]:
     if target.compiles:
         document = planned_units(made)
         parts["model"] = document.model_digest
-        parts["toolchain"] = toolchain(target)
+        parts["toolchain"] = locked_toolchain(target)
         parts["units"] = {unit.name: {"buckets": _sizes(unit)} for unit in document.units}
     plain: dict[str, Any] = json.loads(canonical_json(parts))
     return plain
+
+
+def locked_toolchain(target: Target) -> dict[str, str]:
+    """Return what the lock file says that artefacts are made with: the toolchain, and the code of this package.
+
+    Raises:
+        CompileError: The toolchain is missing.
+    """
+    return {**toolchain(target), "scaling_tasks": code_of(*CODE)}
 
 
 def _sizes(unit: Unit) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.errors import CompileError, LockError, ScalingTasksError
-from scaling_tasks.stages.lock import LOCK, built_section, differences, read_lock, settings
+from scaling_tasks.stages.lock import LOCK, built_section, differences, locked_toolchain, read_lock, settings
 from scaling_tasks.stages.target import Target
 
 if TYPE_CHECKING:
@@ -132,10 +132,8 @@ def _bucket(text: str) -> tuple[int, ...]:
 
 
 def _check_toolchain(target: Target, locked: Mapping[str, Any]) -> Finding:
-    from scaling_tasks.stages.compile import toolchain
-
     try:
-        found = toolchain(target)
+        found = locked_toolchain(target)
     except CompileError as error:
         return Finding(target.name, "toolchain", unchecked=str(error))
     different = [*differences(locked.get("toolchain"), found)]

@@ -14,6 +14,7 @@ from scaling_tasks.config.specs import RuntimeSpec
 from scaling_tasks.errors import BundleError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
+from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.inputs import model_places, planned_model
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -44,7 +45,9 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     }
     inputs = {**model, **{name: file.digest for name, file in plan.items()}}
     return Request(
-        Action("manifest", 3, inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")),
+        Action(
+            "manifest", code_of(), inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")
+        ),
         lambda: {**model_places(target, model), **places_of(plan)},
         f"{__name__}:work",
         Subject(target.name, "the bundle", BundleError),

@@ -12,6 +12,7 @@ from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import BundleError, VerificationFailed
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import host
+from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.compile import identity_of, toolchain, worker_limits
 from scaling_tasks.stages.inputs import platform
 from scaling_tasks.stages.manifest import bundle_files
@@ -27,7 +28,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     bundle = {f"bundle/{name}": file for name, file in bundle_files(made).items()}
     inputs = {name: file.digest for name, file in bundle.items()}
     return Request(
-        Action("measure", 2, inputs, {}, toolchain(target), platform(target, host()), (_LATENCY,)),
+        Action("measure", code_of(), inputs, {}, toolchain(target), platform(target, host()), (_LATENCY,)),
         lambda: places_of(bundle),
         f"{__name__}:work",
         Subject(target.name, "the engine", VerificationFailed),

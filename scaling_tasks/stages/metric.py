@@ -15,6 +15,7 @@ from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.machine import installed, processor
+from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.bundle_work import bundle_request
 from scaling_tasks.stages.compile import identity_of, toolchain
 from scaling_tasks.stages.imports import imported_files
@@ -45,7 +46,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     inputs = {name: file.digest for name, file in bundle.items()} | {name: each[0] for name, each in at_home.items()}
     inputs |= digests(files)
     named = {**toolchain(target), **installed()}
-    action = Action("metric", 2, inputs, parameters, named, platform(target, processor()), ("metric.json",))
+    action = Action("metric", code_of(), inputs, parameters, named, platform(target, processor()), ("metric.json",))
     return bundle_request(
         target,
         action,

@@ -10,6 +10,7 @@ from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.machine import processor, versions
+from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.bundle_work import bundle_request
 from scaling_tasks.stages.compile import identity_of, toolchain
 from scaling_tasks.stages.inputs import digests, model_places, planned_model, platform, platform_here
@@ -38,7 +39,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     }
     inputs = {**model, **{name: file.digest for name, file in bundle.items()}, **digests(samples)}
     named = {**toolchain(target), **versions(*_TOOLS)}
-    action = Action("padding", 4, inputs, parameters, named, platform(target, processor()), ("padding.json",))
+    action = Action("padding", code_of(), inputs, parameters, named, platform(target, processor()), ("padding.json",))
     return bundle_request(
         target, action, lambda: {**model_places(target, model), **places_of(bundle), **samples}, __name__
     )

@@ -11,6 +11,7 @@ from scaling_tasks.actions.results import places_of
 from scaling_tasks.documents import canonical_json, read_document
 from scaling_tasks.errors import CompileError
 from scaling_tasks.execution.contract import Subject
+from scaling_tasks.own_code import code_of
 from scaling_tasks.reporting.figures import difference
 from scaling_tasks.stages import measure, metric, padding
 from scaling_tasks.stages.report_exactness import Table, padding_tables, sizes_text, smaller_table, verdict_table
@@ -48,7 +49,9 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             [each.name, each.stem, len(each.buckets), _bytes(made.result("compile", each.name).files)] for each in units
         ],
     }
-    action = Action("report", 3, {name: f.digest for name, f in files.items()}, parameters, outputs=("report.html",))
+    action = Action(
+        "report", code_of(), {name: f.digest for name, f in files.items()}, parameters, outputs=("report.html",)
+    )
     return Request(
         action, lambda: places_of(files), f"{__name__}:work", Subject(target.name, "the report", CompileError)
     )

@@ -9,6 +9,7 @@ from typing import Any
 from scaling_tasks.actions.action import Action, Request
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.execution.contract import Subject
+from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -32,7 +33,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     chosen = parameters["target"]["auto_scaling"]
     parameters["target"]["auto_scaling"] = {name: chosen[name] for name in _COUNTED if name in chosen}
     return Request(
-        Action("statistics", 3, inputs, parameters, outputs=("statistics.json",)),
+        Action("statistics", code_of(), inputs, parameters, outputs=("statistics.json",)),
         lambda: {_SUMMARY: summary.path, **model},
         f"{__name__}:work",
         Subject(target.name, "the statistics", DatasetError),

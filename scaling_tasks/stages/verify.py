@@ -15,6 +15,7 @@ from scaling_tasks.documents import document_text
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import processor, versions
+from scaling_tasks.own_code import code_of
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import identity_of, options_with_files, toolchain, worker_limits
 from scaling_tasks.stages.inputs import digests, model_places, planned_model, platform, platform_here
@@ -36,7 +37,9 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     names = {f"artefact/{file.name}": file for file in artefact}
     artefact_digests = {name: file.digest for name, file in names.items()}
     if reason := target.cannot_run:
-        action = Action("verify", 3, artefact_digests, {"artefact": unit, "reason": reason}, outputs=(_DOCUMENT,))
+        action = Action(
+            "verify", code_of(), artefact_digests, {"artefact": unit, "reason": reason}, outputs=(_DOCUMENT,)
+        )
         return Request(action, lambda: places_of(names), f"{__name__}:leave_unverified", subject)
     spec, default = target.spec.verify, get_backend(target.options["backend"]).tolerance_for(target.options)
     model = planned_model(made)
@@ -58,7 +61,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     return Request(
         Action(
             "verify",
-            4,
+            code_of(),
             {**model, **artefact_digests, **digests(files)},
             parameters,
             named,

@@ -81,3 +81,12 @@ def test_a_robust_plan_pays_little_on_what_was_seen_and_less_on_what_was_not():
     assert robust.evaluate(unseen).padding_ratio < plain.evaluate(unseen).padding_ratio
     assert robust.lower_bound <= robust.padding_ratio
     assert robust.coverage == 1
+
+
+def test_a_cost_is_not_asked_beyond_what_is_reachable():
+    """A table of costs ends where no bucket may be."""
+    table = np.arange(36.0).reshape(6, 6)
+    histogram = ShapeHistogram.from_samples(np.array([[3, 3], [2, 3]]))
+    options = {"interval": 3, "min_buckets": 2, "reachable": {"v0*v1": 10}, "latency_limit": 50.0}
+    with pytest.raises(PlanError, match="takes no fewer than 2"):
+        plan_buckets(histogram, max_buckets=2, cost=lambda shapes: table[tuple(shapes.T)], **options)

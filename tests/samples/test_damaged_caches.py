@@ -46,6 +46,7 @@ def _other_digests(content: bytes) -> bytes:
     return mark + b" " + container._digest([text]).encode() + b" " + text + b"\n" + body[:-8]
 
 
+OLDER = "what other code measured"
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",
     "text": lambda content: b"no cache\n",
@@ -54,7 +55,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "flipped in the header": lambda content: content[:90] + bytes([content[90] ^ 1]) + content[91:],
     "flipped in the body": lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
     "exchanged": lambda content: content[:-16] + content[-8:] + content[-16:-8],
-    "an older version": lambda content: content.replace(b"scan-cache/", b"scan-cache/0", 1),
+    OLDER: lambda content: content.replace(b"scan-cache/", b"scan-cache/0", 1),
     "written to deceive": _other_digests,
     "without an end of line": lambda content: content.replace(b"\n", b" "),
     "nested without end": lambda content: content[:70] + b"[" * 100_000,
@@ -68,12 +69,10 @@ def test_a_damaged_cache_is_made_anew(damage: str, scanned: Setting, caplog: pyt
     assert not watch(dataset, cache)
     with caplog.at_level(logging.WARNING):
         assert scan(dataset, cache).digest == expected.digest
-        assert [record.getMessage() for record in caplog.records if "scan.cache" in record.getMessage()] == [
-            f"warning: {cache}: damaged, or of another version; the data set is measured anew"
-        ]
         assert watch(dataset, cache)
         assert scan(dataset, cache).digest == read_measurements(dataset, cache).digest == expected.digest
-    assert len(caplog.records) == 1
+    said = [record.getMessage() for record in caplog.records if "scan.cache" in record.getMessage()]
+    assert said == ([] if damage == OLDER else [f"warning: {cache}: damaged; the data set is measured anew"])
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff"])

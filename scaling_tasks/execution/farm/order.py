@@ -6,7 +6,6 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -14,6 +13,7 @@ import msgspec
 from scaling_tasks.execution.contract import Limits, Subject
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.machine import versions
+from scaling_tasks.own_code import code_of
 from scaling_tasks.store.records import StoredFile
 
 __all__ = ["TOPIC", "Answer", "Blob", "Order", "Outcome", "package_identity"]
@@ -144,7 +144,5 @@ class Answer:
 @functools.cache
 def package_identity() -> str:
     """Return the version of this package with a digest of its code: results are the same only where that is."""
-    root = Path(__file__).parents[2]
-    sources = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.py"))
-    digests = [f"{name} {digest_bytes((root / name).read_bytes())}" for name in sources]
-    return f"{versions(_PACKAGE)[_PACKAGE]}+{digest_bytes(chr(10).join(digests).encode())[:12]}"
+    code = digest_bytes((code_of() + code_of("execution", "store")).encode())
+    return f"{versions(_PACKAGE)[_PACKAGE]}+{code[:12]}"

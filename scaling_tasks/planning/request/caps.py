@@ -48,8 +48,8 @@ class Caps:
         good: NDArray[np.bool_] = np.ones(len(shapes), dtype=bool)
         for columns, most in self.products.values():
             good &= _multiplied(shapes, columns) <= most
-        if self.latency is not None:
-            good &= cost_of(model, shapes) <= self.latency * (1 + 1e-12)
+        if self.latency is not None and good.any():  # A cost need not be known beyond the other caps.
+            good[good] = cost_of(model, shapes[good]) <= self.latency * (1 + 1e-12)
         return good
 
     def reached(self, shapes: NDArray[np.int64], model: CostModel) -> NDArray[np.bool_]:
