@@ -181,7 +181,7 @@ def _document(place: str) -> _Document:
     except OSError as cause:
         raise CacheError(f"cannot be read ({cause.strerror})", where=place, fix="Build it first.") from cause
     if is_sealed(content):
-        with contextlib.suppress(msgspec.MsgspecError):
+        with contextlib.suppress(ValueError, RecursionError):
             if (document := _decode(content)).format == _FORMAT:
                 return document
     # Which says what is wrong with it.
