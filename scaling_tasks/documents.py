@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from scaling_tasks.errors import ScalingTasksError, one_line
 from scaling_tasks.files import digest_bytes, read_regular
 
-__all__ = ["MOST_BYTES", "canonical_json", "document_text", "parse_document", "read_document"]
+__all__ = ["MOST_BYTES", "canonical_json", "document_text", "is_sealed", "parse_document", "read_document"]
 
 MOST_BYTES = 1 << 28
 """The largest document that is read: 256 MiB."""
@@ -105,7 +105,7 @@ def parse_document(
     found = whole.get("format") if isinstance(whole, dict) else None
     if found != expected:
         raise error(f"its format is {one_line(repr(found))}, not {expected!r}", where=where, fix=fix)
-    if sealed and not _is_intact(content):
+    if sealed and not is_sealed(content):
         raise error("damaged or edited: its checksum is another", where=where, fix=fix)
     payload = {key: value for key, value in whole.items() if key not in ("format", "checksum")}
     try:
@@ -147,6 +147,7 @@ def read_document(
     )
 
 
-def _is_intact(content: bytes) -> bool:
+def is_sealed(content: bytes) -> bool:
+    """Return whether a document's first line is the checksum of the others."""
     head = len(_OPENING) + _DIGITS + len(_CLOSING)
     return content[:head] == _OPENING + digest_bytes(content[head:]).encode() + _CLOSING

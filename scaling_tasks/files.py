@@ -10,7 +10,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -53,7 +52,7 @@ def publish(path: Path, *, below: Path, durable: bool = False) -> Iterator[Path]
         OSError: A link is on the way, or the disk is full or not to be written.
     """
     with directory_of(path, below, make=True) as (directory, name):
-        temporary = f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        temporary = f".{name}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
         place = _way(directory, path.parent) / temporary
         try:
             yield place
@@ -105,36 +104,45 @@ def open_regular(path: Path, *, below: Path | None = None) -> BinaryIO:
     Raises:
         OSError: There is none that can be read.
     """
+    return os.fdopen(_opened(path, below)[0], "rb")
+
+
+def _opened(path: Path | str, below: Path | None) -> tuple[int, int]:
+    """Return a descriptor of a regular file, see ``open_regular``, and how many bytes it has."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     if below is None:
         descriptor = os.open(path, flags)
     else:
-        with directory_of(path, below) as (directory, name):
+        with directory_of(Path(path), below) as (directory, name):
             descriptor = os.open(name, flags | os.O_NOFOLLOW, dir_fd=directory)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        if stat.S_ISDIR(mode):
+        if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, "it is a directory", str(path))
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-    return os.fdopen(descriptor, "rb")
+    return descriptor, status.st_size
 
 
-def read_regular(path: Path, most: int, *, below: Path | None = None) -> bytes:
+def read_regular(path: Path | str, most: int, *, below: Path | None = None) -> bytes:
     """Return the content of a regular file of at most so many bytes, see ``open_regular``.
 
     Raises:
         OSError: There is none, or it is larger.
     """
-    with open_regular(path, below=below) as file:
-        size = os.fstat(file.fileno()).st_size
-        content = file.read(size + 1) if size <= most else b""
+    descriptor, size = _opened(path, below)
+    try:
+        content = b""
+        while size <= most and (more := os.read(descriptor, size + 1 - len(content))):
+            content += more
+    finally:
+        os.close(descriptor)
     if max(size, len(content)) > most:
         raise _too_large(path, most)
     return content
 
 
-def _too_large(path: Path, most: int) -> OSError:
+def _too_large(path: Path | str, most: int) -> OSError:
     return OSError(errno.EFBIG, f"it is larger than {most} bytes", str(path))
 
 

@@ -57,32 +57,33 @@ class KnownDigests:
         self._noted: dict[str, Any] = {}
         self._load()
 
-    def digest(self, path: Path) -> Digest:
+    def digest(self, path: Path | str) -> Digest:
         """Return the SHA-256 of a file, read only where it may have changed.
 
         Raises:
             OSError: It cannot be read.
         """
-        name, state = path.as_posix(), _state(path)
-        known = self._known.get(name)
+        name = os.fspath(path)
+        state, known = _state(name), self._known.get(name)
         if known is not None and known[:-1] == state:
             return Digest(known[-1])
-        digest = digest_file(path)
-        if _state(path) == state and time.time_ns() - max(state[1], state[2]) > _TICK:
+        digest = digest_file(Path(path))
+        if _state(name) == state and time.time_ns() - max(state[1], state[2]) > _TICK:
             self._remember(name, [*state, digest])
         return digest
 
-    def holds(self, path: Path, digest: Digest, size: int) -> bool:
+    def holds(self, path: Path | str, digest: Digest, size: int) -> bool:
         """Return whether there is a file of this content; one of another size is not read."""
         try:
-            return _state(path)[0] == size and self.digest(path) == digest
+            return bool(_state(os.fspath(path))[0] == size and self.digest(path) == digest)
         except OSError:
             return False
 
-    def made(self, path: Path, digest: str) -> None:
+    def made(self, path: Path | str, digest: str) -> None:
         """Note the digest of a file that this process has just put in place."""
         with contextlib.suppress(OSError):
-            self._remember(path.as_posix(), [*_state(path), digest])
+            name = os.fspath(path)
+            self._remember(name, [*_state(name), digest])
 
     def fact(self, name: str) -> Any:
         """Return what was noted under a name that holds a digest, None where nothing was."""
@@ -142,7 +143,7 @@ def _checksum(text: bytes) -> str:
     return hashlib.blake2b(text, digest_size=_DIGITS // 2).hexdigest()
 
 
-def _state(path: Path) -> list[int]:
+def _state(path: str) -> list[int]:
     status = os.stat(path)  # noqa: PTH116 - asked for tens of thousands of times
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 

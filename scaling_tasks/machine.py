@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scaling_tasks.files import digest_bytes
 
-__all__ = ["host", "installed", "kind", "processor", "versions"]
+__all__ = ["host", "installed", "kind", "processor", "version_of", "versions"]
 
 
 @functools.cache
@@ -44,13 +44,28 @@ def host() -> dict[str, str]:
 @functools.cache
 def versions(*packages: str) -> dict[str, str]:
     """Return the versions of packages, without importing them; ``absent`` where one is not installed."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "absent"
-    return found
+    return {package: _known_version(package) for package in packages}
+
+
+@functools.cache
+def _known_version(package: str) -> str:
+    try:
+        return version_of(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def version_of(package: str) -> str:
+    """Return the version of a package, without importing it.
+
+    Raises:
+        PackageNotFoundError: Of ``importlib.metadata``: it is not installed.
+    """
+    found = importlib.metadata.distribution(package)
+    # All of its metadata, where a long description may stand, would be taken apart as a mail for this one line.
+    head = (found.read_text("METADATA") or "").partition("\n\n")[0].splitlines()
+    prefix = "Version: "
+    return next((line.removeprefix(prefix).strip() for line in head if line.startswith(prefix)), None) or found.version
 
 
 @functools.cache

@@ -5,10 +5,11 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from scaling_tasks.execution.contract import Limits, Subject
 from scaling_tasks.files import digest_bytes
@@ -21,8 +22,7 @@ TOOLCHAIN = "toolchain"
 """Under which work tells with which toolchain it was done, where that could have changed since the action was made."""
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(msgspec.Struct, frozen=True, dict=True):
     """Work, named by all that its result depends on.
 
     Attributes:
@@ -37,10 +37,10 @@ class Action:
 
     stage: str
     code: str
-    inputs: Mapping[str, Digest] = field(default_factory=dict)
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    toolchain: Mapping[str, str] = field(default_factory=dict)
-    platform: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Digest] = {}
+    parameters: Mapping[str, Any] = {}
+    toolchain: Mapping[str, str] = {}
+    platform: Mapping[str, str] = {}
     outputs: tuple[str, ...] = ()
 
     @cached_property
@@ -57,23 +57,22 @@ class Action:
     @cached_property
     def text(self) -> str:
         """The components as JSON: two actions are the same where their texts are."""
-        return action_text({name: getattr(self, name) for name in self.__dataclass_fields__})
+        return action_text(self)
 
     def makes(self, name: str) -> bool:
         """Return whether a file of this name is one of its outputs."""
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.outputs)
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """An action with what is needed to have it done here and now, none of which changes its result.
 
     Attributes:
         action: The action.
-        sources: Where each input lies.
+        sources: Gives where each input lies; asked for when work is done.
         function: ``module:function`` that does the work, see ``execution.contract.Work``.
         subject: How a failure is told.
-        limits: What the work may use in a process of its own; None where it is done in this one.
+        limits: Gives what the work may use in a process of its own; None where it is done in this one.
         hints: Gives parameters that change no result; asked for when work is done. They hold no paths to be opened.
         carried: Files for the work whose content the action names in another way, by name.
         stored: Whether the store keeps the result.
@@ -84,12 +83,12 @@ class Request:
     """
 
     action: Action
-    sources: Mapping[str, Path]
+    sources: Callable[[], Mapping[str, Path]]
     function: str
     subject: Subject
-    limits: Limits | None = None
+    limits: Callable[[], Limits] | None = None
     hints: Callable[[], Mapping[str, Any]] = dict
-    carried: Mapping[str, Path] = field(default_factory=dict)
+    carried: Mapping[str, Path] = {}
     stored: bool = True
     tools: str = ""
     at_home: bool = False

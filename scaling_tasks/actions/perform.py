@@ -7,10 +7,12 @@ import functools
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from scaling_tasks.actions.action import TOOLCHAIN, Request
 from scaling_tasks.actions.publication import while_it_stays
@@ -192,7 +194,8 @@ class Workshop:
         Raises:
             AwaitedError: The store does not have one.
         """
-        absent = {name: path for name, path in request.sources.items() if not path.exists()}
+        sources = request.sources()
+        absent = {name: path for name, path in sources.items() if not path.exists()}
         if not absent or self.store.level is None:
             return request
         for name, path in absent.items():
@@ -200,7 +203,7 @@ class Workshop:
             if content is None:
                 raise AwaitedError("cannot be read (it is not there)", where=str(path))
             absent[name] = content
-        return replace(request, sources={**request.sources, **absent})
+        return msgspec.structs.replace(request, sources=lambda: {**sources, **absent})
 
     def _run(self, request: Request, work: Work, workdir: Path, log: Path) -> Done:
         if request.limits is None and work.origin is None:
@@ -210,9 +213,8 @@ class Workshop:
         own_log.touch()
         _show(own_log, log, self.state)
         try:
-            return self.executor.submit(
-                work, request.limits or _ENOUGH, request.subject, job_file=workdir / "job.json", log=own_log
-            )
+            limits = request.limits() if request.limits else _ENOUGH
+            return self.executor.submit(work, limits, request.subject, job_file=workdir / "job.json", log=own_log)
         except ScalingTasksError as error:
             raise renamed(error, {**_homes(request, work), own_log: log}) from error
 
@@ -232,7 +234,7 @@ class Workshop:
                     else:
                         place_copy(made / file.name, target, file.digest, file.size, below=below)
                     self.known.made(target, file.digest)
-            placed.append(ResultFile(file.name, file.digest, file.size, target, awaited))
+            placed.append(ResultFile(file.name, file.digest, file.size, target.as_posix(), awaited))
         return tuple(placed)
 
     def _is_placed(self, file: StoredFile, target: Path) -> bool:
@@ -278,7 +280,7 @@ def _done_here(request: Request, work: Work) -> dict[str, Any]:
 
 def _homes(request: Request, work: Work) -> dict[Path, Path]:
     """Return where the inputs come from, by where they lie for the work."""
-    return {work.inputs / name: path for name, path in {**request.sources, **request.carried}.items()}
+    return {work.inputs / name: path for name, path in {**request.sources(), **request.carried}.items()}
 
 
 def _prepared(request: Request, workdir: Path, name: str | None = None) -> Work:
@@ -295,15 +297,15 @@ def _prepared(request: Request, workdir: Path, name: str | None = None) -> Work:
     inputs, outputs = workdir / "inputs", workdir / "outputs"
     for directory in (inputs, outputs):
         directory.mkdir(parents=True)
-    digests = {}
-    for file, source in {**request.sources, **request.carried}.items():
+    digests, sources = {}, request.sources()
+    for file, source in {**sources, **request.carried}.items():
         try:
             target = inside(inputs, file)
             target.parent.mkdir(parents=True, exist_ok=True)
             digests[file] = copy_digest(source, target)
         except OSError as cause:
             raise of_disk(cause, request.subject.error, where=source, what="cannot be copied") from cause
-        if file in request.sources and digests[file] != request.action.inputs[file]:
+        if file in sources and digests[file] != request.action.inputs[file]:
             raise request.subject.error(
                 "it changed while it was being built from", where=str(source), fix="Build again."
             )

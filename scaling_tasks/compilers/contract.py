@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import msgspec
 
 from scaling_tasks.compilers.options import Options
 from scaling_tasks.shapes.signature import Signature
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Artefact", "Backend", "CompileJob", "Limits", "Tolerance"]
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What a platform takes.
 
     Attributes:
@@ -38,16 +38,14 @@ class Limits:
     size_inputs: bool = True
 
 
-@dataclass(frozen=True)
-class Tolerance:
+class Tolerance(msgspec.Struct, frozen=True):
     """Largest accepted difference from the original: ``|a - b| <= absolute + relative * |b|``."""
 
     absolute: float
     relative: float
 
 
-@dataclass(frozen=True)
-class CompileJob:
+class CompileJob(msgspec.Struct, frozen=True):
     """All that a compiler needs to know.
 
     Attributes:
@@ -71,8 +69,7 @@ class CompileJob:
     behaviour: Behaviour | None = None
 
 
-@dataclass(frozen=True)
-class Artefact:
+class Artefact(msgspec.Struct, frozen=True):
     """The files that one unit produced; the first is the one that is loaded, the others stand beside it."""
 
     files: tuple[Path, ...]

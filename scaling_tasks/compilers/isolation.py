@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from scaling_tasks.compilers.contract import Artefact, CompileJob
 from scaling_tasks.compilers.registry import get_backend
@@ -28,8 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class CompileResult:
+class CompileResult(msgspec.Struct, frozen=True):
     """What an accepted compile gave.
 
     Attributes:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scaling_tasks.engines.nncase import INSTALL, RUNTIME
 from scaling_tasks.errors import CompileError
+from scaling_tasks.machine import version_of
 
 __all__ = ["identify"]
 
@@ -22,7 +23,7 @@ def identify(target: str) -> dict[str, str]:
     if "DOTNET_ROOT" not in os.environ:
         packages.append(RUNTIME)
     try:
-        found = {name: importlib.metadata.version(name) for name in packages}
+        found = {name: version_of(name) for name in packages}
     except importlib.metadata.PackageNotFoundError as cause:
         raise CompileError(f"{cause.name} is not installed", where="compile.backend", fix=INSTALL) from cause
     return found if RUNTIME in found else found | {"dotnet": _dotnet_version(Path(os.environ["DOTNET_ROOT"]))}

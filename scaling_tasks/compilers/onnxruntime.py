@@ -11,11 +11,8 @@ from scaling_tasks.compilers.base import BackendBase, backend_options, check_cho
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Tolerance
 from scaling_tasks.compilers.options import Annotated, Options, option
 from scaling_tasks.compilers.shared import made_once, shared_name
-from scaling_tasks.compilers.weights import move_weights, share_weights
-from scaling_tasks.engines.onnxruntime import session_options
 from scaling_tasks.errors import CompileError
-from scaling_tasks.machine import processor
-from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
+from scaling_tasks.machine import processor, version_of
 from scaling_tasks.shapes.signature import Signature
 
 __all__ = ["OnnxRuntimeBackend", "optimise"]
@@ -63,6 +60,9 @@ class OnnxRuntimeBackend(BackendBase):
         share. At level ``basic`` it is also what each bucket starts from; what the higher levels make of a dynamic
         model could hide from them what they would make of a static one.
         """
+        from scaling_tasks.compilers.weights import share_weights
+        from scaling_tasks.onnx_model.fixing import write_fixed_model
+
         level = _level(job.options)
         dynamic = workdir / "dynamic.onnx"
         made_once(job, workdir, _SHARED, lambda: _optimise_dynamic(job.model, workdir, _LEVELS[level]))
@@ -84,6 +84,8 @@ def optimise(source: Path, target: Path, level: str, *, without: Sequence[str] =
     """
     import onnxruntime
 
+    from scaling_tasks.engines.onnxruntime import session_options
+
     options = session_options()
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     options.optimized_model_filepath = str(target)
@@ -98,6 +100,9 @@ def optimise(source: Path, target: Path, level: str, *, without: Sequence[str] =
 
 def _optimise_dynamic(model: Path, workdir: Path, level: str) -> None:
     """Write the optimised dynamic model with its weights beside it."""
+    from scaling_tasks.compilers.weights import move_weights
+    from scaling_tasks.onnx_model.fixing import link_external_data
+
     weights, target = (workdir / name for name in _SHARED)
     place = _apart(workdir)
     # onnxruntime leaves weights in the model's side files, and names them as if they lay beside what it writes.
@@ -120,7 +125,7 @@ def _level(options: Mapping[str, Any]) -> str:
 
 def _version(package: str) -> str:
     try:
-        return importlib.metadata.version(package)
+        return version_of(package)
     except importlib.metadata.PackageNotFoundError as cause:
         raise CompileError(
             f"{package} is not installed", where="compile.backend", fix=f"Run `pip install {package}`."

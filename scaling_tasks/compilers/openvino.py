@@ -16,7 +16,7 @@ from scaling_tasks.compilers.options import Annotated, Options, option
 from scaling_tasks.compilers.shared import shared_name
 from scaling_tasks.engines.openvino import blob_origin, compiled_model, has_blob, inference_precision, last_line
 from scaling_tasks.errors import CompileError
-from scaling_tasks.machine import processor
+from scaling_tasks.machine import processor, version_of
 from scaling_tasks.shapes.signature import Signature
 
 __all__ = ["OpenVinoBackend"]
@@ -77,7 +77,7 @@ class OpenVinoBackend(BackendBase):
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
         """Return OpenVINO's version, read from its metadata without importing it, and the processor that blobs suit."""
         try:
-            version = {"openvino": importlib.metadata.version("openvino")}
+            version = {"openvino": version_of("openvino")}
         except importlib.metadata.PackageNotFoundError as cause:
             raise CompileError(
                 "OpenVINO is not installed", where="compile.backend", fix="Run `pip install openvino`."

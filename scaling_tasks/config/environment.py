@@ -5,7 +5,6 @@ Nothing here changes what is built, only where things are kept, what is checked 
 
 from __future__ import annotations
 
-import difflib
 import functools
 import os
 import re
@@ -172,6 +171,8 @@ def unknown_variables(environment: Mapping[str, str]) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for name in sorted(set(strange).difference(known)):
         # All begin alike, which would make all of them near.
+        import difflib  # Of no use but to a mistake.
+
         near = difflib.get_close_matches(name.removeprefix(_PREFIX), [each.removeprefix(_PREFIX) for each in known], 1)
         found[name] = _PREFIX + near[0] if near else None
     return found

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import PurePosixPath
 from typing import Any
+
+import msgspec
 
 from scaling_tasks.config.source import Source, merged
 from scaling_tasks.config.yaml_values import KeyPath
@@ -24,8 +25,7 @@ _UNNAMED = ("optional", "threads", "memory", "timeout")
 _SPOIL_NAMES = str.maketrans(dict.fromkeys("/\\:*?[]= \t", "_"))
 
 
-@dataclass(frozen=True)
-class _Value:
+class _Value(msgspec.Struct, frozen=True):
     """What one axis says in one cell, and where that stands in the file."""
 
     axis: str

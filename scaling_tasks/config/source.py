@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from scaling_tasks.config.yaml_values import MOST_BYTES, MOST_DEPTH, KeyPath, dotted, parse_yaml
 from scaling_tasks.errors import ConfigError, one_line
@@ -17,8 +18,7 @@ LARGEST_NUMBER = 2**53
 """Of whole numbers: others than Python read them too."""
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """Plain values and where they stand.
 
     Attributes:
@@ -30,7 +30,7 @@ class Source:
 
     name: str
     values: dict[str, Any]
-    lines: dict[KeyPath, int] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = {}
     defaults: Source | None = None
 
     def where(self, path: KeyPath) -> str:

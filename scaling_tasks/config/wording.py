@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +12,8 @@ from scaling_tasks.errors import one_line
 
 __all__ = ["choices", "described", "in_words", "nearest"]
 
-_BOUND = re.compile(r"`(?:int|float)` (?P<sign>[<>]=?) (?P<bound>\S+)$")
-_LENGTH = re.compile(r"of length .*, got (?P<count>\d+)$")
+_BOUND = r"`(?:int|float)` (?P<sign>[<>]=?) (?P<bound>\S+)$"
+_LENGTH = r"of length .*, got (?P<count>\d+)$"
 _BEYOND = {">=": "is below", "<=": "is above", ">": "is not above", "<": "is not below"}
 _CHOSEN = ("strategy", "format", "device", "kind", "mode", "side", "preprocessing")
 """Keys that are called what their values are."""
@@ -29,7 +28,7 @@ def in_words(message: str, value: Any, kind: Any, key: str) -> tuple[str, str]:
         kind: What is wanted, as ``msgspec.inspect`` describes it.
         key: Of the value.
     """
-    bound, length = _BOUND.search(message), _LENGTH.search(message)
+    bound, length = re.search(_BOUND, message), re.search(_LENGTH, message)
     given = _shown(value)
     fix = f"Write {_wanted(kind, upper=bool(bound and '<' in bound['sign']))}."
     if message.startswith("Invalid"):
@@ -50,6 +49,8 @@ def in_words(message: str, value: Any, kind: Any, key: str) -> tuple[str, str]:
 
 def nearest(given: str, known: list[str]) -> str:
     """Return the known word that is probably meant, empty where none is near."""
+    import difflib  # Of no use but to a mistake.
+
     return next(iter(difflib.get_close_matches(given, known, n=1, cutoff=0.5)), "")
 
 

@@ -7,11 +7,11 @@ independent: asking for one builds that one only, and one that fails holds up no
 
 from __future__ import annotations
 
-import difflib
+import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from doit.exceptions import InvalidCommand, TaskFailed
 from doit.task import dict_to_task
 
@@ -28,9 +28,11 @@ from scaling_tasks.doit_plugin.doit_internals import (
 )
 from scaling_tasks.doit_plugin.missing_toolchains import missing_toolchain
 from scaling_tasks.doit_plugin.stage_task import TaskDict, left_out_task, stage_task
+from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.stages.graph import STAGES, stages_of
+from scaling_tasks.stages.stage import Built
 from scaling_tasks.stages.target import Target
-from scaling_tasks.stages.units import read_units_if_there
+from scaling_tasks.stages.units import planned_units
 
 __all__ = ["creators"]
 
@@ -68,8 +70,7 @@ def _doc(stage: str, target: Target) -> str:
     return f"{target.name}: {STAGES[stage].doc}"
 
 
-@dataclass(frozen=True)
-class _Group:
+class _Group(msgspec.Struct, frozen=True):
     """The task that stands for a stage of every target."""
 
     stage: str
@@ -86,6 +87,8 @@ class _Group:
         target = name.split(":")[1]
         if target in self.known:
             return f"{name}: target {target!r} has no stage {self.stage!r}."
+        import difflib  # Of no use but to a mistake.
+
         near = difflib.get_close_matches(target, self.known, 1)
         advice = f"Did you mean {near[0]!r}?" if near else "`doit list` shows what there is."
         return f"{name}: there is no target {target!r}. {advice}"
@@ -108,8 +111,7 @@ class _Group:
                     yield placeholder(name, creator_called_after(waiting, each.before, basename=each.group))
 
 
-@dataclass(frozen=True)
-class _Unknown:
+class _Unknown(msgspec.Struct, frozen=True):
     """The action of a task that there is not."""
 
     message: str
@@ -119,8 +121,7 @@ class _Unknown:
         return TaskFailed(self.message)
 
 
-@dataclass(frozen=True)
-class _Stage:
+class _Stage(msgspec.Struct, frozen=True):
     """A stage over all targets."""
 
     stage: str
@@ -138,8 +139,7 @@ class _Stage:
             yield {"name": target.name, "doc": _doc(self.stage, target), **task}
 
 
-@dataclass(frozen=True)
-class _TargetStage:
+class _TargetStage(msgspec.Struct, frozen=True):
     """A stage of one target, created when its plan is known."""
 
     stage: str
@@ -174,9 +174,10 @@ class _TargetStage:
         below = [f"{self.group}:{name}" for name in names]
         group = {"name": self.group, "doc": doc, "actions": None, "task_dep": below}
         yield task_below(GroupName(self.stage, listed=True), group, has_subtasks=True)
+        above = GroupName(self.group)
         for name in names:
             task = {"name": f"{self.group}:{name}", "doc": f"{self.target.name} {name}: {STAGES[self.stage].doc}"}
-            yield task_below(GroupName(self.group), {**task, **self._unit(name)})
+            yield task_below(above, {**task, **self._unit(name, running)})
 
     def _whole(self) -> Any:
         """Return the task that concerns all units of the target."""
@@ -197,13 +198,15 @@ class _TargetStage:
         others = [name.removeprefix(prefix) for name in asked if name.startswith(prefix)]
         return list(dict.fromkeys([*_unit_names(self.target), *others]))
 
-    def _unit(self, name: str) -> TaskDict:
+    def _unit(self, name: str, running: bool) -> TaskDict:
         if name == _LEFT_OUT and (reason := missing_toolchain(self.target)):
             return left_out_task(self.target, reason)
         # A unit that the plan has not finds that out and says so.
-        return stage_task(STAGES[self.stage], self.target, name)
+        return stage_task(STAGES[self.stage], self.target, name, cleaned=not running)
 
 
 def _unit_names(target: Target) -> list[str]:
-    document = read_units_if_there(target.units) if target.compiles else None
-    return [unit.name for unit in document.units] if document else []
+    if target.compiles:
+        with contextlib.suppress(ScalingTasksError):  # None where there is no plan yet.
+            return [unit.name for unit in planned_units(Built(target)).units]
+    return []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
 import sys
@@ -25,6 +24,7 @@ class _Fork(threading.local):
 
     going_on = False
     parent = 0
+    tie: Callable[[int, int], None] | None = None
     mask: set[int] = set()  # noqa: RUF012 - replaced, never changed
 
 
@@ -52,23 +52,16 @@ def interruptible() -> None:
     if not _prepared:
         _prepared = True
         speak_of_interrupts()
-        # Imported now: a fork is no moment to import anything.
-        from scaling_tasks.execution.process_trees import die_with_parent
-
-        def tie() -> None:
-            global _tied
-            _tied = True
-            _leave_when_told()
-            die_with_parent(signal.SIGTERM, _fork.parent)
-            _unblock()
-
-        _HOOKS.add(tie.__code__)
-        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=tie)
+        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_tie)
 
 
 def _block() -> None:
     """Hold back signals while this thread forks: one that came before the child is tied would leave it an orphan."""
     _fork.going_on = True
+    # Imported now: the child is no place to import anything, and most runs fork none.
+    from scaling_tasks.execution import process_trees
+
+    _fork.tie = process_trees.die_with_parent
     _fork.parent = os.getpid()
     _fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
 
@@ -78,7 +71,16 @@ def _unblock() -> None:
     _fork.going_on = False
 
 
-_HOOKS = {_block.__code__, _unblock.__code__}
+def _tie() -> None:
+    global _tied
+    _tied = True
+    _leave_when_told()
+    if _fork.tie is not None:
+        _fork.tie(signal.SIGTERM, _fork.parent)
+    _unblock()
+
+
+_HOOKS = {_block.__code__, _unblock.__code__, _tie.__code__}
 
 
 def _put_off(frame: FrameType | None) -> bool:
@@ -152,10 +154,12 @@ def end_with_parent() -> None:
 
 
 def _watch_parent() -> None:
+    from multiprocessing.connection import wait
+
     # Tasks are received before the process knows its parent.
     while (parent := multiprocessing.parent_process()) is None:
         time.sleep(0.05)
-    multiprocessing.connection.wait([parent.sentinel])
+    wait([parent.sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -25,6 +25,7 @@ from scaling_tasks.config.environment import (
 )
 from scaling_tasks.config.load import read_targets
 from scaling_tasks.config.yaml_values import KeyPath
+from scaling_tasks.doit_plugin import collect_seldom
 from scaling_tasks.doit_plugin.changed_since import VARIABLE, touched_tasks
 from scaling_tasks.doit_plugin.creators import creators
 from scaling_tasks.doit_plugin.dodo_file import read_dodo
@@ -210,6 +211,7 @@ class ScalingLoader(DodoTaskLoader):  # type: ignore[misc]  # doit carries no ty
 
     def setup(self, opt_values: dict[str, Any]) -> None:
         """Load the dodo file if it exists, then add the targets unless it has added them itself."""
+        collect_seldom()
         dodo = Path(opt_values["cwdPath"] or ".") / opt_values["dodoFile"]
         self.namespace = {}
         if os.path.lexists(dodo) or opt_values["seek_file"]:

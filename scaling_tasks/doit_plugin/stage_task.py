@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from doit.exceptions import TaskFailed
 
 from scaling_tasks.config.environment import environment_settings
@@ -22,8 +22,15 @@ __all__ = ["RunStage", "TaskDict", "clean_stage", "left_out_task", "stage_task"]
 TaskDict = dict[str, Any]
 
 
-def stage_task(stage: Stage, target: Target, unit: str | None = None) -> TaskDict:
-    """Return the task of a stage for a target, or for one unit of it."""
+def stage_task(stage: Stage, target: Target, unit: str | None = None, *, cleaned: bool = True) -> TaskDict:
+    """Return the task of a stage for a target, or for one unit of it.
+
+    Args:
+        stage: The stage.
+        target: The target.
+        unit: The unit, where it is for one.
+        cleaned: Whether `clean` may ask for it; a run asks thousands of tasks for nothing of that kind.
+    """
     return {
         "actions": [RunStage(stage.name, target, unit)],
         "uptodate": [StageCurrent(target, stage.name, unit)],
@@ -34,7 +41,7 @@ def stage_task(stage: Stage, target: Target, unit: str | None = None) -> TaskDic
         "verbosity": 1,
         # Stages print nothing. Capturing would swap the streams of the whole process under the other threads.
         "io": {"capture": False},
-        "clean": [] if stage.lasting else [(clean_stage, [stage.name, target, unit])],
+        "clean": [] if stage.lasting or not cleaned else [(clean_stage, [stage.name, target, unit])],
         "meta": {"stage": stage.name, "target": target.name, "unit": unit, "config": target.config},
     }
 
@@ -54,8 +61,7 @@ def _name(stage: str, target: Target, unit: str | None) -> str:
     return f"{stage}:{target.name}:{unit}" if of_unit else f"{stage}:{target.name}"
 
 
-@dataclass(frozen=True)
-class RunStage:
+class RunStage(msgspec.Struct, frozen=True):
     """The action that runs a stage for a target, or for one unit of it.
 
     An object instead of a function because every task has one, so that a worker that doit spawns comes by here when it

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from scaling_tasks.doit_plugin.missing_toolchains import missing_toolchain
 from scaling_tasks.errors import ScalingTasksError
@@ -16,8 +17,7 @@ KEY = "scaling_tasks_key"
 """Under which a task's values hold the key that it last succeeded with."""
 
 
-@dataclass(frozen=True)
-class StageCurrent:
+class StageCurrent(msgspec.Struct, frozen=True):
     """True while a stage's recorded result is the one to have, its files are intact, and doit remembers the task.
 
     Attributes:
@@ -36,7 +36,7 @@ class StageCurrent:
 
         if self.stage == "lock" and self.target.compiles and missing_toolchain(self.target):
             return True  # Left out here; what another machine has built stays locked.
-        task.value_savers.append(_Saver(self))
+        task.value_savers.append(self.saved_values)
         try:
             key = is_current(self.stage, self.target, self.unit)
         except (ScalingTasksError, OSError):
@@ -44,21 +44,15 @@ class StageCurrent:
             return False
         return key is not None and values.get(KEY) == key
 
+    def saved_values(self) -> dict[str, Any]:
+        """Return what doit saves once the task is done: the key of what was made."""
+        from scaling_tasks.actions.results import read_result_if_there
+
+        result = read_result_if_there(self.target.result(self.stage, self.unit))
+        return {KEY: result.key if result else "current"}
+
     # doit asks for it before every call, and finding it out takes longer than many a check.
     __signature__ = inspect.Signature.from_callable(lambda task, values: None)
 
     def __repr__(self) -> str:
         return f"key of {self.stage}:{self.target.name}" + (f":{self.unit}" if self.unit else "")
-
-
-@dataclass(frozen=True)
-class _Saver:
-    """Gives doit the key of what was made, once it is made; a class because it must be picklable."""
-
-    check: StageCurrent
-
-    def __call__(self) -> dict[str, Any]:
-        from scaling_tasks.actions.results import read_result_if_there
-
-        result = read_result_if_there(self.check.target.result(self.check.stage, self.check.unit))
-        return {KEY: result.key if result else "current"}

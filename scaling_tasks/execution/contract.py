@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.names import Digest
@@ -16,8 +17,7 @@ Span = tuple[str, float, float]
 """What was done, since when by the clock of whoever asked for it (seconds since 1970), and for how many seconds."""
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """What of an action must be known to do it on another machine.
 
     Attributes:
@@ -36,12 +36,11 @@ class Origin:
     inputs: Mapping[str, Digest]
     tools: str
     expected: Mapping[str, Mapping[str, str]]
-    scratch: Mapping[str, str] = field(default_factory=dict)
+    scratch: Mapping[str, str] = {}
     at_home: bool = False
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(msgspec.Struct, frozen=True):
     """A function of a directory of inputs and of parameters, to a directory of outputs.
 
     Attributes:
@@ -59,8 +58,7 @@ class Work:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What the work may use.
 
     Attributes:
@@ -75,15 +73,14 @@ class Limits:
     memory: int | None = None
     threads: int | None = None
     share: bool = False
-    resources: Mapping[str, float] = field(default_factory=dict)
+    resources: Mapping[str, float] = {}
 
 
 def _no_errors(log: str) -> tuple[str, ...]:
     return ()
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True):
     """How a failure is told.
 
     Attributes:
@@ -99,8 +96,7 @@ class Subject:
     errors_in_log: Callable[[str], tuple[str, ...]] = _no_errors
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """Work that succeeded.
 
     Attributes:

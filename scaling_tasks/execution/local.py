@@ -11,9 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.execution.contract import Done, Limits, Subject, Work
@@ -79,7 +81,7 @@ class LocalExecutor:
             ScalingTasksError: ``subject.error``, with the last error line, the log and the command that repeats it.
         """
         # The tools of this machine are those that the action was made with.
-        made = attempt(replace(work, origin=None), limits, subject, job_file=job_file, log=log)
+        made = attempt(msgspec.structs.replace(work, origin=None), limits, subject, job_file=job_file, log=log)
         if made.problem:
             raise failure(made.problem, subject, limits, job_file=job_file, log=log)
         return Done(made.values, made.seconds, made.peak_memory_bytes)

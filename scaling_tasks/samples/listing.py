@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
 from stat import S_IFDIR, S_IFMT, S_IFREG
@@ -21,6 +21,8 @@ UNTRUSTED = -1  # stands for a change time that must not be believed: the file i
 
 # Times are kept in 64 bits of nanoseconds, and from the year 2262 on wrap around.
 _HALF, _WHOLE = 1 << 63, 1 << 64
+_KIND = S_IFMT(0o177777)
+"""The bits of a mode that say what kind of file it is."""
 
 
 @dataclass
@@ -81,39 +83,47 @@ def walk(root: str) -> Iterator[Folder]:
 def _list(root: str, folder: Folder, seen: set[tuple[int, int]]) -> list[str]:
     """Fill ``folder`` unless it has been seen; return the directories in it."""
     directory = os.path.join(root, folder.path) if folder.path else root  # noqa: PTH118 - pathlib costs too much here
-    inside: list[str] = []
     try:
         status = os.stat(directory)  # noqa: PTH116
         here = (status.st_dev, status.st_ino)
         if here in seen:
-            return inside
+            return []
         seen.add(here)
         with os.scandir(directory) as entries:
-            for entry in entries:
-                if (name := _take(entry, folder)) is not None:
-                    inside.append(f"{folder.path}/{name}" if folder.path else name)
+            inside = _take(entries, folder)
     except OSError as cause:
         raise DatasetError(
             f"cannot be listed ({cause.strerror})", where=directory, fix="Check dataset.path and its permissions."
         ) from cause
-    return inside
+    return [f"{folder.path}/{name}" for name in inside] if folder.path else inside
 
 
-def _take(entry: os.DirEntry[str], folder: Folder) -> str | None:
-    """Note a file in ``folder``, or return the name of a directory to go into."""
-    name = entry.name
-    if name[0] == ".":
-        return None
-    try:
-        status = entry.stat()
-    except OSError:
-        size, when = -1, 0
-    else:
-        kind = S_IFMT(status.st_mode)
-        if kind == S_IFDIR:
-            return name
-        size, when = (status.st_size, status.st_ctime_ns) if kind == S_IFREG else (-1, 0)
-    folder.names.append(name)
-    folder.sizes.append(size)
-    folder.times.append(when if -_HALF <= when < _HALF else (when + _HALF) % _WHOLE - _HALF)
-    return None
+def _take(entries: Iterable[os.DirEntry[str]], folder: Folder) -> list[str]:
+    """Note the files in ``folder``; return the names of the directories to go into."""
+    # Millions of times where nothing has changed: nothing is called or looked up here that need not be.
+    directories: list[str] = []
+    add_name, add_size, add_time = folder.names.append, folder.sizes.append, folder.times.append
+    for entry in entries:
+        name = entry.name
+        if name[0] == ".":
+            continue
+        try:
+            status = entry.stat()
+        except OSError:
+            size, when = -1, 0
+        else:
+            kind = status.st_mode & _KIND
+            if kind == S_IFREG:
+                size, when = status.st_size, status.st_ctime_ns
+            elif kind == S_IFDIR:
+                directories.append(name)
+                continue
+            else:
+                size, when = -1, 0
+        add_name(name)
+        add_size(size)
+        try:
+            add_time(when)
+        except OverflowError:
+            add_time((when + _HALF) % _WHOLE - _HALF)
+    return directories

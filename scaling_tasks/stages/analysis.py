@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +19,6 @@ from scaling_tasks.files import digest_file
 from scaling_tasks.machine import versions
 from scaling_tasks.names import Digest
 from scaling_tasks.own_code import code_of
-from scaling_tasks.shapes.behaviour import Behaviour, Verdict, VerdictKind, plain_layouts
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
@@ -28,6 +26,7 @@ from scaling_tasks.stages.target_signature import target_signature
 from scaling_tasks.stages.verdict import ACCEPT, verdict_line
 
 if TYPE_CHECKING:
+    from scaling_tasks.shapes.behaviour import Behaviour, Verdict, VerdictKind
     from scaling_tasks.shapes.signature import ModelSignature
 
 __all__ = [
@@ -46,8 +45,7 @@ DOCUMENT = "analysis.json"
 _KIND, _VERSION = "analysis", 2
 
 
-@dataclass(frozen=True)
-class Analysed:
+class Analysed(msgspec.Struct, frozen=True):
     """What the stage found.
 
     Attributes:
@@ -89,7 +87,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             versions("onnx", "onnxruntime", "numpy"),
             outputs=(DOCUMENT, prepared_name(target)),
         ),
-        files,
+        lambda: files,
         f"{__name__}:work",
         Subject(target.name, "the analysis", ModelError),
         hints=lambda: {"where": target.config},
@@ -118,7 +116,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         behaviour = behaviour.accepted(zeros=parameters["zeros"])
     (outputs / prepared_name(target)).write_bytes(model)
     found = Analysed(behaviour, places, digest_model(target.model), possible)
-    payload = {**vars(found), "behaviour": behaviour.to_payload()}
+    payload = {**msgspec.structs.asdict(found), "behaviour": behaviour.to_payload()}
     (outputs / DOCUMENT).write_text(document_text(_KIND, _VERSION, payload), encoding="utf-8")
     return {"verdict": behaviour.kind, "line": found.line}
 
@@ -133,6 +131,8 @@ def read_analysis(path: Path) -> Analysed:
 
 
 def _analysed(payload: Mapping[str, Any]) -> Analysed:
+    from scaling_tasks.shapes.behaviour import Behaviour
+
     found = msgspec.convert(payload, _Document)
     return Analysed(Behaviour.from_payload(found.behaviour), found.places, found.original, found.possible)
 
@@ -251,6 +251,7 @@ def _written(dim: Any) -> int | str:
 def _asked(target: Target, signature: ModelSignature) -> Behaviour:
     """Return the behaviour of a TFLite model, whose graph is not followed: lengths from its interpreter, no promise."""
     from scaling_tasks.onnx_model.tflite_lengths import output_lengths
+    from scaling_tasks.shapes.behaviour import Behaviour, Verdict, plain_layouts
 
     lengths = output_lengths(target.model, signature.inputs)
     reason = "the graph of a TFLite model is not followed"

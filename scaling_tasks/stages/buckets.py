@@ -68,7 +68,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             toolchain={**versions("numpy", "highspy"), **_backend_version(target)},
             outputs=("buckets.json", "units.json"),
         ),
-        files,
+        lambda: files,
         f"{__name__}:work",
         Subject(target.name, "the planner", PlanError),
         hints=lambda: {"where": target.config},
@@ -138,7 +138,7 @@ def _with_table(target: Target, inputs: Path) -> Target:
     if scaling.latency_table is None:
         return target
     found = msgspec.structs.replace(scaling, latency_table=str(inputs / scaling.latency_table))
-    return replace(target, spec=msgspec.structs.replace(target.spec, auto_scaling=found))
+    return msgspec.structs.replace(target, spec=msgspec.structs.replace(target.spec, auto_scaling=found))
 
 
 def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStatistics | None) -> BucketPlan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scaling_tasks.actions.action import Action, Request
-from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there, write_result
+from scaling_tasks.actions.results import Result, ResultFile, places_of, read_result_if_there, write_result
 from scaling_tasks.errors import BundleError, of_disk
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import remove_whole
@@ -25,8 +25,7 @@ _MANIFEST = "manifest.json"
 def _request(target: Target, made: Made, unit: str | None) -> Request:
     files = bundle_files(made)
     action = Action("bundle", code_of(), {name: file.digest for name, file in files.items()}, outputs=tuple(files))
-    places = {name: file.path for name, file in files.items()}
-    return Request(action, places, "", Subject(target.name, "the bundle", BundleError), stored=False)
+    return Request(action, lambda: places_of(files), "", Subject(target.name, "the bundle", BundleError), stored=False)
 
 
 def _former(target: Target) -> list[str]:
@@ -54,22 +53,23 @@ def _publish(target: Target) -> dict[str, Any]:
     record = target.result("bundle")
     with while_it_stays(target.directory, STATE):
         for file in files.values():
-            if not known_digests().holds(file.path, file.digest, file.size):
-                raise BundleError("it is not what was made", where=str(file.path), fix="Build again.")
+            if not known_digests().holds(file.place, file.digest, file.size):
+                raise BundleError("it is not what was made", where=file.place, fix="Build again.")
         try:
             publish_generation(
                 target.directory.resolve(),  # It may be a link to another disk.
-                {name: file.path for name, file in files.items()},
+                places_of(files),
                 _former(target),
                 last=_MANIFEST,
             )
         except OSError as cause:
             raise of_disk(cause, BundleError, where=target.directory, what="cannot be published") from cause
         placed = tuple(
-            ResultFile(file.name, file.digest, file.size, target.directory / name) for name, file in files.items()
+            ResultFile(file.name, file.digest, file.size, (target.directory / name).as_posix())
+            for name, file in files.items()
         )
         for file in (*placed, *files.values()):
-            known_digests().made(file.path, file.digest)
+            known_digests().made(file.place, file.digest)
         write_result(record, Result.of(_request(target, made, None).action.text, placed, {}), below=STATE)
         removed = leftovers(target, [unit.name for unit in planned_units(made).units])
         for path in removed:

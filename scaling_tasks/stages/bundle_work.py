@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from scaling_tasks.actions.action import Action, Request
@@ -14,13 +14,13 @@ from scaling_tasks.stages.target import Target
 __all__ = ["bundle_request"]
 
 
-def bundle_request(target: Target, action: Action, sources: Mapping[str, Path], stage: str) -> Request:
+def bundle_request(target: Target, action: Action, sources: Callable[[], Mapping[str, Path]], stage: str) -> Request:
     """Return an action that runs the bundle's engine, wherever that can be done, here at last.
 
     Args:
         target: The target.
         action: What is done.
-        sources: Where each input lies.
+        sources: Gives where each input lies.
         stage: The stage's module, which has ``work`` and ``tools``.
     """
     return Request(
@@ -28,7 +28,7 @@ def bundle_request(target: Target, action: Action, sources: Mapping[str, Path], 
         sources,
         f"{stage}:work",
         Subject(target.name, "the engine", VerificationFailed),
-        worker_limits(target),
+        lambda: worker_limits(target),
         hints=lambda: {"options": target.result_options},
         tools=f"{stage}:tools",
         at_home=True,

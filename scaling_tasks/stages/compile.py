@@ -69,15 +69,15 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     document = planned_units(made)
     one = document.unit(str(unit))
     prepared = made.result("analysis").file(prepared_name(target))
-    model, sources = {f"model/{target.model.name}": prepared.digest}, {f"model/{target.model.name}": prepared.path}
+    model = f"model/{target.model.name}"
     parameters = compile_parameters(document.compiled_inputs, one, target.result_options, document.behaviour)
-    action, more = unit_action(target, model, parameters)
+    action, more = unit_action(target, {model: prepared.digest}, parameters)
     return Request(
         action,
-        {**sources, **more},
+        lambda: {model: prepared.path, **more},
         f"{__name__}:work",
         compile_subject(one, target.options),
-        worker_limits(target),
+        lambda: worker_limits(target),
         scratch=lambda: {"shared": enclosed(target.state / "shared" / shared_name(action.components), STATE)},
         # What is adopted names its own toolchain, and is only copied.
         tools="" if "adopt" in target.options["options"] else TOOLS,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.errors import CompileError
@@ -45,4 +46,4 @@ def verdict_of(target: Target) -> str:
         ScalingTasksError: The target is not planned yet.
     """
     found = read_analysis(Built(target).result("analysis").file(DOCUMENT).path)
-    return replace(found, behaviour=read_units(target.units).behaviour).line
+    return msgspec.structs.replace(found, behaviour=read_units(target.units).behaviour).line

@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from scaling_tasks.actions.action import Request
 from scaling_tasks.actions.perform import do_here, renamed
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there
@@ -155,7 +157,7 @@ class Forecaster:
         places = {
             each: self._store.here(each) if each in documents else self._store.path(each) for each in record.files
         }
-        return tuple(ResultFile(each.name, each.digest, each.size, place) for each, place in places.items())
+        return tuple(ResultFile(each.name, each.digest, each.size, place.as_posix()) for each, place in places.items())
 
     @cached_property
     def history(self) -> CompileHistory:
@@ -189,7 +191,7 @@ class _Walk:
         with contextlib.suppress(ScalingTasksError):
             found = read_analysis(self.result(STAGE.name).file(DOCUMENT).path)
             with contextlib.suppress(ScalingTasksError):
-                found = replace(found, behaviour=planned_units(self).behaviour)
+                found = msgspec.structs.replace(found, behaviour=planned_units(self).behaviour)
             return found.line
         return ""
 
@@ -227,7 +229,7 @@ class _Walk:
             return Forecast(name, RUN, (f"{error.what} changes what it is made from",), needs=needs)
         except ScalingTasksError as error:
             return Forecast(name, FAIL, (str(renamed(error, self._homes)),), needs=needs)
-        recorded = read_result_if_there(self._target.result(stage.name, unit))
+        recorded = read_result_if_there(self._target.record(stage.name, unit))
         if recorded is not None and recorded.key == request.action.key and recorded.intact(known_digests()):
             self._results[stage.name, unit] = recorded
             return Forecast(name, KEPT, needs=needs)
@@ -271,17 +273,16 @@ class _Walk:
     def _foresee(self, stage: Stage, unit: str | None, request: Request) -> None:
         """Find out what a stage would make, where that takes no compiler and no engine."""
         if stage.do is not None:
+            places = request.sources()
             files = tuple(
-                ResultFile(inner_name(name), digest, 0, request.sources[name])
+                ResultFile(inner_name(name), digest, 0, places[name].as_posix())
                 for name, digest in request.action.inputs.items()
             )
             self._results[stage.name, unit] = Result.of(request.action.text, files, {})
         elif request.limits is None:
             made = sorted(do_here(request, self._scratch / f"{stage.name}-{unit}").iterdir())
             self._homes |= {path: stage.place(self._target, unit, path.name) for path in made}
-            files = tuple(
-                ResultFile(inner_name(path.name), digest_file(path), path.stat().st_size, path) for path in made
-            )
+            files = tuple(_made(path) for path in made)
             self._results[stage.name, unit] = Result.of(request.action.text, files, {})
 
     def _rescanned(self) -> Result:
@@ -307,7 +308,7 @@ class _Walk:
 
 
 def _made(path: Path) -> ResultFile:
-    return ResultFile(inner_name(path.name), digest_file(path), path.stat().st_size, path)
+    return ResultFile(inner_name(path.name), digest_file(path), path.stat().st_size, path.as_posix())
 
 
 def _why(recorded: Result | None, components: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[Change, ...]]:

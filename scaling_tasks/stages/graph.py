@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.actions.results import AwaitedError
+import msgspec
+
+from scaling_tasks.actions.results import AwaitedError, read_result_if_there
 from scaling_tasks.known_digests import known_digests
 from scaling_tasks.stages import (
     analysis,
@@ -25,12 +26,8 @@ from scaling_tasks.stages import (
 from scaling_tasks.stages import (
     compile as compiling,
 )
-from scaling_tasks.stages.look_ahead import expect_units
-from scaling_tasks.stages.mistakes import refuse_mistakes
-from scaling_tasks.stages.pruning import note_target
 from scaling_tasks.stages.stage import Built, Stage
 from scaling_tasks.stages.target import Target
-from scaling_tasks.stages.workshop import open_workshop
 
 if TYPE_CHECKING:
     from scaling_tasks.actions.perform import Workshop
@@ -77,6 +74,11 @@ def run_stage(name: str, target: Target, unit: str | None = None, *, others: boo
     Raises:
         ScalingTasksError: It failed.
     """
+    from scaling_tasks.stages.look_ahead import expect_units
+    from scaling_tasks.stages.mistakes import refuse_mistakes
+    from scaling_tasks.stages.pruning import note_target
+    from scaling_tasks.stages.workshop import open_workshop
+
     refuse_mistakes(target)
     stage = STAGES[name]
     if stage.after_plan and target.spec.runtime.oversize == "split":  # Known once the model is analysed.
@@ -104,10 +106,12 @@ def place_all(target: Target, stages: Iterable[str]) -> None:
     Raises:
         ScalingTasksError: One failed.
     """
+    from scaling_tasks.stages.workshop import open_workshop
+
     workshop = open_workshop(target.spec.executor)
     for stage in (STAGES[name] for name in stages):
         if stage.applies(target) and not stage.per_unit and stage.request is not None and stage.do is None:
-            _perform(workshop, replace(stage, awaited=lambda target, name: False), target, None)
+            _perform(workshop, msgspec.structs.replace(stage, awaited=lambda target, name: False), target, None)
 
 
 def _perform(workshop: Workshop, stage: Stage, target: Target, unit: str | None) -> dict[str, Any]:
@@ -128,12 +132,10 @@ def is_current(name: str, target: Target, unit: str | None = None) -> str | None
     Raises:
         ScalingTasksError: What the key is made of is not there.
     """
-    from scaling_tasks.actions.results import read_result_if_there
-
     stage = STAGES[name]
     if stage.request is None:
         return "current" if stage.current is not None and stage.current(target) else None
-    recorded = read_result_if_there(target.result(name, unit))
+    recorded = read_result_if_there(target.record(name, unit))
     if recorded is None:
         return None
     action = stage.request(target, Built(target), unit).action

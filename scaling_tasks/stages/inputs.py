@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "home_name",
     "inside",
     "model_files",
+    "model_places",
     "planned_model",
     "platform",
     "platform_here",
@@ -58,11 +59,15 @@ def model_files(model: Path) -> dict[str, Path]:
     return found
 
 
-def planned_model(target: Target, made: Made) -> tuple[dict[str, Digest], dict[str, Path]]:
-    """Return digests and places of the model that the target was planned for, which everything after is made from."""
+def planned_model(made: Made) -> dict[str, Digest]:
+    """Return the digests of the model that the target was planned for, which everything after is made from."""
     planned: Mapping[str, Digest] = made.result("buckets").components["inputs"]
-    found = {name: digest for name, digest in planned.items() if name.startswith("model/")}
-    return found, {name: target.model.parent / name.removeprefix("model/") for name in found}
+    return {name: digest for name, digest in planned.items() if name.startswith("model/")}
+
+
+def model_places(target: Target, names: Iterable[str]) -> dict[str, Path]:
+    """Return where the files lie that actions give these names: the model's, and its external data."""
+    return {name: target.model.parent / name.removeprefix("model/") for name in names}
 
 
 def tree(path: str, *, where: str) -> dict[str, Path]:

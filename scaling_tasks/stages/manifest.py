@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.actions.results import places_of
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.config.load import section
 from scaling_tasks.config.specs import RuntimeSpec
@@ -15,7 +16,7 @@ from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
 from scaling_tasks.names import Digest
 from scaling_tasks.own_code import code_of
-from scaling_tasks.stages.inputs import planned_model
+from scaling_tasks.stages.inputs import model_places, planned_model
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units, read_units
@@ -30,7 +31,7 @@ _OPEN_ONNX = ("openvino", "onnxruntime")
 
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
-    model, sources = planned_model(target, made)
+    model = planned_model(made)
     plan = {file.name: file for file in made.result("buckets").files}
     artefacts = {
         one.name: [[file.name, file.digest, file.size] for file in made.result("compile", one.name).files]
@@ -48,7 +49,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         Action(
             "manifest", code_of(), inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")
         ),
-        {**sources, **{name: file.path for name, file in plan.items()}},
+        lambda: {**model_places(target, model), **places_of(plan)},
         f"{__name__}:work",
         Subject(target.name, "the bundle", BundleError),
     )

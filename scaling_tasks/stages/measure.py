@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import PlanError, VerificationFailed
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.machine import host
@@ -28,11 +29,11 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     inputs = {name: file.digest for name, file in bundle.items()}
     return Request(
         Action("measure", code_of(), inputs, {}, toolchain(target), platform(target, host()), (_LATENCY,)),
-        {name: file.path for name, file in bundle.items()},
+        lambda: places_of(bundle),
         f"{__name__}:work",
         Subject(target.name, "the engine", VerificationFailed),
         # What is timed gets the machine that it will have.
-        worker_limits(target, all_cores=True),
+        lambda: worker_limits(target, all_cores=True),
         # What was measured before is kept, and so is no part of the key.
         carried={_KNOWN: target.latency} if target.latency.exists() else {},
         hints=lambda: {"options": target.result_options},

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.machine import installed, processor
 from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.bundle_work import bundle_request
 from scaling_tasks.stages.compile import identity_of, toolchain
 from scaling_tasks.stages.imports import imported_files
-from scaling_tasks.stages.inputs import digests, home_name, planned_model, platform, platform_here, tree
+from scaling_tasks.stages.inputs import digests, home_name, model_places, planned_model, platform, platform_here, tree
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -28,8 +29,8 @@ __all__ = ["STAGE", "tools", "work"]
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
     spec = target.spec.verify
-    model, sources = planned_model(target, made)
-    at_home = {home_name(path.as_posix()): (model[name], path) for name, path in sources.items()}
+    model = planned_model(made)
+    at_home = {home_name(path.as_posix()): (model[name], path) for name, path in model_places(target, model).items()}
     bundle = {f"bundle/{name}": file for name, file in bundle_files(made).items()}
     files = {home_name(path.as_posix()): path for path in imported_files(str(spec.metric).partition(":")[0])}
     for path in (str(spec.dataset), *spec.files):
@@ -43,11 +44,15 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         "fixed_inputs": target.spec.inputs,
     }
     inputs = {name: file.digest for name, file in bundle.items()} | {name: each[0] for name, each in at_home.items()}
-    places = {name: file.path for name, file in bundle.items()} | {name: each[1] for name, each in at_home.items()}
     inputs |= digests(files)
     named = {**toolchain(target), **installed()}
     action = Action("metric", code_of(), inputs, parameters, named, platform(target, processor()), ("metric.json",))
-    return bundle_request(target, action, {**places, **files}, __name__)
+    return bundle_request(
+        target,
+        action,
+        lambda: {**places_of(bundle), **{name: each[1] for name, each in at_home.items()}, **files},
+        __name__,
+    )
 
 
 def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.machine import processor, versions
 from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.bundle_work import bundle_request
 from scaling_tasks.stages.compile import identity_of, toolchain
-from scaling_tasks.stages.inputs import digests, planned_model, platform, platform_here
+from scaling_tasks.stages.inputs import digests, model_places, planned_model, platform, platform_here
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -27,7 +28,7 @@ _TOOLS = ("onnxruntime", "numpy")
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
     spec = target.spec.verify
-    model, sources = planned_model(target, made)
+    model = planned_model(made)
     bundle = {f"bundle/{name}": file for name, file in bundle_files(made).items()}
     samples = {f"samples/{index:06}.npz": file for index, file in enumerate(sample_files(spec.samples))}
     parameters = {
@@ -40,8 +41,9 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     inputs = {**model, **{name: file.digest for name, file in bundle.items()}, **digests(samples)}
     named = {**toolchain(target), **versions(*_TOOLS)}
     action = Action("padding", code_of(), inputs, parameters, named, platform(target, processor()), ("padding.json",))
-    places = {**sources, **{name: file.path for name, file in bundle.items()}, **samples}
-    return bundle_request(target, action, places, __name__)
+    return bundle_request(
+        target, action, lambda: {**model_places(target, model), **places_of(bundle), **samples}, __name__
+    )
 
 
 def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:

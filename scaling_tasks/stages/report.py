@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.actions.results import places_of
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import CompileError, one_line
 from scaling_tasks.execution.contract import Subject
@@ -54,8 +55,9 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     action = Action(
         "report", code_of(), {name: f.digest for name, f in files.items()}, parameters, outputs=("report.html",)
     )
-    places = {name: file.path for name, file in files.items()}
-    return Request(action, places, f"{__name__}:work", Subject(target.name, "the report", CompileError))
+    return Request(
+        action, lambda: places_of(files), f"{__name__}:work", Subject(target.name, "the report", CompileError)
+    )
 
 
 def _bytes(files: Iterable[ResultFile]) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from scaling_tasks.actions.action import Request
 from scaling_tasks.actions.results import Result, ResultFile, read_result
@@ -30,8 +31,7 @@ class Made(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Built:
+class Built(msgspec.Struct, frozen=True):
     """What lies in the repository."""
 
     target: Target
@@ -44,14 +44,15 @@ class Built:
         """
         if stage == "scan":
             return _scanned(self.target)
-        return read_result(self.target.result(stage, unit))
+        return read_result(self.target.record(stage, unit))
 
 
 def _scanned(target: Target) -> Result:
     """Return the scan's summary; targets with the same data set share it, and any of them may have had it made."""
     summary = summary_path(target.scan_cache)
     try:
-        file = ResultFile(inner_name(summary.name), known_digests().digest(summary), summary.stat().st_size, summary)
+        digest, size = known_digests().digest(summary), summary.stat().st_size
+        file = ResultFile(inner_name(summary.name), digest, size, summary.as_posix())
     except OSError as cause:
         raise CacheError(f"cannot be read ({cause.strerror})", where=str(summary), fix="Build it first.") from cause
     return Result.of("{}", (file,), {})
@@ -65,8 +66,7 @@ def _nowhere(target: Target, unit: str | None, name: str) -> Path:
     raise ValueError(f"{name} has no place")
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """A stage of every target that it applies to.
 
     Attributes:

@@ -34,7 +34,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     parameters["target"]["auto_scaling"] = {name: chosen[name] for name in _COUNTED if name in chosen}
     return Request(
         Action("statistics", code_of(), inputs, parameters, outputs=("statistics.json",)),
-        {_SUMMARY: summary.path, **model},
+        lambda: {_SUMMARY: summary.path, **model},
         f"{__name__}:work",
         Subject(target.name, "the statistics", DatasetError),
         hints=lambda: {"where": target.config},

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from scaling_tasks.config.load import section
 from scaling_tasks.config.specs import DatasetSpec, TargetSpec
@@ -30,8 +31,7 @@ _OF_THE_CHIP = ("device", "soc_version")
 _NOT_IN_RESULT = ("timeout", "memory", "threads", "resources", "optional")
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, dict=True):
     """A target's configuration and its paths, all relative to the repository's root.
 
     Attributes:
@@ -164,15 +164,15 @@ class Target:
 
     def result(self, stage: str, unit: str | None = None) -> Path:
         """The record of what a stage made."""
-        # Asked for tens of thousands of times where there is nothing to do.
-        if (found := self._results.get((stage, unit))) is None:
-            found = Path(f"{self.state}/results/{stage}{f'/{unit}' if unit else ''}.json")
-            self._results[stage, unit] = found
-        return found
+        return Path(self.record(stage, unit))
+
+    def record(self, stage: str, unit: str | None = None) -> str:
+        """The same as text, for who asks after tens of thousands of records that there is nothing to do with."""
+        return f"{self._records}{stage}/{unit}.json" if unit else f"{self._records}{stage}.json"
 
     @cached_property
-    def _results(self) -> dict[tuple[str, str | None], Path]:
-        return {}
+    def _records(self) -> str:
+        return f"{self.state.as_posix()}/results/"
 
     def log(self, stage: str, unit: str | None = None) -> Path:
         """Everything that a stage's compiler or engine printed."""

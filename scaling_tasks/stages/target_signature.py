@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 
 from scaling_tasks.errors import ConfigError
@@ -35,6 +34,8 @@ def target_signature(target: Target) -> ModelSignature:
     fixed = spec.shape_bucket.shape_bucket_fix_var_map if spec.shape_bucket else {}
     for variable in fixed:
         if variable not in found.inputs.variables:
+            import difflib  # Of no use but to a mistake.
+
             near = difflib.get_close_matches(variable, found.inputs.variables, n=1)
             known = ", ".join(found.inputs.variables) or "none"
             raise ConfigError(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -14,10 +13,12 @@ from msgspec import Meta
 from scaling_tasks.document_fields import DigestField
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import PlanError
-from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, parse_dims
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.stage import Made
+
+if TYPE_CHECKING:
+    from scaling_tasks.shapes.behaviour import Behaviour
 
 __all__ = [
     "UnitsDocument",
@@ -31,8 +32,7 @@ __all__ = [
 _KIND, _VERSION = "units", 3
 
 
-@dataclass(frozen=True)
-class UnitsDocument:
+class UnitsDocument(msgspec.Struct, frozen=True, dict=True):
     """What was planned for the compiler.
 
     Attributes:
@@ -87,12 +87,12 @@ def planned_units(made: Made) -> UnitsDocument:
         PlanError: It is damaged.
     """
     file = made.result("buckets").file("units.json")
-    return _read(file.path, file.digest)
+    return _read(file.place, file.digest)
 
 
 @functools.lru_cache(maxsize=1024)
-def _read(path: Path, digest: str) -> UnitsDocument:
-    return read_units(path)
+def _read(place: str, digest: str) -> UnitsDocument:
+    return read_units(Path(place))
 
 
 def write_units(path: Path, document: UnitsDocument) -> None:
@@ -152,6 +152,8 @@ class _Document(msgspec.Struct):
 
 
 def _document(payload: Mapping[str, Any]) -> UnitsDocument:
+    from scaling_tasks.shapes.behaviour import Behaviour  # Not for `doit list`, which looks at no units.
+
     found = msgspec.convert(payload, _Document)
     behaviour = Behaviour.from_payload(found.behaviour)
     inputs, outputs = Signature(_tensors(payload["inputs"])), _tensors(payload["outputs"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from scaling_tasks.shapes.behaviour import Behaviour, Verdict, VerdictKind
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scaling_tasks.shapes.behaviour import Behaviour, Verdict, VerdictKind
 
 __all__ = ["ACCEPT", "verdict_line"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.actions.results import places_of
 from scaling_tasks.compilers.isolation import located_options
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.config.load import section
@@ -16,7 +17,7 @@ from scaling_tasks.machine import processor, versions
 from scaling_tasks.own_code import code_of
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import identity_of, options_with_files, toolchain, worker_limits
-from scaling_tasks.stages.inputs import digests, planned_model, platform, platform_here
+from scaling_tasks.stages.inputs import digests, model_places, planned_model, platform, platform_here
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units, signature_of
@@ -38,10 +39,9 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         action = Action(
             "verify", code_of(), artefact_digests, {"artefact": unit, "reason": reason}, outputs=(_DOCUMENT,)
         )
-        places = {name: file.path for name, file in names.items()}
-        return Request(action, places, f"{__name__}:leave_unverified", subject)
+        return Request(action, lambda: places_of(names), f"{__name__}:leave_unverified", subject)
     spec, default = target.spec.verify, get_backend(target.options["backend"]).tolerance_for(target.options)
-    model, sources = planned_model(target, made)
+    model = planned_model(made)
     options, files = options_with_files(target)
     parameters = {
         **document.signature_parameters,
@@ -67,10 +67,10 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             platform(target, processor()),
             (_DOCUMENT,),
         ),
-        {**sources, **{name: file.path for name, file in names.items()}, **files},
+        lambda: {**model_places(target, model), **places_of(names), **files},
         f"{__name__}:work",
         subject,
-        worker_limits(target),
+        lambda: worker_limits(target),
         tools=f"{__name__}:tools",
         at_home=True,
     )

@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from scaling_tasks.errors import CacheError
 from scaling_tasks.names import Digest
@@ -73,7 +74,7 @@ class Far:
     def known(self, key: Digest, components: Mapping[str, Any]) -> Record | None:
         """Return what the last look-up of an action found; asks nobody."""
         record = self._records.get(key, (None, 0.0))[0]
-        return replace(record, components=components) if record is not None else None
+        return msgspec.structs.replace(record, components=components) if record is not None else None
 
     def forget(self, key: Digest) -> None:
         """Have a record that turned out to be of no use not found again."""

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from scaling_tasks.compilers.conformance_models import ConformanceCase, image_case
@@ -79,7 +80,7 @@ def test_what_was_damaged_is_made_again(damaged: str, content: bytes, job: Compi
 def test_without_a_usable_directory_each_unit_makes_its_own(job: CompileJob, tmp_path: Path):
     (tmp_path / "file").touch()
     for index, shared in enumerate((None, tmp_path / "file" / "below")):
-        maker = Maker(dataclasses.replace(job, shared=shared), tmp_path)
+        maker = Maker(msgspec.structs.replace(job, shared=shared), tmp_path)
         assert [maker.unit(f"{index}{name}")["b"] for name in "xy"] == ["content of b"] * 2
         assert maker.calls == 2
 

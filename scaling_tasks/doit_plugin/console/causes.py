@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from scaling_tasks.reporting.figures import counted
@@ -14,9 +13,9 @@ __all__ = ["Failures", "cause_of", "short"]
 
 _LOG, _ALONE = " Log: ", "Run it alone: "
 _SHOWN = 12
-_FRACTION = re.compile(r"(?<![\w./-])\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)(?!\w)")
-_BRACKETS = re.compile(r"[\[{(][^\[\]{}()]*[\]})]")
-_WHOLE = re.compile(r"(?<![\w./-])\d+(?!\w|\.\d)")
+_FRACTION = r"(?<![\w./-])\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)(?!\w)"
+_BRACKETS = r"[\[{(][^\[\]{}()]*[\]})]"
+_WHOLE = r"(?<![\w./-])\d+(?!\w|\.\d)"
 
 
 def short(message: str) -> str:
@@ -34,12 +33,11 @@ def cause_of(message: str, unit: str | None) -> str:
     if unit:
         text = re.sub(rf"[\w.:-]*{re.escape(unit)}", "*", text)
         sizes = re.findall(r"\d+", unit)
-        text = _WHOLE.sub(lambda found: "#" if found[0] in sizes else found[0], text)
-    text = _FRACTION.sub("#", text)
-    return _BRACKETS.sub(lambda found: _WHOLE.sub("#", found[0]), text)
+        text = re.sub(_WHOLE, lambda found: "#" if found[0] in sizes else found[0], text)
+    text = re.sub(_FRACTION, "#", text)
+    return re.sub(_BRACKETS, lambda found: re.sub(_WHOLE, "#", found[0]), text)
 
 
-@dataclass
 class Failures:
     """Failed tasks by their cause, in the order in which they failed.
 
@@ -48,9 +46,10 @@ class Failures:
         messages: What each failed task said.
     """
 
-    tasks: Mapping[str, Any]
-    messages: dict[str, str] = field(default_factory=dict)
-    _causes: dict[str, list[str]] = field(default_factory=dict)
+    def __init__(self, tasks: Mapping[str, Any]) -> None:
+        self.tasks = tasks
+        self.messages: dict[str, str] = {}
+        self._causes: dict[str, list[str]] = {}
 
     def add(self, name: str, message: str) -> bool:
         """Note a failure; return whether none before had the same cause."""

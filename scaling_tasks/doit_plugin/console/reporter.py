@@ -145,7 +145,8 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
                 _write_junit(self.settings.junit, self.run)
             if self.settings.summary:
                 _append_summary(self.settings.summary, self.run)
-            _write_profile(self.run)
+            if self.run.spans:
+                _write_profile(self.run)
         except OSError as error:
             self.lines.line(f"warning: a report could not be written ({error})")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from scaling_tasks.doit_plugin.console.causes import Failures
@@ -18,7 +17,8 @@ UNREACHED, FAILED, KEPT = "not reached", "failed", "up to date"
 
 def is_ours(task: Any) -> bool:
     """Return whether a task does the work of a stage."""
-    return bool(task.meta) and "stage" in task.meta and bool(task.actions)
+    # Not by its actions: doit would make them for that, of thousands of tasks that have nothing to do.
+    return bool(task.meta) and "stage" in task.meta
 
 
 def told_by(task: Any) -> dict[str, Any]:
@@ -31,7 +31,6 @@ def told_by(task: Any) -> dict[str, Any]:
         return {}
 
 
-@dataclass
 class RunOutcomes:
     """Outcomes by task name.
 
@@ -46,19 +45,20 @@ class RunOutcomes:
         most_running: Most tasks that have run at once.
     """
 
-    tasks: Mapping[str, Any] = field(default_factory=dict)
-    selected: tuple[str, ...] = ()
-    outcomes: dict[str, str] = field(default_factory=dict)
-    failures: Failures = field(default_factory=lambda: Failures({}))
-    seconds: dict[str, float] = field(default_factory=dict)
-    spans: list[tuple[str, float, float]] = field(default_factory=list)
-    started: dict[str, float] = field(default_factory=dict)
-    most_running: int = 1
-    begun: float = field(default_factory=time.monotonic)
-    _expected: dict[str, None] = field(default_factory=dict)
-    _delayed: list[str] = field(default_factory=list)
-    _seen: set[str] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, tasks: Mapping[str, Any] | None = None) -> None:
+        self.tasks = tasks or {}
+        self.selected: tuple[str, ...] = ()
+        self.outcomes: dict[str, str] = {}
+        self.failures = Failures(self.tasks)
+        self.seconds: dict[str, float] = {}
+        self.spans: list[tuple[str, float, float]] = []
+        self.started: dict[str, float] = {}
+        self.most_running = 1
+        self.begun = time.monotonic()
+        self._expected: dict[str, None] = {}
+        self._delayed: list[str] = []
+        self._seen: set[str] = set()
+        self._lock = threading.Lock()
 
     def begin(self, tasks: Mapping[str, Any], selected: Iterable[str]) -> None:
         """Keep doit's live table of tasks, and what was asked for."""
@@ -137,12 +137,12 @@ class RunOutcomes:
 
     def store_line(self) -> str:
         """Return in one line what the store did for this run; nothing where nothing was compiled or restored."""
-        from scaling_tasks.doit_plugin.console.quantities import duration, size
-
         restored = self._values("restored")
         compiled = [*self._values("compiled"), *self._values("done")]
         if not restored and not compiled:
             return ""
+        from scaling_tasks.doit_plugin.console.quantities import duration, size
+
         return (
             f"store: {_count(len(restored), 'hit')}, {_count(len(compiled), 'miss', 'misses')}; "
             f"{size(_sum(restored, 'bytes'))} restored, {size(_sum(compiled, 'bytes'))} added; "

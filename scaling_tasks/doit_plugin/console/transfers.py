@@ -17,10 +17,10 @@ __all__ = ["finish_transfers", "transfers_line", "transfers_under_way"]
 
 def transfers_under_way() -> str:
     """Return what is fetched and sent at this moment; nothing where there is no remote store."""
-    from scaling_tasks.doit_plugin.console.quantities import size
-
     if (level := _level()) is None:
         return ""
+    from scaling_tasks.doit_plugin.console.quantities import size
+
     parts = []
     fetched, expected = level.connection.fetched, level.far.expected
     if fetched < expected and level.far.reading:
@@ -42,11 +42,11 @@ def finish_transfers(tell: Callable[[str], None]) -> None:
 
 def transfers_line() -> str:
     """Return in one line what a remote store did for this run; nothing where nothing went."""
-    from scaling_tasks.doit_plugin.console.quantities import size
-
     level = _level()
     if level is None or not level.connection.attempts:
         return ""
+    from scaling_tasks.doit_plugin.console.quantities import size
+
     sent = level.sender.results if level.sender is not None else 0
     connection = level.connection
     return (

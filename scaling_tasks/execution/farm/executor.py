@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from scaling_tasks.errors import ExecutorError, one_line
 from scaling_tasks.execution.contract import Done, Limits, Origin, Subject, Work
 from scaling_tasks.execution.farm.connection import Connection, Fault, connection, shown
@@ -60,7 +62,7 @@ class FarmExecutor:
         if work.origin is None:
             return LocalExecutor().submit(work, limits, subject, job_file=job_file, log=log)
         # For whoever repeats it here.
-        write_job(job_file, JobFile(replace(work, origin=None), outcome_file(job_file), limits.memory))
+        write_job(job_file, JobFile(msgspec.structs.replace(work, origin=None), outcome_file(job_file), limits.memory))
         try:
             outcome, ended = self._outcome(_order(work, work.origin, limits, subject), work, log)
         except _NobodyFits as why:
@@ -69,7 +71,9 @@ class FarmExecutor:
                     f"no worker can do it: {why}", where=subject.name, fix="Start one that can, or build locally."
                 ) from why
             done = LocalExecutor().submit(work, limits, subject, job_file=job_file, log=log)
-            return replace(done, warnings=(f"done on this machine, because no worker can do it: {why}",))
+            return msgspec.structs.replace(
+                done, warnings=(f"done on this machine, because no worker can do it: {why}",)
+            )
         if outcome.problem:
             here = str(job_file.parent.resolve())
             what, where, fix = (text.replace(outcome.workdir, here) for text in outcome.problem)

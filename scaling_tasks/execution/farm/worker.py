@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from scaling_tasks.execution.contract import Limits, Origin, Work
 from scaling_tasks.execution.farm.depot import Depot, open_depot
 from scaling_tasks.execution.farm.order import TOPIC, Answer, Blob, Order, Outcome, package_identity
@@ -218,4 +220,4 @@ def _own_limits(limits: Limits, worker: Any) -> Limits:
     """Return the limits with this machine's share of its cores in place of another's."""
     if not limits.share:
         return limits
-    return replace(limits, threads=max(1, (os.cpu_count() or 1) // max(1, worker.state.nthreads)))
+    return msgspec.structs.replace(limits, threads=max(1, (os.cpu_count() or 1) // max(1, worker.state.nthreads)))

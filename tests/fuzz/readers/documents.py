@@ -63,7 +63,7 @@ def _statistics() -> str:
 
 def _result(directory: Path) -> list[Path]:
     path = directory / "result.json"
-    file = ResultFile("a.xml", DIGEST, 12, Path("build/net/a.xml"))
+    file = ResultFile("a.xml", DIGEST, 12, "build/net/a.xml")
     write_result(path, Result.of('{"stage":"compile"}', (file,), {"seconds": 1.5}), below=directory)
     return [path]
 
