@@ -131,17 +131,18 @@ def read_analysis(path: Path) -> Analysed:
 
 
 def _analysed(payload: Mapping[str, Any]) -> Analysed:
-    from scaling_tasks.shapes.behaviour import Behaviour
+    from scaling_tasks.shapes.behaviour import Behaviour, VerdictKind  # Not for `doit list`, which looks at no model.
 
     found = msgspec.convert(payload, _Document)
-    return Analysed(Behaviour.from_payload(found.behaviour), found.places, found.original, found.possible)
+    possible: VerdictKind = msgspec.convert(found.possible, VerdictKind)
+    return Analysed(Behaviour.from_payload(found.behaviour), found.places, found.original, possible)
 
 
 class _Document(msgspec.Struct):
     behaviour: dict[str, Any]
     places: Annotated[int, Meta(ge=0)]
     original: DigestField
-    possible: VerdictKind
+    possible: str
 
 
 def analysed_now(target: Target) -> tuple[Analysed, Digest]:
