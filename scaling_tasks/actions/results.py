@@ -97,7 +97,7 @@ class Result(msgspec.Struct, frozen=True, dict=True):
         Raises:
             CacheError: Another process has replaced the record since it was read.
         """
-        if self.told:
+        if self.told or not self.record:
             return self.told
         text = _document(self.record).action
         if digest_bytes(text.encode()) != self.key:
