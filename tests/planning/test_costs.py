@@ -20,6 +20,7 @@ from scaling_tasks.onnx_model.reading import read_signature
 from scaling_tasks.onnx_model.tensor_shapes import ShapeOracle
 from scaling_tasks.planning.api import plan_buckets, plan_statistics
 from scaling_tasks.planning.bucket_plan import BucketPlan
+from scaling_tasks.planning.latency_table import LatencyTable
 from scaling_tasks.planning.measured import MeasuredCost
 from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 from scaling_tasks.shapes.histogram import ShapeHistogram
@@ -102,7 +103,7 @@ def test_a_target_may_count_flops_or_read_latencies(tmp_path: Path):
     with pytest.raises(PlanError, match="table"):
         plan_statistics(statistics, signature, AutoScalingSpec(cost="measured"))
     table = tmp_path / "latencies.json"
-    table.write_text(MeasuredCost(("L",), [[10], [50]], [0.01, 0.02]).to_json())
+    table.write_text(LatencyTable(("L",), "openvino", 1, {(10,): 0.01, (50,): 0.02}).to_json())
     spec = AutoScalingSpec(cost="measured", latency_table=str(table), folds=0)
     measured = plan_statistics(statistics, signature, spec)
     again = BucketPlan.from_json(measured.to_json())
