@@ -35,7 +35,7 @@ _HOMES = {
     "ShapeHistogram": "shapes.histogram",
     "load_bundle": "runtime.bundle",
     "plan_buckets": "planning.api",
-    "plan_target": "stages.plan_in_memory",
+    "plan_target": "builds.plan_in_memory",
     "scan_dataset": "samples.api",
 }
 
