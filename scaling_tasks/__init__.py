@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scaling_tasks.builds.plan_in_memory import plan_target
     from scaling_tasks.errors import ScalingTasksError
     from scaling_tasks.planning.api import plan_buckets
     from scaling_tasks.planning.bucket_plan import BucketPlan, PlanScore
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from scaling_tasks.runtime.model import BucketedModel
     from scaling_tasks.samples.api import scan_dataset
     from scaling_tasks.shapes.histogram import ShapeHistogram
-    from scaling_tasks.stages.plan_in_memory import plan_target
 
 __all__ = [
     "BucketPlan",
@@ -35,7 +35,7 @@ _HOMES = {
     "ShapeHistogram": "shapes.histogram",
     "load_bundle": "runtime.bundle",
     "plan_buckets": "planning.api",
-    "plan_target": "stages.plan_in_memory",
+    "plan_target": "builds.plan_in_memory",
     "scan_dataset": "samples.api",
 }
 

@@ -19,6 +19,7 @@ _MOVES = {
     "__init__",
     "__main__",
     "actions",
+    "builds",
     "doit_plugin",
     "execution",
     "known_digests",

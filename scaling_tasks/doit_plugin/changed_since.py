@@ -23,8 +23,8 @@ def touched_tasks(targets: Sequence[Target], revision: str) -> list[str]:
     Raises:
         ConfigError: As of `changed_files`.
     """
-    from scaling_tasks.stages.graph import stages_of
-    from scaling_tasks.stages.touched import touched
+    from scaling_tasks.builds.graph import stages_of
+    from scaling_tasks.builds.touched import touched
 
     found = touched(targets, changed_files(revision))
     return [f"{stage.name}:{target.name}" for target in found for stage in stages_of(target)]

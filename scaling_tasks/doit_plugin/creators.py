@@ -15,6 +15,7 @@ import msgspec
 from doit.exceptions import InvalidCommand, TaskFailed
 from doit.task import dict_to_task
 
+from scaling_tasks.builds.graph import STAGES, stages_of
 from scaling_tasks.doit_plugin.doit_internals import (
     GroupName,
     NamesAskedFor,
@@ -29,7 +30,6 @@ from scaling_tasks.doit_plugin.doit_internals import (
 from scaling_tasks.doit_plugin.missing_toolchains import missing_toolchain
 from scaling_tasks.doit_plugin.stage_task import TaskDict, left_out_task, stage_task
 from scaling_tasks.errors import ScalingTasksError
-from scaling_tasks.stages.graph import STAGES, stages_of
 from scaling_tasks.stages.stage import Built
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units

@@ -57,7 +57,7 @@ class WrongConfigurations(SystemExit):
 
     def mistakes(self, *, thorough: bool = False) -> list[ScalingTasksError]:
         """Return these mistakes with all others that are in the targets, see ``find_mistakes``."""
-        from scaling_tasks.stages.mistakes import find_mistakes
+        from scaling_tasks.builds.mistakes import find_mistakes
 
         more = (find_mistakes(target, thorough=thorough, unread=unread) for target, unread in self._targets)
         # What targets of a matrix share is told once.

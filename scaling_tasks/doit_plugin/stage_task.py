@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 from doit.exceptions import TaskFailed
 
+from scaling_tasks.builds.graph import STAGES
 from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.doit_plugin.missing_toolchains import leave_out, units_asked_for
 from scaling_tasks.doit_plugin.uptodate import StageCurrent
 from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk
 from scaling_tasks.files import remove_whole
-from scaling_tasks.stages.graph import STAGES
 from scaling_tasks.stages.stage import Stage
 from scaling_tasks.stages.target import Target
 
@@ -74,8 +74,8 @@ class RunStage(msgspec.Struct, frozen=True):
 
     def __call__(self) -> dict[str, Any] | TaskFailed:
         """Return the stage's summary, which doit stores as the task's values."""
+        from scaling_tasks.builds.graph import run_stage
         from scaling_tasks.stages import lock
-        from scaling_tasks.stages.graph import run_stage
 
         locked = environment_settings().locked and self.target.config is not None
         try:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from scaling_tasks.builds.forecast import FAIL, KEPT, MAY_RUN, RUN, Forecast, Forecaster
 from scaling_tasks.doit_plugin.missing_toolchains import missing_toolchain
 from scaling_tasks.doit_plugin.task_targets import target_of
-from scaling_tasks.stages.forecast import FAIL, KEPT, MAY_RUN, RUN, Forecast, Forecaster
 
 if TYPE_CHECKING:
     from scaling_tasks.stages.target import Target

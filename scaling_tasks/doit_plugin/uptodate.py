@@ -32,7 +32,7 @@ class StageCurrent(msgspec.Struct, frozen=True):
 
     def __call__(self, task: Any, values: dict[str, Any]) -> bool:
         """Compare now with then, and have doit save the key of what the task will have made."""
-        from scaling_tasks.stages.graph import is_current
+        from scaling_tasks.builds.graph import is_current
 
         if self.stage == "lock" and self.target.compiles and missing_toolchain(self.target):
             return True  # Left out here; what another machine has built stays locked.

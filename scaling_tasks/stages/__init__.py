@@ -1,1 +1,1 @@
-"""The stages of a target: one file each with its action and its work, and the graph of them all."""
+"""The stages of a target: one file each with its action and its work, and what several of them take from it."""

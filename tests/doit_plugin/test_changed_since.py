@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 import pytest
 
+from scaling_tasks.builds.touched import touched
 from scaling_tasks.doit_plugin.changed_since import changed_files, touched_tasks
 from scaling_tasks.doit_plugin.loader import load_targets
-from scaling_tasks.stages.touched import touched
 from tests.doit_plugin.repository import Repository
 
 METRIC = "from helpers.scores import share\n\n\ndef accuracy(run, dataset):\n    return share\n"

@@ -14,14 +14,14 @@ import numpy as np
 import onnx
 import pytest
 
+from scaling_tasks.builds.graph import STAGES, run_stage
+from scaling_tasks.builds.workshop import open_store, open_workshop
 from scaling_tasks.config.load import load_target
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.onnx_model.original import OriginalModel
 from scaling_tasks.runtime.bundle import load_bundle
-from scaling_tasks.stages.graph import STAGES, run_stage
 from scaling_tasks.stages.stage import Built
 from scaling_tasks.stages.target import Target
-from scaling_tasks.stages.workshop import open_store, open_workshop
 from tests.doit_plugin.repository import Repository
 
 UNITS = ("N1_H16_W24", "N1_H24_W40", "N1_H32_W64")

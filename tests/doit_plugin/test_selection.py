@@ -63,10 +63,10 @@ IDLE = {
     "scaling_tasks.execution.process_trees",
     "scaling_tasks.onnx_model.fixing",
     "scaling_tasks.onnx_model.reading",
-    "scaling_tasks.stages.look_ahead",
-    "scaling_tasks.stages.mistakes",
-    "scaling_tasks.stages.pruning",
-    "scaling_tasks.stages.workshop",
+    "scaling_tasks.builds.look_ahead",
+    "scaling_tasks.builds.mistakes",
+    "scaling_tasks.builds.pruning",
+    "scaling_tasks.builds.workshop",
     "secrets",
 }
 

@@ -11,12 +11,12 @@ import pytest
 
 from scaling_tasks.actions.results import Result, read_result, write_result
 from scaling_tasks.actions.told import told
+from scaling_tasks.builds.forecast import _why
+from scaling_tasks.builds.history import CompileHistory
 from scaling_tasks.doit_plugin.console.run_outcomes import RunOutcomes
 from scaling_tasks.doit_plugin.state_database import ScalingState
 from scaling_tasks.errors import CacheError, LockError, PlanError, ScalingTasksError
 from scaling_tasks.stages import lock
-from scaling_tasks.stages.forecast import _why
-from scaling_tasks.stages.history import CompileHistory
 from scaling_tasks.store.records import Record, key_of
 from tests.documents import resealed
 from tests.fuzz.readers.report import documents, make, read

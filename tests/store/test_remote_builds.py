@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from scaling_tasks.builds.workshop import open_store
 from scaling_tasks.errors import ConfigError
 from scaling_tasks.execution.environment import worker_environment
-from scaling_tasks.stages.workshop import open_store
 from tests.doit_plugin.repository import Repository, Run
 from tests.store.services import MissingPartError, Nginx, running, start_nginx
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from scaling_tasks.builds.workshop import open_store
 from scaling_tasks.doit_plugin.console.transfers import finish_transfers, transfers_line, transfers_under_way
-from scaling_tasks.stages.workshop import open_store
 from tests.store.services import MissingPartError, running, start_nginx
 from tests.store.test_levels import COMPONENTS, placed, put
 

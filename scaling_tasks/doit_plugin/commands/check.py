@@ -29,8 +29,8 @@ class Check(TaskCommand):
     )
 
     def _execute(self, as_json: bool) -> int:
+        from scaling_tasks.builds.mistakes import find_mistakes, notes
         from scaling_tasks.errors import ConfigError
-        from scaling_tasks.stages.mistakes import find_mistakes, notes
 
         targets = targets_of(self.tasks())
         self.dep_manager.close()

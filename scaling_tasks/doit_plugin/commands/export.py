@@ -25,8 +25,8 @@ class ExportCommands(TaskCommand):
     needs_units = False
 
     def _execute(self, as_json: bool, pos_args: list[str]) -> int:
+        from scaling_tasks.builds.export import export_target, verdict_of
         from scaling_tasks.errors import ScalingTasksError
-        from scaling_tasks.stages.export import export_target, verdict_of
 
         self.dep_manager.close()
         written: dict[str, str] = {}

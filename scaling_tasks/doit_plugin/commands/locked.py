@@ -11,7 +11,7 @@ from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, fl
 from scaling_tasks.doit_plugin.task_targets import targets_of
 
 if TYPE_CHECKING:
-    from scaling_tasks.stages.lock_check import Finding
+    from scaling_tasks.builds.lock_check import Finding
 
 __all__ = ["Locked"]
 
@@ -35,8 +35,8 @@ class Locked(TaskCommand):
     needs_units = False
 
     def _execute(self, as_json: bool, built: bool, strict: bool) -> int:
+        from scaling_tasks.builds.lock_check import check_lock
         from scaling_tasks.errors import ScalingTasksError
-        from scaling_tasks.stages.lock_check import check_lock
 
         self.dep_manager.close()
         try:

@@ -12,7 +12,7 @@ from scaling_tasks.doit_plugin.changed_since import VARIABLE
 from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, closure, flag, groups_of, selected
 
 if TYPE_CHECKING:
-    from scaling_tasks.stages.forecast import Forecast
+    from scaling_tasks.builds.forecast import Forecast
 
 __all__ = ["Plan"]
 

@@ -45,9 +45,10 @@ class Prune(TaskCommand):
         return 1 if dry_run and anything else 0
 
     def _prune(self, dry_run: bool, store_size: str) -> dict[str, Any]:
+        from scaling_tasks.builds import pruning
+        from scaling_tasks.builds.workshop import open_store
         from scaling_tasks.config.environment import environment_settings, parse_size
-        from scaling_tasks.stages import lock, pruning
-        from scaling_tasks.stages.workshop import open_store
+        from scaling_tasks.stages import lock
 
         limit = parse_size(store_size, where="--store-size") if store_size else environment_settings().store_size
         tasks = self.tasks()
@@ -89,7 +90,7 @@ class Prune(TaskCommand):
 
 def _stale_rows(backend: Any, tasks: Mapping[str, Any]) -> list[str]:
     """Return the recorded tasks that no longer exist: of our stages, of unknown groups, and doit's own helpers."""
-    from scaling_tasks.stages.graph import STAGES
+    from scaling_tasks.builds.graph import STAGES
 
     names: list[str] = getattr(backend, "names", list)()  # Only our own backend can tell.
     groups = {name.partition(":")[0] for name in tasks}

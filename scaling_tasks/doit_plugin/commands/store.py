@@ -38,7 +38,7 @@ class StoreReport(TaskCommand):
     needs_units = False
 
     def _execute(self, as_json: bool, since: int, send: bool) -> int:
-        from scaling_tasks.stages.workshop import open_store
+        from scaling_tasks.builds.workshop import open_store
 
         self.dep_manager.close()
         store = open_store()

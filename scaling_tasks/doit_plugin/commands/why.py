@@ -11,7 +11,7 @@ from doit.exceptions import InvalidCommand
 from scaling_tasks.doit_plugin.commands.base import JSON_OPTION, TaskCommand, selected
 
 if TYPE_CHECKING:
-    from scaling_tasks.stages.forecast import Forecast
+    from scaling_tasks.builds.forecast import Forecast
 
 __all__ = ["Why"]
 
@@ -29,8 +29,8 @@ class Why(TaskCommand):
     needs_units = False
 
     def _execute(self, as_json: bool, pos_args: list[str]) -> int:
+        from scaling_tasks.builds.forecast import compared_with_lock
         from scaling_tasks.doit_plugin.task_forecast import forecast_tasks
-        from scaling_tasks.stages.forecast import compared_with_lock
 
         if not pos_args:
             raise InvalidCommand("`why` needs the name of a task; `doit list --all` shows them.")

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scaling_tasks.builds.history import CompileHistory
     from scaling_tasks.doit_plugin.console.run_outcomes import RunOutcomes
-    from scaling_tasks.stages.history import CompileHistory
     from scaling_tasks.store.store import Store
 
 __all__ = ["RemainingTime"]
@@ -42,12 +42,12 @@ class RemainingTime:
         return self._known[task.name]
 
     def _look_up(self, task: Any) -> float | None:
+        from scaling_tasks.builds.graph import STAGES
+        from scaling_tasks.builds.history import CompileHistory
+        from scaling_tasks.builds.workshop import open_store
         from scaling_tasks.doit_plugin.task_targets import target_of
         from scaling_tasks.errors import ScalingTasksError
-        from scaling_tasks.stages.graph import STAGES
-        from scaling_tasks.stages.history import CompileHistory
         from scaling_tasks.stages.stage import Built
-        from scaling_tasks.stages.workshop import open_store
 
         target, request = target_of(task), STAGES["compile"].request
         if target is None or request is None:

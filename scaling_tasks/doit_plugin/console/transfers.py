@@ -58,6 +58,6 @@ def transfers_line() -> str:
 def _level() -> RemoteLevel | None:
     if environment_settings().remote_store is None:
         return None
-    from scaling_tasks.stages.workshop import opened_level
+    from scaling_tasks.builds.workshop import opened_level
 
     return opened_level()

@@ -12,10 +12,10 @@ import onnx
 import yaml
 from onnx import helper
 
+from scaling_tasks.builds.mistakes import find_mistakes
 from scaling_tasks.config.load import load_target, read_targets
 from scaling_tasks.doit_plugin.loader import WrongConfigurations, load_targets
 from scaling_tasks.errors import all_of
-from scaling_tasks.stages.mistakes import find_mistakes
 from tests.fuzz.mutations import HOSTILE_VALUES, change_value
 from tests.fuzz.reader import Reader, anything
 from tests.fuzz.readers.state_files import at

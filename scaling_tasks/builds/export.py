@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from scaling_tasks.builds.graph import place_all
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.errors import CompileError
 from scaling_tasks.stages.analysis import DOCUMENT, prepared_name, read_analysis
-from scaling_tasks.stages.graph import place_all
 from scaling_tasks.stages.stage import Built
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import read_units

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from scaling_tasks.builds.metric_mistakes import check_metric
 from scaling_tasks.config.checks import overlap
 from scaling_tasks.config.load import section, source_of
 from scaling_tasks.config.yaml_values import KeyPath
@@ -19,7 +20,6 @@ from scaling_tasks.samples.places import is_url, local_path
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import analysed_now, check_split
 from scaling_tasks.stages.inputs import tree
-from scaling_tasks.stages.metric_mistakes import check_metric
 from scaling_tasks.stages.padding import sample_files
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature

@@ -17,20 +17,20 @@ import msgspec
 from scaling_tasks.actions.action import Request
 from scaling_tasks.actions.perform import do_here, renamed
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there
+from scaling_tasks.builds.graph import stages_of
+from scaling_tasks.builds.history import CompileHistory
+from scaling_tasks.builds.look_ahead import look_up_units
+from scaling_tasks.builds.mistakes import notes
+from scaling_tasks.builds.workshop import open_store
 from scaling_tasks.errors import CacheError, ScalingTasksError
 from scaling_tasks.files import digest_file
 from scaling_tasks.known_digests import known_digests
 from scaling_tasks.names import Digest, inner_name
 from scaling_tasks.stages.analysis import DOCUMENT, STAGE, read_analysis
-from scaling_tasks.stages.graph import stages_of
-from scaling_tasks.stages.history import CompileHistory
 from scaling_tasks.stages.lock import LOCK, built_section, read_lock
-from scaling_tasks.stages.look_ahead import look_up_units
-from scaling_tasks.stages.mistakes import notes
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
-from scaling_tasks.stages.workshop import open_store
 
 __all__ = [
     "FAIL",

@@ -74,10 +74,10 @@ def run_stage(name: str, target: Target, unit: str | None = None, *, others: boo
     Raises:
         ScalingTasksError: It failed.
     """
-    from scaling_tasks.stages.look_ahead import expect_units
-    from scaling_tasks.stages.mistakes import refuse_mistakes
-    from scaling_tasks.stages.pruning import note_target
-    from scaling_tasks.stages.workshop import open_workshop
+    from scaling_tasks.builds.look_ahead import expect_units
+    from scaling_tasks.builds.mistakes import refuse_mistakes
+    from scaling_tasks.builds.pruning import note_target
+    from scaling_tasks.builds.workshop import open_workshop
 
     refuse_mistakes(target)
     stage = STAGES[name]
@@ -106,7 +106,7 @@ def place_all(target: Target, stages: Iterable[str]) -> None:
     Raises:
         ScalingTasksError: One failed.
     """
-    from scaling_tasks.stages.workshop import open_workshop
+    from scaling_tasks.builds.workshop import open_workshop
 
     workshop = open_workshop(target.spec.executor)
     for stage in (STAGES[name] for name in stages):

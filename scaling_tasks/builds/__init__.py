@@ -1,0 +1,1 @@
+"""What builds do with stages: the graph of them all, running, foretelling, checking and pruning it."""
