@@ -68,7 +68,10 @@ class Sequences:
         None where it does nothing with any, or something that is not followed.
         """
         rule = _RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        return rule(self, node) if rule is not None else None
+        try:
+            return rule(self, node) if rule is not None else None
+        except IndexError:  # It lacks an input or an output; whoever follows tensors refuses it.
+            return None
 
     def construct(self, node: onnx.NodeProto) -> Nodes | None:
         """Follow SequenceConstruct and SequenceEmpty."""

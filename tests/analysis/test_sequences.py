@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import TensorProto, helper
 
 from scaling_tasks.analysis.analyse import analyse_model
 from tests.analysis.drafts import Draft, assert_exact
@@ -130,3 +130,13 @@ def test_what_is_there_is_known_to_be() -> None:
     there = draft.add("Cast", [draft.add("OptionalHasElement", [x])], to=1)
     y = draft.add("Mul", [draft.add("OptionalGetElement", [x]), there])
     assert_exact(draft.model(summed(draft, y, 1)), BUCKET, ROWS)
+
+
+def test_an_operator_without_inputs_is_refused():
+    """Found by fuzzing: no graph that runs."""
+    nodes = [helper.make_node("Identity", [], ["s"]), helper.make_node("Add", ["x", "s"], ["y"])]
+    given, made = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["L"]) for name in "xy")
+    graph = helper.make_graph(nodes, "forged", [given], [made])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (verdict,) = analyse_model(model).behaviour.verdicts
+    assert verdict.kind == "refused"
