@@ -17,12 +17,15 @@ from scaling_tasks import own_code
 from scaling_tasks.compilers.registry import BUILT_IN
 from scaling_tasks.known_digests import STATE
 from scaling_tasks.own_code import code_of
+from scaling_tasks.samples.container import CODE as MEASURING
 from scaling_tasks.stages.compile import CODE
 from tests.doit_plugin.repository import Repository
 
 PACKAGE = Path(scaling_tasks.__file__).parent
 CARRIERS = {"execution", "known_digests", "own_code", "process_memory", "store"}
 """What runs a compiler and counts its bytes, and does not say what it makes."""
+READERS = {"documents", "errors", "files", "names", "paths"}
+"""What opens files, and does not say what is in them."""
 
 
 @pytest.fixture
@@ -111,16 +114,27 @@ def imported(module: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_the_code_of_compiling_is_all_that_a_compiler_runs():
-    pending = ["scaling_tasks.compilers.isolation", *(place.partition(":")[0] for place in BUILT_IN.values())]
+def parts_run_by(*modules: str) -> set[str]:
+    """Return the parts of this package that lie within reach of modules' imports."""
+    pending = list(modules)
     seen = set(pending)
     while pending:
         found = {name for name in imported(pending.pop()) if name.startswith("scaling_tasks.")}
         new = {name for name in found - seen if importlib.util.find_spec(name.rpartition(".")[0]) and is_module(name)}
         seen |= new
         pending += new
-    parts = {name.split(".")[1] for name in seen}
+    return {name.split(".")[1] for name in seen}
+
+
+def test_the_code_of_compiling_is_all_that_a_compiler_runs():
+    backends = (place.partition(":")[0] for place in BUILT_IN.values())
+    parts = parts_run_by("scaling_tasks.compilers.isolation", *backends)
     assert {"compilers", "engines"} <= parts <= {*CODE, *CARRIERS}
+
+
+def test_the_code_of_measuring_is_all_that_takes_data_sets_apart():
+    measure = [f"scaling_tasks.samples.{name}" for name in ("annotation", "images", "shards", "tables")]
+    assert {*MEASURING} <= parts_run_by(*measure) <= {*MEASURING, *CARRIERS, *READERS}
 
 
 def is_module(name: str) -> bool:

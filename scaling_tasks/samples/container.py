@@ -20,7 +20,10 @@ import msgspec
 from scaling_tasks.files import open_regular, publish
 from scaling_tasks.own_code import code_of
 
-__all__ = ["Facts", "Header", "read_container", "read_header", "say_damaged", "write_container"]
+__all__ = ["CODE", "Facts", "Header", "read_container", "read_header", "say_damaged", "write_container"]
+
+CODE = ("config", "det_annotation", "samples", "shapes")
+"""What of this package measures data sets: what other code measured is not believed."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -147,9 +150,9 @@ def _blocks(file: Any, most: int) -> Iterator[bytes]:
 
 @functools.cache
 def _format() -> str:
-    """Return what a cache begins with; what other code measured is not believed."""
+    """Return what a cache begins with."""
     # Arrays are stored as they lie in memory, so a cache is only good for machines of one byte order.
-    return f"{_KIND}{code_of('samples')[:_SHORT]}-{sys.byteorder}"
+    return f"{_KIND}{code_of(*CODE)[:_SHORT]}-{sys.byteorder}"
 
 
 def _parse(line: bytes) -> Header | None:

@@ -19,6 +19,7 @@ from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.files import append, open_regular
 from scaling_tasks.own_code import code_of
 from scaling_tasks.samples.blocks import Entry
+from scaling_tasks.samples.container import CODE
 from scaling_tasks.samples.listing import Folder
 
 __all__ = ["Journal"]
@@ -116,6 +117,5 @@ def _line(path: str, columns: list[Any]) -> bytes:
 
 
 def _digest(text: bytes) -> bytes:
-    # What other code read is not believed.
-    key = code_of("samples")[: hashlib.blake2b.MAX_KEY_SIZE].encode()
+    key = code_of(*CODE)[: hashlib.blake2b.MAX_KEY_SIZE].encode()
     return hashlib.blake2b(text, digest_size=_DIGEST_CHARACTERS // 2, key=key).hexdigest().encode()
