@@ -10,18 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
 from numpy.typing import NDArray
 
-from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import ConfigError, VerificationFailed
+from scaling_tasks.verification.findings import Findings
 
 __all__ = ["Arrays", "Metric", "MetricResult", "load_metric", "score_task"]
 
 Arrays = Mapping[str, NDArray[Any]]
 Run = Callable[[Sequence[Arrays]], Sequence[Arrays]]
-
-_KIND, _VERSION = "metric", 1
 
 
 class Metric(Protocol):
@@ -38,7 +35,7 @@ class Metric(Protocol):
 
 
 @dataclass(frozen=True)
-class MetricResult:
+class MetricResult(Findings):
     """A model's score through its buckets and by the original at exact shapes.
 
     Attributes:
@@ -47,6 +44,8 @@ class MetricResult:
         exact: Score of the original.
         drop: Largest accepted loss.
     """
+
+    kind, version = "metric", 1
 
     metric: str
     buckets: float
@@ -59,28 +58,9 @@ class MetricResult:
         # Scores are shares of counts; a difference in the last bits is none.
         return self.exact - self.buckets <= self.drop + 1e-12
 
-    def to_json(self) -> str:
-        """Return the ``metric`` document, byte-deterministic."""
-        return document_text(_KIND, _VERSION, self._payload())
-
-    def _payload(self) -> dict[str, Any]:
+    def to_payload(self) -> dict[str, Any]:
+        """Return plain values for a JSON document."""
         return {**vars(self), "passed": self.passed}
-
-    @classmethod
-    def read(cls, path: Path) -> MetricResult:
-        """Read what ``to_json`` gave.
-
-        Raises:
-            VerificationFailed: The file is missing, or holds something else.
-        """
-        return read_document(path, _KIND, _VERSION, error=VerificationFailed, build=cls._of)
-
-    @classmethod
-    def _of(cls, payload: Mapping[str, Any]) -> MetricResult:
-        found = msgspec.convert(payload, cls)
-        if found._payload() != payload:
-            raise ValueError("it contradicts itself")
-        return found
 
     def failure(self) -> VerificationFailed | None:
         """Return the error to raise, None where the metric holds."""

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import numpy as np
 from msgspec import Meta
 
 from scaling_tasks.compilers.contract import Tolerance
-from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.verification.comparison import Amount, Difference, Share, Sizes, worst
+from scaling_tasks.verification.findings import Findings
 
 __all__ = ["PaddingProbe", "PaddingResult", "PolicyScore"]
-
-_KIND, _VERSION = "padding", 2
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,7 @@ class PolicyScore:
 
 
 @dataclass(frozen=True)
-class PaddingResult:
+class PaddingResult(Findings):
     """What padding does to the answers of one bundle.
 
     Attributes:
@@ -75,6 +70,8 @@ class PaddingResult:
         probes: In order of bucket and size.
         policies: Those that were tried, the nearest to the original first, which is the one to recommend.
     """
+
+    kind, version = "padding", 2
 
     model: str
     tolerance: Tolerance
@@ -111,11 +108,8 @@ class PaddingResult:
         """Return how near the answers are to the original's under the policy that was measured."""
         return PolicyScore(policy, self.agreement, self.mean, self.absolute)
 
-    def to_json(self) -> str:
-        """Return the ``padding`` document, byte-deterministic."""
-        return document_text(_KIND, _VERSION, self._payload())
-
-    def _payload(self) -> dict[str, Any]:
+    def to_payload(self) -> dict[str, Any]:
+        """Return plain values for a JSON document."""
         policies = {"policies": [vars(each) for each in self.policies], "recommended": self.recommended}
         return {
             **(policies if self.policies else {}),
@@ -124,22 +118,6 @@ class PaddingResult:
             "probes": [probe.to_payload() for probe in self.probes],
             "changed": self.changed,
         }
-
-    @classmethod
-    def read(cls, path: Path) -> PaddingResult:
-        """Read what ``to_json`` gave.
-
-        Raises:
-            VerificationFailed: The file is missing, or holds something else.
-        """
-        return read_document(path, _KIND, _VERSION, error=VerificationFailed, build=cls._of)
-
-    @classmethod
-    def _of(cls, payload: Mapping[str, Any]) -> PaddingResult:
-        found = msgspec.convert(payload, cls)
-        if found._payload() != payload:
-            raise ValueError("it contradicts itself")
-        return found
 
     @property
     def recommended(self) -> str | None:

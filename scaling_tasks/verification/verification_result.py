@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta
 
 from scaling_tasks.compilers.contract import Tolerance
-from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.verification.comparison import Difference, Sizes, worst
+from scaling_tasks.verification.findings import Findings
 
 __all__ = ["BucketCheck", "VerificationResult"]
-
-_KIND, _VERSION = "verification", 2
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class BucketCheck:
 
 
 @dataclass(frozen=True)
-class VerificationResult:
+class VerificationResult(Findings):
     """What was found of one artefact.
 
     Attributes:
@@ -62,6 +57,8 @@ class VerificationResult:
         buckets: One check per bucket, and one per smaller size.
         unverified: Why it was compared nowhere; empty where it was.
     """
+
+    kind, version = "verification", 2
 
     artefact: str
     backend: str = ""
@@ -79,11 +76,8 @@ class VerificationResult:
         """The largest absolute difference at any bucket."""
         return max((each.absolute for check in self.buckets for each in check.outputs), default=0.0)
 
-    def to_json(self) -> str:
-        """Return the ``verification`` document, byte-deterministic."""
-        return document_text(_KIND, _VERSION, self._payload())
-
-    def _payload(self) -> dict[str, Any]:
+    def to_payload(self) -> dict[str, Any]:
+        """Return plain values for a JSON document."""
         if self.unverified:
             return {"artefact": self.artefact, "buckets": [], "unverified": self.unverified}
         return {
@@ -93,22 +87,6 @@ class VerificationResult:
             "passed": self.passed,
             "buckets": [check.to_payload() for check in self.buckets],
         }
-
-    @classmethod
-    def read(cls, path: Path) -> VerificationResult:
-        """Read what ``to_json`` gave.
-
-        Raises:
-            VerificationFailed: The file is missing, or holds something else.
-        """
-        return read_document(path, _KIND, _VERSION, error=VerificationFailed, build=cls._of)
-
-    @classmethod
-    def _of(cls, payload: Mapping[str, Any]) -> VerificationResult:
-        found = msgspec.convert(payload, cls)
-        if found._payload() != payload:
-            raise ValueError("it contradicts itself")
-        return found
 
     def failure(self) -> VerificationFailed | None:
         """Return the error to raise, None where the artefact passed."""
