@@ -39,11 +39,12 @@ _INSTALL = "Run `pip install 'scaling-tasks[tflite]'`."
 
 
 def read_tflite(path: Path) -> Signature:
-    """Return the inputs of a TFLite model, open dimensions named ``-1``.
+    """Return the inputs of a TFLite model, open dimensions named ``-1``; whoever opens one asks for them first.
 
     Raises:
         ModelError: The file is no TFLite model, or its interpreter is not installed.
     """
+    _survive(_content(path), path)
     details = _interpreter(path).get_input_details()
     return Signature(tuple(_tensor(detail) for detail in details))
 
@@ -136,10 +137,8 @@ def _interpreter(path: Path) -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as cause:
         raise ModelError("a TFLite model needs the package ai-edge-litert", where=str(path), fix=_INSTALL) from cause
-    content = _content(path)
-    _survive(content, path)
     try:
-        return Interpreter(model_content=content)
+        return Interpreter(model_content=_content(path))
     except (ValueError, RuntimeError) as cause:
         what = f"not a readable TFLite model ({one_line(cause)})"
         raise ModelError(what, where=str(path), fix="Check `model`.") from cause
