@@ -20,6 +20,7 @@ from scaling_tasks.errors import ModelError
 from scaling_tasks.files import link_or_copy
 from scaling_tasks.onnx_model.digest import external_files
 from scaling_tasks.onnx_model.fixing import link_external_data, link_files
+from scaling_tasks.onnx_model.reading import opset_of
 
 if TYPE_CHECKING:
     import onnx
@@ -127,8 +128,7 @@ def _spelled_out(model: onnx.ModelProto, node: onnx.NodeProto, alpha: float, bet
     for role, value in constants.items():
         model.graph.initializer.append(helper.make_tensor(names[role], element, [], [value]))
     scaled, moved = f"{output}/scaled", f"{output}/moved"
-    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
-    if opset >= _CLIP_TAKES_INPUTS:
+    if opset_of(model) >= _CLIP_TAKES_INPUTS:
         clip = helper.make_node("Clip", [moved, names["low"], names["high"]], [output], name=f"{output}/clip")
     else:
         clip = helper.make_node("Clip", [moved], [output], name=f"{output}/clip", min=0.0, max=1.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaling_tasks.onnx_model.reading import opset_of
+
 if TYPE_CHECKING:
     import onnx
 
@@ -15,9 +17,8 @@ _AXES_ARE_INPUTS = 18  # From this opset on ReduceMean takes them as an input.
 def spell_out(model: onnx.ModelProto) -> None:
     """Replace layer norms in single precision, in place.
 
-    One becomes ``(x - mean) / sqrt(variance + epsilon) * scale + bias`` over the last
-    axes, as ONNX defines the operator. One whose mean or deviation is used as well is left, as is one whose scale is
-    computed.
+    One becomes ``(x - mean) / sqrt(variance + epsilon) * scale + bias`` over the last axes, as ONNX defines the
+    operator. One whose mean or deviation is used as well is left, as is one whose scale is computed.
     """
     graph = model.graph
     scales = {tensor.name: tensor for tensor in graph.initializer}
@@ -46,7 +47,7 @@ def _spelt_out(model: onnx.ModelProto, node: onnx.NodeProto, scale: onnx.TensorP
     def mean(of: str, part: str) -> str:
         axes = list(range(-len(scale.dims), 0))
         name = make("ReduceMean", [of], part)
-        if _opset(model) < _AXES_ARE_INPUTS:
+        if opset_of(model) < _AXES_ARE_INPUTS:
             nodes[-1].attribute.append(helper.make_attribute("axes", axes))
         else:
             model.graph.initializer.append(helper.make_tensor(f"{name}/axes", TensorProto.INT64, [len(axes)], axes))
@@ -63,7 +64,3 @@ def _spelt_out(model: onnx.ModelProto, node: onnx.NodeProto, scale: onnx.TensorP
     if bias:
         make("Add", [scaled, bias], "")
     return nodes
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)

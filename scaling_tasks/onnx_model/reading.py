@@ -14,7 +14,7 @@ from scaling_tasks.onnx_model.model_file import MOST_BYTES, read_model
 from scaling_tasks.onnx_model.side_files import take_in_weights
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, looks_like_image, name_dimensions
 
-__all__ = ["load_model", "read_signature", "signature_of", "whole_model"]
+__all__ = ["load_model", "opset_of", "read_signature", "signature_of", "whole_model"]
 
 Dims = Sequence[int | str | None]
 
@@ -173,3 +173,8 @@ def _merge_dimension(where: str, axis: int, old: int | str | None, new: int | st
 
 def _shown(dims: Dims) -> list[int | str]:
     return [-1 if dim is None else dim for dim in dims]
+
+
+def opset_of(model: Any) -> int:
+    """Return which version of ONNX's own operators a model uses, 0 where it does not say."""
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
