@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from scaling_tasks.actions.results import ResultFile
     from scaling_tasks.planning.bucket_plan import BucketPlan
     from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
-    from scaling_tasks.verification.comparison import Difference
     from scaling_tasks.verification.padding_result import PaddingProbe
     from scaling_tasks.verification.verification_result import BucketCheck, VerificationResult
 
@@ -181,17 +181,9 @@ def _artefact_table(
     for name, stem, buckets, size in artefacts:
         found = verified.get(name)
         worst = [each.worst for each in found.buckets] if found else []
-        told = [difference(max(by(each) for each in worst)) if worst else "-" for by in (_absolute, _relative)]
+        told = [difference(max(map(attrgetter(of), worst))) if worst else "-" for of in ("absolute", "relative")]
         rows.append([stem, str(buckets), f"{size / 1e6:.2f} MB", *told])
     return {"Artefacts": (["artefact", "buckets", "size", "largest difference", "relative"], rows)} if rows else {}
-
-
-def _absolute(found: Difference) -> float:
-    return found.absolute
-
-
-def _relative(found: Difference) -> float:
-    return found.relative
 
 
 def _check_variables(
