@@ -8,13 +8,15 @@ import signal
 import sys
 import threading
 import time
+from _thread import start_new_thread
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
-__all__ = ["end_with_parent", "interruptible", "speak_of_interrupts"]
+__all__ = ["end_with_parent", "interruptible", "run_is_over", "speak_of_interrupts"]
 
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS, _WAY_OUT_SECONDS = 5.0, 10.0
 _INTERRUPTED = 128 + signal.SIGINT
+_LAST_WORDS = "interrupted; what is finished will not be done again\n"
 _MOMENT_SECONDS, _ONCE_SECONDS = 0.02, 1.0
 _TOLD = (signal.SIGINT, signal.SIGTERM)
 
@@ -32,6 +34,10 @@ _fork = _Fork()
 _interrupted = -float("inf")
 _tied = False
 _prepared = False
+# Counts the runs of this process, so that the watch of an interrupted one never ends another; odd while one goes on.
+_run = 0
+_watched = 0
+_imports_around = 0
 
 
 def speak_of_interrupts() -> None:
@@ -45,14 +51,23 @@ def interruptible() -> None:
     Continuous integration stops a job with SIGTERM; as an interrupt it lets doit close and compilers be stopped.
     Workers that are forked from here end when this process does, even by SIGKILL, when it can no longer tell them.
     """
-    global _prepared
+    global _prepared, _run, _imports_around
+    _run += 1 + _run % 2
+    _imports_around = _imports(sys._getframe())
     if threading.current_thread() is threading.main_thread():
         # In the background of a shell SIGINT is ignored, and stays so.
         _handle(_interrupt, signal.SIGTERM, *([signal.SIGINT] if _is_heeded(signal.SIGINT) else []))
     if not _prepared:
         _prepared = True
         speak_of_interrupts()
+        sys.unraisablehook = _Unheard(sys.unraisablehook)
         os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_tie)
+
+
+def run_is_over() -> None:
+    """Take an interrupt for one of what this process does after its run of doit: it may take its time to end."""
+    global _run
+    _run += _run % 2
 
 
 def _block() -> None:
@@ -84,11 +99,42 @@ _HOOKS = {_block.__code__, _unblock.__code__, _tie.__code__}
 
 
 def _put_off(frame: FrameType | None) -> bool:
-    """Have the alarm come back to a signal in the middle of a fork: whatever hooks of forks raise is lost."""
-    if _fork.going_on or (frame is not None and frame.f_code in _HOOKS):
-        signal.setitimer(signal.ITIMER_REAL, _MOMENT_SECONDS)
+    """Have the alarm come back to a signal at a bad moment.
+
+    Whatever hooks of forks raise is lost. So is what importing's own callbacks raise, and they then keep the lock of
+    all imports: threads that import anything would wait for ever, and doit for them.
+    """
+    if _fork.going_on or (frame is not None and frame.f_code in _HOOKS) or _imports(frame) > _imports_around:
+        _come_back()
         return True
     return False
+
+
+def _imports(frame: FrameType | None) -> int:
+    found = 0
+    while frame is not None:
+        found += frame.f_code.co_filename.startswith("<frozen importlib")
+        frame = frame.f_back
+    return found
+
+
+def _come_back() -> None:
+    signal.setitimer(signal.ITIMER_REAL, _MOMENT_SECONDS)
+
+
+class _Unheard:
+    """Has an interrupt that a finalizer or a callback of the interpreter swallowed come again."""
+
+    def __init__(self, otherwise: Callable[[sys.UnraisableHookArgs], object]) -> None:
+        self._otherwise = otherwise
+
+    def __call__(self, unheard: sys.UnraisableHookArgs) -> None:
+        global _interrupted
+        if issubclass(unheard.exc_type, KeyboardInterrupt):
+            _interrupted = -float("inf")
+            _come_back()
+        else:
+            self._otherwise(unheard)
 
 
 def _handle(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> None:
@@ -101,7 +147,11 @@ def _is_heeded(number: signal.Signals) -> bool:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    global _interrupted
+    global _interrupted, _watched
+    if _run % 2 and _watched != _run:
+        _watched = _run
+        # Not a Thread: starting one takes locks that this thread may hold.
+        start_new_thread(_end_run_in_time, (_run,))
     if _put_off(frame):
         return
     # A second interrupt must not break into what the first began, unless that one was swallowed somewhere.
@@ -167,13 +217,23 @@ def _say_interrupted(kind: type[BaseException], value: BaseException, trace: Tra
     if issubclass(kind, KeyboardInterrupt):
         # The way out takes a few seconds at most; a second interrupt would only fill the screen.
         _turn_deaf()
-        sys.stderr.write("interrupted; what is finished will not be done again\n")
+        run_is_over()
+        sys.stderr.write(_LAST_WORDS)
         # doit stops its workers only where the interrupt finds it waiting for them, not while it starts them.
         for worker in multiprocessing.active_children():
             worker.terminate()
         threading.Thread(target=_end_in_time, name="end in time", daemon=True).start()
     else:
         sys.__excepthook__(kind, value, trace)
+
+
+def _end_run_in_time(run: int) -> None:
+    """End this process if an interrupt has not ended its run: whatever it waits for, it was told to stop."""
+    time.sleep(_WAY_OUT_SECONDS)
+    if _run == run:
+        # Not by way of sys.stderr, whose lock the main thread may hold.
+        os.write(2, _LAST_WORDS.encode())
+        _end()
 
 
 def _end_in_time() -> None:
@@ -183,7 +243,10 @@ def _end_in_time() -> None:
     thread that feeds a queue of multiprocessing.
     """
     time.sleep(_GRACE_SECONDS)
+    _end()
+
+
+def _end() -> None:
     for worker in multiprocessing.active_children():
         worker.kill()
-    sys.stderr.flush()
     os._exit(_INTERRUPTED)

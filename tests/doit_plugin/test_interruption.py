@@ -201,3 +201,75 @@ def test_an_interrupt_is_one_line_and_the_summary(repository: Repository) -> Non
     output = (repository.root / "output.txt").read_text()
     assert "Traceback" not in output
     assert "interrupted" in output
+
+
+# Each is hit at a moment at which what a signal raises would be lost, or keep a lock that other threads wait for.
+BAD_MOMENTS = {
+    "a callback of the interpreter": """
+class Thing: pass
+thing = Thing()
+reference = weakref.ref(thing, lambda _: stop())
+del thing
+print("callback over")
+time.sleep(60)
+""",
+    "a finalizer": """
+class Thing:
+    def __del__(self): stop()
+thing = Thing()
+del thing
+print("finalizer over")
+time.sleep(60)
+""",
+    "an import": """
+from pathlib import Path
+Path("slow.py").write_text("import __main__, time\\n__main__.stop()\\ntime.sleep(0.3)\\nprint('imported')")
+import slow
+time.sleep(60)
+""",
+    "code that goes on all the same": """
+interruption._WAY_OUT_SECONDS = 0.5
+try:
+    stop()
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("goes on")
+    time.sleep(60)
+""",
+}
+
+
+@pytest.mark.parametrize("moment", BAD_MOMENTS)
+def test_an_interrupt_at_a_bad_moment_is_not_lost(moment: str, tmp_path: Path) -> None:
+    prologue = (
+        "import os, signal, sys, time, weakref\n"
+        "from scaling_tasks.doit_plugin import interruption\n"
+        "sys.path.insert(0, '.')\n"
+        "def stop(): os.kill(os.getpid(), signal.SIGTERM)\n"
+        "interruption.interruptible()\n"
+    )
+    (tmp_path / "main.py").write_text(prologue + BAD_MOMENTS[moment])
+    command = [sys.executable, "-u", "main.py"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    assert run.stderr == "interrupted; what is finished will not be done again\n"
+    assert run.returncode != 0
+    assert run.stdout
+
+
+def test_an_interrupt_after_the_run_is_the_callers(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(
+        "import os, signal, time\n"
+        "from scaling_tasks.doit_plugin import interruption\n"
+        "interruption._WAY_OUT_SECONDS = 0.1\n"
+        "interruption.interruptible()\n"
+        "interruption.run_is_over()\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n"
+        "    time.sleep(1)\n"
+        "    print('the caller goes on')\n"
+    )
+    command = [sys.executable, "main.py"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    assert (run.returncode, run.stdout) == (0, "the caller goes on\n")

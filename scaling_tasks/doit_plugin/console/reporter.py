@@ -15,7 +15,7 @@ from scaling_tasks.doit_plugin.console.progress import Progress
 from scaling_tasks.doit_plugin.console.run_outcomes import KEPT, UNREACHED, RunOutcomes, is_ours
 from scaling_tasks.doit_plugin.console.status_line import StatusLine, wants_bar
 from scaling_tasks.doit_plugin.console.transfers import finish_transfers, transfers_line
-from scaling_tasks.doit_plugin.interruption import interruptible
+from scaling_tasks.doit_plugin.interruption import interruptible, run_is_over
 from scaling_tasks.doit_plugin.missing_toolchains import note_selection
 from scaling_tasks.errors import ConfigError
 
@@ -109,6 +109,7 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
         for line in self._failures():
             self.lines.line(line)
         self._write_reports()
+        run_is_over()
 
     def _guest_left(self, task: Any) -> None:
         if task.actions:
