@@ -321,7 +321,10 @@ class Walk:
         outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in op.node.output if name]
         graph = helper.make_graph([op.node], "one", values, outputs)
         model: ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.emitter.opset)])
-        inferred = {value.name: value for value in shape_inference.infer_shapes(model).graph.output}
+        try:
+            inferred = {value.name: value for value in shape_inference.infer_shapes(model).graph.output}
+        except shape_inference.InferenceError:
+            inferred = {}  # An operator of a domain that the model does not define.
         found = []
         for at, name in enumerate(op.node.output):
             kind = inferred[name].type.tensor_type if name in inferred else None

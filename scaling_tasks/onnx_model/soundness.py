@@ -172,7 +172,9 @@ def _check_tensor(tensor: Any, where: str) -> None:
         raise ModelError(
             f"the tensor {name} has the element type {tensor.data_type}, which is unknown", where=where, fix=_FIX
         )
-    if any(dim < 0 for dim in tensor.dims) or tensor_bytes(tensor) > MOST_TENSOR_BYTES or tensor.HasField("segment"):
+    # Dimensions beside one of 0 hold nothing, but numpy multiplies them all the same.
+    most = math.prod(dim or 1 for dim in tensor.dims) * _bits(tensor.data_type)
+    if any(dim < 0 for dim in tensor.dims) or most > 8 * MOST_TENSOR_BYTES or tensor.HasField("segment"):
         dims = one_line(list(tensor.dims), 60)
         raise ModelError(f"the tensor {name} has the dimensions {dims}, which cannot be", where=where, fix=_FIX)
     size = tensor_bytes(tensor)

@@ -196,6 +196,12 @@ def test_operators_that_nobody_knows_are_refused() -> None:
     assert refusal.operator == "Mystery"
 
 
+def test_unknown_operators_that_no_size_reaches_are_refused() -> None:
+    draft = Draft(18)
+    mystery = draft.add("Mystery", [draft.constant([[1.0]], np.float32)], domain="example")
+    assert analyse_model(draft.model(draft.add("Add", [draft.input("x", ["N", "T"]), mystery]))).behaviour.refusals
+
+
 def quantised(draft: Draft, x: str, scale: float = 0.05, point: int = 7) -> tuple[str, str, str]:
     scales = draft.constant(scale, np.float32), draft.constant(point, np.uint8)
     return (str(draft.add("QuantizeLinear", [x, *scales])), *scales)

@@ -94,6 +94,7 @@ DAMAGES: dict[str, tuple[Callable[[onnx.ModelProto], object], str]] = {
     "weight's size": (lambda m: m.graph.initializer[0].dims.append(3), "do not fit their dimensions"),
     "negative size": (lambda m: m.graph.initializer[0].dims.__setitem__(0, -4), "dimensions .* cannot be"),
     "huge size": (lambda m: m.graph.initializer[0].dims.__setitem__(0, 2**60), "dimensions .* cannot be"),
+    "huge and empty": (lambda m: m.graph.initializer[0].dims.extend([0, 2**31, 2**31]), "dimensions .* cannot be"),
     "huge input": (lambda m: setattr(_dimension(m), "dim_value", 2**40), "dimension 1"),
     "no name": (lambda m: setattr(m.graph.input[0], "name", ""), "input 0 has no name"),
     "no operator": (lambda m: setattr(m.graph.node[0], "op_type", ""), "has no operator"),
