@@ -37,12 +37,19 @@ _prepared = False
 # Counts the runs of this process, so that the watch of an interrupted one never ends another; odd while one goes on.
 _run = 0
 _watched = 0
-_imports_around = 0
+_imports_around: list[FrameType] = []
 
 
 def speak_of_interrupts() -> None:
-    """Have an interrupt end this process with one line instead of a traceback; called before anything takes time."""
+    """Have an interrupt end this process, with one line instead of a traceback; called before anything takes time."""
+    global _imports_around
+    _imports_around = _imports(sys._getframe())
+    if sys.excepthook == _say_interrupted:
+        return
     sys.excepthook = _say_interrupted
+    sys.unraisablehook = _Unheard(sys.unraisablehook)
+    if _is_main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        _handle(_interrupt, signal.SIGINT)
 
 
 def interruptible() -> None:
@@ -51,16 +58,14 @@ def interruptible() -> None:
     Continuous integration stops a job with SIGTERM; as an interrupt it lets doit close and compilers be stopped.
     Workers that are forked from here end when this process does, even by SIGKILL, when it can no longer tell them.
     """
-    global _prepared, _run, _imports_around
+    global _prepared, _run
     _run += 1 + _run % 2
-    _imports_around = _imports(sys._getframe())
-    if threading.current_thread() is threading.main_thread():
+    speak_of_interrupts()
+    if _is_main_thread():
         # In the background of a shell SIGINT is ignored, and stays so.
         _handle(_interrupt, signal.SIGTERM, *([signal.SIGINT] if _is_heeded(signal.SIGINT) else []))
     if not _prepared:
         _prepared = True
-        speak_of_interrupts()
-        sys.unraisablehook = _Unheard(sys.unraisablehook)
         os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_tie)
 
 
@@ -104,16 +109,20 @@ def _put_off(frame: FrameType | None) -> bool:
     Whatever hooks of forks raise is lost. So is what importing's own callbacks raise, and they then keep the lock of
     all imports: threads that import anything would wait for ever, and doit for them.
     """
-    if _fork.going_on or (frame is not None and frame.f_code in _HOOKS) or _imports(frame) > _imports_around:
+    # Where doit itself is run, or the dodo file read, by an import, that one is no reason to wait.
+    importing = any(each not in _imports_around for each in _imports(frame))
+    if _fork.going_on or (frame is not None and frame.f_code in _HOOKS) or importing:
         _come_back()
         return True
     return False
 
 
-def _imports(frame: FrameType | None) -> int:
-    found = 0
+def _imports(frame: FrameType | None) -> list[FrameType]:
+    """Return the frames at and around ``frame`` that import something."""
+    found = []
     while frame is not None:
-        found += frame.f_code.co_filename.startswith("<frozen importlib")
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            found.append(frame)
         frame = frame.f_back
     return found
 
@@ -140,6 +149,10 @@ class _Unheard:
 def _handle(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> None:
     for number in (*numbers, signal.SIGALRM):
         signal.signal(number, handler)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _is_heeded(number: signal.Signals) -> bool:

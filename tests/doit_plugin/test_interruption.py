@@ -239,18 +239,29 @@ except KeyboardInterrupt:
 }
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("moment", BAD_MOMENTS)
-def test_an_interrupt_at_a_bad_moment_is_not_lost(moment: str, tmp_path: Path) -> None:
+def test_an_interrupt_of_a_run_at_a_bad_moment_is_not_lost(moment: str, number: signal.Signals, tmp_path: Path) -> None:
+    assert_interrupted("interruptible", number, BAD_MOMENTS[moment], tmp_path)
+
+
+@pytest.mark.parametrize("moment", list(BAD_MOMENTS)[:-1])
+def test_an_interrupt_before_a_run_at_a_bad_moment_is_not_lost(moment: str, tmp_path: Path) -> None:
+    assert_interrupted("speak_of_interrupts", signal.SIGINT, BAD_MOMENTS[moment], tmp_path)
+
+
+def assert_interrupted(prepare: str, number: signal.Signals, code: str, directory: Path) -> None:
     prologue = (
         "import os, signal, sys, time, weakref\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # Whatever started the tests may have ignored it.
         "from scaling_tasks.doit_plugin import interruption\n"
         "sys.path.insert(0, '.')\n"
-        "def stop(): os.kill(os.getpid(), signal.SIGTERM)\n"
-        "interruption.interruptible()\n"
+        f"def stop(): os.kill(os.getpid(), {number:d})\n"
+        f"interruption.{prepare}()\n"
     )
-    (tmp_path / "main.py").write_text(prologue + BAD_MOMENTS[moment])
+    (directory / "main.py").write_text(prologue + code)
     command = [sys.executable, "-u", "main.py"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False)
+    run = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=50, check=False)
     assert run.stderr == "interrupted; what is finished will not be done again\n"
     assert run.returncode != 0
     assert run.stdout
