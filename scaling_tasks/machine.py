@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scaling_tasks.files import digest_bytes
 
-__all__ = ["host", "installed", "kind", "processor", "version_of", "versions"]
+__all__ = ["host", "installed", "kind", "processor", "version_of", "versions", "versions_for"]
 
 
 @functools.cache
@@ -45,6 +45,12 @@ def host() -> dict[str, str]:
 def versions(*packages: str) -> dict[str, str]:
     """Return the versions of packages, without importing them; ``absent`` where one is not installed."""
     return {package: _known_version(package) for package in packages}
+
+
+def versions_for(model: str) -> dict[str, str]:
+    """Return the versions of what reads a model of this file name and answers as the original."""
+    tools = ("ai-edge-litert", "flatbuffers") if model.endswith(".tflite") else ("onnx", "onnxruntime")
+    return versions(*tools, "numpy")
 
 
 @functools.cache

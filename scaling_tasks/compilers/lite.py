@@ -13,7 +13,7 @@ from scaling_tasks.compilers.base import BackendBase, backend_options, check_cho
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
 from scaling_tasks.compilers.lite_config import PRECISION_MODES, ascend_config
-from scaling_tasks.compilers.lite_rewrite import importable_model
+from scaling_tasks.compilers.lite_rewrite import importable_model, static_model
 from scaling_tasks.compilers.lite_toolchain import find_toolchain
 from scaling_tasks.compilers.mindir import check_mindir, sort_primitives
 from scaling_tasks.compilers.options import UNSET, Annotated, Options, UnsetType, option
@@ -21,14 +21,13 @@ from scaling_tasks.compilers.tools import run_tool
 from scaling_tasks.engines import lite_loader
 from scaling_tasks.engines.lite_python import tool_environment
 from scaling_tasks.errors import CompileError
-from scaling_tasks.onnx_model.fixing import write_fixed_model
+from scaling_tasks.machine import versions
 from scaling_tasks.onnx_model.tflite import write_fixed_tflite
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.shapes.unit import Unit
 
 __all__ = ["LiteBackend"]
 
-_FEWEST_AXES = 2
 _FRAMEWORKS = {".onnx": "ONNX", ".tflite": "TFLITE"}
 _PARSER = re.compile(r"config_file_parser|config_infos|INPUT ILLEGAL|INPUT INVALID")
 _NO_CANN = re.compile(r"acl_pass_plugin|create acl pass|libascendcl|libge_|libgraph\.so")
@@ -87,8 +86,9 @@ class LiteBackend(BackendBase):
             )
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
-        """Return the version of the package, or the digest of the converter."""
-        return find_toolchain(_device(options)).identity()
+        """Return the version of the package, or the digest of the converter, and of what prepares models for it."""
+        tools = ("onnx", "onnxruntime", "flatbuffers") if _device(options) == "cpu" else ("onnx",)
+        return find_toolchain(_device(options)).identity() | versions(*tools)
 
     def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
         """Return the AIPP file."""
@@ -156,8 +156,10 @@ def _request(job: CompileJob, workdir: Path) -> dict[str, Any]:
     framework = _FRAMEWORKS.get(job.model.suffix)
     if framework is None:
         raise CompileError("is neither .onnx nor .tflite", where=str(job.model), fix="Check `model`.")
+    static = _device(job.options) == "cpu" and len(job.unit.buckets) == 1 and not is_dynamic(job.options)
+    folded = static and framework == "ONNX"
     request: dict[str, Any] = {
-        "model": str(importable_model(job, workdir)),
+        "model": str(static_model(job, workdir) if folded else importable_model(job, workdir)),
         "framework": framework,
         "output": str(workdir / job.unit.stem),
         "weight_fp16": bool(backend_options(job.options).get("weight_fp16", False)),
@@ -169,18 +171,12 @@ def _request(job: CompileJob, workdir: Path) -> dict[str, Any]:
         config = workdir / f"{job.unit.stem}.config.txt"
         config.write_text(ascend_config(job), encoding="utf-8")
         return request | {"optimize": _ascend_optimize(job.options), "config_file": str(config)}
-    if len(job.unit.buckets) == 1 and not is_dynamic(job.options):
+    if static and not folded:
         (values,) = job.unit.values()
         shapes = job.signature.shapes(values)
-        if framework == "ONNX" and any(len(shape) < _FEWEST_AXES for shape in shapes.values()):
-            # 2.0.0 fails at such shapes ("basic_string::_S_create"); it takes them where the file itself says them.
-            fixed = write_fixed_model(Path(request["model"]), shapes, workdir / f"{job.unit.stem}.fixed.onnx")
-            return request | {"model": str(fixed)}
-        request["input_shape"] = {name: list(shape) for name, shape in shapes.items()}
-        if framework == "TFLITE":
-            # The importer looks at the shapes in the file, which stand for one where the signature is open.
-            fixed = write_fixed_tflite(job.model, shapes, workdir / f"{job.unit.stem}.fixed.tflite")
-            request["model"] = str(fixed)
+        # The importer looks at the shapes in the file, which stand for one where the signature is open.
+        fixed = write_fixed_tflite(job.model, shapes, workdir / f"{job.unit.stem}.fixed.tflite")
+        request |= {"model": str(fixed), "input_shape": {name: list(shape) for name, shape in shapes.items()}}
     return request
 
 

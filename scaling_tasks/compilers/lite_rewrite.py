@@ -4,6 +4,8 @@
   to 0.2 in the probabilities of PP-OCR's direction classifier, without any warning).
 * It refuses a convolution that leaves out ``kernel_shape``, ``strides`` or ``dilations``, which ONNX allows.
 * Some operands it takes in one form only, see ``lite_operands``.
+* It loses its way in the shape arithmetic that exporters write out, and behind that cannot load what it converted, or
+  computes something else; so it gets a model of one bucket with that arithmetic done.
 """
 
 from __future__ import annotations
@@ -14,27 +16,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling_tasks.compilers.contract import CompileJob
-from scaling_tasks.compilers.lite_operands import expand_where, lead_with_inputs, name_apart
+from scaling_tasks.compilers.lite_operands import bound_by_one, element_type, expand_where, lead_with_inputs, name_apart
 from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.errors import ModelError
 from scaling_tasks.files import link_or_copy
 from scaling_tasks.onnx_model.digest import external_files
-from scaling_tasks.onnx_model.fixing import link_external_data, link_files
+from scaling_tasks.onnx_model.fixing import link_external_data, link_files, write_fixed_model
 from scaling_tasks.onnx_model.reading import opset_of
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["importable_model", "rewrite_for_lite"]
+__all__ = ["importable_model", "rewrite_for_lite", "static_model"]
 
 _ASSUMED = (1 / 6, 0.5)
 _DEFAULT = (0.2, 0.5)
 _CLIP_TAKES_INPUTS = 11  # Before this opset its bounds are attributes.
 _MODEL, _EXTERNAL = _SHARED = ("importable.onnx", "importable.external.json")
+# They make operators that MindSpore Lite does not know; how they are called depends on the version of onnxruntime.
+_UNKNOWN = ["LayerNormFusion", "LayerNormFusionL1", "GeluFusion", "GeluFusionL1"]
 
 
 def importable_model(job: CompileJob, workdir: Path) -> Path:
-    """Return the job's model as MindSpore Lite should import it, in ``workdir`` for ONNX.
+    """Return the job's model for any size as MindSpore Lite should import it, in ``workdir`` for ONNX.
 
     It is the same for all units: the first looks it through, the others need not even import onnx.
 
@@ -46,6 +50,21 @@ def importable_model(job: CompileJob, workdir: Path) -> Path:
     made_once(job, workdir, _SHARED, lambda: _write_importable(job.model, workdir))
     link_files(job.model.parent, json.loads((workdir / _EXTERNAL).read_text(encoding="utf-8")), workdir)
     return workdir / _MODEL
+
+
+def static_model(job: CompileJob, workdir: Path) -> Path:
+    """Return the job's ONNX model at its one bucket as MindSpore Lite should import it, in ``workdir``.
+
+    Raises:
+        ModelError: The model names external data outside its directory.
+        CompileError: onnxruntime refuses it at this size, or an operator has no form that MindSpore Lite takes.
+    """
+    from scaling_tasks.compilers.onnxruntime import optimise
+
+    (values,) = job.unit.values()
+    fixed = write_fixed_model(job.model, job.signature.shapes(values), workdir / f"{job.unit.stem}.fixed.onnx")
+    folded = workdir / f"{job.unit.stem}.folded.onnx"
+    return rewrite_for_lite(optimise(fixed, folded, "ORT_ENABLE_BASIC", without=_UNKNOWN), workdir)
 
 
 def _write_importable(source: Path, workdir: Path) -> None:
@@ -84,7 +103,7 @@ def rewrite_for_lite(source: Path, directory: Path) -> Path:
 def _spell_out(model: onnx.ModelProto) -> bool:
     """Change the model where it must be; return whether it was."""
     changes = [_complete_convolution(model, node) for node in model.graph.node]
-    changes += [lead_with_inputs(model), name_apart(model), expand_where(model)]
+    changes += [bound_by_one(model), lead_with_inputs(model), name_apart(model), expand_where(model)]
     nodes = [new for node in model.graph.node for new in _replace_hard_sigmoid(model, node)]
     changes.append(len(nodes) != len(model.graph.node))
     del model.graph.node[:]
@@ -122,7 +141,7 @@ def _spelled_out(model: onnx.ModelProto, node: onnx.NodeProto, alpha: float, bet
     from onnx import helper
 
     (output,) = node.output
-    element = _element_type(model, node.input[0])
+    element = element_type(model, node.input[0])
     constants = {"alpha": alpha, "beta": beta, "low": 0.0, "high": 1.0}
     names = {role: f"{output}/{role}" for role in constants}
     for role, value in constants.items():
@@ -137,12 +156,3 @@ def _spelled_out(model: onnx.ModelProto, node: onnx.NodeProto, alpha: float, bet
         helper.make_node("Add", [scaled, names["beta"]], [moved], name=moved),
         clip,
     ]
-
-
-def _element_type(model: onnx.ModelProto, name: str) -> int:
-    """Return the element type of a tensor where the model says it, float where it does not."""
-    import onnx
-
-    known = (*model.graph.input, *model.graph.value_info, *model.graph.output)
-    types = (value.type.tensor_type.elem_type for value in known if value.name == name)
-    return int(next(types, onnx.TensorProto.FLOAT))

@@ -32,6 +32,7 @@ from scaling_tasks.compilers.nncase_options import (
 from scaling_tasks.engines.nncase import nncase_environment
 from scaling_tasks.engines.nncase_loader import names_file
 from scaling_tasks.errors import CompileError
+from scaling_tasks.machine import versions
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.shapes.unit import Unit
 
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["NncaseBackend"]
 
 _MOST_NATIVE = 1 << 16  # nncase has no limit of its own.
+# Whose versions show in what they prepare: the model, and the data for its calibration.
+_PREPARING, _CALIBRATING = ("onnx", "onnxruntime", "flatbuffers"), ("numpy", "pillow")
 
 
 class NncaseBackend(BackendBase):
@@ -80,8 +83,8 @@ class NncaseBackend(BackendBase):
             check_calibration(options)
 
     def identity(self, options: Mapping[str, Any]) -> dict[str, str]:
-        """Return the versions of nncase and .NET."""
-        return identify(target_of(options))
+        """Return the versions of nncase, of .NET, and of what prepares models and calibration data for it."""
+        return identify(target_of(options)) | versions(*_PREPARING, *(_CALIBRATING if quantizes(options) else ()))
 
     def input_files(self, options: Mapping[str, Any]) -> tuple[Path, ...]:
         """Return the files of the samples on which a quantised model is calibrated and judged."""

@@ -17,10 +17,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from scaling_tasks.files import open_regular, publish
+from scaling_tasks.files import digest_bytes, open_regular, publish
+from scaling_tasks.machine import versions
 from scaling_tasks.own_code import code_of
 
-__all__ = ["CODE", "Facts", "Header", "read_container", "read_header", "say_damaged", "write_container"]
+__all__ = ["CODE", "Facts", "Header", "measuring", "read_container", "read_header", "say_damaged", "write_container"]
 
 CODE = ("config", "det_annotation", "samples", "shapes")
 """What of this package measures data sets: what other code measured is not believed."""
@@ -152,7 +153,13 @@ def _blocks(file: Any, most: int) -> Iterator[bytes]:
 def _format() -> str:
     """Return what a cache begins with."""
     # Arrays are stored as they lie in memory, so a cache is only good for machines of one byte order.
-    return f"{_KIND}{code_of(*CODE)[:_SHORT]}-{sys.byteorder}"
+    return f"{_KIND}{measuring()[:_SHORT]}-{sys.byteorder}"
+
+
+@functools.cache
+def measuring() -> str:
+    """Return the digest of what finds sizes in data: this package's code, and what reads the headers of images."""
+    return digest_bytes(f"{code_of(*CODE)} {versions('imagesize')['imagesize']}".encode())
 
 
 def _parse(line: bytes) -> Header | None:

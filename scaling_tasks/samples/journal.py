@@ -17,9 +17,8 @@ from msgspec import Meta
 
 from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.files import append, open_regular
-from scaling_tasks.own_code import code_of
 from scaling_tasks.samples.blocks import Entry
-from scaling_tasks.samples.container import CODE
+from scaling_tasks.samples.container import measuring
 from scaling_tasks.samples.listing import Folder
 
 __all__ = ["Journal"]
@@ -117,5 +116,5 @@ def _line(path: str, columns: list[Any]) -> bytes:
 
 
 def _digest(text: bytes) -> bytes:
-    key = code_of(*CODE)[: hashlib.blake2b.MAX_KEY_SIZE].encode()
+    key = measuring()[: hashlib.blake2b.MAX_KEY_SIZE].encode()
     return hashlib.blake2b(text, digest_size=_DIGEST_CHARACTERS // 2, key=key).hexdigest().encode()

@@ -16,7 +16,7 @@ from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import ConfigError, ModelError, PlanError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
-from scaling_tasks.machine import versions
+from scaling_tasks.machine import versions_for
 from scaling_tasks.names import Digest
 from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
@@ -84,7 +84,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             code_of(),
             digests(files),
             parameters,
-            versions("onnx", "onnxruntime", "numpy"),
+            versions_for(target.model.name),
             outputs=(DOCUMENT, prepared_name(target)),
         ),
         lambda: files,

@@ -10,7 +10,7 @@ from typing import Any
 from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
 from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import VerificationFailed
-from scaling_tasks.machine import processor, versions
+from scaling_tasks.machine import processor, versions_for
 from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.bundle_work import bundle_request
 from scaling_tasks.stages.compile import identity_of, toolchain
@@ -23,7 +23,6 @@ __all__ = ["STAGE", "sample_files", "tools", "work"]
 
 # What the report calls a change where the configuration does not say: far above rounding, far below a decision.
 _NOTICEABLE = 1e-3
-_TOOLS = ("onnxruntime", "numpy")
 
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
@@ -39,7 +38,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         "fixed_inputs": target.spec.inputs,
     }
     inputs = {**model, **{name: file.digest for name, file in bundle.items()}, **digests(samples)}
-    named = {**toolchain(target), **versions(*_TOOLS)}
+    named = {**toolchain(target), **versions_for(target.model.name)}
     action = Action("padding", code_of(), inputs, parameters, named, platform(target, processor()), ("padding.json",))
     return bundle_request(
         target, action, lambda: {**model_places(target, model), **places_of(bundle), **samples}, __name__
@@ -105,7 +104,7 @@ def tools(inputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         CompileError: The toolchain is missing.
     """
-    found = {**identity_of(parameters["options"]), **versions(*_TOOLS)}
+    found = {**identity_of(parameters["options"]), **versions_for(parameters["model"])}
     return {"toolchain": found, "platform": platform_here(processor())}
 
 

@@ -13,7 +13,7 @@ from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.config.load import section
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.execution.contract import Subject
-from scaling_tasks.machine import processor, versions
+from scaling_tasks.machine import processor, versions_for
 from scaling_tasks.own_code import code_of
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import identity_of, options_with_files, toolchain, worker_limits
@@ -25,7 +25,6 @@ from scaling_tasks.stages.units import planned_units, signature_of
 __all__ = ["STAGE", "leave_unverified", "tools", "work"]
 
 _DOCUMENT = "verification.json"
-_TOOLS = ("onnxruntime", "numpy")
 
 
 def _request(target: Target, made: Made, unit: str | None) -> Request:
@@ -56,7 +55,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
             default.relative if spec.relative is None else spec.relative,
         ],
     }
-    named = {**toolchain(target), **versions(*_TOOLS)}
+    named = {**toolchain(target), **versions_for(target.model.name)}
     return Request(
         Action(
             "verify",
@@ -129,7 +128,7 @@ def tools(inputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         CompileError: The toolchain is missing.
     """
-    found = {**identity_of(located_options(parameters["options"], inputs)), **versions(*_TOOLS)}
+    found = {**identity_of(located_options(parameters["options"], inputs)), **versions_for(parameters["model"])}
     return {"toolchain": found, "platform": platform_here(processor())}
 
 

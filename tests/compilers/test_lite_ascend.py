@@ -248,7 +248,7 @@ def test_the_official_converter_is_driven_with_current_flags(fake_converter, tmp
     assert "--fmk=ONNX" in arguments
     assert any(argument.startswith("--configFile=") for argument in arguments)
     assert not [argument for argument in arguments if argument.startswith(("--NoFusion", "--device"))]
-    assert list(LiteBackend().identity(OPTIONS)) == ["converter_lite"]
+    assert list(LiteBackend().identity(OPTIONS)) == ["converter_lite", "onnx"]
 
 
 @pytest.mark.parametrize(

@@ -271,5 +271,5 @@ def test_a_provisioned_environment_is_found_from_below_without_starting_it(bare_
     below.mkdir(parents=True)
     os.chdir(below)
     assert provisioned(below) == (environment / "bin" / "python", "2.0.0")
-    assert LiteBackend().identity(CPU) == {"mindspore_lite": "2.0.0"}
+    assert LiteBackend().identity(CPU)["mindspore_lite"] == "2.0.0"
     assert provision_lite.provision(bare_machine).startswith("MindSpore Lite 2.0.0 is ready")
