@@ -21,6 +21,7 @@ from scaling_tasks.compilers.tools import run_tool
 from scaling_tasks.engines import lite_loader
 from scaling_tasks.engines.lite_python import tool_environment
 from scaling_tasks.errors import CompileError
+from scaling_tasks.execution.process_trees import status_text
 from scaling_tasks.machine import versions
 from scaling_tasks.onnx_model.tflite import write_fixed_tflite
 from scaling_tasks.shapes.signature import Signature
@@ -29,6 +30,7 @@ from scaling_tasks.shapes.unit import Unit
 __all__ = ["LiteBackend"]
 
 _FRAMEWORKS = {".onnx": "ONNX", ".tflite": "TFLITE"}
+_SUCCESS = "CONVERT RESULT SUCCESS"
 _PARSER = re.compile(r"config_file_parser|config_infos|INPUT ILLEGAL|INPUT INVALID")
 _NO_CANN = re.compile(r"acl_pass_plugin|create acl pass|libascendcl|libge_|libgraph\.so")
 
@@ -213,9 +215,17 @@ def _refuse(status: int, output: str, job: CompileJob) -> None:
             fix="Build on a machine with CANN, or set `compile.device: cpu`.",
         )
     if errors or status != 0:
-        lines = [line for line in output.splitlines() if line.strip()]
-        last = _message(errors[0]) if errors else (lines[-1] if lines else f"status {status}")
-        raise CompileError(f"MindSpore Lite failed: {last}", where=str(job.model))
+        if errors:
+            raise CompileError(f"MindSpore Lite failed: {_message(errors[0])}", where=str(job.model))
+        raise CompileError(f"MindSpore Lite {status_text(status)}{_last_words(output)}", where=str(job.model))
+
+
+def _last_words(output: str) -> str:
+    """Return the last line that says why, if any does: after warnings and its own word of success it just died."""
+    lines = [line for line in output.splitlines() if line.strip() and "[WARNING]" not in line]
+    last = lines[-1].strip() if lines else ""
+    said = last and not last.startswith(_SUCCESS) and f"{last}\n" != lite_converter.CONVERTED
+    return f" ({last})" if said else ""
 
 
 def _message(line: str) -> str:

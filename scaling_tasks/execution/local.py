@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.execution.contract import Done, Limits, Subject, Work
 from scaling_tasks.execution.environment import worker_environment
 from scaling_tasks.execution.jobfile import JobFile, Outcome, read_outcome, write_job
-from scaling_tasks.execution.process_trees import kill_tree, wait_exit
+from scaling_tasks.execution.process_trees import kill_tree, status_text, wait_exit
 from scaling_tasks.execution.threads import thread_environment
 from scaling_tasks.execution.worker import PARENT_VARIABLE
 
@@ -197,19 +196,10 @@ def _problem(
     if outcome is not None and outcome.error:
         return outcome.error
     if ended.status != 0:
-        return (f"{subject.tool} {_status_text(ended.status)}{_last_words(log, errors)}", "", "")
+        return (f"{subject.tool} {status_text(ended.status)}{_last_words(log, errors)}", "", "")
     if errors:
         return (f"{subject.tool} claimed success but reported {errors[0].strip()!r}", "", "")
     return None
-
-
-def _status_text(status: int) -> str:
-    number = -status if status < 0 else status - 128
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        return f"ended with status {status}"
-    return f"was killed by {name}"
 
 
 def _last_words(log: str, errors: tuple[str, ...]) -> str:

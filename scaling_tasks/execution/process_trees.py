@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scaling_tasks.process_memory import process_memory
 
-__all__ = ["descendants", "die_with_parent", "kill_tree", "resident_bytes", "wait_exit"]
+__all__ = ["descendants", "die_with_parent", "kill_tree", "resident_bytes", "status_text", "wait_exit"]
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.02
@@ -93,3 +93,13 @@ def _poll_exit(pid: int, timeout: float) -> bool:
             return False
         time.sleep(_POLL_SECONDS)
     return True
+
+
+def status_text(status: int) -> str:
+    """Return how a process ended, in words that follow its name; a shell's 128 and more count as signals too."""
+    number = -status if status < 0 else status - 128
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"ended with status {status}"
+    return f"was killed by {name}"

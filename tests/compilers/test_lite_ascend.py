@@ -209,6 +209,9 @@ case "{mode}" in
         echo "CONVERT RESULT SUCCESS:0";;
   silent) echo "CONVERT RESULT SUCCESS:0";;
   failing) echo "[ERROR] LITE(1,2,converter_lite):2023 [a/b.cc:1] Parse] unknown operator Foo"; exit 3;;
+  dying) echo "[WARNING] ME(1,2,python):2023 [a/b.cc:1] Open] Open libnuma.so failed!"
+         echo "CONVERT RESULT SUCCESS:0"; kill -SEGV $$;;
+  ending) echo "cannot read the model"; echo "[WARNING] something"; exit 3;;
 esac
 """
 
@@ -257,6 +260,8 @@ def test_the_official_converter_is_driven_with_current_flags(fake_converter, tmp
         ("lying", "refuses the configuration: Do not support"),
         ("silent", "wrote no file"),
         ("failing", "MindSpore Lite failed: unknown operator Foo"),
+        ("dying", "MindSpore Lite was killed by SIGSEGV. Log"),
+        ("ending", "MindSpore Lite ended with status 3 (cannot read the model)"),
     ],
 )
 def test_the_converters_false_successes_are_caught(fake_converter, tmp_path: Path, mode: str, message: str):
