@@ -143,7 +143,8 @@ def test_stopping_at_any_moment_loses_nothing(repository: Repository) -> None:
             else:
                 time.sleep(chance.uniform(0.2, 2.6))
             run.send_signal(SIGNALS[stopped % len(SIGNALS)])
-            run.wait(timeout=30)
+            # A signal that Python loses while doit itself is imported stops nothing: all is built then, however slowly.
+            run.wait(timeout=120)
             stopped += 1
             assert wait_for_none(repository) == []
             assert half_files(repository) == []
