@@ -39,6 +39,21 @@ class Gated(OnnxRuntimeBackend):
 """
 
 
+SCORING = """
+from pathlib import Path
+
+import numpy as np
+
+from helping import share
+
+
+def score(run, dataset):
+    assert Path(dataset).read_text() == "a label"
+    requests = [{"x": np.full((1, 3, 16, 20), value, np.float32)} for value in (0.5, 2.0)]
+    return share * sum(float(answer["y"].mean()) for answer in run(requests))
+"""
+
+
 class Site:
     """A package with a backend that waits at a gate, installed for workers and builds."""
 
@@ -81,6 +96,17 @@ def repository(root: Path, site: Site, backend: str = "gated") -> Repository:
     return made
 
 
+def judged(root: Path, site: Site) -> Repository:
+    """A repository whose bundle is scored by code of its own."""
+    made = repository(root, site)
+    more = "verify: {metric: 'scoring:score', dataset: label.txt}\n"
+    made.write_target(sizes=((16, 24), (24, 40)), backend="gated", more=more)
+    (root / "scoring.py").write_text(SCORING)
+    (root / "helping.py").write_text("share = 0.5\n")
+    (root / "label.txt").write_text("a label")
+    return made
+
+
 def products(repository: Repository) -> dict[str, bytes]:
     files = (path for path in (repository.root / "build").rglob("*") if path.is_file())
     return {path.relative_to(repository.root).as_posix(): path.read_bytes() for path in files}
@@ -89,8 +115,8 @@ def products(repository: Repository) -> dict[str, bytes]:
 def test_builds_at_once_give_what_a_local_one_gives_and_do_nothing_twice(
     gated: Farm, site: Site, tmp_path: Path
 ) -> None:
-    at_farm = [repository(tmp_path / name, site) for name in ("a", "b")]
-    local = repository(tmp_path / "local", site)
+    at_farm = [judged(tmp_path / name, site) for name in ("a", "b")]
+    local = judged(tmp_path / "local", site)
     command = [sys.executable, "-m", "doit", "-n", "2", f"executor={gated.url}"]
     environment = {**os.environ, **site.environment}
     with (
@@ -103,7 +129,7 @@ def test_builds_at_once_give_what_a_local_one_gives_and_do_nothing_twice(
     assert products(at_farm[0]) == products(at_farm[1]) == products(local)
     assert len(products(local)) >= 5
     done = [each["key"] for each in gated.events("done")]
-    assert len(done) == len(set(done)) == 1 + 2 + 2  # The plan, two units compiled and verified.
+    assert len(done) == len(set(done)) == 1 + 2 + 2 + 1  # The plan, two units compiled and verified, the metric.
     assert " on one" in run.output
     assert " on two" in run.output
     (profile,) = (at_farm[1].root / ".scaling/profiles").iterdir()
