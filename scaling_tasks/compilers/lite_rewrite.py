@@ -3,6 +3,7 @@
 * Its HardSigmoid is always ``clip(x / 6 + 1/2, 0, 1)``, whatever ``alpha`` and ``beta`` say (2.0.0: an error of 0.05
   to 0.2 in the probabilities of PP-OCR's direction classifier, without any warning).
 * It refuses a convolution that leaves out ``kernel_shape``, ``strides`` or ``dilations``, which ONNX allows.
+* Its LayerNormalization is none, see ``layer_norms``.
 * Some operands it takes in one form only, see ``lite_operands``.
 * It loses its way in the shape arithmetic that exporters write out, and behind that cannot load what it converted, or
   computes something else; so it gets a model of one bucket with that arithmetic done.
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.layer_norms import spell_out
 from scaling_tasks.compilers.lite_operands import bound_by_one, element_type, expand_where, lead_with_inputs, name_apart
 from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.errors import ModelError
@@ -103,7 +105,13 @@ def rewrite_for_lite(source: Path, directory: Path) -> Path:
 def _spell_out(model: onnx.ModelProto) -> bool:
     """Change the model where it must be; return whether it was."""
     changes = [_complete_convolution(model, node) for node in model.graph.node]
-    changes += [bound_by_one(model), lead_with_inputs(model), name_apart(model), expand_where(model)]
+    changes += [
+        spell_out(model),
+        bound_by_one(model),
+        lead_with_inputs(model),
+        name_apart(model),
+        expand_where(model),
+    ]
     nodes = [new for node in model.graph.node for new in _replace_hard_sigmoid(model, node)]
     changes.append(len(nodes) != len(model.graph.node))
     del model.graph.node[:]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.layer_norms import spell_out
 from scaling_tasks.compilers.nncase_masks import choose_by_masks
-from scaling_tasks.compilers.nncase_operators import spell_out
 from scaling_tasks.compilers.nncase_options import quantizes
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
 from scaling_tasks.onnx_model.tflite import output_names, write_fixed_tflite

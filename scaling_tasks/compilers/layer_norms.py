@@ -1,4 +1,8 @@
-"""Spelling out what nncase's ONNX importer does not know: 2.11.0 has no LayerNormalization."""
+"""Spelling out layer norms for importers that do not know them, or not as they are meant.
+
+nncase 2.11.0 has none. MindSpore Lite 2.0.0 takes one without ``axis`` for something else, and one with an ``epsilon``
+for one without, so that its answer is NaN where nothing varies; without ``epsilon`` it may answer for one row alone.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["spell_out"]
 
+_EPSILON = 1e-5
 _AXES_ARE_INPUTS = 18  # From this opset on ReduceMean takes them as an input.
 
 
-def spell_out(model: onnx.ModelProto) -> None:
-    """Replace layer norms in single precision, in place.
+def spell_out(model: onnx.ModelProto) -> bool:
+    """Replace layer norms in single precision, in place; return whether any was changed.
 
     One becomes ``(x - mean) / sqrt(variance + epsilon) * scale + bias`` over the last axes, as ONNX defines the
     operator. One whose mean or deviation is used as well is left, as is one whose scale is computed.
@@ -25,9 +30,18 @@ def spell_out(model: onnx.ModelProto) -> None:
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
         scale = scales.get(node.input[1]) if node.op_type == "LayerNormalization" else None
-        nodes += [node] if scale is None or any(node.output[1:]) else _spelt_out(model, node, scale)
+        if scale is None or any(node.output[1:]):
+            nodes.append(node)
+        else:
+            nodes += _spelt_out(model, node, scale)
+    changed = nodes != list(graph.node)
     del graph.node[:]
     graph.node.extend(nodes)
+    return changed
+
+
+def _epsilon(node: onnx.NodeProto) -> float:
+    return next((attribute.f for attribute in node.attribute if attribute.name == "epsilon"), _EPSILON)
 
 
 def _spelt_out(model: onnx.ModelProto, node: onnx.NodeProto, scale: onnx.TensorProto) -> list[onnx.NodeProto]:
@@ -35,7 +49,6 @@ def _spelt_out(model: onnx.ModelProto, node: onnx.NodeProto, scale: onnx.TensorP
 
     if scale.data_type != TensorProto.FLOAT:
         return [node]
-    given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     content, (output, *_) = node.input[0], node.output
     nodes: list[onnx.NodeProto] = []
 
@@ -55,7 +68,7 @@ def _spelt_out(model: onnx.ModelProto, node: onnx.NodeProto, scale: onnx.TensorP
         return name
 
     epsilon = f"{output}/epsilon"
-    model.graph.initializer.append(helper.make_tensor(epsilon, TensorProto.FLOAT, [], [given.get("epsilon", 1e-5)]))
+    model.graph.initializer.append(helper.make_tensor(epsilon, TensorProto.FLOAT, [], [_epsilon(node)]))
     centred = make("Sub", [content, mean(content, "mean")], "centred")
     variance = mean(make("Mul", [centred, centred], "squares"), "variance")
     deviation = make("Sqrt", [make("Add", [variance, epsilon], "moved")], "deviation")

@@ -1,4 +1,4 @@
-"""Layer norms for nncase, which knows none: written out, and compiled for real."""
+"""Layer norms for nncase, which knows none, and for MindSpore Lite: written out, and compiled for real."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from scaling_tasks.compilers.conformance import CompilerConformance
 from scaling_tasks.compilers.conformance_models import ConformanceCase
-from scaling_tasks.compilers.nncase_operators import spell_out
-from scaling_tasks.errors import CompileError
-from scaling_tasks.shapes.signature import name_dimensions
+from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.isolation import run_job
+from scaling_tasks.compilers.layer_norms import spell_out
+from scaling_tasks.compilers.lite import LiteBackend
+from scaling_tasks.engines.registry import load_engine
+from scaling_tasks.errors import CompileError, EngineError
+from scaling_tasks.shapes.signature import Signature, TensorSpec, name_dimensions
+from scaling_tasks.shapes.unit import Unit
 
 WIDTHS = (6, 8)
 
@@ -61,6 +66,25 @@ def test_what_cannot_be_written_out_stays():
         before = model.SerializeToString()
         spell_out(model)
         assert model.SerializeToString() == before
+
+
+@pytest.mark.parametrize("attributes", [{}, {"epsilon": 1e-5}, {"axis": 2, "epsilon": 0.3}, {"axis": -2}], ids=str)
+def test_mindspore_lite_computes_it_as_it_is_meant(attributes: dict[str, float], tmp_path: Path):
+    options = {"backend": "lite", "device": "cpu"}
+    try:
+        LiteBackend().identity(options)
+    except (CompileError, EngineError) as error:
+        pytest.skip(str(error))
+    path = tmp_path / "model.onnx"
+    onnx.save(model_of([norm(["x", "scale", "bias"], ["y"], **attributes)], axis=attributes.get("axis", -1) % -3), path)
+    x = np.random.default_rng(1).normal(1, 3, (2, *WIDTHS)).astype(np.float32)
+    x[0, 2:] = 0  # As what lies beyond a request's size: nothing varies there.
+    job = CompileJob(path, Signature((TensorSpec("x", x.shape),)), Unit("all", "m_static", (), ((),)), options)
+    files = run_job(job, tmp_path / "made", log=tmp_path / "m.log", timeout=100).artefact.files
+    engine = load_engine("lite", files[0], options)
+    expected = onnxruntime.InferenceSession(str(path)).run(None, {"x": x})[0]
+    np.testing.assert_allclose(engine.run({"x": x})["y"], expected, atol=1e-5)
+    engine.close()
 
 
 class Nncase(CompilerConformance):
