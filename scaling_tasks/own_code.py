@@ -18,6 +18,7 @@ _PACKAGE = Path(__file__).parent
 _MOVES = {
     "__init__",
     "__main__",
+    "action",
     "actions",
     "builds",
     "doit_plugin",

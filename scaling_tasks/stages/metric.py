@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import TOOLCHAIN, ActionRequest
 from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.machine import installed, processor
@@ -27,7 +28,7 @@ from scaling_tasks.stages.target import Target
 __all__ = ["STAGE", "tools", "work"]
 
 
-def _request(target: Target, made: Made, unit: str | None) -> Request:
+def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     spec = target.spec.verify
     model = planned_model(made)
     at_home = {home_name(path.as_posix()): (model[name], path) for name, path in model_places(target, model).items()}

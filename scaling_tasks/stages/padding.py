@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import TOOLCHAIN, ActionRequest
 from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.machine import processor, versions
@@ -26,7 +27,7 @@ _NOTICEABLE = 1e-3
 _TOOLS = ("onnxruntime", "numpy")
 
 
-def _request(target: Target, made: Made, unit: str | None) -> Request:
+def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     spec = target.spec.verify
     model = planned_model(made)
     bundle = {f"bundle/{name}": file for name, file in bundle_files(made).items()}
