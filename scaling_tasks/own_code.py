@@ -23,6 +23,7 @@ _MOVES = {
     "builds",
     "doit_plugin",
     "execution",
+    "imports",
     "known_digests",
     "own_code",
     "serving",

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scaling_tasks.errors import ConfigError, one_line
-from scaling_tasks.stages.imports import import_roots, imported_files
+from scaling_tasks.imports import import_roots, imported_files
 
 __all__ = ["check_metric"]
 

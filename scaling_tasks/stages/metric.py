@@ -15,11 +15,11 @@ from scaling_tasks.action import Action
 from scaling_tasks.actions.request import TOOLCHAIN, ActionRequest
 from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import VerificationFailed
+from scaling_tasks.imports import import_roots, imported_files
 from scaling_tasks.machine import installed, processor
 from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.bundle_work import bundle_request
 from scaling_tasks.stages.compile import identity_of, toolchain
-from scaling_tasks.stages.imports import import_roots, imported_files
 from scaling_tasks.stages.inputs import digests, home_name, model_places, planned_model, platform, platform_here, tree
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage

@@ -7,14 +7,14 @@ import functools
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from scaling_tasks.errors import ConfigError
 from scaling_tasks.known_digests import known_digests
 
-__all__ = ["import_roots", "imported_files"]
+__all__ = ["import_roots", "imported_beside", "imported_files"]
 
 _OURS = "scaling_tasks"
 _INSTALLED = {"site-packages", "dist-packages"}
@@ -30,15 +30,22 @@ def imported_files(module: str) -> list[Path]:
     those that Python is told to find elsewhere without their being installed: by ``PYTHONPATH``, or by an editable
     installation. What is installed is left out, and so is this package, even where it lies here.
     """
-    return sorted(_followed(module)[0])
+    return sorted(_followed(module, _root)[0])
 
 
 def import_roots(module: str) -> Mapping[str, Path]:
     """Return the directory that each package or module of ``imported_files`` is found in, by its first name."""
-    return _followed(module)[1]
+    return _followed(module, _root)[1]
 
 
-def _followed(module: str) -> tuple[dict[Path, None], dict[str, Path]]:
+def imported_beside(module: str, root: Path) -> list[Path]:
+    """Return the files below ``root`` that importing ``module`` from there reads; none where that is installed."""
+    if _is_installed(root):
+        return []
+    return sorted(_followed(module, lambda name: None if name == _OURS else root)[0])
+
+
+def _followed(module: str, root_of: Callable[[str], Path | None]) -> tuple[dict[Path, None], dict[str, Path]]:
     found: dict[Path, None] = {}
     looked: dict[str, Path | None] = {}
     roots: dict[str, Path] = {}
@@ -48,7 +55,7 @@ def _followed(module: str) -> tuple[dict[Path, None], dict[str, Path]]:
         parts = pending.pop().split(".")
         name = parts[0]
         if name not in looked:
-            looked[name] = _root(name)
+            looked[name] = root_of(name)
         if (root := looked[name]) is None:
             continue
         for file in _files(root, parts):
