@@ -94,3 +94,27 @@ def test_settings_of_whoever_builds_change_no_result(repository: Repository) -> 
         return found
 
     assert scored(TZ="UTC", LANG="C.UTF-8") == scored(TZ="Asia/Tokyo", LC_ALL="C", PYTHONUTF8="0", PYTHONOPTIMIZE="1")
+
+
+COUNTING = """
+def score(run, dataset):
+    return sorted(path.name for path in dataset.rglob("*.txt")) == ["one.txt", "two.txt"] or float("nan")
+"""
+
+
+def test_labelled_data_behind_links_is_given_to_the_metric(repository: Repository, tmp_path: Path) -> None:
+    """As the images of a data set are found: no link is passed over, none is followed in a circle."""
+    (repository.root / "scoring.py").write_text(COUNTING)
+    labelled, elsewhere = repository.root / "labelled", tmp_path / "elsewhere"
+    labelled.mkdir()
+    elsewhere.mkdir()
+    (labelled / "one.txt").touch()
+    (elsewhere / "two.txt").touch()
+    (labelled / "more").symlink_to(elsewhere)
+    (elsewhere / "circle").symlink_to(labelled)
+    more = "verify: {metric: 'scoring:score', dataset: labelled}\n"
+    repository.write_target(sizes=[(32, 64)], more=more)
+    run = repository.doit()
+    assert run.ok, run.output
+    (elsewhere / "three.txt").touch()
+    assert "the metric gave nan" in repository.doit().output
