@@ -24,6 +24,7 @@ __all__ = [
     "copy_digest",
     "digest_bytes",
     "digest_file",
+    "files_below",
     "link_or_copy",
     "open_regular",
     "publish",
@@ -197,6 +198,28 @@ def link_or_copy(source: Path, target: Path) -> None:
         raise
     except OSError:
         shutil.copyfile(source, target)
+
+
+def files_below(directory: Path) -> list[Path]:
+    """Return all files below a directory, sorted, as the images of a data set are found.
+
+    Names beginning with a dot are left out. Links are followed; a directory that several ways lead to is listed once.
+
+    Raises:
+        OSError: A directory cannot be listed.
+    """
+    found: list[Path] = []
+    pending, seen = [directory], set()
+    while pending:
+        place = pending.pop()
+        status = place.stat()
+        if (here := (status.st_dev, status.st_ino)) in seen:
+            continue
+        seen.add(here)
+        inside = sorted(path for path in place.iterdir() if not path.name.startswith("."))
+        found += [path for path in inside if path.is_file()]
+        pending += [path for path in reversed(inside) if path.is_dir()]
+    return sorted(found)
 
 
 def digest_bytes(content: bytes) -> Digest:

@@ -18,10 +18,12 @@ _PACKAGE = Path(__file__).parent
 _MOVES = {
     "__init__",
     "__main__",
+    "action",
     "actions",
     "builds",
     "doit_plugin",
     "execution",
+    "imports",
     "known_digests",
     "own_code",
     "serving",

@@ -22,7 +22,7 @@ from scaling_tasks.stages.compile import CODE
 from tests.doit_plugin.repository import Repository
 
 PACKAGE = Path(scaling_tasks.__file__).parent
-CARRIERS = {"execution", "known_digests", "own_code", "process_memory", "store"}
+CARRIERS = {"execution", "imports", "known_digests", "own_code", "process_memory", "store"}
 """What runs a compiler and counts its bytes, and does not say what it makes."""
 READERS = {"documents", "errors", "files", "names", "paths"}
 """What opens files, and does not say what is in them."""

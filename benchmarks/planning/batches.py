@@ -30,7 +30,7 @@ from scaling_tasks.planning.measured import MeasuredCost
 from scaling_tasks.planning.planner import plan_requests
 from scaling_tasks.planning.request.options import make_options
 from scaling_tasks.planning.request.serving import score_requests
-from scaling_tasks.shapes.dataset_statistics import Requests
+from scaling_tasks.shapes.dataset_statistics import ItemRequests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 
 __all__ = ["main", "many_requests", "print_all", "print_many"]
@@ -81,16 +81,16 @@ def print_many(count: int, most: int) -> None:
     print(f"| {most} | {plan.padding_ratio:.4f} | {_gap(plan)} | {seconds:.0f} s |", flush=True)
 
 
-def many_requests(count: int) -> Requests:
+def many_requests(count: int) -> ItemRequests:
     """Return generated requests: 1 + Poisson(7) lines each, lognormal widths, those of one request alike."""
     random = np.random.default_rng(11)
     lengths = 1 + random.poisson(7, count)
     scale = np.repeat(random.lognormal(0, 0.3, count), lengths)
     widths = np.clip(random.lognormal(5.5, 0.6, int(lengths.sum())) * scale, 16, 4000).astype(np.int64)
-    return Requests(("W",), widths[:, None], np.concatenate([[0], lengths.cumsum()]))
+    return ItemRequests(("W",), widths[:, None], np.concatenate([[0], lengths.cumsum()]))
 
 
-def _planned(requests: Requests, model: CostModel, count: int) -> tuple[BucketPlan, float]:
+def _planned(requests: ItemRequests, model: CostModel, count: int) -> tuple[BucketPlan, float]:
     options = make_options(count, {"interval": {"W": _INTERVAL}, "choices": {"N": _CHOICES}})
     begin = time.process_time()
     plan = plan_requests(requests, _VARIABLES, count, model, options)
@@ -101,7 +101,7 @@ def _gap(plan: BucketPlan) -> str:
     return "-" if plan.lower_bound is None else f"{plan.padding_ratio / plan.lower_bound - 1:.1%}"
 
 
-def _line(requests: Requests, model: CostModel, count: int) -> str:
+def _line(requests: ItemRequests, model: CostModel, count: int) -> str:
     print(f"… {len(requests.counts)} receipts, k = {count}", file=sys.stderr, flush=True)
     plan, seconds = _planned(requests, model, count)
     together = score_requests(requests, _VARIABLES, plan.buckets, model, _CHOICES)
@@ -110,7 +110,7 @@ def _line(requests: Requests, model: CostModel, count: int) -> str:
     return f"| {count} | {together.padding_ratio:.3f} | {_gap(plan)} | {apart:.3f} | {more:.1%} | {seconds:.0f} s |"
 
 
-def _apart(requests: Requests, model: CostModel, count: int) -> list[float]:
+def _apart(requests: ItemRequests, model: CostModel, count: int) -> list[float]:
     widths = ShapeHistogram.from_samples(requests.items, variables=("W",))
     ratios = []
     for size in range(1, min(count, len(_CHOICES)) + 1):

@@ -15,7 +15,7 @@ from examples.ocr.line_accuracy import labelled_lines
 from scaling_tasks.config.specs import AutoScalingSpec, DatasetSpec
 from scaling_tasks.samples.compute_statistics import compute_statistics
 from scaling_tasks.samples.scan import scan
-from scaling_tasks.shapes.dataset_statistics import Requests
+from scaling_tasks.shapes.dataset_statistics import ItemRequests
 from scaling_tasks.shapes.signature import name_dimensions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ class Work:
     name: str
     pages: list[Page]
     widths: st.ShapeHistogram
-    requests: Requests
+    requests: ItemRequests
 
 
 def find_work(limit: int | None = None) -> Work:
@@ -60,7 +60,7 @@ def _work(name: str, labelled: Path, planned: Path, limit: int | None) -> Work:
     return Work(name, pages, widths, _requests(planned))
 
 
-def _requests(planned: Path) -> Requests:
+def _requests(planned: Path) -> ItemRequests:
     dataset, signature = DatasetSpec(path=str(planned), preprocessing="ppocr_rec"), name_dimensions(INPUTS)
     with tempfile.TemporaryDirectory() as directory:
         seen = scan(dataset, Path(directory) / "scan.cache")

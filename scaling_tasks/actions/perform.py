@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from scaling_tasks.actions.action import TOOLCHAIN, Request
 from scaling_tasks.actions.publication import while_it_stays
+from scaling_tasks.actions.request import TOOLCHAIN, ActionRequest
 from scaling_tasks.actions.results import AwaitedError, Result, ResultFile, write_result
 from scaling_tasks.actions.told import told
 from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk, one_line
@@ -61,7 +61,7 @@ class Workshop:
 
     def perform(
         self,
-        request: Request,
+        request: ActionRequest,
         place: Place,
         *,
         record: Path,
@@ -105,7 +105,7 @@ class Workshop:
         return {**values, **facts, **({"warnings": warnings} if warnings else {})}
 
     @contextlib.contextmanager
-    def _claimed(self, request: Request, purpose: str) -> Iterator[None]:
+    def _claimed(self, request: ActionRequest, purpose: str) -> Iterator[None]:
         """Keep other repositories that share the store from doing the same at the same time.
 
         Where the store cannot be written or its disk knows no locks, the same work may be done twice.
@@ -119,7 +119,7 @@ class Workshop:
             yield
 
     def _restored(
-        self, request: Request, place: Place, awaited: Awaited
+        self, request: ActionRequest, place: Place, awaited: Awaited
     ) -> tuple[Record | None, tuple[ResultFile, ...]]:
         """Return what the store has, its files in their places; None where it does not have all of it any more."""
         found = self._look_up(request)
@@ -133,7 +133,7 @@ class Workshop:
             self.store.lose(found)
             return None, ()
 
-    def _look_up(self, request: Request) -> Record | None:
+    def _look_up(self, request: ActionRequest) -> Record | None:
         """Return what the store has, unless it names what is none of the action's outputs, or tells what none does."""
         found = self.store.get(request.action.components) if request.stored else None
         if found is None or not all(request.action.makes(file.name) for file in found.files):
@@ -160,7 +160,9 @@ class Workshop:
             raise
         remove_whole(workdir, below=self.state)
 
-    def _do(self, request: Request, workdir: Path, log: Path, name: str) -> tuple[Record, list[str], dict[str, Any]]:
+    def _do(
+        self, request: ActionRequest, workdir: Path, log: Path, name: str
+    ) -> tuple[Record, list[str], dict[str, Any]]:
         """Return what was made, what is to be warned of, and who made it."""
         request = self._with_awaited(request)
         work = _prepared(request, workdir, name if self.executor.elsewhere else None)
@@ -188,7 +190,7 @@ class Workshop:
             # What was made is good, whether it can be kept or not.
             return Record.of(components, files, details), [*warnings, f"not stored: {error}"], maker
 
-    def _with_awaited(self, request: Request) -> Request:
+    def _with_awaited(self, request: ActionRequest) -> ActionRequest:
         """Return the request with inputs that are not in their places taken from the store.
 
         Raises:
@@ -196,7 +198,7 @@ class Workshop:
         """
         sources = request.sources()
         absent = {name: path for name, path in sources.items() if not path.exists()}
-        if not absent or self.store.level is None:
+        if not absent or self.store.remote is None:
             return request
         for name, path in absent.items():
             content = self.store.obtain(request.action.inputs[name])
@@ -205,7 +207,7 @@ class Workshop:
             absent[name] = content
         return msgspec.structs.replace(request, sources=lambda: {**sources, **absent})
 
-    def _run(self, request: Request, work: Work, workdir: Path, log: Path) -> Done:
+    def _run(self, request: ActionRequest, work: Work, workdir: Path, log: Path) -> Done:
         if request.limits is None and work.origin is None:
             started = time.monotonic()
             return Done(_done_here(request, work), time.monotonic() - started, 0)
@@ -250,7 +252,7 @@ def _sweep(state: Path) -> None:
                 remove_whole(workdir, below=state)
 
 
-def do_here(request: Request, workdir: Path) -> Path:
+def do_here(request: ActionRequest, workdir: Path) -> Path:
     """Do an action's work in this process and a new directory, keeping nothing; return the directory of its outputs.
 
     Raises:
@@ -269,7 +271,7 @@ def renamed(error: ScalingTasksError, names: Mapping[Path, Path]) -> ScalingTask
     return type(error)(texts[0], where=texts[1], fix=texts[2])
 
 
-def _done_here(request: Request, work: Work) -> dict[str, Any]:
+def _done_here(request: ActionRequest, work: Work) -> dict[str, Any]:
     module, _, function = work.function.partition(":")
     try:
         values: dict[str, Any] = getattr(import_module(module), function)(work.inputs, work.outputs, work.parameters)
@@ -278,12 +280,12 @@ def _done_here(request: Request, work: Work) -> dict[str, Any]:
     return values
 
 
-def _homes(request: Request, work: Work) -> dict[Path, Path]:
+def _homes(request: ActionRequest, work: Work) -> dict[Path, Path]:
     """Return where the inputs come from, by where they lie for the work."""
     return {work.inputs / name: path for name, path in {**request.sources(), **request.carried}.items()}
 
 
-def _prepared(request: Request, workdir: Path, name: str | None = None) -> Work:
+def _prepared(request: ActionRequest, workdir: Path, name: str | None = None) -> Work:
     """Fill a new directory with exactly the action's inputs, and make sure that they are those it names.
 
     Args:
@@ -320,7 +322,7 @@ def _prepared(request: Request, workdir: Path, name: str | None = None) -> Work:
     return Work(request.function, inputs, outputs, {**request.action.parameters, **hints}, origin)
 
 
-def _made(request: Request, names: Iterable[str]) -> list[InnerName]:
+def _made(request: ActionRequest, names: Iterable[str]) -> list[InnerName]:
     """Return the names of what work has made.
 
     Raises:

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from scaling_tasks.action import components_of
 from scaling_tasks.document_fields import DigestField, NameField, SizeField
 from scaling_tasks.documents import MOST_BYTES, document_text, is_sealed, parse_document
 from scaling_tasks.errors import CacheError, ScalingTasksError, one_line
 from scaling_tasks.files import digest_bytes, read_regular, write_if_changed
 from scaling_tasks.known_digests import KnownDigests
 from scaling_tasks.names import Digest, InnerName
-from scaling_tasks.store.records import components_of
 
 __all__ = ["AwaitedError", "Result", "ResultFile", "places_of", "read_result", "read_result_if_there", "write_result"]
 

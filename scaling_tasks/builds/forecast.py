@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from scaling_tasks.actions.action import Request
 from scaling_tasks.actions.perform import do_here, renamed
+from scaling_tasks.actions.request import ActionRequest
 from scaling_tasks.actions.results import Result, ResultFile, read_result_if_there
 from scaling_tasks.builds.graph import stages_of
 from scaling_tasks.builds.history import CompileHistory
@@ -248,7 +248,7 @@ class _Walk:
         locked = self._locked(unit, request) if recorded is None and stage.name == "compile" else None
         return Forecast(name, RUN, reasons, changes, seconds, needs, locked=locked)
 
-    def _locked(self, unit: str | None, request: Request) -> tuple[Digest, str] | None:
+    def _locked(self, unit: str | None, request: ActionRequest) -> tuple[Digest, str] | None:
         section = read_lock().get(self._target.name, {})
         key: Digest | None = section.get("units", {}).get(unit, {}).get("key")
         return (key, request.action.text) if key not in (None, request.action.key) else None
@@ -270,7 +270,7 @@ class _Walk:
             return Forecast(name, FAIL, (str(error),), needs=needs)
         return Forecast(name, KEPT if said else RUN, () if said else ("it says something else",), needs=needs)
 
-    def _foresee(self, stage: Stage, unit: str | None, request: Request) -> None:
+    def _foresee(self, stage: Stage, unit: str | None, request: ActionRequest) -> None:
         """Find out what a stage would make, where that takes no compiler and no engine."""
         if stage.do is not None:
             places = request.sources()

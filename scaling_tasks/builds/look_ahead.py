@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.actions.action import Request
+from scaling_tasks.actions.request import ActionRequest
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
@@ -23,13 +23,13 @@ _lock = threading.Lock()
 _seen: set[tuple[Any, ...]] = set()
 
 
-def look_up_units(store: Store, stage: Stage, target: Target, made: Made) -> list[Request]:
+def look_up_units(store: Store, stage: Stage, target: Target, made: Made) -> list[ActionRequest]:
     """Look for the results of all units of a stage that are not here, in one round; return what was looked for.
 
     Units whose inputs are not made yet are left out: they are looked for one by one.
     """
     requests = []
-    if stage.request is not None and store.level is not None and store.level.far.reading:
+    if stage.request is not None and store.remote is not None and store.remote.reader.reading:
         for unit in planned_units(made).units:
             with contextlib.suppress(ScalingTasksError):
                 requests.append(stage.request(target, made, unit.name))
@@ -39,7 +39,7 @@ def look_up_units(store: Store, stage: Stage, target: Target, made: Made) -> lis
 
 def expect_units(store: Store, stage: Stage, target: Target) -> None:
     """Look for all units of a stage and begin to fetch what was found, once per process and plan."""
-    if store.level is None:
+    if store.remote is None:
         return
     made = Built(target)
     plan = made.result("buckets").file("units.json").digest

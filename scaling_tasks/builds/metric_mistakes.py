@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scaling_tasks.errors import ConfigError, one_line
-from scaling_tasks.stages.imports import imported_files
+from scaling_tasks.imports import import_roots, imported_files
 
 __all__ = ["check_metric"]
 
@@ -32,7 +32,8 @@ def check_metric(name: str) -> None:
     module, _, function = name.partition(":")
     if not re.fullmatch(r"\w+(\.\w+)*", module) or not function.isidentifier():
         raise ConfigError(f"{one_line(repr(name))} names no function", where=_WHERE, fix="Write module:function.")
-    own = Path(*module.split("."))
+    parts = module.split(".")
+    own = import_roots(module).get(parts[0], Path()).joinpath(*parts)
     here = imported_files(module)
     file = next((each for each in (own / "__init__.py", own.with_suffix(".py")) if each in here), None)
     if file is None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from scaling_tasks.config.load import DEFAULTS
 from scaling_tasks.errors import ScalingTasksError
+from scaling_tasks.imports import imported_files
 from scaling_tasks.samples.places import is_url, local_path
-from scaling_tasks.stages.imports import imported_files
 from scaling_tasks.stages.inputs import model_files
 from scaling_tasks.stages.target import Target
 

@@ -14,12 +14,12 @@ from scaling_tasks.known_digests import STATE, known_digests
 if TYPE_CHECKING:
     from scaling_tasks.actions.perform import Workshop
     from scaling_tasks.execution.contract import Executor
-    from scaling_tasks.store.level import RemoteLevel
+    from scaling_tasks.store.remote_store import RemoteStore
     from scaling_tasks.store.store import Store
 
 _opening = threading.Lock()
 
-__all__ = ["open_store", "open_workshop", "opened_level", "remote_level"]
+__all__ = ["open_store", "open_workshop", "opened_remote_store", "remote_store"]
 
 
 def open_store() -> Store:
@@ -30,10 +30,10 @@ def open_store() -> Store:
     """
     from scaling_tasks.store.store import Store
 
-    return Store(environment_settings().store or STATE / "store", remote_level())
+    return Store(environment_settings().store or STATE / "store", remote_store())
 
 
-def remote_level() -> RemoteLevel | None:
+def remote_store() -> RemoteStore | None:
     """Return the remote store that ``SCALING_TASKS_REMOTE_STORE`` names, None where there is none.
 
     It is the same object each time in a process: what it costs is counted over all that is done.
@@ -46,20 +46,20 @@ def remote_level() -> RemoteLevel | None:
         return None
     writes = found.remote_store_mode == "read-write"
     with _opening:
-        return _level(os.getpid(), found.remote_store, writes, store_secret(), found.remote_store_patience)
+        return _opened(os.getpid(), found.remote_store, writes, store_secret(), found.remote_store_patience)
 
 
-def opened_level() -> RemoteLevel | None:
+def opened_remote_store() -> RemoteStore | None:
     """Return the remote store where this process has used it, which is not worth opening to hear that."""
-    return remote_level() if _level.cache_info().currsize else None
+    return remote_store() if _opened.cache_info().currsize else None
 
 
 @functools.lru_cache(maxsize=2)
-def _level(process: int, url: str, writes: bool, secret: bytes | None, patience: float) -> RemoteLevel:
-    from scaling_tasks.store.level import open_level
+def _opened(process: int, url: str, writes: bool, secret: bytes | None, patience: float) -> RemoteStore:
+    from scaling_tasks.store.remote_store import open_remote_store
 
     try:
-        return open_level(url, writes=writes, secret=secret, patience=patience)
+        return open_remote_store(url, writes=writes, secret=secret, patience=patience)
     except ConfigError as error:
         where = f"SCALING_TASKS_REMOTE_STORE{f': {error.where}' if error.where else ''}"
         raise ConfigError(error.what, where=where, fix=error.fix) from error

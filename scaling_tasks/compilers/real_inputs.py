@@ -12,7 +12,7 @@ from scaling_tasks.compilers.image_inputs import IMAGE_SUFFIXES, image_input
 from scaling_tasks.det_annotation import parse_line, parse_points
 from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.errors import CompileError, one_line
-from scaling_tasks.files import read_regular
+from scaling_tasks.files import files_below, read_regular
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,7 @@ def _sources(path: Path, where: str) -> tuple[tuple[Path, Points], ...]:
 
 
 def _listed(path: Path) -> tuple[tuple[Path, Points], ...]:
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in (*_ARRAYS, *IMAGE_SUFFIXES))
+    files = [file for file in files_below(path) if file.suffix.lower() in (*_ARRAYS, *IMAGE_SUFFIXES)]
     return tuple((file, ()) for file in _evenly(files))
 
 

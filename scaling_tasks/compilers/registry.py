@@ -12,6 +12,7 @@ from scaling_tasks.compilers.contract import Backend
 from scaling_tasks.engines.registry import registered_engine
 from scaling_tasks.errors import CompileError
 from scaling_tasks.files import digest_bytes, digest_file
+from scaling_tasks.imports import imported_beside
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -90,11 +91,16 @@ def outside_version(name: str) -> dict[str, str]:
 
 
 def _source_digest(point: EntryPoint) -> str:
-    """Return the digest of the Python files of the package that an entry point lies in and of what came with it."""
+    """Return the digest of the Python files of the package that an entry point lies in and of what came with it.
+
+    Where it is worked on, nothing tells what came with it: what it imports from beside it did.
+    """
     spec = importlib.util.find_spec(point.module.partition(".")[0])
     roots = [Path(place) for place in (spec.submodule_search_locations if spec else None) or ()]
     found = {file for root in roots for file in root.rglob("*.py")}
     found |= {Path(spec.origin)} if spec and spec.origin else set()
+    for place in roots or list(found):
+        found |= {*imported_beside(point.module, place.parent)}
     installed = (point.dist.files if point.dist else None) or ()
     found |= {Path(str(file.locate())) for file in installed if file.suffix == ".py"}
     # Not where they lie, which differs between machines.

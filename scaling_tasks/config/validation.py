@@ -10,7 +10,7 @@ import msgspec
 
 from scaling_tasks.config.source import Source
 from scaling_tasks.config.specs import TargetSpec
-from scaling_tasks.config.wording import choices, described, in_words, nearest
+from scaling_tasks.config.value_mistakes import choices, described, in_words, nearest
 from scaling_tasks.config.yaml_values import KeyPath
 from scaling_tasks.errors import ConfigError, one_line
 

@@ -8,12 +8,19 @@ from collections.abc import Mapping
 
 from scaling_tasks.execution.threads import thread_environment
 
-__all__ = ["toolchain_settings", "worker_environment"]
+__all__ = ["SAME_EVERYWHERE", "toolchain_settings", "worker_environment"]
 
-# What programs need to start at all, and where toolchains are told to be found. Whatever else this process was started
+SAME_EVERYWHERE = {"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
+"""What may change results and says nothing of where things lie: all work is told the same.
+
+The hash seed is fixed so that compilers written in Python give the same bytes every time.
+"""
+
+# What programs need to start at all, and where things are told to be found. Whatever else this process was started
 # with stays with it: work must not depend on it, and what it is trusted with is not for compilers.
 _PASSED = re.compile(
-    r"PATH|HOME|USER|SHELL|LANG|LC_\w+|TZ|TMPDIR|TERM|LD_LIBRARY_PATH|PYTHON\w*|VIRTUAL_ENV|SSL_CERT_\w+"
+    r"PATH|HOME|USER|SHELL|TMPDIR|TERM|LD_LIBRARY_PATH|VIRTUAL_ENV|SSL_CERT_\w+"
+    r"|PYTHON(PATH|HOME|USERBASE|NOUSERSITE|PLATLIBDIR|DONTWRITEBYTECODE|PYCACHEPREFIX)"
     r"|SCALING_TASKS_(?!STORE_KEY|REMOTE_STORE)\w+|TOOLCHAIN_HOME|LITE_HOME|MSLITE_HOME"
 )
 # Variables of toolchains are passed too. Those that are no paths are settings, on which results may depend.

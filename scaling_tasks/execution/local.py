@@ -18,7 +18,7 @@ import msgspec
 
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.execution.contract import Done, Limits, Subject, Work
-from scaling_tasks.execution.environment import worker_environment
+from scaling_tasks.execution.environment import SAME_EVERYWHERE, worker_environment
 from scaling_tasks.execution.jobfile import JobFile, Outcome, read_outcome, write_job
 from scaling_tasks.execution.process_trees import kill_tree, status_text, wait_exit
 from scaling_tasks.execution.threads import thread_environment
@@ -149,8 +149,7 @@ def failure(
 
 def _run(job_file: Path, log: Path, limits: Limits, stopped: Callable[[], bool] | None) -> _Exit:
     """Start the worker in a session of its own and wait; leave nothing of it behind, however this ends."""
-    # The hash seed is fixed so that compilers written in Python give the same bytes every time.
-    own = {PARENT_VARIABLE: str(os.getpid()), DIRECTORY_VARIABLE: str(Path.cwd()), "PYTHONHASHSEED": "0"}
+    own = {**SAME_EVERYWHERE, PARENT_VARIABLE: str(os.getpid()), DIRECTORY_VARIABLE: str(Path.cwd())}
     started = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from scaling_tasks.planning.bucket_plan import BucketPlan, make_plan, score_buckets
 from scaling_tasks.planning.request.folds import split_folds
-from scaling_tasks.planning.request.request import NoPlanError, Request, make_request
+from scaling_tasks.planning.request.request import NoPlanError, PlanRequest, make_request
 from scaling_tasks.planning.solver.effort import EFFORTS
 from scaling_tasks.planning.strategies.registry import choose
 from scaling_tasks.planning.strategies.rules_of_thumb import RULES
@@ -16,7 +16,7 @@ __all__ = ["with_details"]
 _LADDER = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1000)
 
 
-def with_details(plan: BucketPlan, request: Request, strategy: str, most: int) -> BucketPlan:
+def with_details(plan: BucketPlan, request: PlanRequest, strategy: str, most: int) -> BucketPlan:
     """Return the plan with the details that its options ask for."""
     details = dict(plan.details)
     if request.requests is not None:
@@ -30,7 +30,7 @@ def with_details(plan: BucketPlan, request: Request, strategy: str, most: int) -
 
 
 def _curves(
-    plan: BucketPlan, request: Request, strategy: str, most: int
+    plan: BucketPlan, request: PlanRequest, strategy: str, most: int
 ) -> tuple[list[list[float]], dict[str, list[list[float]]]]:
     """Return [number of buckets, padding ratio] pairs for the strategy and for every rule."""
     last = max(len(plan.buckets), min(most, len(request.rounded.weights)))
@@ -49,7 +49,7 @@ def _curves(
     return [[count, own[count]] for count in sorted(own)], rules
 
 
-def _point(request: Request, strategy: str, count: int) -> tuple[int, float] | None:
+def _point(request: PlanRequest, strategy: str, count: int) -> tuple[int, float] | None:
     """Return the number of buckets used and the ratio, None where they do not contain all samples."""
     try:
         buckets = choose(request, strategy, count).buckets
@@ -60,7 +60,7 @@ def _point(request: Request, strategy: str, count: int) -> tuple[int, float] | N
     return (len(plan.buckets), plan.padding_ratio) if plan.coverage >= 1 - request.options.drop_quantile else None
 
 
-def _unseen(request: Request, strategy: str, most: int) -> dict[str, float | int]:
+def _unseen(request: PlanRequest, strategy: str, most: int) -> dict[str, float | int]:
     """Plan on all folds but one, score on that one, and sum up."""
     paid = needed = covered = total = 0.0
     for seen, unseen in split_folds(request.original, request.options.folds):

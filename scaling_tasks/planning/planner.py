@@ -13,13 +13,13 @@ from scaling_tasks.planning.bucket_plan import BucketPlan
 from scaling_tasks.planning.costs import CostModel
 from scaling_tasks.planning.plan_details import with_details
 from scaling_tasks.planning.request.options import PlanOptions
-from scaling_tasks.planning.request.request import Request, make_request
+from scaling_tasks.planning.request.request import PlanRequest, make_request
 from scaling_tasks.planning.score import evaluated, ratio_of
 from scaling_tasks.planning.solver.effort import Effort
 from scaling_tasks.planning.solver.product import product_of
 from scaling_tasks.planning.strategies.batches import fold_batches
 from scaling_tasks.planning.strategies.registry import choose
-from scaling_tasks.shapes.dataset_statistics import Column, Requests
+from scaling_tasks.shapes.dataset_statistics import Column, ItemRequests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import batch_variable
 
@@ -37,7 +37,7 @@ def plan_histogram(
     digest: str | None = None,
     warnings: tuple[str, ...] = (),
     columns: Mapping[str, Column] | None = None,
-    requests: Requests | None = None,
+    requests: ItemRequests | None = None,
 ) -> BucketPlan:
     """Return the scored plan of a strategy.
 
@@ -63,7 +63,7 @@ def plan_histogram(
 
 
 def plan_requests(
-    requests: Requests,
+    requests: ItemRequests,
     variables: tuple[str, ...],
     max_buckets: int | str,
     model: CostModel,
@@ -98,7 +98,7 @@ def plan_requests(
 
 
 def plan_request(
-    request: Request, strategy: str, most: int, *, digest: str | None = None, warnings: tuple[str, ...] = ()
+    request: PlanRequest, strategy: str, most: int, *, digest: str | None = None, warnings: tuple[str, ...] = ()
 ) -> BucketPlan:
     """Return the scored plan of a strategy for at most ``most`` buckets."""
     choice = choose(request, strategy, most)
@@ -110,7 +110,7 @@ def plan_request(
     return _warned(plan, request.options)
 
 
-def fewest_buckets(request: Request, strategy: str) -> int:
+def fewest_buckets(request: PlanRequest, strategy: str) -> int:
     """Return the number of buckets for ``max_buckets="auto"``.
 
     With ``target_padding`` the fewest that reach it, found by doubling and bisection (exact where the ratio falls with
@@ -142,7 +142,7 @@ def fewest_buckets(request: Request, strategy: str) -> int:
     return max(high, request.options.min_buckets)
 
 
-def filled(buckets: NDArray[np.int64], request: Request, most: int) -> NDArray[np.int64]:
+def filled(buckets: NDArray[np.int64], request: PlanRequest, most: int) -> NDArray[np.int64]:
     """Return the buckets with neighbours added until there are as many as the platform takes at least.
 
     Raises:
@@ -163,7 +163,7 @@ def filled(buckets: NDArray[np.int64], request: Request, most: int) -> NDArray[n
     return rows
 
 
-def _widened(rows: NDArray[np.int64], column: int, request: Request, fewest: int, most: int) -> NDArray[np.int64]:
+def _widened(rows: NDArray[np.int64], column: int, request: PlanRequest, fewest: int, most: int) -> NDArray[np.int64]:
     """Return the rows with others of the largest one that differ in one column; as a product where it must be one."""
     base = rows[np.lexsort(rows.T[::-1])[-1]]
     sizes = _allowed_near(request, column, int(base[column]), fewest)
@@ -183,7 +183,7 @@ def _widened(rows: NDArray[np.int64], column: int, request: Request, fewest: int
     return rows
 
 
-def _allowed_near(request: Request, column: int, base: int, count: int) -> list[int]:
+def _allowed_near(request: PlanRequest, column: int, base: int, count: int) -> list[int]:
     """Return allowed sizes of a variable near ``base``, the smaller ones first, no forced largest one exceeded."""
     allowed = request.lattice.allowed[column]
     if allowed.choices:

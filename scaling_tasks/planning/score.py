@@ -10,7 +10,7 @@ import numpy as np
 from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.bucket_plan import BucketPlan, make_plan
 from scaling_tasks.planning.costs import cost_of
-from scaling_tasks.planning.request.request import Choice, NoPlanError, Request
+from scaling_tasks.planning.request.request import Choice, NoPlanError, PlanRequest
 from scaling_tasks.planning.request.serving import BATCHES, score_requests
 from scaling_tasks.planning.strategies.registry import choose
 from scaling_tasks.shapes.signature import batch_variable
@@ -18,7 +18,7 @@ from scaling_tasks.shapes.signature import batch_variable
 __all__ = ["evaluated", "ratio_of"]
 
 
-def ratio_of(request: Request, strategy: str, most: int) -> float:
+def ratio_of(request: PlanRequest, strategy: str, most: int) -> float:
     """Return the padding ratio of a strategy with at most ``most`` buckets, infinite where it finds no plan."""
     try:
         return evaluated(request, choose(request, strategy, most), strategy, most).padding_ratio
@@ -27,7 +27,7 @@ def ratio_of(request: Request, strategy: str, most: int) -> float:
 
 
 def evaluated(
-    request: Request,
+    request: PlanRequest,
     choice: Choice,
     strategy: str,
     most: int,
@@ -53,7 +53,7 @@ def evaluated(
     return plan if request.requests is None else _cut(plan, request, choice)
 
 
-def _bounds(request: Request, choice: Choice) -> tuple[float, float | None] | None:
+def _bounds(request: PlanRequest, choice: Choice) -> tuple[float, float | None] | None:
     """Return a lower bound of the padding ratio of any plan, and of what this relaxation can prove at best if known.
 
     Samples that need not be covered, but may be, cost at least what they need: covering all of them at that is the
@@ -72,7 +72,7 @@ def _bounds(request: Request, choice: Choice) -> tuple[float, float | None] | No
     return (choice.bound + spare) / whole, relaxed
 
 
-def _cut(plan: BucketPlan, request: Request, choice: Choice) -> BucketPlan:
+def _cut(plan: BucketPlan, request: PlanRequest, choice: Choice) -> BucketPlan:
     """Return the plan with the score of requests that are cut into batches; buckets that nothing runs stay."""
     assert request.requests is not None
     batch = request.variables.index(str(batch_variable(request.variables)))

@@ -12,7 +12,7 @@ from itertools import islice
 
 from scaling_tasks.errors import BundleError, RequestError
 from scaling_tasks.runtime.requests import Arrays
-from scaling_tasks.runtime.runs import Request, Rows, Server
+from scaling_tasks.runtime.runs import CheckedRequest, Rows, Server
 
 __all__ = ["Answer", "DynamicBatcher"]
 
@@ -48,7 +48,7 @@ class _Waiting:
         parts: The results of the others, by first row.
     """
 
-    request: Request
+    request: CheckedRequest
     answer: Answer
     since: float
     left: int
@@ -118,7 +118,7 @@ class DynamicBatcher:
         self._workers = 0
         self._watched = self._closing = False
 
-    def submit(self, request: Request, answer: Answer) -> None:
+    def submit(self, request: CheckedRequest, answer: Answer) -> None:
         """Serve a request some time soon.
 
         Raises:

@@ -21,7 +21,7 @@ from scaling_tasks.runtime.oversize import OversizeServer
 from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.runtime.readiness import Preparation, Readiness
 from scaling_tasks.runtime.requests import Arrays, RequestReader
-from scaling_tasks.runtime.runs import Request, Server
+from scaling_tasks.runtime.runs import CheckedRequest, Server
 from scaling_tasks.runtime.selection import BucketTable
 from scaling_tasks.runtime.traffic import Traffic, TrafficRecorder
 from scaling_tasks.shapes.behaviour import Verdict
@@ -136,7 +136,7 @@ class BucketedModel:
             RequestError: The request does not fit the model, or no bucket contains it and the policy is ``error``.
             BundleError: An artefact is missing or damaged, or the engine failed.
         """
-        return self._server.run(Request(*self._reader.read(inputs)))
+        return self._server.run(CheckedRequest(*self._reader.read(inputs)))
 
     def run_many(self, requests: Iterable[Mapping[str, Any]]) -> list[Arrays]:
         """Serve many requests of any sizes in batches of least total cost; results are in the order of requests.
@@ -145,7 +145,7 @@ class BucketedModel:
             RequestError: A request does not fit; nothing is run then.
             BundleError: An artefact is missing or damaged, or the engine failed.
         """
-        read = [Request(*self._reader.read(inputs)) for inputs in requests]
+        read = [CheckedRequest(*self._reader.read(inputs)) for inputs in requests]
         if self._in_flight < 2:
             return self._server.run_many(read, None)
         return self._server.run_many(read, self._executor.get(), self._in_flight)
@@ -162,7 +162,7 @@ class BucketedModel:
         """
         answer = Answer()
         try:
-            request = Request(*self._reader.read(inputs))
+            request = CheckedRequest(*self._reader.read(inputs))
         except RequestError as error:
             self._executor.get()  # A closed model says so.
             answer.set_exception(error)

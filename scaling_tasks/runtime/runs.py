@@ -22,14 +22,14 @@ from scaling_tasks.runtime.traffic import TrafficRecorder
 from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.signature import Signature
 
-__all__ = ["Request", "Rows", "Server"]
+__all__ = ["CheckedRequest", "Rows", "Server"]
 
 # Beyond this many distinct shapes the memory of routes starts again.
 _MOST_ROUTES = 1 << 14
 
 
 @dataclass(frozen=True)
-class Request:
+class CheckedRequest:
     """A checked request.
 
     Attributes:
@@ -100,12 +100,12 @@ class Server:
         names = [name for name in signature.variables if name != behaviour.rows]
         self._uniform = [names.index(name) for name in behaviour.uniform if name in names]
 
-    def run(self, request: Request) -> Arrays:
+    def run(self, request: CheckedRequest) -> Arrays:
         """Count and serve one request."""
         self.count(request)
         return self.serve(request)
 
-    def count(self, request: Request) -> None:
+    def count(self, request: CheckedRequest) -> None:
         """Count a request, before it is served."""
         if self._route(request.shape).buckets:
             self._traffic.request(request.shape)
@@ -113,19 +113,19 @@ class Server:
             self._traffic.oversize(self._oversize.policy)
             self._traffic.request(request.shape, served=self._oversize.policy == "split")
 
-    def serve(self, request: Request) -> Arrays:
+    def serve(self, request: CheckedRequest) -> Arrays:
         """Serve one request by itself."""
         return self._serve(request) if self._route(request.shape).buckets else self._run_oversize(request)
 
-    def in_batches(self, request: Request) -> bool:
+    def in_batches(self, request: CheckedRequest) -> bool:
         """Return whether the request's rows may run with those of others."""
         return self._batcher is not None and bool(self._route(request.shape).buckets)
 
-    def rows(self, request: Request) -> range:
+    def rows(self, request: CheckedRequest) -> range:
         """Return the request's rows."""
         return range(1 if self._column is None else request.shape[self._column])
 
-    def engine(self, request: Request) -> int:
+    def engine(self, request: CheckedRequest) -> int:
         """Return the artefact that serves the request's first piece, -1 for the dynamic model."""
         buckets = self._route(request.shape).buckets
         return self.artefact(buckets[0]) if buckets else -1
@@ -143,7 +143,7 @@ class Server:
         assert self._batcher is not None
         return self._batcher.least_cost(self._size(shape))
 
-    def _serve(self, request: Request) -> Arrays:
+    def _serve(self, request: CheckedRequest) -> Arrays:
         route = self._route(request.shape)
         if not route.buckets:
             raise self._oversize.error(request.shape)
@@ -178,7 +178,7 @@ class Server:
             found = self._crops[shape, bucket] = self._cropper.crops(shape, self._table.buckets[bucket])
         return found
 
-    def run_many(self, requests: Sequence[Request], executor: Executor | None, workers: int = 1) -> list[Arrays]:
+    def run_many(self, requests: Sequence[CheckedRequest], executor: Executor | None, workers: int = 1) -> list[Arrays]:
         """Serve many requests at least cost, ``workers`` batches at a time, all but one of them on ``executor``."""
         if self._batcher is None:
             return self._run_all(self.run, requests, [self._buckets(each) for each in requests], executor, workers)
@@ -265,7 +265,9 @@ class Server:
             return []
         return self._batcher.partition([size] * shape[self._batch])
 
-    def run_rows(self, bucket: int, rows: Sequence[Rows], requests: Sequence[Request]) -> list[tuple[Rows, Arrays]]:
+    def run_rows(
+        self, bucket: int, rows: Sequence[Rows], requests: Sequence[CheckedRequest]
+    ) -> list[tuple[Rows, Arrays]]:
         """Run one batch; return the outputs of its rows, those of one request that lie together as one.
 
         Args:
@@ -297,16 +299,16 @@ class Server:
         along = axes or self._cropper.rows
         return {name: _concatenate([part[name] for part in results], along[name]) for name in results[0]}
 
-    def _run_oversize(self, request: Request) -> Arrays:
+    def _run_oversize(self, request: CheckedRequest) -> Arrays:
         policy = self._oversize.policy
         if policy == "fallback":
             return self._oversize.run(request.arrays)
         if policy == "split":
             pieces, axes = self._oversize.pieces(request.arrays, request.shape)
-            return self.joined([self._serve(Request(arrays, shape)) for arrays, shape in pieces], axes)
+            return self.joined([self._serve(CheckedRequest(arrays, shape)) for arrays, shape in pieces], axes)
         raise self._oversize.error(request.shape)
 
-    def _buckets(self, request: Request) -> tuple[int, ...]:
+    def _buckets(self, request: CheckedRequest) -> tuple[int, ...]:
         return self._route(request.shape).buckets
 
     def _run_all(

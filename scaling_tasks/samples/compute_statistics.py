@@ -12,7 +12,7 @@ from scaling_tasks.samples.geometry import network_lengths, network_sides, round
 from scaling_tasks.samples.limits import LARGEST_SIZE, MOST_ITEMS, MOST_ITEMS_OF_A_REQUEST
 from scaling_tasks.samples.matching import Matched, match_columns
 from scaling_tasks.samples.measurements import Measurements
-from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, Requests
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, ItemRequests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import HEIGHT, WIDTH, Signature
 
@@ -109,23 +109,23 @@ def _zeros(
 
 def _requests(
     items: NDArray[np.int64], names: tuple[str, ...], matched: Matched, batch: str
-) -> tuple[Requests | None, NDArray[np.int64], NDArray[np.float64] | None]:
+) -> tuple[ItemRequests | None, NDArray[np.int64], NDArray[np.float64] | None]:
     """Return the requests where the data has any, one row (N, sizes…) per inference, and the weights of those rows."""
     counts = matched.columns.get(batch)
     if counts is not None:
         # A row with a batch column is a request of so many items of one size.
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        requests = Requests(names, np.repeat(items, counts, axis=0), offsets, matched.weights)
+        requests = ItemRequests(names, np.repeat(items, counts, axis=0), offsets, matched.weights)
         return requests, np.column_stack([counts, items]), matched.weights
     if matched.offsets is None:
         return None, np.column_stack([np.ones(len(items), dtype=np.int64), items]), matched.weights
     if matched.weights is None:
-        requests = Requests(names, items, matched.offsets)
+        requests = ItemRequests(names, items, matched.offsets)
         return requests, requests.batches(), None
     filled = np.diff(matched.offsets) > 0
     weights = np.zeros(len(filled))
     weights[filled] = matched.weights[matched.offsets[:-1][filled]]
-    requests = Requests(names, items, matched.offsets, weights)
+    requests = ItemRequests(names, items, matched.offsets, weights)
     return requests, requests.batches(), weights[filled]
 
 

@@ -19,13 +19,13 @@ from scaling_tasks.files import digest_bytes
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import batch_variable
 
-__all__ = ["Column", "DatasetStatistics", "Requests"]
+__all__ = ["Column", "DatasetStatistics", "ItemRequests"]
 
 _KIND, _VERSION = "statistics", 1
 
 
 @dataclass(frozen=True, eq=False)
-class Requests:
+class ItemRequests:
     """Requests of many items: each item has its own size, and a request may be served in any partition of batches.
 
     Attributes:
@@ -102,7 +102,7 @@ class DatasetStatistics:
 
     histogram: ShapeHistogram
     items: ShapeHistogram | None = None
-    requests: Requests | None = None
+    requests: ItemRequests | None = None
     source: Mapping[str, int] | None = None
     zeros: Mapping[str, float] = field(default_factory=dict)
 
@@ -186,11 +186,11 @@ class _Requests(msgspec.Struct):
         if self.weights is not None and len(self.weights) != len(self.counts):
             raise ValueError(f"{len(self.weights)} weights for {len(self.counts)} requests")
 
-    def value(self) -> Requests:
+    def value(self) -> ItemRequests:
         items = np.asarray(self.items, dtype=np.int64).reshape(len(self.items), len(self.variables))
         offsets = np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
         weights = None if self.weights is None else np.asarray(self.weights, dtype=np.float64)
-        return Requests(tuple(self.variables), items, offsets, weights)
+        return ItemRequests(tuple(self.variables), items, offsets, weights)
 
 
 class _Document(msgspec.Struct):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import ActionRequest
 from scaling_tasks.document_fields import DigestField
 from scaling_tasks.documents import document_text, read_document
 from scaling_tasks.errors import ConfigError, ModelError, PlanError
@@ -71,14 +72,14 @@ def prepared_name(target: Target) -> str:
     return f"prepared{target.model.suffix}"
 
 
-def _request(target: Target, made: Made, unit: str | None) -> Request:
+def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     files = model_files(target.model)
     parameters = spec_parameters(target, "input_shape", "inputs", "shape_bucket")
     parameters["exact"] = target.spec.runtime.exact
     parameters["multiples"] = target.spec.runtime.multiples
     policies = target.spec.runtime.policies.values()
     parameters["zeros"] = all(policy.mode == "zero" and policy.side == "end" for policy in policies)
-    return Request(
+    return ActionRequest(
         Action(
             "analysis",
             code_of(),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import ActionRequest
 from scaling_tasks.config.load import section
 from scaling_tasks.errors import CompileError, PlanError
 from scaling_tasks.execution.contract import Subject
@@ -42,7 +43,7 @@ __all__ = ["STAGE", "make_plan", "make_units", "tools", "work"]
 _LATENCY, _TABLE = "latency.json", "latency_table.json"
 
 
-def _request(target: Target, made: Made, unit: str | None) -> Request:
+def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     scaling = target.spec.auto_scaling
     files = model_files(target.model) if target.spec.model else {}
     parameters = spec_parameters(target, "input_shape", "inputs", "auto_scaling", "shape_bucket", "compile", "dataset")
@@ -59,7 +60,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         analysed = made.result("analysis").file(DOCUMENT)
         known[DOCUMENT], files[DOCUMENT] = analysed.digest, analysed.path
     read = digests({name: path for name, path in files.items() if name not in known})
-    return Request(
+    return ActionRequest(
         Action(
             "buckets",
             code_of(),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import ActionRequest
 from scaling_tasks.actions.results import Result, ResultFile, places_of, read_result_if_there, write_result
 from scaling_tasks.errors import BundleError, of_disk
 from scaling_tasks.execution.contract import Subject
@@ -22,10 +23,12 @@ __all__ = ["STAGE"]
 _MANIFEST = "manifest.json"
 
 
-def _request(target: Target, made: Made, unit: str | None) -> Request:
+def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     files = bundle_files(made)
     action = Action("bundle", code_of(), {name: file.digest for name, file in files.items()}, outputs=tuple(files))
-    return Request(action, lambda: places_of(files), "", Subject(target.name, "the bundle", BundleError), stored=False)
+    return ActionRequest(
+        action, lambda: places_of(files), "", Subject(target.name, "the bundle", BundleError), stored=False
+    )
 
 
 def _former(target: Target) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import ActionRequest
 from scaling_tasks.errors import VerificationFailed
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.stages.compile import worker_limits
@@ -14,7 +15,9 @@ from scaling_tasks.stages.target import Target
 __all__ = ["bundle_request"]
 
 
-def bundle_request(target: Target, action: Action, sources: Callable[[], Mapping[str, Path]], stage: str) -> Request:
+def bundle_request(
+    target: Target, action: Action, sources: Callable[[], Mapping[str, Path]], stage: str
+) -> ActionRequest:
     """Return an action that runs the bundle's engine, wherever that can be done, here at last.
 
     Args:
@@ -23,7 +26,7 @@ def bundle_request(target: Target, action: Action, sources: Callable[[], Mapping
         sources: Gives where each input lies.
         stage: The stage's module, which has ``work`` and ``tools``.
     """
-    return Request(
+    return ActionRequest(
         action,
         sources,
         f"{stage}:work",

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import TOOLCHAIN, ActionRequest
 from scaling_tasks.compilers import isolation
 from scaling_tasks.compilers.isolation import compile_parameters, compile_subject, renamed_files
 from scaling_tasks.compilers.registry import get_backend, outside_version
@@ -65,14 +66,14 @@ CODE = (
 """What of this package makes artefacts: a compile takes hours, another planner must not cost it again."""
 
 
-def _request(target: Target, made: Made, unit: str | None) -> Request:
+def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     document = planned_units(made)
     one = document.unit(str(unit))
     prepared = made.result("analysis").file(prepared_name(target))
     model = f"model/{target.model.name}"
     parameters = compile_parameters(document.compiled_inputs, one, target.result_options, document.behaviour)
     action, more = unit_action(target, {model: prepared.digest}, parameters)
-    return Request(
+    return ActionRequest(
         action,
         lambda: {model: prepared.path, **more},
         f"{__name__}:work",

@@ -10,6 +10,7 @@ from typing import Any
 from scaling_tasks.config.load import parse_target, section
 from scaling_tasks.errors import ConfigError, ModelError
 from scaling_tasks.execution.environment import toolchain_settings
+from scaling_tasks.files import files_below
 from scaling_tasks.known_digests import known_digests
 from scaling_tasks.names import Digest, inner_name
 from scaling_tasks.onnx_model.model_file import MOST_BYTES, MOST_WEIGHTS
@@ -74,16 +75,19 @@ def tree(path: str, *, where: str) -> dict[str, Path]:
     """Return a file, or all files below a directory but hidden ones, by the names that actions give them.
 
     Raises:
-        ConfigError: There is nothing.
+        ConfigError: There is nothing, or it cannot be listed.
     """
     root = Path(path)
     if root.is_file():
         return {home_name(path): root}
     if not root.is_dir():
         raise ConfigError(f"{path!r} is not there", where=where, fix="Correct the path.")
-    files = (file for file in sorted(root.rglob("*")) if file.is_file())
-    inner = ((file, file.relative_to(root).as_posix()) for file in files)
-    return {f"{home_name(path)}/{name}": file for file, name in inner if not f"/{name}".count("/.")}
+    try:
+        files = files_below(root)
+    except OSError as cause:
+        what = f"{str(cause.filename or path)!r} cannot be listed ({cause.strerror})"
+        raise ConfigError(what, where=where, fix="Check its permissions.") from cause
+    return {f"{home_name(path)}/{file.relative_to(root).as_posix()}": file for file in files}
 
 
 def home_name(path: str) -> str:

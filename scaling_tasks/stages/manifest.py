@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import ActionRequest
 from scaling_tasks.actions.results import places_of
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.config.load import section
@@ -30,7 +31,7 @@ __all__ = ["STAGE", "bundle_files", "work"]
 _OPEN_ONNX = ("openvino", "onnxruntime")
 
 
-def _request(target: Target, made: Made, unit: str | None) -> Request:
+def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     model = planned_model(made)
     plan = {file.name: file for file in made.result("buckets").files}
     artefacts = {
@@ -45,7 +46,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         "runtime": section(target.spec.runtime),
     }
     inputs: dict[str, Digest] = {**model, **{name: file.digest for name, file in plan.items()}}
-    return Request(
+    return ActionRequest(
         Action(
             "manifest", code_of(), inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")
         ),

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import TOOLCHAIN, ActionRequest
 from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import PlanError, VerificationFailed
 from scaling_tasks.execution.contract import Subject
@@ -24,10 +25,10 @@ __all__ = ["STAGE", "work"]
 _LATENCY, _KNOWN = "latency.json", "known/latency.json"
 
 
-def _request(target: Target, made: Made, unit: str | None) -> Request:
+def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     bundle = {f"bundle/{name}": file for name, file in bundle_files(made).items()}
     inputs = {name: file.digest for name, file in bundle.items()}
-    return Request(
+    return ActionRequest(
         Action("measure", code_of(), inputs, {}, toolchain(target), platform(target, host()), (_LATENCY,)),
         lambda: places_of(bundle),
         f"{__name__}:work",

@@ -1,7 +1,7 @@
 """Stage ``metric``: the user's task metric through the bundle and through the original at exact shapes.
 
-The metric is given a copy of what it is known to need, laid out as in the repository: its module with all modules that
-are imported from the repository, the labelled data, the model, and what ``verify.files`` lists. It finds nothing else.
+The metric is given a copy of what it is known to need, laid out as in the repository: its module with all that this
+imports and that is not installed, the labelled data, the model, and what ``verify.files`` lists. It finds nothing else.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import TOOLCHAIN, ActionRequest
 from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import VerificationFailed
+from scaling_tasks.imports import import_roots, imported_files
 from scaling_tasks.machine import installed, processor
 from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.bundle_work import bundle_request
 from scaling_tasks.stages.compile import identity_of, toolchain
-from scaling_tasks.stages.imports import imported_files
 from scaling_tasks.stages.inputs import digests, home_name, model_places, planned_model, platform, platform_here, tree
 from scaling_tasks.stages.manifest import bundle_files
 from scaling_tasks.stages.stage import Made, Stage
@@ -27,18 +28,20 @@ from scaling_tasks.stages.target import Target
 __all__ = ["STAGE", "tools", "work"]
 
 
-def _request(target: Target, made: Made, unit: str | None) -> Request:
+def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     spec = target.spec.verify
     model = planned_model(made)
     at_home = {home_name(path.as_posix()): (model[name], path) for name, path in model_places(target, model).items()}
     bundle = {f"bundle/{name}": file for name, file in bundle_files(made).items()}
-    files = {home_name(path.as_posix()): path for path in imported_files(str(spec.metric).partition(":")[0])}
+    module = str(spec.metric).partition(":")[0]
+    files = {home_name(path.as_posix()): path for path in imported_files(module)}
     for path in (str(spec.dataset), *spec.files):
         files |= tree(path, where="verify.dataset" if path == spec.dataset else "verify.files")
     files = {name: path for name, path in files.items() if name not in at_home}
     parameters = {
         "model": home_name(target.model.as_posix()),
         "metric": spec.metric,
+        "modules": {name: home_name(root.as_posix()) for name, root in import_roots(module).items()},
         "dataset": home_name(str(spec.dataset)),
         "drop": spec.drop,
         "fixed_inputs": target.spec.inputs,
@@ -70,7 +73,8 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     home.mkdir(exist_ok=True)
     os.chdir(home)  # This process is the metric's alone, and metrics name files as from the repository's root.
     name = parameters["metric"]
-    metric = load_metric(name, search=home)
+    modules = {module: inputs / root for module, root in parameters["modules"].items()}
+    metric = load_metric(name, search=home, modules=modules)
     original = open_original(inputs / parameters["model"], fixed=parameters["fixed_inputs"])
 
     def exact(requests: Any) -> list[Any]:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import TOOLCHAIN, ActionRequest
 from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import VerificationFailed
+from scaling_tasks.files import files_below
 from scaling_tasks.machine import processor, versions_for
 from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.bundle_work import bundle_request
@@ -25,7 +27,7 @@ __all__ = ["STAGE", "sample_files", "tools", "work"]
 _NOTICEABLE = 1e-3
 
 
-def _request(target: Target, made: Made, unit: str | None) -> Request:
+def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     spec = target.spec.verify
     model = planned_model(made)
     bundle = {f"bundle/{name}": file for name, file in bundle_files(made).items()}
@@ -86,11 +88,15 @@ def sample_files(directory: str | None) -> list[Path]:
     """Return the files of ``verify.samples``, none where it is not given.
 
     Raises:
-        VerificationFailed: It holds none.
+        VerificationFailed: It holds none, or cannot be listed.
     """
     if directory is None:
         return []
-    files = sorted(path for path in Path(directory).rglob("*.npz") if path.is_file())
+    try:
+        files = [path for path in files_below(Path(directory)) if path.suffix == ".npz"]
+    except OSError as cause:
+        what = f"{str(cause.filename or directory)!r} cannot be listed ({cause.strerror})"
+        raise VerificationFailed(what, where="verify.samples", fix="Correct the path, or its permissions.") from cause
     if not files:
         raise VerificationFailed(
             f"{directory!r} holds no .npz files", where="verify.samples", fix="Save one array per input in each."

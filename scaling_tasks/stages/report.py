@@ -7,7 +7,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import ActionRequest
 from scaling_tasks.actions.results import places_of
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import CompileError, one_line
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["STAGE", "work"]
 
 
-def _request(target: Target, made: Made, unit: str | None) -> Request:
+def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     files = {"buckets.json": made.result("buckets").file("buckets.json")}
     if target.needs_data:
         files["statistics.json"] = made.result("statistics").file("statistics.json")
@@ -55,7 +56,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     action = Action(
         "report", code_of(), {name: f.digest for name, f in files.items()}, parameters, outputs=("report.html",)
     )
-    return Request(
+    return ActionRequest(
         action, lambda: places_of(files), f"{__name__}:work", Subject(target.name, "the report", CompileError)
     )
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from scaling_tasks.actions.action import Request
+from scaling_tasks.actions.request import ActionRequest
 from scaling_tasks.actions.results import Result, ResultFile, read_result
 from scaling_tasks.errors import CacheError
 from scaling_tasks.known_digests import known_digests
@@ -91,7 +91,7 @@ class Stage(msgspec.Struct, frozen=True):
     doc: str
     after: tuple[str, ...]
     applies: Callable[[Target], bool]
-    request: Callable[[Target, Made, str | None], Request] | None = None
+    request: Callable[[Target, Made, str | None], ActionRequest] | None = None
     place: Place = _nowhere
     per_unit: bool = False
     after_plan: bool = True

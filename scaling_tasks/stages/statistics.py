@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import ActionRequest
 from scaling_tasks.errors import DatasetError
 from scaling_tasks.execution.contract import Subject
 from scaling_tasks.own_code import code_of
@@ -22,7 +23,7 @@ _CACHE, _SUMMARY = "scan/cache", "scan/cache.json"
 _COUNTED = ("limit_side_len", "interval")
 
 
-def _request(target: Target, made: Made, unit: str | None) -> Request:
+def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     # The summary changes exactly when the measurements do; the cache also holds what tells whether it is current.
     summary = made.result("scan").file("cache.json")
     model = model_files(target.model) if target.spec.model else {}
@@ -32,7 +33,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
     # Of how buckets are chosen only this matters to what is counted: another strategy counts nothing anew.
     chosen = parameters["target"]["auto_scaling"]
     parameters["target"]["auto_scaling"] = {name: chosen[name] for name in _COUNTED if name in chosen}
-    return Request(
+    return ActionRequest(
         Action("statistics", code_of(), inputs, parameters, outputs=("statistics.json",)),
         lambda: {_SUMMARY: summary.path, **model},
         f"{__name__}:work",

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling_tasks.actions.action import TOOLCHAIN, Action, Request
+from scaling_tasks.action import Action
+from scaling_tasks.actions.request import TOOLCHAIN, ActionRequest
 from scaling_tasks.actions.results import places_of
 from scaling_tasks.compilers.isolation import located_options
 from scaling_tasks.compilers.registry import get_backend
@@ -27,7 +28,7 @@ __all__ = ["STAGE", "leave_unverified", "tools", "work"]
 _DOCUMENT = "verification.json"
 
 
-def _request(target: Target, made: Made, unit: str | None) -> Request:
+def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     document = planned_units(made)
     one = document.unit(str(unit))
     subject = Subject(f"{target.name}:{unit}", "the engine", VerificationFailed)
@@ -38,7 +39,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         action = Action(
             "verify", code_of(), artefact_digests, {"artefact": unit, "reason": reason}, outputs=(_DOCUMENT,)
         )
-        return Request(action, lambda: places_of(names), f"{__name__}:leave_unverified", subject)
+        return ActionRequest(action, lambda: places_of(names), f"{__name__}:leave_unverified", subject)
     spec, default = target.spec.verify, get_backend(target.options["backend"]).tolerance_for(target.options)
     model = planned_model(made)
     options, files = options_with_files(target)
@@ -56,7 +57,7 @@ def _request(target: Target, made: Made, unit: str | None) -> Request:
         ],
     }
     named = {**toolchain(target), **versions_for(target.model.name)}
-    return Request(
+    return ActionRequest(
         Action(
             "verify",
             code_of(),

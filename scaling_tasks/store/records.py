@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
+from scaling_tasks.action import checked_components, key_of
 from scaling_tasks.document_fields import DigestField, NameField, SizeField
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import CacheError
-from scaling_tasks.files import digest_bytes, digest_file
+from scaling_tasks.files import digest_file
 from scaling_tasks.names import Digest, InnerName
 
-__all__ = ["Record", "StoredFile", "action_text", "components_of", "key_of", "stored_files", "stored_seconds"]
+__all__ = ["Record", "StoredFile", "stored_files", "stored_seconds"]
 
 _KIND, _VERSION = "store-record", 1
 _MOST_SECONDS = 1e9
@@ -102,45 +103,3 @@ def stored_seconds(details: Mapping[str, Any]) -> float:
     if not (isinstance(seconds, int | float) and 0 <= seconds < _MOST_SECONDS):
         raise ValueError(f"it took {seconds!r} seconds")
     return float(seconds)
-
-
-def action_text(components: Mapping[str, Any] | msgspec.Struct) -> str:
-    """Return the components as JSON with sorted keys; two actions are the same where their texts are."""
-    # A build with nothing to do writes thousands; this takes a tenth of the time that Python's own encoder takes.
-    return msgspec.json.encode(components, order="sorted").decode()
-
-
-class _Components(msgspec.Struct):
-    """An action's components; those that are not named were of none that this version makes."""
-
-    stage: str = ""
-    code: str = ""
-    inputs: dict[str, DigestField] = {}
-    parameters: dict[str, Any] = {}
-    toolchain: dict[str, str] = {}
-    platform: dict[str, str] = {}
-    outputs: list[str] = []
-
-
-def components_of(text: str | bytes) -> dict[str, Any]:
-    """Return the components that are told as ``action_text`` tells them.
-
-    Raises:
-        ValueError: They are none.
-    """
-    return checked_components(msgspec.json.decode(text))
-
-
-def checked_components(found: Any) -> dict[str, Any]:
-    """Return what was read as an action's components.
-
-    Raises:
-        ValueError: They are none.
-    """
-    msgspec.convert(found, _Components)
-    return dict(found)
-
-
-def key_of(components: Mapping[str, Any]) -> Digest:
-    """Return the SHA-256 of the components' text."""
-    return digest_bytes(action_text(components).encode())

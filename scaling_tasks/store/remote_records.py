@@ -12,11 +12,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from scaling_tasks.action import action_text
 from scaling_tasks.documents import document_text, parse_document
 from scaling_tasks.errors import CacheError
 from scaling_tasks.names import Digest
 from scaling_tasks.store.action_result import encode, stdout_of
-from scaling_tasks.store.records import Record, action_text, stored_files, stored_seconds
+from scaling_tasks.store.records import Record, stored_files, stored_seconds
 
 __all__ = ["ACTION_NAME", "UnsignedError", "decode_record", "encode_record"]
 

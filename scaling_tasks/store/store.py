@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from scaling_tasks.action import components_of, key_of
 from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.errors import CacheError, of_disk
 from scaling_tasks.files import publish, read_regular, remove_whole
@@ -15,9 +16,9 @@ from scaling_tasks.names import Digest, InnerName, inner_name
 from scaling_tasks.paths import entries
 from scaling_tasks.store.activity import Journal, StoreActivity
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
-from scaling_tasks.store.far import UNKNOWN_BYTES
-from scaling_tasks.store.level import RemoteLevel
-from scaling_tasks.store.records import Record, StoredFile, components_of, key_of, stored_seconds
+from scaling_tasks.store.records import Record, StoredFile, stored_seconds
+from scaling_tasks.store.remote_reader import UNKNOWN_BYTES
+from scaling_tasks.store.remote_store import RemoteStore
 
 __all__ = ["Record", "Store"]
 
@@ -33,13 +34,13 @@ class Store:
 
     Args:
         root: Its directory, made when first written to.
-        level: A remote store that is asked for what is not there. What it has is noted here at once, and the content of
+        remote: Another that is asked for what is not there. What it has is noted here at once, and the content of
             its files when that is read. What is put here is sent there.
     """
 
-    def __init__(self, root: Path, level: RemoteLevel | None = None) -> None:
+    def __init__(self, root: Path, remote: RemoteStore | None = None) -> None:
         self.root = root
-        self.level = level
+        self.remote = remote
         self._blobs = BlobDirectory(root)
         self._journal = Journal(root / "journal.jsonl")
 
@@ -50,12 +51,12 @@ class Store:
         so that the action is done again. Content that is not here may be in the remote store: ``place`` tells.
         """
         key = key_of(components)
-        record = self._read(key) or self._from_far(key, components)
+        record = self._read(key) or self._from_remote(key, components)
         if record is None:
             self._note(misses=1)
             return None
         here = [self._blobs.verify(file.digest, file.size) and self._blobs.renew(file.digest) for file in record.files]
-        if not all(here) and not self._is_far:
+        if not all(here) and not self._is_remote:
             self._forget(key)
             self._note(misses=1, corrupt=1)
             return None
@@ -71,30 +72,30 @@ class Store:
         """
         key = key_of(components)
         record = self._read(key)
-        if record is not None and (self._is_far or all(self.has(file) for file in record.files)):
+        if record is not None and (self._is_remote or all(self.has(file) for file in record.files)):
             return record
-        return self.level.far.known(key, components) if self.level is not None else None
+        return self.remote.reader.known(key, components) if self.remote is not None else None
 
     def look_up(self, actions: Iterable[Mapping[str, Any]]) -> None:
         """Look in the remote store for the records of many actions at once, as far as they are not here."""
-        if self.level is not None and self.level.far.reading:
+        if self.remote is not None and self.remote.reader.reading:
             wanted = {key_of(components): components for components in actions}
-            self.level.far.look_up(
+            self.remote.reader.look_up(
                 {key: components for key, components in wanted.items() if not self._record_path(key).exists()}
             )
 
     def expect(self, files: Iterable[StoredFile]) -> None:
         """Begin to fetch content that will be asked for soon, many files at once."""
-        if self.level is not None:
+        if self.remote is not None:
             for file in files:
-                if not self.has(file) and self.level.far.reading:
-                    self.level.far.begin(file, self.path(file), self.root)
+                if not self.has(file) and self.remote.reader.reading:
+                    self.remote.reader.begin(file, self.path(file), self.root)
 
     def lose(self, record: Record) -> None:
         """Forget a record that ``get`` has found and whose content could not be had: it was a miss."""
         self._forget(record.key)
-        if self.level is not None:
-            self.level.far.forget(record.key)
+        if self.remote is not None:
+            self.remote.reader.forget(record.key)
         saved = stored_seconds(record.details)
         self._note(hits=-1, misses=1, corrupt=1, bytes_restored=-record.size, seconds_saved=-saved)
 
@@ -128,8 +129,8 @@ class Store:
         except OSError as cause:
             raise of_disk(cause, CacheError, where=self.root, what="cannot be written") from cause
         self._note(stored=1, bytes_stored=record.size)
-        if self.level is not None:
-            self.level.send(record, self._opened)
+        if self.remote is not None:
+            self.remote.send(record, self._opened)
         return record
 
     def send_all(self) -> int:
@@ -137,18 +138,18 @@ class Store:
 
         For what was made while that was not there, or not known of.
         """
-        if self.level is None or self.level.sender is None:
+        if self.remote is None or self.remote.sender is None:
             return 0
-        before = self.level.sender.results
+        before = self.remote.sender.results
         whole = {
             each.key: each for each in self.records() if all(self._blobs.verify(f.digest, f.size) for f in each.files)
         }
-        self.level.far.look_up({key: record.components for key, record in whole.items()})
+        self.remote.reader.look_up({key: record.components for key, record in whole.items()})
         for key, record in whole.items():
-            if self.level.far.known(key, record.components) is None:
-                self.level.send(record, self._opened)
-        self.level.finish()
-        return self.level.sender.results - before
+            if self.remote.reader.known(key, record.components) is None:
+                self.remote.send(record, self._opened)
+        self.remote.finish()
+        return self.remote.sender.results - before
 
     def path(self, file: StoredFile) -> Path:
         """Return where the content of a file lies, or would lie once it is ``here``, to be read only."""
@@ -160,15 +161,15 @@ class Store:
     def here(self, file: StoredFile) -> Path:
         """Return where the content of a file lies, fetched where it is not here; nothing lies there if that failed."""
         path = self.path(file)
-        if self.level is not None and not self.has(file):
-            self.level.far.fetch(file, path, self.root)
+        if self.remote is not None and not self.has(file):
+            self.remote.reader.fetch(file, path, self.root)
         return path
 
     def obtain(self, digest: Digest) -> Path | None:
         """Return where a content lies by its digest alone, fetched where it is not here; None where nobody has it."""
         path = self._blobs.path(digest)
-        if self.level is not None and not path.exists():
-            self.level.far.fetch(StoredFile(_CONTENT, digest, UNKNOWN_BYTES), path, self.root)
+        if self.remote is not None and not path.exists():
+            self.remote.reader.fetch(StoredFile(_CONTENT, digest, UNKNOWN_BYTES), path, self.root)
         return path if path.exists() else None
 
     def place(self, file: StoredFile, target: Path, *, below: Path) -> None:
@@ -232,19 +233,19 @@ class Store:
         return self._journal.activity(since)
 
     @property
-    def _is_far(self) -> bool:
-        return self.level is not None and self.level.far.reading
+    def _is_remote(self) -> bool:
+        return self.remote is not None and self.remote.reader.reading
 
     def has(self, file: StoredFile) -> bool:
         """Return whether the content of a file is here, without reading it."""
         return self._blobs.has(file.digest, file.size)
 
-    def _from_far(self, key: Digest, components: Mapping[str, Any]) -> Record | None:
+    def _from_remote(self, key: Digest, components: Mapping[str, Any]) -> Record | None:
         """Return the remote store's record, noted here from now on."""
-        if self.level is None:
+        if self.remote is None:
             return None
-        self.level.far.look_up({key: components})
-        record = self.level.far.known(key, components)
+        self.remote.reader.look_up({key: components})
+        record = self.remote.reader.known(key, components)
         if record is not None:
             with contextlib.suppress(OSError), publish(self._record_path(key), below=self.root) as temporary:
                 temporary.write_text(record.to_json(), encoding="utf-8")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.abc
+import importlib.machinery
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -74,12 +77,32 @@ class MetricResult(Findings):
         )
 
 
-def load_metric(name: str, *, search: Path | None = None) -> Metric:
+class _Given(importlib.abc.MetaPathFinder):
+    """Finds modules where they were put: the same may lie where they were copied from, and be edited there."""
+
+    def __init__(self, places: Mapping[str, Path]) -> None:
+        self._places = {name: str(place) for name, place in places.items()}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return what is to be imported under a name, None where others are asked."""
+        if fullname not in self._places:
+            return None
+        found = importlib.machinery.PathFinder.find_spec(fullname, [self._places[fullname]])
+        if found is not None and found.loader is None:
+            # A package without a file of its own; Python would look for more of it elsewhere.
+            found.submodule_search_locations = [f"{self._places[fullname]}/{fullname}"]
+        return found
+
+
+def load_metric(name: str, *, search: Path | None = None, modules: Mapping[str, Path] | None = None) -> Metric:
     """Return the function called ``module:function``.
 
     Args:
         name: Where it is.
         search: Directory from which the module may be imported too, such as the one of the configuration.
+        modules: Directory in which modules and packages are, by their names, wherever else there are such.
 
     Raises:
         ConfigError: There is none.
@@ -89,6 +112,8 @@ def load_metric(name: str, *, search: Path | None = None) -> Metric:
         raise ConfigError(f"{name!r} names no function", where="verify.metric", fix="Write module:function.")
     if search is not None and str(search) not in sys.path:
         sys.path.append(str(search))
+    if modules:
+        sys.meta_path.insert(0, _Given(modules))
     try:
         metric: Metric = getattr(importlib.import_module(module_name), function)
     except (ImportError, AttributeError) as cause:

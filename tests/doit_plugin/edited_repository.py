@@ -62,7 +62,7 @@ class EditedRepository:
 
     def __init__(self, root: Path, chance: random.Random, *, quantised: bool) -> None:
         self.repository, self.chance, self.quantised = Repository(root), chance, quantised
-        self.sizes, self.level, self.absolute, self.padding = SIZES[:2], "basic", 0.001, "exact"
+        self.sizes, self.remote, self.absolute, self.padding = SIZES[:2], "basic", 0.001, "exact"
         self.most, self.precision, self.count = 2, "FP32", 2
         (root / "scoring.py").write_text(METRIC)
         (root / "calibration").mkdir()
@@ -84,7 +84,7 @@ class EditedRepository:
         return {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def configuration(self) -> None:
-        more = f"  options: {{optimization: {self.level}}}\nruntime: {{padding: {self.padding}}}\n"
+        more = f"  options: {{optimization: {self.remote}}}\nruntime: {{padding: {self.padding}}}\n"
         more += f"verify: {{metric: 'scoring:score', dataset: labels.txt, absolute: {self.absolute}}}\n"
         self.repository.write_target(sizes=self.sizes, more=more)
         self.repository.write_target("stamped", sizes=self.sizes[:1], backend="stamping")
@@ -130,7 +130,7 @@ class EditedRepository:
         self.configuration()
 
     def options(self) -> None:
-        self.level = self.chance.choice(["basic", "extended"])
+        self.remote = self.chance.choice(["basic", "extended"])
         self.precision = self.chance.choice(["FP32", "FP16"])
         self.configuration()
 

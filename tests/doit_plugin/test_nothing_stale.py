@@ -251,12 +251,16 @@ def test_a_compiler_that_edits_its_files_edits_copies(repository: Repository, ou
     assert repository.doit(environment={"PYTHONPATH": str(outside)}).executed == []
 
 
-@pytest.mark.parametrize("change", ["version", "source"])
+@pytest.mark.parametrize("change", ["version", "source", "module beside it"])
 def test_an_outside_backend_is_part_of_the_key(repository: Repository, outside: Path, change: str) -> None:
+    (outside / "beside.py").touch()
+    (outside / "outside.py").write_text(f"import beside  # noqa: F401\n{OUTSIDE}")
     repository.write_target(backend="outside")
     assert repository.doit("-n", "2", environment={"PYTHONPATH": str(outside)}).ok
     if change == "source":
-        (outside / "outside.py").write_text(OUTSIDE + "# mended\n")
+        (outside / "outside.py").write_text(f"import beside  # noqa: F401\n{OUTSIDE}# mended\n")
+    elif change == "module beside it":
+        (outside / "beside.py").write_text("# mended\n")
     else:
         metadata = outside / "outside-1.0.dist-info/METADATA"
         metadata.write_text(metadata.read_text().replace("1.0", "1.1"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, Requests
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, ItemRequests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import Signature
 
@@ -58,7 +58,7 @@ def mindocr_statistics(path: Path, signature: Signature, scaling: Mapping[str, o
     items = np.asarray(rows, dtype=np.int64).reshape(len(rows), len(variables))
     requests = None
     if "N" in signature.variables:
-        requests = Requests(variables, items, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+        requests = ItemRequests(variables, items, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
         histogram = ShapeHistogram.from_samples(requests.batches(), variables=("N", *variables))
     else:
         histogram = ShapeHistogram.from_samples(np.maximum(items, 1), variables=variables)

@@ -11,17 +11,17 @@ from scaling_tasks.planning.request.options import make_options
 from scaling_tasks.planning.request.serving import Side, runs_of
 from scaling_tasks.planning.strategies import joint_bound
 from scaling_tasks.planning.strategies.joint_earnings import Earnings
-from scaling_tasks.shapes.dataset_statistics import Requests
+from scaling_tasks.shapes.dataset_statistics import ItemRequests
 
 CHOICES = (1, 3, 8)
 MODEL = CallableCost(lambda shapes: 500.0 + shapes[:, 0] * shapes[:, 1])
 
 
-def _requests(count: int, most: int = 12) -> Requests:
+def _requests(count: int, most: int = 12) -> ItemRequests:
     random = np.random.default_rng(7)
     lengths = random.integers(1, most, count)
     sizes = np.clip(random.lognormal(4.5, 0.6, (int(lengths.sum()), 1)), 8, 600).astype(np.int64)
-    return Requests(("W",), -(-sizes // 16) * 16, np.concatenate([[0], lengths.cumsum()]))
+    return ItemRequests(("W",), -(-sizes // 16) * 16, np.concatenate([[0], lengths.cumsum()]))
 
 
 def _earnings(count: int) -> Earnings:

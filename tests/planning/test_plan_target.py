@@ -13,7 +13,7 @@ from scaling_tasks.config.specs import AutoScalingSpec, ShapeBucketSpec
 from scaling_tasks.errors import ConfigError, PlanError
 from scaling_tasks.planning.api import plan_statistics
 from scaling_tasks.planning.bucket_plan import BucketPlan
-from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, Requests
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, ItemRequests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import name_dimensions
 from tests.planning.mindocr_samples import mindocr_statistics
@@ -48,7 +48,7 @@ def test_all_golden_cases_give_exactly_the_expected_values(data_dir: Path):
 
 def test_sizes_and_batch_together_multiply_mindocr_lists_and_take_sizes_from_items():
     items = np.array([[100], [200], [300], [100], [120]])
-    requests = Requests(("W",), items, np.array([0, 3, 5]))
+    requests = ItemRequests(("W",), items, np.array([0, 3, 5]))
     statistics = _statistics(
         requests.batches(), ("N", "W"), items=ShapeHistogram.from_samples(items, variables=("W",)), requests=requests
     )

@@ -15,7 +15,7 @@ from scaling_tasks.planning.request.options import make_options
 from scaling_tasks.planning.request.serving import score_requests
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.selection import BucketTable
-from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, Requests
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, ItemRequests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.partition import RunTable
 from scaling_tasks.shapes.signature import name_dimensions
@@ -68,18 +68,18 @@ def test_several_size_variables_are_served_completely():
 
 
 @pytest.fixture
-def requests() -> Requests:
+def requests() -> ItemRequests:
     random = np.random.default_rng(0)
     counts = random.integers(0, 30, 40)
     items = random.lognormal(4.8, 0.7, (counts.sum(), 1)).astype(np.int64) + 8
-    return Requests(("W",), items, np.concatenate([[0], np.cumsum(counts)]))
+    return ItemRequests(("W",), items, np.concatenate([[0], np.cumsum(counts)]))
 
 
 def _launch(shapes):
     return 3000.0 + shapes[:, 0] * shapes[:, 1]
 
 
-def test_joint_buckets_beat_the_best_product_of_lists_planned_apart(requests: Requests):
+def test_joint_buckets_beat_the_best_product_of_lists_planned_apart(requests: ItemRequests):
     model = CallableCost(_launch)
     for most in (4, 9):
         options = make_options(most, {"interval": {"W": 8}, "choices": {"N": CHOICES}})
@@ -98,7 +98,7 @@ def test_joint_buckets_beat_the_best_product_of_lists_planned_apart(requests: Re
                     assert plan.padding_ratio <= apart.padding_ratio
 
 
-def test_the_score_of_requests_is_what_the_runtime_makes_of_them(requests: Requests):
+def test_the_score_of_requests_is_what_the_runtime_makes_of_them(requests: ItemRequests):
     model = CallableCost(_launch)
     buckets = np.array([[1, 2000], [4, 150], [8, 300], [16, 100]])
     score = score_requests(requests, ("N", "W"), buckets, model, CHOICES)
@@ -114,7 +114,7 @@ def test_the_score_of_requests_is_what_the_runtime_makes_of_them(requests: Reque
     assert score.padding_ratio >= 1
 
 
-def test_a_target_with_partition_batching_serves_all_its_requests(requests: Requests):
+def test_a_target_with_partition_batching_serves_all_its_requests(requests: ItemRequests):
     histogram = ShapeHistogram.from_samples(requests.batches(), variables=("N", "W"))
     statistics = DatasetStatistics(histogram, None, requests)
     spec = AutoScalingSpec(batching="partition", max_scaling_num=6, interval=16, batch_choices=CHOICES)
@@ -128,7 +128,7 @@ def test_a_target_with_partition_batching_serves_all_its_requests(requests: Requ
 
 def test_only_the_number_of_items_may_vary():
     counts = np.array([3, 9, 20])
-    requests = Requests((), np.zeros((32, 0), dtype=np.int64), np.concatenate([[0], np.cumsum(counts)]))
+    requests = ItemRequests((), np.zeros((32, 0), dtype=np.int64), np.concatenate([[0], np.cumsum(counts)]))
     options = make_options(2, {"choices": {"N": CHOICES}})
     plan = plan_requests(requests, ("N",), 2, CallableCost(lambda shapes: 5.0 + shapes[:, 0]), options)
     # 3 -> 4, 9 -> 8 + 4 (or 4 + 4 + 4), 20 -> 16 + 4: one small and one large batch size.
@@ -145,7 +145,7 @@ def test_no_buckets_beat_the_bound_of_requests_that_are_cut_into_batches():
         counts[0] = 1
         items = random.integers(1, 6, (counts.sum(), 1))
         weights = random.integers(1, 4, 4).astype(float)
-        requests = Requests(("W",), items, np.concatenate([[0], counts.cumsum()]), weights)
+        requests = ItemRequests(("W",), items, np.concatenate([[0], counts.cumsum()]), weights)
         launch = float(random.choice([0.0, 2.0, 6.0]))
 
         def cost(shapes, launch=launch):
@@ -174,7 +174,7 @@ def test_whole_buckets_are_exchanged_where_no_small_step_saves():
     random = np.random.default_rng(3)
     counts = random.integers(1, 20, 12)
     items = random.integers(1, 13, (counts.sum(), 1))
-    requests = Requests(("W",), items, np.concatenate([[0], counts.cumsum()]))
+    requests = ItemRequests(("W",), items, np.concatenate([[0], counts.cumsum()]))
     model = CallableCost(lambda shapes: 60.0 + shapes[:, 0] * shapes[:, 1])
     plan = plan_requests(requests, ("N", "W"), 2, model, make_options(2, {"choices": {"N": CHOICES}}))
     grid = np.asarray(list(itertools.product(CHOICES, np.unique(items))))
@@ -190,7 +190,7 @@ def test_whole_buckets_are_exchanged_where_no_small_step_saves():
 
 def test_requests_of_no_weight_are_served_by_every_exchange():
     items = np.array([[4], [4], [90], [5]])
-    requests = Requests(("W",), items, np.array([0, 2, 3, 4]), np.array([1.0, 0.0, 2.0]))
+    requests = ItemRequests(("W",), items, np.array([0, 2, 3, 4]), np.array([1.0, 0.0, 2.0]))
     for most in (1, 2, 3):
         plan = plan_requests(requests, ("N", "W"), most, CallableCost(_launch), make_options(most, {}))
         assert plan.buckets[:, 1].max() >= 90

@@ -17,7 +17,7 @@ from scaling_tasks.planning.request.options import make_options
 from scaling_tasks.planning.strategies.registry import STRATEGIES
 from scaling_tasks.samples.compute_statistics import compute_statistics
 from scaling_tasks.samples.scan import scan
-from scaling_tasks.shapes.dataset_statistics import Requests
+from scaling_tasks.shapes.dataset_statistics import ItemRequests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.signature import name_dimensions
 from tests.planning.brute import best_total
@@ -25,11 +25,11 @@ from tests.planning.brute import best_total
 CHOICES = (1, 4, 8, 16)
 
 
-def _many_requests(count: int, items: int = 2) -> Requests:
+def _many_requests(count: int, items: int = 2) -> ItemRequests:
     random = np.random.default_rng(0)
     sizes = random.integers(20, 200, (count * items, 1))
     sizes[3 * items], sizes[(count // 2 + 1) * items] = 1900, 1500
-    return Requests(("W",), sizes, np.arange(0, count * items + 1, items))
+    return ItemRequests(("W",), sizes, np.arange(0, count * items + 1, items))
 
 
 def _launch(shapes):
@@ -50,7 +50,7 @@ def test_the_largest_items_of_very_many_requests_are_served():
 def test_one_long_request_among_many_takes_memory_for_its_items_only():
     lengths = np.append(np.full(3_000, 3), 600)
     items = np.random.default_rng(1).integers(20, 200, (int(lengths.sum()), 1))
-    requests = Requests(("W",), items, np.concatenate([[0], lengths.cumsum()]))
+    requests = ItemRequests(("W",), items, np.concatenate([[0], lengths.cumsum()]))
     from scaling_tasks.shapes.partition import RunTable
 
     runs = RunTable(items, requests.offsets, CHOICES)
@@ -82,7 +82,7 @@ def test_requests_mind_headroom_weights_prices_dropping_and_the_fewest_buckets()
     assert len(plan(bucket_price=1e9, min_buckets=3).buckets) == 3
     weights = np.ones(40)
     weights[3] = 1e6
-    heavy = plan(Requests(requests.variables, requests.items, requests.offsets, weights))
+    heavy = plan(ItemRequests(requests.variables, requests.items, requests.offsets, weights))
     assert [16, 1904] not in heavy.buckets.tolist()
     assert any((bucket == [1, 1904]).all() or (bucket == [4, 1904]).all() for bucket in heavy.buckets)
     assert heavy.padding_ratio < free.padding_ratio

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_tasks.errors import DatasetError
-from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, Requests
+from scaling_tasks.shapes.dataset_statistics import DatasetStatistics, ItemRequests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 
 samples = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=40)
@@ -73,7 +73,7 @@ def test_unusable_samples_are_refused(rows: list[list[object]], weights: list[fl
 
 
 def test_statistics_round_trip_is_byte_identical(tmp_path: Path) -> None:
-    requests = Requests(("W",), np.array([[32], [64], [96]]), np.array([0, 2, 2, 3]))
+    requests = ItemRequests(("W",), np.array([[32], [64], [96]]), np.array([0, 2, 2, 3]))
     statistics = DatasetStatistics(
         ShapeHistogram.from_samples(requests.batches(), variables=("N", "W")),
         ShapeHistogram.from_samples(requests.items, variables=("W",)),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from scaling_tasks.action import key_of
 from scaling_tasks.actions.results import Result, read_result, write_result
 from scaling_tasks.actions.told import told
 from scaling_tasks.builds.forecast import _why
@@ -17,7 +18,7 @@ from scaling_tasks.doit_plugin.console.run_outcomes import RunOutcomes
 from scaling_tasks.doit_plugin.state_database import ScalingState
 from scaling_tasks.errors import CacheError, LockError, PlanError, ScalingTasksError
 from scaling_tasks.stages import lock
-from scaling_tasks.store.records import Record, key_of
+from scaling_tasks.store.records import Record
 from tests.documents import resealed
 from tests.fuzz.readers.report import documents, make, read
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from scaling_tasks.action import key_of
 from scaling_tasks.actions.perform import _sweep
 from scaling_tasks.builds.history import CompileHistory
 from scaling_tasks.execution.file_locks import exclusive, is_free, when_waiting
-from scaling_tasks.store.records import Record, key_of
+from scaling_tasks.store.records import Record
 
 
 def components(stem: str, bucket: int, *, model: str = "m", backend: str = "openvino") -> dict[str, Any]:

@@ -81,7 +81,7 @@ def remote_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return request.getfixturevalue("nginx").url
     if request.param == "s3":
         return f"{request.getfixturevalue('object_storage').url}/{tmp_path.name}"
-    return f"file://{tmp_path}/far"
+    return f"file://{tmp_path}/remote"
 
 
 @pytest.fixture

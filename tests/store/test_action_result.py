@@ -7,9 +7,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, un
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scaling_tasks.action import action_text, key_of
 from scaling_tasks.errors import CacheError
 from scaling_tasks.store.action_result import encode, stdout_of
-from scaling_tasks.store.records import Record, StoredFile, action_text, key_of
+from scaling_tasks.store.records import Record, StoredFile
 from scaling_tasks.store.remote_records import ACTION_NAME, UnsignedError, decode_record, encode_record
 
 COMPONENTS = {"stage": "compile", "inputs": {"model": "a" * 64}}

@@ -1,4 +1,4 @@
-"""A far store that is dead, dying, slow or silent: what it costs, counted in requests and warnings."""
+"""A remote store that is dead, dying, slow or silent: what it costs, counted in requests and warnings."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 
 from scaling_tasks.store import connection as connection_module
 from scaling_tasks.store.connection import Connection
-from scaling_tasks.store.far import Far
-from scaling_tasks.store.level import RemoteLevel, open_level
 from scaling_tasks.store.open_remote import open_remote
 from scaling_tasks.store.patience import Patience
-from scaling_tasks.store.sending import Sender
+from scaling_tasks.store.remote_reader import RemoteReader
+from scaling_tasks.store.remote_sender import Sender
+from scaling_tasks.store.remote_store import RemoteStore, open_remote_store
 from scaling_tasks.store.store import Store
 from tests.store.faulty_server import FaultyServer, faulty_server
 from tests.store.services import Nginx
-from tests.store.test_levels import COMPONENTS, placed, put
+from tests.store.test_remote_store import COMPONENTS, placed, put
 
 ACTIONS = [{"n": number} for number in range(50)]
 LATER = " Results are kept here; `doit store --send` sends them later."
@@ -34,8 +34,8 @@ def server() -> Iterator[FaultyServer]:
 
 def opened(root: Path, url: str, patience: float = 60) -> Store:
     connection = Connection(open_remote(url), patience)
-    far = Far(connection, None)
-    return Store(root, RemoteLevel(connection, far, Sender(connection, None, far.damaged)))
+    reader = RemoteReader(connection, None)
+    return Store(root, RemoteStore(connection, reader, Sender(connection, None, reader.damaged)))
 
 
 def test_a_dead_store_costs_three_attempts_and_one_warning(own_nginx: Nginx, tmp_path: Path, told: list[str]):
@@ -46,13 +46,13 @@ def test_a_dead_store_costs_three_attempts_and_one_warning(own_nginx: Nginx, tmp
     for components in ACTIONS[:3]:
         put(store, tmp_path / "made", components)
         assert placed(store, tmp_path / "out", components) is not None
-    assert store.level.connection.attempts == 3
+    assert store.remote.connection.attempts == 3
     assert told == [f"warning: the store {own_nginx.url} is left out from now on: Connection refused.{LATER}"]
 
 
 def test_a_dead_store_that_is_only_read_is_not_said_to_be_sent_to(own_nginx: Nginx, tmp_path: Path, told: list[str]):
     own_nginx.kill()
-    store = Store(tmp_path, open_level(own_nginx.url, writes=False, secret=None, patience=60))
+    store = Store(tmp_path, open_remote_store(own_nginx.url, writes=False, secret=None, patience=60))
     store.look_up(ACTIONS)
     assert told == [f"warning: the store {own_nginx.url} is left out from now on: Connection refused."]
 
@@ -64,7 +64,7 @@ def test_a_silent_store_costs_one_warning(own_nginx: Nginx, tmp_path: Path, told
     store.look_up(ACTIONS)
     assert [store.get(components) for components in ACTIONS] == [None] * 50
     put(store, tmp_path / "made", ACTIONS[0])
-    assert store.level.connection.attempts == 1
+    assert store.remote.connection.attempts == 1
     assert told == [f"warning: the store {own_nginx.url} is left out from now on: it is too slow.{LATER}"]
 
 
@@ -92,9 +92,9 @@ def test_a_store_that_falls_silent_while_it_is_sent_to_ends_with_one_warning(
     own_nginx.stall()
     for number in range(1, 9):
         put(store, tmp_path / "made", {"n": number}, net=b"%d" % number)
-    store.level.finish()
+    store.remote.finish()
     assert told == [f"warning: the store {own_nginx.url} is left out from now on: it is too slow.{LATER}"]
-    assert store.level.pending == 0
+    assert store.remote.pending == 0
     assert [store.get({"n": number}) is not None for number in range(9)] == [True] * 9
     own_nginx.resume()
 
@@ -178,7 +178,7 @@ def test_a_content_without_end_is_not_taken(server: FaultyServer, tmp_path: Path
     path = next(path for path, content in server.content.items() if content == b"artefact")
     server.content[path] = b"artefact" + bytes(50_000_000)
     assert not store.here(record.files[0]).exists()
-    assert store.level.connection.fetched < 1_000_000
+    assert store.remote.connection.fetched < 1_000_000
     assert "damaged or cut short" in told[0]
 
 

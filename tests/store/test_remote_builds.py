@@ -1,4 +1,4 @@
-"""Whole builds through the real doit beside a far store: nothing done twice, and right whatever becomes of it."""
+"""Whole builds through the real doit beside a remote store: nothing done twice, and right whatever becomes of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 @dataclass
 class Filled:
-    """A far store that one build has filled, and what that build made."""
+    """A remote store that one build has filled, and what that build made."""
 
     files: Path
     lock: str
@@ -39,7 +39,7 @@ def clone(root: Path, sizes: list[tuple[int, int]] = SIZES) -> Repository:
     return made
 
 
-def far(url: str, **more: str) -> dict[str, str]:
+def beside(url: str, **more: str) -> dict[str, str]:
     # Machines that run tests are busy; only a store that is gone or silent shall be given up.
     return {"SCALING_TASKS_REMOTE_STORE": url, "SCALING_TASKS_REMOTE_STORE_PATIENCE": "20", **more}
 
@@ -66,7 +66,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
         pytest.skip(str(missing))
     with running(nginx.process):
         first = clone(home / "first")
-        run = first.doit("-n", "2", environment=far(nginx.url, SCALING_TASKS_STORE_KEY=SECRET))
+        run = first.doit("-n", "2", environment=beside(nginx.url, SCALING_TASKS_STORE_KEY=SECRET))
         assert run.ok, run.output
         assert len(run.compiled) == 2
         assert warnings(run) == []
@@ -78,8 +78,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Filled:
 @pytest.fixture
 def store(filled: Filled, tmp_path: Path) -> Iterator[Nginx]:
     """The filled store, to be ill-treated."""
-    shutil.copytree(filled.files, tmp_path / "far")
-    nginx = start_nginx(tmp_path / "nginx", files=tmp_path / "far")
+    shutil.copytree(filled.files, tmp_path / "remote")
+    nginx = start_nginx(tmp_path / "nginx", files=tmp_path / "remote")
     with running(nginx.process):
         yield nginx
 
@@ -103,7 +103,7 @@ def test_a_second_clone_does_nothing_again_and_fetches_only_what_it_shows(
 ) -> None:
     second = clone(tmp_path / "second")
     url = store.url.replace("http://", "http://builder:hunter2@")
-    environment = far(url, SCALING_TASKS_REMOTE_STORE_MODE="read-only", SCALING_TASKS_STORE_KEY=SECRET)
+    environment = beside(url, SCALING_TASKS_REMOTE_STORE_MODE="read-only", SCALING_TASKS_STORE_KEY=SECRET)
     plan = second.doit("plan", environment=environment)
     assert "; 0 to compile" in plan.output
     in_plan = store.count("GET", "/cas/")
@@ -117,7 +117,7 @@ def test_a_second_clone_does_nothing_again_and_fetches_only_what_it_shows(
     assert bundle(second) == filled.bundle
     assert (second.root / "scaling.lock").read_text() == filled.lock
     assert warnings(run) == []
-    # The plan reads documents only; of what lies far nothing comes twice, and the prepared model does not come at all.
+    # The plan reads documents only; of what lies there nothing comes twice; the prepared model does not come at all.
     fetched = [line.split()[1] for line in store.requests if line.startswith("GET /cas/")]
     assert len(fetched) == len(set(fetched))
     assert in_plan < len(fetched)
@@ -130,7 +130,7 @@ def test_a_second_clone_does_nothing_again_and_fetches_only_what_it_shows(
     assert not [path for path in files if b"hunter2" in path.read_bytes() or SECRET.encode() in path.read_bytes()]
     assert "hunter2" not in plan.output + run.output
 
-    # What was left far comes when something is made from it.
+    # What was left there comes when something is made from it.
     second.write_target(sizes=[*SIZES, (8, 8)])
     run = second.doit(environment=environment)
     assert run.ok, run.output
@@ -139,10 +139,10 @@ def test_a_second_clone_does_nothing_again_and_fetches_only_what_it_shows(
 
 def test_what_was_left_far_is_made_again_where_it_cannot_be_had(store: Nginx, tmp_path: Path) -> None:
     second = clone(tmp_path / "second")
-    assert second.doit(environment=far(store.url)).ok
+    assert second.doit(environment=beside(store.url)).ok
     store.kill()
     second.write_target(sizes=[*SIZES, (8, 8)])
-    run = second.doit(environment=far(store.url))
+    run = second.doit(environment=beside(store.url))
     assert run.ok, run.output
     assert run.compiled == ["net:N1_H8_W8"]
     assert len(warnings(run)) == 1
@@ -150,9 +150,9 @@ def test_what_was_left_far_is_made_again_where_it_cannot_be_had(store: Nginx, tm
 
 def test_one_unit_asked_for_fetches_no_other(store: Nginx, tmp_path: Path) -> None:
     second = clone(tmp_path / "second")
-    assert second.doit("buckets", environment=far(store.url)).ok
+    assert second.doit("buckets", environment=beside(store.url)).ok
     before = store.requests
-    run = second.doit("compile:net:N1_H16_W24", environment=far(store.url))
+    run = second.doit("compile:net:N1_H16_W24", environment=beside(store.url))
     assert run.restored == ["net:N1_H16_W24"]
     asked = [line.split()[:2] for line in store.requests[len(before) :]]
     assert [method for method, _ in asked] == ["GET", "GET"]
@@ -166,7 +166,7 @@ def test_a_damaged_store_has_only_what_is_damaged_done_again(filled: Filled, sto
     cut.write_bytes(cut.read_bytes()[:-9])
     other.write_bytes(b"evil")
     second = clone(tmp_path / "second")
-    run = second.doit("-n", "2", environment=far(store.url))
+    run = second.doit("-n", "2", environment=beside(store.url))
     assert run.ok, run.output
     assert 1 <= len(run.compiled) <= 2
     assert bundle(second) == filled.bundle
@@ -174,14 +174,14 @@ def test_a_damaged_store_has_only_what_is_damaged_done_again(filled: Filled, sto
     assert all("damaged or cut short" in line for line in warnings(run))
     # And the store is whole again.
     third = clone(tmp_path / "third")
-    run = third.doit(environment=far(store.url))
+    run = third.doit(environment=beside(store.url))
     assert run.compiled == warnings(run) == []
     assert bundle(third) == filled.bundle
 
 
 def test_records_that_are_not_signed_are_no_hits(filled: Filled, store: Nginx, tmp_path: Path) -> None:
     second = clone(tmp_path / "second")
-    environment = far(store.url, SCALING_TASKS_STORE_KEY="another-key-of-32-bytes-in-length")
+    environment = beside(store.url, SCALING_TASKS_STORE_KEY="another-key-of-32-bytes-in-length")
     plan = second.doit("plan", environment=environment)
     assert "2 to compile" in plan.output
     assert len(warnings(plan)) == 1
@@ -194,7 +194,7 @@ def test_a_store_that_fails_in_the_middle_of_a_build_changes_nothing_but_the_tim
 ) -> None:
     second = clone(tmp_path / "second")
     watch = during(store, "GET /cas/", store.kill if fault == "killed" else store.stall)
-    run = second.doit("-n", "2", environment={**far(store.url), "SCALING_TASKS_REMOTE_STORE_PATIENCE": "2"})
+    run = second.doit("-n", "2", environment={**beside(store.url), "SCALING_TASKS_REMOTE_STORE_PATIENCE": "2"})
     watch.join()
     assert run.ok, run.output
     assert bundle(second) == filled.bundle
@@ -205,19 +205,19 @@ def test_a_store_that_fails_in_the_middle_of_a_build_changes_nothing_but_the_tim
 def test_a_store_that_dies_while_it_is_filled_changes_nothing(filled: Filled, own_nginx: Nginx, tmp_path: Path) -> None:
     first = clone(tmp_path / "first")
     watch = during(own_nginx, "PUT /ac/", own_nginx.kill)
-    run = first.doit("-n", "2", environment=far(own_nginx.url))
+    run = first.doit("-n", "2", environment=beside(own_nginx.url))
     watch.join()
     assert run.ok, run.output
     assert len(run.compiled) == 2
     assert bundle(first) == filled.bundle
     assert len(warnings(run)) == 1
     # What could not be sent is sent later, and not as long as nobody is there.
-    early = first.doit("store", "--send", environment=far(own_nginx.url))
+    early = first.doit("store", "--send", environment=beside(own_nginx.url))
     assert (early.status, warnings(early)) == (1, [])
     assert f"error: nothing could be sent to the store {own_nginx.url}: Connection refused. Results" in early.output
     again = start_nginx(tmp_path / "again")
     with running(again.process):
-        sent = first.doit("store", "--send", environment=far(again.url))
+        sent = first.doit("store", "--send", environment=beside(again.url))
         assert sent.output.startswith(f"{len(list((filled.files / 'ac').iterdir()))} results sent\n")
         assert {path.name for path in (again.files / "ac").iterdir()} == {
             path.name for path in (filled.files / "ac").iterdir()
@@ -228,8 +228,8 @@ def test_why_tells_what_somebody_else_did_otherwise(filled: Filled, store: Nginx
     second = clone(tmp_path / "second")
     (second.root / "scaling.lock").write_text(filled.lock)
     second.write_model(seed=1)
-    assert second.doit("buckets", environment=far(store.url)).ok
-    run = second.doit("why", "compile:net:N1_H16_W24", environment=far(store.url))
+    assert second.doit("buckets", environment=beside(store.url)).ok
+    run = second.doit("why", "compile:net:N1_H16_W24", environment=beside(store.url))
     assert "not the one that scaling.lock names: inputs.model/net.onnx changed" in run.output
     assert re.search(r"inputs\.model/net\.onnx: \"[0-9a-f]{64}\" -> \"[0-9a-f]{64}\"", run.output)
 

@@ -62,7 +62,7 @@ def test_a_content_that_is_not_what_it_is_called_never_arrives(remote_url: str, 
 
 
 def test_what_is_fetched_nobody_else_may_change(tmp_path: Path):
-    remote = open_remote(f"file://{tmp_path}/far")
+    remote = open_remote(f"file://{tmp_path}/remote")
     remote.upload(DIGEST, CONTENT)
     before = os.umask(0)
     try:
@@ -73,10 +73,10 @@ def test_what_is_fetched_nobody_else_may_change(tmp_path: Path):
 
 
 def test_a_directory_shows_no_half_written_file(tmp_path: Path):
-    remote = open_remote(f"file://{tmp_path}/far")
+    remote = open_remote(f"file://{tmp_path}/remote")
     remote.upload(DIGEST, CONTENT)
     remote.put_record(KEY, b"record")
-    assert sorted(path.name for path in (tmp_path / "far").rglob("*") if path.is_file()) == sorted([DIGEST, KEY])
+    assert sorted(path.name for path in (tmp_path / "remote").rglob("*") if path.is_file()) == sorted([DIGEST, KEY])
 
 
 def test_connections_are_kept_open(nginx: Nginx, tmp_path: Path):

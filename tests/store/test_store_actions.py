@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scaling_tasks.action import action_text
 from scaling_tasks.documents import canonical_json
 from scaling_tasks.errors import CacheError
 from scaling_tasks.files import digest_bytes
-from scaling_tasks.store.records import Record, action_text
+from scaling_tasks.store.records import Record
 from scaling_tasks.store.store import Store
 from tests.documents import resealed
 

@@ -10,7 +10,7 @@ import pytest
 from scaling_tasks.builds.workshop import open_store
 from scaling_tasks.doit_plugin.console.transfers import finish_transfers, transfers_line, transfers_under_way
 from tests.store.services import MissingPartError, running, start_nginx
-from tests.store.test_levels import COMPONENTS, placed, put
+from tests.store.test_remote_store import COMPONENTS, placed, put
 
 
 def test_transfers_are_shown_while_they_go_on_and_summed_up_at_the_end(

@@ -42,7 +42,7 @@ class StoreReport(TaskCommand):
 
         self.dep_manager.close()
         store = open_store()
-        if send and (store.level is None or store.level.sender is None):
+        if send and (store.remote is None or store.remote.sender is None):
             raise InvalidCommand("no remote store is named that could be sent to: see SCALING_TASKS_REMOTE_STORE")
         fault = ""
         sent: dict[str, int] = {}
@@ -78,8 +78,8 @@ class StoreReport(TaskCommand):
 
 def _send(store: Store) -> tuple[int, str]:
     """Return how many results were sent, and why not all, if so."""
-    assert store.level is not None
-    connection = store.level.connection
+    assert store.remote is not None
+    connection = store.remote.connection
     connection.announces = False
     sent = store.send_all()
     if connection.fault is None:

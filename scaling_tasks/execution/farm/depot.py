@@ -23,7 +23,7 @@ from scaling_tasks.store.blobs import BlobDirectory, place_copy
 from scaling_tasks.store.records import StoredFile
 
 if TYPE_CHECKING:
-    from scaling_tasks.store.far import Far
+    from scaling_tasks.store.remote_reader import RemoteReader
 
 __all__ = ["DIRECTORY_VARIABLE", "SIZE_VARIABLE", "Depot", "open_depot"]
 
@@ -44,14 +44,14 @@ class Depot:
     Args:
         root: The directory, made where it is not there, for its owner alone.
         limit: Bytes of files that may stay when work ends.
-        far: A store that is read before anybody is asked for files, None for none.
+        remote: A store that is read before anybody is asked for files, None for none.
     """
 
-    def __init__(self, root: Path, limit: int, far: Far | None = None) -> None:
+    def __init__(self, root: Path, limit: int, remote: RemoteReader | None = None) -> None:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.root = root
         self._limit = limit
-        self._far = far
+        self._remote = remote
         self._blobs = BlobDirectory(root)
         self._arrival = threading.Condition()
 
@@ -65,11 +65,11 @@ class Depot:
         ]
 
     def fetch(self, blobs: Iterable[Blob]) -> list[Blob]:
-        """Take from the far store what it has; return those that it has not."""
-        if self._far is None:
+        """Take from the remote store what it has; return those that it has not."""
+        if self._remote is None:
             return list(blobs)
         for blob in blobs:
-            self._far.fetch(StoredFile(_CONTENT, blob.digest, blob.size), self._blobs.path(blob.digest), self.root)
+            self._remote.fetch(StoredFile(_CONTENT, blob.digest, blob.size), self._blobs.path(blob.digest), self.root)
         return self.missing(blobs)
 
     def receive(self, sender: str, blob: Blob, offset: int, data: bytes) -> None:
@@ -194,13 +194,13 @@ def open_depot() -> Depot:
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     given = os.environ.get(DIRECTORY_VARIABLE)
     limit = parse_size(os.environ.get(SIZE_VARIABLE) or _DEFAULT_SIZE, where=SIZE_VARIABLE)
-    return Depot(Path(given) if given else caches / "scaling-tasks" / "worker", limit, _far())
+    return Depot(Path(given) if given else caches / "scaling-tasks" / "worker", limit, _remote())
 
 
-def _far() -> Far | None:
+def _remote() -> RemoteReader | None:
     found = environment_settings()
     if found.remote_store is None:
         return None
-    from scaling_tasks.store.level import open_level
+    from scaling_tasks.store.remote_store import open_remote_store
 
-    return open_level(found.remote_store, writes=False, secret=None, patience=found.remote_store_patience).far
+    return open_remote_store(found.remote_store, writes=False, secret=None, patience=found.remote_store_patience).reader

@@ -18,10 +18,10 @@ from scaling_tasks.planning.request.lattice import Lattice, make_lattice
 from scaling_tasks.planning.request.options import PlanOptions
 from scaling_tasks.planning.solver.effort import EFFORTS, Effort
 from scaling_tasks.planning.solver.problem import Problem
-from scaling_tasks.shapes.dataset_statistics import Column, Requests
+from scaling_tasks.shapes.dataset_statistics import Column, ItemRequests
 from scaling_tasks.shapes.histogram import ShapeHistogram
 
-__all__ = ["Choice", "NoPlanError", "Request", "largest_shape", "make_request", "problem_of"]
+__all__ = ["Choice", "NoPlanError", "PlanRequest", "largest_shape", "make_request", "problem_of"]
 
 
 class NoPlanError(PlanError):
@@ -49,7 +49,7 @@ class Choice:
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class PlanRequest:
     """What a strategy chooses from.
 
     Attributes:
@@ -77,7 +77,7 @@ class Request:
     top: tuple[int, ...] | None = None
     effort: Effort = EFFORTS["normal"]
     columns: Mapping[str, Column] = field(default_factory=dict)
-    requests: Requests | None = None
+    requests: ItemRequests | None = None
     axes: tuple[NDArray[np.int64], ...] | None = None
     certain: bool = True
     caps: Caps = field(default_factory=lambda: Caps({}))
@@ -92,7 +92,7 @@ class Request:
         """The names of a bucket's columns."""
         return self.original.variables
 
-    def quick(self, **options: object) -> Request:
+    def quick(self, **options: object) -> PlanRequest:
         """Return the same request with little effort and some options changed."""
         return replace(self, effort=EFFORTS["quick"], options=replace(self.options, **options))  # type: ignore[arg-type]
 
@@ -103,8 +103,8 @@ def make_request(
     options: PlanOptions,
     effort: Effort | None = None,
     columns: Mapping[str, Column] | None = None,
-    requests: Requests | None = None,
-) -> tuple[Request, tuple[str, ...]]:
+    requests: ItemRequests | None = None,
+) -> tuple[PlanRequest, tuple[str, ...]]:
     """Return the request, and what the user should know about the samples.
 
     Raises:
@@ -126,14 +126,14 @@ def make_request(
         raise PlanError(f"no bucket may be as large as {list(top)}", where="headroom", fix="Lower it.")
     planned = _capped(model, caps, covered) if caps.names else model
     axes, certain = closing_sizes(planned, _uneven(options), lattice, covered.samples)
-    request = Request(
+    request = PlanRequest(
         histogram, kept, covered, lattice, model, options, top, effort or EFFORTS[options.effort], dict(columns or {}),
         requests, axes, certain, caps,
     )  # fmt: skip
     return request, _notes(histogram, servable)
 
 
-def problem_of(request: Request, most: int, *, priced: bool = True) -> Problem:
+def problem_of(request: PlanRequest, most: int, *, priced: bool = True) -> Problem:
     """Return the mathematics of a request: at most ``most`` buckets for its samples.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.planning.costs import CostModel, cost_of
-from scaling_tasks.shapes.dataset_statistics import Requests
+from scaling_tasks.shapes.dataset_statistics import ItemRequests
 from scaling_tasks.shapes.partition import RunTable, Served, weighted_total
 from scaling_tasks.shapes.signature import batch_variable
 
@@ -78,7 +78,7 @@ class Side:
         return runs.serve(self.costs(self.join(batches, runs.sizes)))
 
 
-def runs_of(requests: Requests, choices: Sequence[int], kept: NDArray[np.bool_] | None = None) -> list[RunTable]:
+def runs_of(requests: ItemRequests, choices: Sequence[int], kept: NDArray[np.bool_] | None = None) -> list[RunTable]:
     """Return all runs of the requests, in each of the orders that the runtime tries; items not kept are left out.
 
     The order by what an item costs alone is replaced by that of its volume.
@@ -99,7 +99,7 @@ def serve(tables: Sequence[RunTable], side: Side, buckets: NDArray[np.int64]) ->
 
 
 def score_requests(
-    requests: Requests,
+    requests: ItemRequests,
     variables: tuple[str, ...],
     buckets: NDArray[np.int64],
     model: CostModel,

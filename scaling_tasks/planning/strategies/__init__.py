@@ -1,1 +1,1 @@
-"""Every way to choose buckets: one signature (a `Request` and a number, to a `Choice`) and one registry."""
+"""Every way to choose buckets: one signature (a `PlanRequest` and a number, to a `Choice`) and one registry."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scaling_tasks.planning.bucket_plan import score_buckets
 from scaling_tasks.planning.costs import cost_of
-from scaling_tasks.planning.request.request import Choice, NoPlanError, Request
+from scaling_tasks.planning.request.request import Choice, NoPlanError, PlanRequest
 from scaling_tasks.planning.request.serving import BATCHES, score_requests
 from scaling_tasks.planning.solver.effort import EFFORTS
 from scaling_tasks.shapes.selection import sort_buckets
@@ -19,7 +19,7 @@ from scaling_tasks.shapes.signature import batch_variable
 __all__ = ["capped_choice"]
 
 
-def capped_choice(request: Request, choose: Callable[[Request], Choice]) -> Choice:
+def capped_choice(request: PlanRequest, choose: Callable[[PlanRequest], Choice]) -> Choice:
     """Return the choice of buckets that keep to all caps; its details say which binds.
 
     Raises:
@@ -48,7 +48,7 @@ def capped_choice(request: Request, choose: Callable[[Request], Choice]) -> Choi
     return replace(choice, buckets=buckets, details={**choice.details, "caps": rows})
 
 
-def _served(request: Request, buckets: NDArray[np.int64]) -> tuple[float, bool]:
+def _served(request: PlanRequest, buckets: NDArray[np.int64]) -> tuple[float, bool]:
     """Return the padding ratio on what must be served, and whether all of it is."""
     if not len(buckets):
         return np.inf, False

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.errors import PlanError
-from scaling_tasks.planning.request.request import Choice, Request
+from scaling_tasks.planning.request.request import Choice, PlanRequest
 
 __all__ = ["choose", "explicit_rows"]
 
 
-def choose(request: Request, most: int) -> Choice:
+def choose(request: PlanRequest, most: int) -> Choice:
     """Return the listed buckets.
 
     Raises:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from scaling_tasks.planning.costs import CostModel, cost_of
 from scaling_tasks.planning.request.lattice import Lattice
-from scaling_tasks.planning.request.request import Choice, Request
+from scaling_tasks.planning.request.request import Choice, PlanRequest
 from scaling_tasks.planning.solver.product import product_of, splits
 from scaling_tasks.planning.strategies.rules_of_thumb import RULES
 
@@ -18,10 +18,10 @@ __all__ = ["choose_by_rule", "rule_buckets"]
 _OWN = ("min_size", "pad_percent", "pad_max")
 
 
-def choose_by_rule(name: str) -> Callable[[Request, int], Choice]:
+def choose_by_rule(name: str) -> Callable[[PlanRequest, int], Choice]:
     """Return the strategy of a rule, a key of ``RULES``."""
 
-    def choose(request: Request, most: int) -> Choice:
+    def choose(request: PlanRequest, most: int) -> Choice:
         given = {option: getattr(request.options, option) for option in _OWN}
         options = {option: value for option, value in given.items() if value is not None}
         samples, weights = request.rounded.samples, request.rounded.weights

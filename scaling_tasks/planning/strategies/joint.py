@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.costs import Price, cost_of, prices_of
-from scaling_tasks.planning.request.request import Choice, Request, largest_shape
+from scaling_tasks.planning.request.request import Choice, PlanRequest, largest_shape
 from scaling_tasks.planning.request.serving import BATCHES, Side, runs_of, serve
 from scaling_tasks.planning.solver.effort import EFFORTS, Effort
 from scaling_tasks.planning.solver.problem import Problem
 from scaling_tasks.planning.solver.solve import solve
 from scaling_tasks.planning.strategies.joint_bound import bound_requests
 from scaling_tasks.planning.strategies.joint_exchange import exchange_buckets
-from scaling_tasks.shapes.dataset_statistics import Requests
+from scaling_tasks.shapes.dataset_statistics import ItemRequests
 from scaling_tasks.shapes.partition import RunTable
 
 __all__ = ["choose_for_requests"]
@@ -36,7 +36,7 @@ _SWEEPS = 4
 _EXCHANGED = 16
 
 
-def choose_for_requests(request: Request, most: int) -> Choice:
+def choose_for_requests(request: PlanRequest, most: int) -> Choice:
     """Return the buckets of least total cost that were found, every item served, and a bound where there is one.
 
     Raises:
@@ -58,7 +58,7 @@ def choose_for_requests(request: Request, most: int) -> Choice:
     return Choice(buckets, bound if request.certain else None, thinned=False)
 
 
-def _asked(request: Request, side: Side) -> Requests:
+def _asked(request: PlanRequest, side: Side) -> ItemRequests:
     """Return the requests with sizes rounded up, without items that fit nowhere or need not be covered.
 
     The headroom is one more request of one item, of no weight.
@@ -86,10 +86,10 @@ def _asked(request: Request, side: Side) -> Requests:
         items = np.vstack([items, np.delete(np.asarray(top), side.column)])
         offsets = np.append(offsets, offsets[-1] + 1)
         weights = np.append(np.ones(len(offsets) - 2) if weights is None else weights, 0.0)
-    return Requests(side.sizes, items, offsets, weights)
+    return ItemRequests(side.sizes, items, offsets, weights)
 
 
-def _dropped(raw: NDArray[np.int64], requests: Requests, side: Side, share: float) -> NDArray[np.bool_]:
+def _dropped(raw: NDArray[np.int64], requests: ItemRequests, side: Side, share: float) -> NDArray[np.bool_]:
     """Return which items need not be covered: the costliest ones by themselves, at most ``share`` of the weight."""
     gone = np.zeros(len(raw), dtype=bool)
     if share > 0 and len(raw):
@@ -100,7 +100,7 @@ def _dropped(raw: NDArray[np.int64], requests: Requests, side: Side, share: floa
     return gone
 
 
-def _thinned(requests: Requests) -> Requests:
+def _thinned(requests: ItemRequests) -> ItemRequests:
     """Return some requests, and the items that no other contains as requests of their own.
 
     So whatever serves these serves every item there is.
@@ -116,7 +116,7 @@ def _thinned(requests: Requests) -> Requests:
     largest = _largest(requests.items)
     weights = np.concatenate([mass[picked], np.zeros(len(largest))])
     lengths = [len(part) for part in parts] + [1] * len(largest)
-    return Requests(
+    return ItemRequests(
         requests.variables, np.concatenate([*parts, largest]), np.concatenate([[0], np.cumsum(lengths)]), weights
     )
 

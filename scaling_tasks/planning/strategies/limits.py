@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.costs import Price, cost_of, prices_of
-from scaling_tasks.planning.request.request import Choice, NoPlanError, Request, problem_of
+from scaling_tasks.planning.request.request import Choice, NoPlanError, PlanRequest, problem_of
 from scaling_tasks.planning.solver.effort import EFFORTS, Effort
 from scaling_tasks.planning.solver.problem import Problem, Solution
 from scaling_tasks.planning.solver.solve import solve
@@ -37,7 +37,7 @@ class _Limits:
     most: Mapping[str, float]
 
     @classmethod
-    def of(cls, request: Request) -> _Limits:
+    def of(cls, request: PlanRequest) -> _Limits:
         limits: dict[str, Any] = {**(request.options.limits or {}), **_shared(request)}
         for name, pair in limits.items():
             if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not (callable(pair[0]) or pair[0] >= 0):
@@ -58,7 +58,7 @@ class _Limits:
         return all(used <= self.most[name] * (1 + 1e-12) for name, used in self.used(buckets).items())
 
 
-def limited_choice(request: Request, most: int) -> Choice:
+def limited_choice(request: PlanRequest, most: int) -> Choice:
     """Return the best choice found that keeps to all limits; its details say which binds, and what one more would save.
 
     Raises:
@@ -88,7 +88,7 @@ def limited_choice(request: Request, most: int) -> Choice:
     return Choice(search.best, bound, details={"limits": rows})
 
 
-def _shared(request: Request) -> dict[str, tuple[Price, float]]:
+def _shared(request: PlanRequest) -> dict[str, tuple[Price, float]]:
     """Return ``buckets_per`` as limits: of each size of the variable, the buckets that have it."""
     found: dict[str, tuple[Price, float]] = {}
     for name, most in (request.options.buckets_per or {}).items():
@@ -108,7 +108,7 @@ def _shared(request: Request) -> dict[str, tuple[Price, float]]:
     return found
 
 
-def _sizes(request: Request, column: int) -> tuple[int, ...]:
+def _sizes(request: PlanRequest, column: int) -> tuple[int, ...]:
     more = request.axes[column] if request.axes is not None else request.rounded.samples[:0, column]
     top = [] if request.top is None else [request.top[column]]
     return tuple(np.unique(np.concatenate([request.rounded.samples[:, column], more, top])).astype(int).tolist())
@@ -121,7 +121,7 @@ def _having(column: int, size: int) -> Price:
 class _Search:
     """The choices looked at so far, the best of those that keep to the limits, and the best bound."""
 
-    def __init__(self, request: Request, most: int, limits: _Limits) -> None:
+    def __init__(self, request: PlanRequest, most: int, limits: _Limits) -> None:
         self._request, self._most, self._limits = request, most, limits
         self.best: NDArray[np.int64] | None = None
         self.total, self.bound = np.inf, -np.inf

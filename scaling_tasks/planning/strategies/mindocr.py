@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.planning.request.request import Choice, Request
+from scaling_tasks.planning.request.request import Choice, PlanRequest
 from scaling_tasks.planning.solver.product import product_of
 from scaling_tasks.shapes.dataset_statistics import Column
 from scaling_tasks.shapes.signature import is_batch
@@ -22,17 +22,17 @@ __all__ = ["batch_values", "choose_max_min", "choose_mean_std", "cut_evenly", "s
 Interval = tuple[float, float]
 
 
-def choose_mean_std(request: Request, most: int) -> Choice:
+def choose_mean_std(request: PlanRequest, most: int) -> Choice:
     """Return the product of lists between mean ± n_std·σ of each variable."""
     return Choice(_lists(request, "mean_std", most))
 
 
-def choose_max_min(request: Request, most: int) -> Choice:
+def choose_max_min(request: PlanRequest, most: int) -> Choice:
     """Return the product of lists between the widened ends of each variable."""
     return Choice(_lists(request, "max_min", most))
 
 
-def _lists(request: Request, strategy: str, most: int) -> NDArray[np.int64]:
+def _lists(request: PlanRequest, strategy: str, most: int) -> NDArray[np.int64]:
     """Cut each variable's range evenly; the limit is on the product of all but the batch."""
     options, names = request.options, request.variables
     columns = [request.columns.get(name) or Column.of(request.original, name) for name in names]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.errors import PlanError
-from scaling_tasks.planning.request.request import Choice, Request, problem_of
+from scaling_tasks.planning.request.request import Choice, PlanRequest, problem_of
 from scaling_tasks.planning.solver.effort import ONE_BY_ONE
 from scaling_tasks.planning.solver.problem import Solution
 from scaling_tasks.planning.solver.product import choose_product
@@ -23,12 +23,12 @@ from scaling_tasks.planning.strategies.rules_of_thumb import RULES
 __all__ = ["choose"]
 
 
-def choose(request: Request, most: int) -> Choice:
+def choose(request: PlanRequest, most: int) -> Choice:
     """Return the buckets of least Σ w·cost (plus prices) that were found, and what no plan can be below."""
     return capped_choice(request, lambda asked: _within_caps(asked, most))
 
 
-def _within_caps(request: Request, most: int) -> Choice:
+def _within_caps(request: PlanRequest, most: int) -> Choice:
     if request.requests is not None:
         _refuse(request, "requests that are cut into batches", "limits", "buckets_per", "robust")
         return choose_for_requests(request, most)
@@ -41,13 +41,13 @@ def _within_caps(request: Request, most: int) -> Choice:
     return robust_choice(request, most, plain) if request.options.robust else plain
 
 
-def _refuse(request: Request, what: str, *names: str) -> None:
+def _refuse(request: PlanRequest, what: str, *names: str) -> None:
     for name in names:
         if getattr(request.options, name) not in (None, False):
             raise PlanError(f"it is not minded by {what}", where=name, fix="Leave one of them out.")
 
 
-def _plain(request: Request, most: int) -> Choice:
+def _plain(request: PlanRequest, most: int) -> Choice:
     problem = problem_of(request, most)
     if request.options.product and problem.dimensions > 1:
         # Free buckets cost no more than those of a product.
@@ -63,7 +63,7 @@ def _plain(request: Request, most: int) -> Choice:
     return _choice(request, replace(found, bound=bound, relaxed=relaxed))
 
 
-def _rules(request: Request, most: int) -> list[NDArray[np.int64]]:
+def _rules(request: PlanRequest, most: int) -> list[NDArray[np.int64]]:
     samples, weights = request.rounded.samples, request.rounded.weights
     if samples.shape[1] == 1 or (samples.shape[1] == 2 and most > ONE_BY_ONE and request.options.bucket_price == 0):
         # The solver is exact here, or begins with strips that are cut exactly, which takes less time than the rules.
@@ -71,11 +71,11 @@ def _rules(request: Request, most: int) -> list[NDArray[np.int64]]:
     return [rule_buckets(rule, samples, weights, request.planned, most, request.lattice) for rule in RULES]
 
 
-def _free(request: Request, most: int) -> Solution:
+def _free(request: PlanRequest, most: int) -> Solution:
     effort = replace(request.effort, shakes=0, repairs=0, rounds=0)
     return solve(problem_of(request, most, priced=False), effort)
 
 
-def _choice(request: Request, found: Solution) -> Choice:
+def _choice(request: PlanRequest, found: Solution) -> Choice:
     bound = found.bound if request.certain else None
     return Choice(found.chosen, bound, found.relaxed if bound is not None else None, found.thinned)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling_tasks.errors import PlanError
-from scaling_tasks.planning.request.request import Choice, Request
+from scaling_tasks.planning.request.request import Choice, PlanRequest
 from scaling_tasks.planning.strategies import explicit, mindocr, optimal, segments
 from scaling_tasks.planning.strategies.grids import choose_by_rule
 from scaling_tasks.planning.strategies.rules_of_thumb import RULES
@@ -38,7 +38,7 @@ class Strategy:
         takes: The binding options that it minds. Sizes, choices, ranges and the fewest buckets are minded by all.
     """
 
-    choose: Callable[[Request, int], Choice]
+    choose: Callable[[PlanRequest, int], Choice]
     takes: frozenset[str] = frozenset()
 
 
@@ -68,7 +68,7 @@ def find_strategy(name: str) -> Strategy:
     return STRATEGIES[name]
 
 
-def choose(request: Request, name: str, most: int) -> Choice:
+def choose(request: PlanRequest, name: str, most: int) -> Choice:
     """Return the buckets of a strategy, at most ``most``.
 
     Raises:
@@ -85,7 +85,7 @@ def choose(request: Request, name: str, most: int) -> Choice:
     return strategy.choose(request, most)
 
 
-def _asked(request: Request) -> dict[str, Any]:
+def _asked(request: PlanRequest) -> dict[str, Any]:
     defaults = type(request.options)()
     asked = {name: getattr(request.options, name) for name in _BINDING}
     return {name: value for name, value in asked.items() if value != getattr(defaults, name)}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scaling_tasks.planning.bucket_plan import score_buckets
 from scaling_tasks.planning.costs import cost_of
 from scaling_tasks.planning.request.folds import split_folds
-from scaling_tasks.planning.request.request import Choice, Request, make_request, problem_of
+from scaling_tasks.planning.request.request import Choice, PlanRequest, make_request, problem_of
 from scaling_tasks.planning.solver.solve import solve
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.shapes.selection import sort_buckets
@@ -30,7 +30,7 @@ _FOLDS = 5
 _OFFSETS, _SHARES = (-1.0, -0.5, 0.0, 0.5, 1.0), (1 / 9, 2 / 9, 3 / 9, 2 / 9, 1 / 9)
 
 
-def robust_choice(request: Request, most: int, plain: Choice) -> Choice:
+def robust_choice(request: PlanRequest, most: int, plain: Choice) -> Choice:
     """Return the choice for unseen samples, with what it costs on the seen ones in its details.
 
     Args:
@@ -70,20 +70,20 @@ def spread_out(histogram: ShapeHistogram, spread: float) -> ShapeHistogram:
     return ShapeHistogram.from_samples(np.concatenate(rows), np.concatenate(weights), histogram.variables)
 
 
-def _buckets(request: Request, most: int, spread: float) -> NDArray[np.int64]:
+def _buckets(request: PlanRequest, most: int, spread: float) -> NDArray[np.int64]:
     wide = spread_out(_kept(request), spread)
     asked, _ = make_request(wide, request.model, replace(request.options, drop_quantile=0.0), request.effort)
     return solve(problem_of(replace(asked, top=request.top or asked.top), most), request.effort).chosen
 
 
-def _kept(request: Request) -> ShapeHistogram:
+def _kept(request: PlanRequest) -> ShapeHistogram:
     original = request.original
     return ShapeHistogram.from_samples(
         original.samples[request.kept], original.weights[request.kept], original.variables
     )
 
 
-def _held_out(request: Request, most: int, spread: float) -> NDArray[np.float64]:
+def _held_out(request: PlanRequest, most: int, spread: float) -> NDArray[np.float64]:
     """Return the padding ratio on each part of plans made without it; 1 where there are no parts."""
     ratios = []
     whole = _kept(request)
@@ -99,7 +99,7 @@ def _held_out(request: Request, most: int, spread: float) -> NDArray[np.float64]
     return np.asarray(ratios or [1.0])
 
 
-def _ratio(request: Request, buckets: NDArray[np.int64]) -> float:
+def _ratio(request: PlanRequest, buckets: NDArray[np.int64]) -> float:
     rows, costs = sort_buckets(buckets, cost_of(request.model, buckets))
     whole = _kept(request)
     return score_buckets(rows, costs, whole.samples, whole.weights, request.model).padding_ratio

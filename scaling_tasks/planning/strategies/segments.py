@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.errors import ConfigError, PlanError
-from scaling_tasks.planning.request.request import Choice, Request
+from scaling_tasks.planning.request.request import Choice, PlanRequest
 
 __all__ = ["choose", "combine_segments", "equal_parts", "nncase_segments", "shape_bucket_segments"]
 
 _RANGE, _FIX = "shape_bucket.shape_bucket_range_info", "shape_bucket.shape_bucket_fix_var_map"
 
 
-def choose(request: Request, most: int) -> Choice:
+def choose(request: PlanRequest, most: int) -> Choice:
     """Cut each variable's range into as many segments as give at most ``most`` buckets.
 
     Raises:

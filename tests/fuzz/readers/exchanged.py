@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from scaling_tasks.action import key_of
 from scaling_tasks.builds.pruning import stale_files
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.shared import made_once
@@ -23,7 +24,7 @@ from scaling_tasks.files import digest_bytes, read_regular
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.store.open_remote import open_remote
-from scaling_tasks.store.records import Record, StoredFile, key_of
+from scaling_tasks.store.records import Record, StoredFile
 from scaling_tasks.store.remote_records import UnsignedError, decode_record, encode_record
 from tests.fuzz.mutations import binary_numbers, json_document
 from tests.fuzz.reader import Reader, anything

@@ -1,4 +1,4 @@
-"""Reading a far store: records are looked up many at a time, contents are fetched when they are needed."""
+"""Reading a remote store: records are looked up many at a time, contents are fetched when they are needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scaling_tasks.store.records import Record, StoredFile
 from scaling_tasks.store.remote import RemoteError, WrongContentError
 from scaling_tasks.store.remote_records import UnsignedError, decode_record
 
-__all__ = ["UNKNOWN_BYTES", "Far"]
+__all__ = ["UNKNOWN_BYTES", "RemoteReader"]
 
 UNKNOWN_BYTES = 1 << 40
 """The size of a content that is known by its digest alone; none is as large."""
@@ -30,7 +30,7 @@ _LOOK_UPS, _TRANSFERS = 16, 8
 _ABSENT_SECONDS = 300.0
 
 
-class Far:
+class RemoteReader:
     """Reads records and contents of a remote store; never raises for its sake: what cannot be had is not there.
 
     Args:

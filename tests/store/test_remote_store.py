@@ -1,4 +1,4 @@
-"""A near store before a far one: what is found where, what is sent, what is not believed."""
+"""A local store before a remote one: what is found where, what is sent, what is not believed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from scaling_tasks.action import key_of
 from scaling_tasks.files import digest_bytes
 from scaling_tasks.store.blobs import LostContentError
-from scaling_tasks.store.level import open_level
-from scaling_tasks.store.records import key_of
+from scaling_tasks.store.remote_store import open_remote_store
 from scaling_tasks.store.store import Store
 from tests.store.services import MissingPartError, Nginx, running, start_nginx
 
@@ -25,11 +25,11 @@ Opener = Callable[..., Store]
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Opener:
-    """Opens a near store, new for each name, before a far one."""
+    """Opens a local store, new for each name, before a remote one."""
 
     def open_store(name: str, url: str, *, writes: bool = True, secret: bytes | None = None) -> Store:
         # Far more patience than any test takes: machines that run tests are busy.
-        return Store(tmp_path / name, open_level(url, writes=writes, secret=secret, patience=60))
+        return Store(tmp_path / name, open_remote_store(url, writes=writes, secret=secret, patience=60))
 
     return open_store
 
@@ -40,7 +40,7 @@ def put(store: Store, directory: Path, components: dict = COMPONENTS, **contents
         (directory / name).write_bytes(content)
     files = {name: directory / name for name in contents or ("net", "weights")}
     store.put(components, files, {"seconds": 2.5})
-    store.level.finish()
+    store.remote.finish()
 
 
 def placed(store: Store, directory: Path, components: dict = COMPONENTS) -> dict[str, bytes] | None:
@@ -90,7 +90,7 @@ def test_content_is_fetched_when_it_is_read_and_not_before(nginx: Nginx, opened:
     assert nginx.count("GET", "/cas/") == 1
     assert blob(other, b"artefact").exists()
     assert not blob(other, WEIGHTS).exists()
-    # Where nothing far can give the rest, the record here is a miss.
+    # Where no remote store can give the rest, the record here is a miss.
     assert Store(tmp_path / "other").get(COMPONENTS) is None
 
 
@@ -151,17 +151,17 @@ def test_what_was_made_without_it_is_sent_when_asked_for(nginx: Nginx, opened: O
 
 
 def test_nothing_that_a_link_leads_to_is_sent(tmp_path: Path, opened: Opener):
-    far, elsewhere = tmp_path / "far", tmp_path / "elsewhere"
+    remote, elsewhere = tmp_path / "remote", tmp_path / "elsewhere"
     put(opened("one", f"file://{tmp_path / 'another'}"), tmp_path / "made")
-    near = blob(opened("one", f"file://{far}"), WEIGHTS).parent
-    near.rename(elsewhere)
-    near.symlink_to(elsewhere, target_is_directory=True)
-    store = opened("one", f"file://{far}")
+    local = blob(opened("one", f"file://{remote}"), WEIGHTS).parent
+    local.rename(elsewhere)
+    local.symlink_to(elsewhere, target_is_directory=True)
+    store = opened("one", f"file://{remote}")
     record = store.get(COMPONENTS)
-    store.level.send(record, store._opened)
-    store.level.finish()
-    assert not [path for path in far.rglob("*") if path.is_file() and path.name == digest_bytes(WEIGHTS)]
-    assert not (far / "ac" / KEY).exists()
+    store.remote.send(record, store._opened)
+    store.remote.finish()
+    assert not [path for path in remote.rglob("*") if path.is_file() and path.name == digest_bytes(WEIGHTS)]
+    assert not (remote / "ac" / KEY).exists()
 
 
 def test_a_record_comes_after_all_that_it_names(nginx: Nginx, opened: Opener, tmp_path: Path):
@@ -194,7 +194,7 @@ def test_a_content_cut_short_or_damaged_far_is_a_miss_and_is_mended(
     assert other.get(COMPONENTS) is None
     activity = other.activity()
     assert (activity.hits, activity.misses, activity.corrupt, activity.bytes_restored) == (0, 2, 1, 0)
-    # Whoever makes it again mends the far store too, though that says that it has it.
+    # Whoever makes it again mends the remote store too, though that says that it has it.
     put(other, tmp_path / "made")
     assert nginx.path(f"cas/{digest_bytes(WEIGHTS)}").read_bytes() == WEIGHTS
     assert placed(opened("third", nginx.url), tmp_path / "third") is not None

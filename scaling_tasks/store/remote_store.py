@@ -1,4 +1,4 @@
-"""A far store in use: its one connection, who reads it, and who sends to it where that is wanted."""
+"""A remote store in use: its one connection, who reads it, and who sends to it where that is wanted."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from scaling_tasks.store.connection import Connection
-from scaling_tasks.store.far import Far
 from scaling_tasks.store.open_remote import open_remote
 from scaling_tasks.store.records import Record, StoredFile
-from scaling_tasks.store.sending import Sender
+from scaling_tasks.store.remote_reader import RemoteReader
+from scaling_tasks.store.remote_sender import Sender
 
-__all__ = ["RemoteLevel", "open_level"]
+__all__ = ["RemoteStore", "open_remote_store"]
 
 
 @dataclass(frozen=True)
-class RemoteLevel:
+class RemoteStore:
     """A remote store in use.
 
     Attributes:
         connection: What it has cost and moved so far.
-        far: Reads it.
+        reader: Reads it.
         sender: Sends to it, None where it is only read.
     """
 
     connection: Connection
-    far: Far
+    reader: RemoteReader
     sender: Sender | None
 
     def send(self, record: Record, opened: Callable[[StoredFile], BinaryIO]) -> None:
@@ -49,7 +49,7 @@ class RemoteLevel:
             self.sender.finish()
 
 
-def open_level(url: str, *, writes: bool, secret: bytes | None, patience: float) -> RemoteLevel:
+def open_remote_store(url: str, *, writes: bool, secret: bytes | None, patience: float) -> RemoteStore:
     """Return the remote store at an address; nothing is asked of it yet.
 
     Args:
@@ -62,5 +62,5 @@ def open_level(url: str, *, writes: bool, secret: bytes | None, patience: float)
         ConfigError: It is no address, or a package for its kind is missing.
     """
     connection = Connection(open_remote(url), patience, writes=writes)
-    far = Far(connection, secret)
-    return RemoteLevel(connection, far, Sender(connection, secret, far.damaged) if writes else None)
+    reader = RemoteReader(connection, secret)
+    return RemoteStore(connection, reader, Sender(connection, secret, reader.damaged) if writes else None)

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import BinaryIO
 
+from scaling_tasks.action import action_text
 from scaling_tasks.store.background import Background
 from scaling_tasks.store.connection import Connection
-from scaling_tasks.store.records import Record, StoredFile, action_text
+from scaling_tasks.store.records import Record, StoredFile
 from scaling_tasks.store.remote import RemoteError
 from scaling_tasks.store.remote_records import encode_record
 
