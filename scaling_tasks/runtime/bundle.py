@@ -71,8 +71,18 @@ def load_bundle(
             until all is ready from larger buckets where these give the same.
 
     Raises:
-        BundleError: The bundle is missing or damaged, or its engine is not installed.
+        BundleError: The bundle is missing or damaged, its engine is not installed, or a number is too small.
     """
+    for name, number, least in (
+        ("resident", resident, 0),
+        ("resident_memory", resident_memory, 0),
+        ("in_flight", in_flight, 1),
+        ("copies", copies, 1),
+        ("threads", 1 if threads is None else threads, 1),
+        ("batch_wait", batch_wait, 0),
+    ):
+        if not number >= least:
+            raise BundleError(f"{name} is {number!r}", where=str(path), fix=f"It is {least} at least.")
     directory = hold(Path(path))
     manifest = read_manifest(directory)
     loader = _loader(manifest.engine, manifest.options, threads, isolated, directory)

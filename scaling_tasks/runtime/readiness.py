@@ -119,8 +119,10 @@ class Preparation:
             memory: None is begun that would, if it takes as much as the largest so far, exceed so many bytes.
 
         Raises:
-            BundleError: An artefact is missing or damaged.
+            BundleError: An artefact is missing or damaged, or the model is closed.
         """
+        if self._stopping:
+            raise BundleError("the model is closed", fix="Load the bundle again.")
         left = [bucket for bucket in reversed(self._order) if buckets is None or bucket in buckets]
         ends, grown = None if seconds is None else time.monotonic() + seconds, [0]
 
