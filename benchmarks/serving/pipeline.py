@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -121,10 +121,14 @@ def ours(ending: str = "", copies: int = 1) -> Read:
     return lambda image: [line.text for line in read_image(image, detection, recognition, letters, direction)]
 
 
-def opened(ending: str, copies: int) -> tuple[BucketedModel, BucketedModel, BucketedModel]:
-    """Return detection with all threads, and recognition and direction with one thread per core."""
+def opened(ending: str, copies: int, resident: int = 0) -> tuple[BucketedModel, BucketedModel, BucketedModel]:
+    """Return detection with all threads, and recognition and direction with one thread per core.
+
+    With a limit, which is of detection alone, pages load its engines when they come.
+    """
     built, each = PLACE / "build", {"threads": 1, "in_flight": THREADS, "copies": copies}
-    detection = load_bundle(built / f"det{ending}", threads=THREADS, warm_up="background")
+    ready: Literal[False, "background"] = False if resident else "background"
+    detection = load_bundle(built / f"det{ending}", threads=THREADS, resident=resident, warm_up=ready)
     recognition = load_bundle(built / f"rec{ending}", warm_up="background", **each)
     return detection, recognition, load_bundle(built / f"cls{ending}", warm_up="background", **each)
 
@@ -145,7 +149,8 @@ def texts_of(engine: Any) -> Read:
 
 def own_code() -> Read:
     """Return RapidOCR's own code, with bundles in place of its three sessions."""
-    detection, recognition, direction = opened("-own", copies=1)
+    # Pages are four times as large as ours, an engine of the largest takes more than a gigabyte.
+    detection, recognition, direction = opened("-own", copies=1, resident=4)
     engine = rapidocr("rapidocr_onnxruntime")
     engine.text_det.infer = lambda batch: [only(detection.run({"x": batch}))]
     engine.text_cls.infer = lambda batch: [only(direction.run({"x": batch}))]
