@@ -144,8 +144,11 @@ class Preparation:
 
         # What several threads load at the same time cannot be told apart by its memory.
         with ThreadPoolExecutor(1 if memory is not None else self._loaders) as pool:
-            for worker in [pool.submit(copy_context().run, work) for _ in range(self._loaders)]:
-                worker.result()
+            try:
+                for worker in [pool.submit(copy_context().run, work) for _ in range(self._loaders)]:
+                    worker.result()
+            finally:
+                left.clear()  # Who interrupts it need not wait for more than what is under way.
         self._keep()
 
     def begin(self) -> None:

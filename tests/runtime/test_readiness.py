@@ -238,6 +238,21 @@ def test_several_are_loaded_at_the_same_time(opened: Any) -> None:
         model.close()
 
 
+def test_an_interrupt_waits_for_no_more_than_is_under_way(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, log = opened(BUCKETS, hits=HITS)
+    gate = gated(model)
+
+    def interrupted(worker: Any) -> None:
+        threading.Timer(0.5, gate.let, [4]).start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("concurrent.futures.Future.result", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.warm_up()
+    assert len(log.loaded) <= 1
+    model.close()
+
+
 def test_a_damaged_artefact_ends_the_warm_up_of_all_loaders(opened: Any, tmp_path: Path) -> None:
     model, log = opened(BUCKETS, hits=HITS, loading={"loaders": 2})
     (tmp_path / "m_N1_W64.bin").write_text("1x99")
