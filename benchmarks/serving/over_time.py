@@ -1,6 +1,6 @@
 """Memory and latency over many requests of random widths: a static bundle, and dynamic models of two engines.
 
-    python -m benchmarks.serving.over_time [--requests 100000] [--model rec]
+    python -m benchmarks.serving.over_time [--requests 100000] [--model rec] [--rows bundle]
 
 Each system is a process of its own with one thread; they take turns, a twentieth of the requests at a time, so that
 other load hits all of them alike. *Compiled* counts what the engine prepared after it was ready: primitives that oneDNN
@@ -82,9 +82,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare memory and latency over many requests of random widths.")
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--model", choices=("rec", "cls"), default="rec")
+    parser.add_argument("--rows", default="", help="comma-separated parts of the systems' names; all by default")
     options = parser.parse_args()
     os.environ["ONEDNN_VERBOSE"] = "profile_create"
-    context, names = multiprocessing.get_context("spawn"), (STATIC, DYNAMIC_OPENVINO, DYNAMIC_ONNXRUNTIME)
+    context, parts = multiprocessing.get_context("spawn"), options.rows.split(",")
+    systems = (STATIC, DYNAMIC_OPENVINO, DYNAMIC_ONNXRUNTIME)
+    names = [name for name in systems if any(part in name for part in parts)]
     ends, processes = {}, []
     for name in names:
         ends[name], other = context.Pipe()

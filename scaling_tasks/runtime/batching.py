@@ -49,9 +49,10 @@ class Batcher:
     def __init__(self, table: BucketTable, batch_column: int) -> None:
         self._table, self._column = table, batch_column
         # One item alone always fits, also where no bucket has a single row.
-        self._counts = sorted({1} | {bucket[batch_column] for bucket in table.buckets})
+        buckets = [table.buckets[index] for index in table.served]
+        self._counts = sorted({1} | {bucket[batch_column] for bucket in buckets})
         self._choices: dict[Size, list[tuple[int, float, int]]] = {}
-        pairs = zip(table.buckets, table.costs, strict=True)
+        pairs = zip(buckets, (table.costs[index] for index in table.served), strict=True)
         self._rooms = useful_rooms([Room(bucket[batch_column], self._without(bucket), cost) for bucket, cost in pairs])
         self._edges = [sorted(set(column)) for column in zip(*(room.size for room in self._rooms), strict=True)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +40,7 @@ def load_bundle(
     path: str | Path,
     *,
     resident: int = 0,
+    resident_memory: int = 0,
     in_flight: int = 1,
     copies: int = 1,
     threads: int | None = None,
@@ -51,7 +53,10 @@ def load_bundle(
 
     Args:
         path: The bundle's directory.
-        resident: Most engines kept loaded, 0 for all.
+        resident: Most engines kept loaded, 0 for all. With a limit, the one that was used least is dropped for another.
+            Where padding changes no answer and ``warm_up`` is given, none is: as many as may stay are loaded, those
+            that save most by the traffic that was planned for, and serve all requests.
+        resident_memory: The same in bytes, by what loading each engine makes memory grow; 0 for no limit.
         in_flight: How many batches run at the same time in ``run_many`` and ``submit``; each engine runs one at a time.
         copies: Most engines of one artefact; a second one is loaded when the first is in use. It takes memory, and pays
             where many requests at the same time have the same size.
@@ -66,8 +71,18 @@ def load_bundle(
             until all is ready from larger buckets where these give the same.
 
     Raises:
-        BundleError: The bundle is missing or damaged, or its engine is not installed.
+        BundleError: The bundle is missing or damaged, its engine is not installed, or a number is too small.
     """
+    for name, number, least in (
+        ("resident", resident, 0),
+        ("resident_memory", resident_memory, 0),
+        ("in_flight", in_flight, 1),
+        ("copies", copies, 1),
+        ("threads", 1 if threads is None else threads, 1),
+        ("batch_wait", batch_wait, 0),
+    ):
+        if not number >= least:
+            raise BundleError(f"{name} is {number!r}", where=str(path), fix=f"It is {least} at least.")
     directory = hold(Path(path))
     manifest = read_manifest(directory)
     loader = _loader(manifest.engine, manifest.options, threads, isolated, directory)
@@ -79,6 +94,8 @@ def load_bundle(
         loader,
         fallback_loader=fallback,
         resident=resident,
+        resident_memory=resident_memory,
+        loaders=len(os.sched_getaffinity(0)),
         in_flight=in_flight,
         copies=copies,
         batch_wait=batch_wait,

@@ -12,6 +12,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from scaling_tasks.runtime.selection import contains
+
 __all__ = ["Room", "cheapest_runs", "useful_rooms"]
 
 Size = tuple[int, ...]
@@ -31,7 +33,7 @@ def useful_rooms(rooms: Sequence[Room]) -> list[Room]:
     """Return the rooms that no other replaces: none that is as large in all respects costs as little."""
     kept: list[Room] = []
     for room in sorted(rooms, key=lambda room: (room.cost, -room.rows, *(-side for side in room.size))):
-        if not any(other.rows >= room.rows and _contains(other.size, room.size) for other in kept):
+        if not any(other.rows >= room.rows and contains(other.size, room.size) for other in kept):
             kept.append(room)
     return kept
 
@@ -72,8 +74,8 @@ class _Search:
     def __init__(self, sizes: Sequence[Size], rooms: Sequence[Room], steps: int) -> None:
         self._steps = steps
         kinds = range(len(sizes))
-        self._larger = [[other for other in range(kind) if _contains(sizes[other], sizes[kind])] for kind in kinds]
-        self._fitting = [(room, [kind for kind in kinds if _contains(room.size, sizes[kind])]) for room in rooms]
+        self._larger = [[other for other in range(kind) if contains(sizes[other], sizes[kind])] for kind in kinds]
+        self._fitting = [(room, [kind for kind in kinds if contains(room.size, sizes[kind])]) for room in rooms]
         self._least = [
             min(room.cost / room.rows for room, fitting in self._fitting if kind in fitting) for kind in kinds
         ]
@@ -141,7 +143,3 @@ def _path(came_from: dict[Counts, tuple[Counts, Counts]], end: Counts) -> list[C
         end, taken = came_from[end]
         runs.append(taken)
     return runs
-
-
-def _contains(large: Size, small: Size) -> bool:
-    return all(map(int.__ge__, large, small))

@@ -36,7 +36,9 @@ class BucketedModel:
         directory: Of the bundle.
         manifest: What is in it.
         loader: Turns an artefact into an engine; opens the fallback model too.
-        resident: Most engines kept loaded, 0 for all; the one used longest ago goes first.
+        resident: Most engines kept loaded, 0 for all; the one used least goes first.
+        resident_memory: Most bytes of engines kept loaded, 0 for no limit.
+        loaders: How many engines are loaded at the same time before requests ask for them.
         in_flight: How many batches of ``run_many`` and ``submit`` run at the same time.
         batch_wait: For how many seconds a submitted request may wait for others that make it cheaper.
         copies: Most engines of one artefact; a second one is loaded when the first is in use.
@@ -51,6 +53,8 @@ class BucketedModel:
         *,
         fallback_loader: Loader | None = None,
         resident: int = 0,
+        resident_memory: int = 0,
+        loaders: int = 1,
         in_flight: int = 1,
         copies: int = 1,
         batch_wait: float = 0.0,
@@ -78,7 +82,7 @@ class BucketedModel:
             refuse_nan=refuse_nan,
         )
         self._traffic = TrafficRecorder(self.variables, column, buckets)
-        self._engines = EnginePool(directory, manifest, loader, limit=resident, copies=copies)
+        self._engines = EnginePool(directory, manifest, loader, limit=resident, memory=resident_memory, copies=copies)
         self._oversize = OversizeServer(directory, manifest, fallback_loader, self._table)
         self._server = Server(
             self._engines,
@@ -99,6 +103,7 @@ class BucketedModel:
             self.variables,
             hits,
             interchangeable=manifest.behaviour.kind in ("exact", "cleaned"),
+            loaders=loaders,
         )
         self._executor = _LazyExecutor(in_flight)
         self._in_flight = in_flight

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from scaling_tasks.engines.contract import Engine
 from scaling_tasks.errors import BundleError, one_line
+from scaling_tasks.process_memory import process_memory
 from scaling_tasks.runtime.buffers import PaddedBuffer
 from scaling_tasks.runtime.cropping import widened
 from scaling_tasks.runtime.loading import Loader, load_verified
@@ -22,6 +24,9 @@ from scaling_tasks.runtime.size_feeds import RowShapes, SizeFeeds
 from scaling_tasks.runtime.slots import Slot, Slots
 
 __all__ = ["EnginePool"]
+
+# What grows while one engine is loaded is its own: of all bundles of the process one is measured at a time.
+_MEASURING = threading.Lock()
 
 Parts = Mapping[str, Sequence[NDArray[Any]]]
 
@@ -34,12 +39,26 @@ class EnginePool:
         manifest: What is in it.
         loader: Turns an artefact's first file into an engine.
         limit: Most engines loaded at once; 0 for no limit. It is exceeded only while more than that many run.
+        memory: Most bytes of all engines together, likewise. Engines are then loaded one at a time, in this process,
+            and each counts for what memory grew by meanwhile.
         copies: Most engines of one artefact.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, loader: Loader, *, limit: int = 0, copies: int = 1) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        manifest: Manifest,
+        loader: Loader,
+        *,
+        limit: int = 0,
+        memory: int = 0,
+        copies: int = 1,
+    ) -> None:
         self._directory, self._manifest, self._loader = directory, manifest, loader
-        self._limit, self.copies = limit, copies
+        self._limit, self._memory, self.copies = limit, memory, copies
+        # What was measured per artefact; what an evicted engine left free hides the growth that another makes.
+        self._measured: dict[int, int] = {}
+        self._age = 0
         rows, inputs = manifest.behaviour.rows, manifest.signature.inputs.inputs
         self._row_axes = {tensor.name: None if rows is None else tensor.dims.index(rows) for tensor in inputs}
         self._dtypes = {tensor.name: tensor.dtype for tensor in manifest.signature.outputs}
@@ -79,7 +98,8 @@ class EnginePool:
         slot = self._slots[position].take()
         try:
             engine = slot.engine or self._load(position, slot)
-            slot.used = next(self._clock)
+            slot.uses += 1
+            slot.worth, slot.used = self._age + slot.uses, next(self._clock)
             try:
                 outputs = engine.run(self._feeds(slot, bucket, parts) | self._sizes.feeds(bucket, shapes))
                 return widened(outputs, self._dtypes)
@@ -94,9 +114,19 @@ class EnginePool:
             slot.release()
 
     @property
-    def full(self) -> bool:
-        """Whether one more engine would drop another."""
-        return 0 < self._limit <= self.resident
+    def limited(self) -> bool:
+        """Whether not all engines may stay loaded."""
+        return bool(self._memory) or 0 < self._limit < sum(1 for slots in self._slots for _ in slots)
+
+    @property
+    def counts_memory(self) -> bool:
+        """Whether engines have to be loaded one after another, because each one's memory is measured."""
+        return bool(self._memory)
+
+    def full(self, begun: int = 0) -> bool:
+        """Return whether one more engine would drop another, once so many artefacts that are begun are loaded."""
+        engines = self.resident + begun * self.copies
+        return 0 < self._limit <= engines or (engines > 0 and self._exceeds(max(self._measured.values(), default=0)))
 
     def is_ready(self, bucket: int) -> bool:
         """Return whether an engine for the bucket is loaded."""
@@ -141,22 +171,42 @@ class EnginePool:
         if self._closed:
             raise BundleError("the model is closed", where=self._manifest.model, fix="Load the bundle again.")
         artefact = self._manifest.artefacts[position]
-        self._evict(slot)
-        slot.engine = load_verified(self._directory, artefact.files, self._loader, self._manifest.options)
-        self.loads += 1
+        likely = self._measured.get(position, max(self._measured.values(), default=0))
+        self._evict(slot, lambda: 0 < self._limit <= self.resident or self._exceeds(likely))
+        with _MEASURING if self._memory else contextlib.nullcontext():
+            before = process_memory() if self._memory else 0
+            slot.engine = load_verified(self._directory, artefact.files, self._loader, self._manifest.options)
+            self.loads += 1
+            if self._memory:
+                self._measure(position, slot, before)
+        self._evict(slot, lambda: self._exceeds(0))
         return slot.engine
 
-    def _evict(self, keep: Slot) -> None:
-        """Drop the engines that were used longest ago and are idle, until one more may be loaded."""
-        if not self._limit:
-            return
+    def _measure(self, position: int, slot: Slot, before: int) -> None:
+        """Note by how many bytes an engine made memory grow, its own process' included."""
+        process = getattr(slot.engine, "process", None)
+        grown = process_memory() - before + (0 if process is None else process_memory(process))
+        known = self._measured.get(position, 0 if self.loads == self.resident else min(self._measured.values()))
+        slot.memory = self._measured[position] = max(grown, known)
+
+    def _exceeds(self, more: int) -> bool:
+        """Return whether the engines' memory and so many bytes more are more than may be."""
+        return 0 < self._memory < more + sum(slot.memory for slots in self._slots for slot in slots)
+
+    def _evict(self, keep: Slot, full: Callable[[], bool]) -> None:
+        """Drop engines that are idle, until it is no longer full: those that were used least.
+
+        One that comes begins with the uses that the last one to be dropped had, so that what was used much long ago
+        does not stay for ever (least frequently used, with dynamic ageing); of equals the one used longest ago goes.
+        """
         with self._evicting:
-            for slot in sorted(itertools.chain(*self._slots), key=lambda slot: slot.used):
-                if self.resident < self._limit:
+            for slot in sorted(itertools.chain(*self._slots), key=lambda slot: (slot.worth, slot.used)):
+                if not full():
                     return
                 if slot is not keep and slot.engine is not None:
                     with slot.held_if_free() as held:
                         if held:
+                            self._age = max(self._age, slot.worth)
                             slot.abandon()
 
     def _feeds(self, slot: Slot, bucket: int, parts: Parts) -> Arrays:

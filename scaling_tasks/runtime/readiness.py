@@ -6,13 +6,17 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
+
+import numpy as np
 
 from scaling_tasks.errors import BundleError
 from scaling_tasks.process_memory import process_memory
 from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.runtime.runs import Server
-from scaling_tasks.runtime.selection import BucketTable
+from scaling_tasks.runtime.selection import BucketTable, contains
 
 __all__ = ["Preparation", "Readiness", "ReadyBucket"]
 
@@ -60,6 +64,9 @@ class Readiness:
 class Preparation:
     """Makes buckets ready, those that are asked for first, then by their traffic.
 
+    Where not all may stay loaded and a larger bucket gives the same answer, the set that is made ready is one that
+    serves everything and saves the most by the planned traffic; from then on no other bucket is used.
+
     Args:
         server: Runs them.
         engines: Loads them.
@@ -68,6 +75,7 @@ class Preparation:
         hits: How often the data set that was planned for uses each bucket.
         interchangeable: Whether a larger bucket gives the same answer, so that it may serve until the right one is
             ready.
+        loaders: How many engines are loaded at the same time, where their memory is not measured.
     """
 
     def __init__(
@@ -78,22 +86,28 @@ class Preparation:
         variables: Sequence[str],
         hits: Sequence[float],
         interchangeable: bool,
+        loaders: int = 1,
     ) -> None:
         self._server, self._engines, self._table, self._variables = server, engines, table, tuple(variables)
         self._interchangeable = interchangeable
-        self._order = sorted(range(len(hits)), key=lambda bucket: (-hits[bucket], table.costs[bucket]))
+        self._keeps = interchangeable and engines.limited
+        self._loaders = 1 if engines.counts_memory else max(1, loaders)
+        by_traffic = sorted(range(len(hits)), key=lambda bucket: (-hits[bucket], table.costs[bucket]))
+        self._order = by_saving(table, hits) if self._keeps else by_traffic
         self._lock = threading.Lock()
         self._done: dict[int, ReadyBucket] = {}
         self._failed: dict[int, str] = {}
         self._asked: list[int] = []
-        self._thread: threading.Thread | None = None
+        self._begun: set[int] = set()
+        self._threads: list[threading.Thread] = []
+        self._working = 0
         self._stopping = False
 
     def readiness(self) -> Readiness:
         """Return how far it has come."""
         with self._lock:
             waiting = [self._sizes(each) for each in self._order if each not in self._done and each not in self._failed]
-            running = self._thread is not None and self._thread.is_alive()
+            running = any(thread.is_alive() for thread in self._threads)
             return Readiness(tuple(self._done.values()), tuple(waiting), tuple(self._failed.values()), running)
 
     def make_ready(self, buckets: Sequence[int] | None, *, seconds: float | None, memory: int | None) -> None:
@@ -105,30 +119,58 @@ class Preparation:
             memory: None is begun that would, if it takes as much as the largest so far, exceed so many bytes.
 
         Raises:
-            BundleError: An artefact is missing or damaged.
+            BundleError: An artefact is missing or damaged, or the model is closed.
         """
-        chosen = [bucket for bucket in self._order if buckets is None or bucket in buckets]
+        if self._stopping:
+            raise BundleError("the model is closed", fix="Load the bundle again.")
+        left = [bucket for bucket in reversed(self._order) if buckets is None or bucket in buckets]
         ends, grown = None if seconds is None else time.monotonic() + seconds, [0]
-        for bucket in chosen:
-            if self._stopping or (ends is not None and time.monotonic() >= ends):
-                return
-            if memory is not None and sum(grown) + max(grown) > memory:
-                return
-            grown.append(self._make(bucket).memory)
+
+        def take() -> int | None:
+            with self._lock:
+                if not left or self._stopping or (ends is not None and time.monotonic() >= ends):
+                    return None
+                if memory is not None and sum(grown) + max(grown) > memory:
+                    return None
+                return None if buckets is None and self._engines.full(len(self._begun)) else self._take(left.pop())
+
+        def work() -> None:
+            try:
+                while (bucket := take()) is not None:
+                    grown.append(self._make(bucket).memory)
+            except BaseException:
+                left.clear()
+                raise
+
+        # What several threads load at the same time cannot be told apart by its memory.
+        with ThreadPoolExecutor(1 if memory is not None else self._loaders) as pool:
+            try:
+                for worker in [pool.submit(copy_context().run, work) for _ in range(self._loaders)]:
+                    worker.result()
+            finally:
+                left.clear()  # Who interrupts it need not wait for more than what is under way.
+        self._keep()
 
     def begin(self) -> None:
         """Make all buckets ready in the background."""
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="scaling-tasks-ready")
-                self._thread.start()
+            if not self._threads:
+                self._working = self._loaders
+                self._threads = [
+                    threading.Thread(
+                        target=copy_context().run, args=(self._work,), name=f"scaling-tasks-ready-{number}"
+                    )
+                    for number in range(self._loaders)
+                ]
                 if self._interchangeable:
                     self._server.stand_in = self._instead_of
+                for thread in self._threads:
+                    thread.start()
 
     def wait(self) -> None:
         """Wait until no bucket is being made ready in the background."""
-        if self._thread is not None:
-            self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
     def close(self) -> None:
         """Begin no further bucket, and wait for the one that is under way."""
@@ -147,21 +189,40 @@ class Preparation:
                 with self._lock:
                     self._failed[bucket] = str(cause)
                 _LOG.warning("%s", cause)
-        self._server.stand_in = None
+        with self._lock:
+            self._working -= 1
+            last = self._working == 0
+        if last:
+            self._keep()
+            self._server.stand_in = None
 
     def _next(self) -> int | None:
         """Return the bucket to make ready next; None when all are, or as many as may be loaded at once."""
         with self._lock:
-            if self._engines.full:
+            if self._engines.full(len(self._begun)):
                 return None
-            for bucket in (*self._asked, *self._order):
-                if bucket not in self._done and bucket not in self._failed:
-                    return bucket
+            # Where few may stay, what was asked for must not take the place of what saves more.
+            for bucket in (*(() if self._keeps else self._asked), *self._order):
+                if bucket not in self._done and bucket not in self._failed and bucket not in self._begun:
+                    return self._take(bucket)
             return None
+
+    def _take(self, bucket: int) -> int:
+        self._begun.add(bucket)
+        return bucket
+
+    def _keep(self) -> None:
+        """Where not all may stay loaded, and those that are serve everything, use no others."""
+        if self._keeps and self._engines.full():
+            self._server.keep([bucket for bucket in self._done if self._engines.is_ready(bucket)])
 
     def _make(self, bucket: int) -> ReadyBucket:
         before, start = process_memory(), time.perf_counter()
-        processes = self._server.warm_up(bucket)
+        try:
+            processes = self._server.warm_up(bucket)
+        finally:
+            with self._lock:
+                self._begun.discard(bucket)
         seconds, after = time.perf_counter() - start, process_memory() + sum(map(process_memory, processes))
         made = ReadyBucket(self._sizes(bucket), seconds, max(0, after - before))
         with self._lock:
@@ -181,3 +242,28 @@ class Preparation:
 
     def _sizes(self, bucket: int) -> Mapping[str, int]:
         return dict(zip(self._variables, self._table.buckets[bucket], strict=True))
+
+
+def by_saving(table: BucketTable, hits: Sequence[float]) -> list[int]:
+    """Return the buckets in the order in which to load them where not all may be.
+
+    First those that no other contains, which serve everything; then the one that saves the most over what is there so
+    far, by the traffic that was planned for, and so on.
+    """
+    count, weights = len(table.buckets), np.asarray(hits, float) + 1e-9 * max(*hits, 1.0)
+    costs = np.array(
+        [
+            [table.costs[i] if contains(table.buckets[i], each) else np.inf for each in table.buckets]
+            for i in range(count)
+        ]
+    )
+    order = [
+        i for i in range(count) if not any(contains(table.buckets[j], table.buckets[i]) for j in range(count) if j != i)
+    ]
+    best = costs[order].min(axis=0)
+    while len(order) < count:
+        saved = (weights * np.maximum(best - costs, 0)).sum(axis=1)
+        saved[order] = -1
+        order.append(int(saved.argmax()))
+        best = np.minimum(best, costs[order[-1]])
+    return order

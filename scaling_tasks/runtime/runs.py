@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -99,6 +99,12 @@ class Server:
         }
         names = [name for name in signature.variables if name != behaviour.rows]
         self._uniform = [names.index(name) for name in behaviour.uniform if name in names]
+
+    def keep(self, buckets: Collection[int]) -> None:
+        """Serve by these buckets alone from now on, if they contain all that is served now."""
+        if self._table.keep(buckets):
+            self._batcher = None if self._column is None else Batcher(self._table, self._column)
+            self._routes = {}
 
     def run(self, request: CheckedRequest) -> Arrays:
         """Count and serve one request."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
 from scaling_tasks.errors import BundleError
 
-__all__ = ["BucketTable"]
+__all__ = ["BucketTable", "contains"]
 
 # 4 bytes each; above it the buckets are searched in order of cost.
 _MOST_CELLS = 1 << 20
@@ -39,7 +39,21 @@ class BucketTable:
         self._edges = [sorted(set(column)) for column in zip(*self.buckets, strict=True)]
         self._strides = _strides([len(edges) for edges in self._edges])
         cells = int(np.prod([len(edges) for edges in self._edges], dtype=np.float64))
-        self._cells = self._fill() if cells <= _MOST_CELLS else None
+        self._cells = self._fill(self._order) if cells <= _MOST_CELLS else None
+
+    @property
+    def served(self) -> Sequence[int]:
+        """The indices of the buckets that are found, the cheapest first: all, or those that ``keep`` left."""
+        return self._order
+
+    def keep(self, buckets: Collection[int]) -> bool:
+        """Find no others from now on, if these contain all that is contained now; return whether they do."""
+        order = [index for index in self._order if index in buckets]
+        if not all(any(contains(self.buckets[i], self.buckets[each]) for i in order) for each in self._order):
+            return False
+        cells = None if self._cells is None else self._fill(order)
+        self._order, self._cells = order, cells
+        return True
 
     @property
     def largest(self) -> tuple[int, ...]:
@@ -61,18 +75,23 @@ class BucketTable:
     def containing(self, shape: Sequence[int]) -> Iterator[int]:
         """Yield the indices of all buckets that contain ``shape``, the cheapest first."""
         for index in self._order:
-            if all(have >= want for have, want in zip(self.buckets[index], shape, strict=True)):
+            if contains(self.buckets[index], shape):
                 yield index
 
-    def _fill(self) -> list[int]:
-        none = len(self.buckets)
+    def _fill(self, order: Sequence[int]) -> list[int]:
+        none = len(order)
         ranks = np.full([len(edges) for edges in self._edges], none, dtype=np.int32)
-        for rank, index in reversed(list(enumerate(self._order))):
+        for rank, index in reversed(list(enumerate(order))):
             ranks[tuple(map(bisect_left, self._edges, self.buckets[index]))] = rank
         for axis in range(ranks.ndim):
             # A bucket also contains everything below it.
             ranks = np.flip(np.minimum.accumulate(np.flip(ranks, axis), axis=axis), axis)
-        return [int(value) for value in np.array([*self._order, -1])[ranks.ravel()]]
+        return [int(value) for value in np.array([*order, -1])[ranks.ravel()]]
+
+
+def contains(bucket: Sequence[int], shape: Sequence[int]) -> bool:
+    """Return whether a bucket contains a shape."""
+    return all(have >= want for have, want in zip(bucket, shape, strict=True))
 
 
 def _strides(lengths: Sequence[int]) -> list[int]:

@@ -20,13 +20,22 @@ class Slot:
 
     Args:
         freed: Told whenever the slot gets free; None where nobody waits for one of several.
+
+    Attributes:
+        engine: None where none is loaded.
+        buffers: By bucket and input.
+        memory: The engine's bytes, where they are counted.
+        worth: How often it was used, and a start; the least is dropped first.
+        uses: How often it was used.
+        used: When it was used last.
     """
 
     def __init__(self, freed: threading.Condition | None) -> None:
         self._lock, self._freed = threading.Lock(), freed
         self.engine: Engine | None = None
         self.buffers: dict[tuple[int, str], PaddedBuffer] = {}
-        self.used = 0
+        self.memory = 0
+        self.worth, self.uses, self.used = 0, 0, 0
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -67,6 +76,7 @@ class Slot:
         """Close the engine and forget the buffers; the holder's to call."""
         engine, self.engine = self.engine, None
         self.buffers.clear()
+        self.memory = self.uses = 0
         if engine is not None:
             engine.close()
 

@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 in_flight=options.in_flight,
                 copies=options.copies,
                 resident=options.resident,
+                resident_memory=options.resident_memory << 20,
                 batch_wait=options.batch_wait / 1000,
                 isolated=options.isolated,
             )
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=int, default=1, help="threads of each engine")
     add("--copies", type=int, default=1, help="most engines of one artefact")
     add("--resident", type=int, default=0, help="most engines kept loaded, per bundle; 0 for all")
+    add("--resident-memory", type=int, default=0, help="most megabytes of engines kept loaded, per bundle; 0 for all")
     add("--isolated", action="store_true", help="each engine in a process of its own, which may die unnoticed")
     add("--grace", type=float, default=30.0, help="seconds for requests that still run when the server is to end")
     return parser

@@ -18,7 +18,7 @@ from scaling_tasks.errors import BundleError, RequestError
 from scaling_tasks.runtime.dynamic_batching import Answer
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.serving.metrics import Metrics, Served
-from scaling_tasks.serving.tensors import arrays_of, input_types, output_types, response_of
+from scaling_tasks.serving.tensors import arrays_of, input_types, output_types, response_of, wanted_outputs
 
 __all__ = ["BundleModel", "Failed", "NotReady"]
 
@@ -78,6 +78,8 @@ class BundleModel(InferenceModel):
             raise InvalidInput("this model speaks the v2 protocol (Open Inference) only, and infers only.")
         begin = time.perf_counter()
         try:
+            # An output that there is not is told before anything runs.
+            wanted_outputs(body, [tensor.name for tensor in self._generation.manifest.signature.outputs])
             answer: Answer = self._generation.submit(arrays_of(body))
             outputs = await asyncio.wrap_future(answer)
             response = response_of(body, self.name, outputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kserve import InferRequest
@@ -20,6 +20,14 @@ from scaling_tasks.serving.model import BundleModel
 from scaling_tasks.serving.tensors import with_raw_inputs
 
 __all__ = ["BundleDataPlane", "BundleExtension", "BundleRepository"]
+
+
+class UnknownModel(ModelNotFound):
+    """As KServe's, and says which models there are."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(name)
+        self.reason = f"there is no model {name!r}; there are {', '.join(map(repr, known)) or 'none'}."
 
 
 class BundleRepository(ModelRepository):
@@ -44,7 +52,7 @@ class BundleRepository(ModelRepository):
         """Serve the generation that is published now.
 
         Raises:
-            ModelNotFound: The server was not started with such a bundle.
+            UnknownModel: The server was not started with such a bundle.
             NotReady: The generation is missing or damaged.
         """
         model = self.models.get(name)
@@ -53,7 +61,7 @@ class BundleRepository(ModelRepository):
         elif name in self._openers:
             self._add(name)
         else:
-            raise ModelNotFound(name)
+            raise UnknownModel(name, self._openers)
         return True
 
     def unload(self, name: str) -> None:
@@ -87,7 +95,7 @@ class BundleExtension(ModelRepositoryExtension):
         """Load the published generation of a bundle.
 
         Raises:
-            ModelNotFound: The server was not started with such a bundle.
+            UnknownModel: The server was not started with such a bundle.
             NotReady: The generation is missing or damaged.
         """
         return {"name": model_name, "load": await self._repository.load(model_name)}
@@ -96,8 +104,10 @@ class BundleExtension(ModelRepositoryExtension):
         """Serve a model no more.
 
         Raises:
-            ModelNotFound: It is not served.
+            UnknownModel: It is not served.
         """
+        if model_name not in self._repository.models:
+            raise UnknownModel(model_name, self._repository.models)
         await super().unload(model_name)
         return {"name": model_name, "unload": True}
 
@@ -114,7 +124,7 @@ class BundleDataPlane(DataPlane):
         """Return whether a model is ready, or for a request, which sets the flag, whether it is there.
 
         Raises:
-            ModelNotFound: It is not served.
+            UnknownModel: It is not served.
         """
         model = self.get_model_from_registry(model_name)
         return disable_predictor_health_check or bool(await model.healthy())
@@ -123,9 +133,20 @@ class BundleDataPlane(DataPlane):
         """Return a model, ready or not.
 
         Raises:
-            ModelNotFound: It is not served.
+            UnknownModel: It is not served.
         """
         return self.get_model_from_registry(name)
+
+    def get_model_from_registry(self, name: str) -> Any:
+        """Return a model, ready or not.
+
+        Raises:
+            UnknownModel: It is not served.
+        """
+        models = self.model_registry.get_models()
+        if name not in models:
+            raise UnknownModel(name, models)
+        return models[name]
 
     def decode_inference_request(self, body: Any, headers: dict[str, str], model_name: str) -> InferRequest:
         """Read the body of an HTTP request.

@@ -23,6 +23,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServi
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.rest.server import RESTServer
+from starlette.exceptions import HTTPException
 
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.serving.model import Failed
@@ -31,6 +32,7 @@ from scaling_tasks.serving.repository import BundleDataPlane, BundleExtension, B
 __all__ = ["Address", "serve"]
 
 _MOST_BYTES = 256 << 20
+_NO_VERSIONS = "models have no versions here: the generation that is published is served. Leave the version out."
 _TOLD = (InvalidInput, InferenceError, ModelNotFound, ModelNotReady, ServerNotReady, Failed)
 
 
@@ -70,7 +72,7 @@ async def serve(
         interceptors=(ExceptionToStatusInterceptor(),),
         options=[("grpc.max_send_message_length", _MOST_BYTES), ("grpc.max_receive_message_length", _MOST_BYTES)],
     )
-    add_GRPCInferenceServiceServicer_to_server(InferenceServicer(plane, extension), rpc)
+    add_GRPCInferenceServiceServicer_to_server(_Servicer(plane, extension), rpc)
     try:
         port = rpc.add_insecure_port(f"{address.host}:{address.grpc}")
     except RuntimeError as cause:
@@ -101,7 +103,58 @@ def _application(plane: BundleDataPlane, extension: BundleExtension) -> FastAPI:
     application.add_exception_handler(Failed, _failed)
     application.add_exception_handler(Exception, _unforeseen)
     application.add_exception_handler(RequestValidationError, _malformed)
+    application.add_exception_handler(HTTPException, _refused)
+    application.add_exception_handler(NotImplementedError, _versioned)
+    application.add_middleware(_LimitedBodies)
     return application
+
+
+class _Servicer(InferenceServicer):
+    """KServe's, which does not look at versions."""
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        _without_version(request.model_version)
+        return await super().ModelInfer(request, context)
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        _without_version(request.version)
+        return await super().ModelReady(request, context)
+
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        _without_version(request.version)
+        return await super().ModelMetadata(request, context)
+
+
+def _without_version(version: str) -> None:
+    if version:
+        raise InvalidInput(_NO_VERSIONS)
+
+
+class _LimitedBodies:
+    """Refuses a body that is larger than may be, before or as soon as it is.
+
+    Args:
+        application: What gets the others.
+    """
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection."""
+        told = dict(scope.get("headers") or ()).get(b"content-length", b"0")
+        came, announced = 0, int(told) if told.isdigit() else 0
+
+        async def limited() -> Any:
+            nonlocal came
+            message = {} if announced > _MOST_BYTES else await receive()
+            came += len(message.get("body", b""))
+            if max(came, announced) > _MOST_BYTES:
+                what = f"the request is larger than {_MOST_BYTES} bytes. Send fewer rows at a time."
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, what)
+            return message
+
+        await self._application(scope, limited, send)
 
 
 async def _failed(_: Request, error: Any) -> JSONResponse:
@@ -116,7 +169,17 @@ async def _unforeseen(_: Request, error: Exception) -> JSONResponse:
 async def _malformed(_: Request, error: Any) -> JSONResponse:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "InferenceRequest"))
-    return JSONResponse({"error": f"the request is malformed: {where}: {first['msg']}."}, HTTPStatus.BAD_REQUEST)
+    what = f"{where}: {first['msg']}" if where else first["msg"]
+    return JSONResponse({"error": f"the request is malformed: {what}."}, HTTPStatus.BAD_REQUEST)
+
+
+async def _refused(request: Request, error: Any) -> JSONResponse:
+    what = f"there is nothing at {request.url.path}." if error.status_code == HTTPStatus.NOT_FOUND else error.detail
+    return JSONResponse({"error": what}, error.status_code)
+
+
+async def _versioned(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": _NO_VERSIONS}, HTTPStatus.BAD_REQUEST)
 
 
 def _listener(address: Address) -> socket.socket:

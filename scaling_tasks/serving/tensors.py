@@ -17,7 +17,7 @@ from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.shapes.layouts import Layout, layout_length, layout_variables
 from scaling_tasks.shapes.signature import TensorSpec
 
-__all__ = ["arrays_of", "input_types", "output_types", "response_of", "with_raw_inputs"]
+__all__ = ["arrays_of", "input_types", "output_types", "response_of", "wanted_outputs", "with_raw_inputs"]
 
 
 def arrays_of(request: InferRequest) -> dict[str, NDArray[Any]]:
@@ -80,17 +80,27 @@ def with_raw_inputs(model: str, head: Mapping[str, Any], data: bytes) -> InferRe
     )
 
 
+def wanted_outputs(request: InferRequest, names: Sequence[str]) -> list[str]:
+    """Return the outputs that a request asks for, all by default.
+
+    Raises:
+        InvalidInput: It asks for one that there is not.
+    """
+    wanted = [output.name for output in request.request_outputs or ()] or list(names)
+    for name in wanted:
+        if name not in names:
+            raise InvalidInput(f"there is no output {name!r}; there are {', '.join(map(repr, names))}.")
+    return wanted
+
+
 def response_of(request: InferRequest, model: str, arrays: Mapping[str, NDArray[Any]]) -> InferResponse:
     """Return the outputs that a request asks for, all by default.
 
     Raises:
         InvalidInput: It asks for one that there is not.
     """
-    wanted = [output.name for output in request.request_outputs or ()] or list(arrays)
     outputs = []
-    for name in wanted:
-        if name not in arrays:
-            raise InvalidInput(f"there is no output {name!r}; there are {', '.join(map(repr, arrays))}.")
+    for name in wanted_outputs(request, list(arrays)):
         array = np.ascontiguousarray(arrays[name])
         output = InferOutput(name, list(array.shape), from_np_dtype(array.dtype), array)
         if request.from_grpc:

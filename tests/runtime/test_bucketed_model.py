@@ -294,6 +294,14 @@ def test_whoever_waits_gets_the_first_engine_that_is_free(opened: Any, monkeypat
     assert len(log.loaded) == 2
 
 
+def test_a_closed_model_warms_up_no_more(opened: Any) -> None:
+    model, log = opened()
+    model.close()
+    with pytest.raises(BundleError, match="closed"):
+        model.warm_up()
+    assert log.loaded == []
+
+
 def test_a_closed_model_loads_no_fallback(opened: Any, tmp_path: Path) -> None:
     (tmp_path / "dynamic.bin").write_text("dynamic")
     fallback = Fallback("fake", ArtefactFile("dynamic.bin", digest_file(tmp_path / "dynamic.bin")))

@@ -25,6 +25,25 @@ def test_a_bundle_without_manifest_or_backend_is_refused(tmp_path: Path) -> None
         load_bundle(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"copies": 0},
+        {"in_flight": 0},
+        {"threads": 0},
+        {"threads": -3},
+        {"resident": -1},
+        {"resident_memory": -1},
+        {"batch_wait": -0.1},
+        {"batch_wait": float("nan")},
+    ],
+)
+def test_numbers_that_are_too_small_are_refused(opened: Any, tmp_path: Path, options: dict[str, Any]) -> None:
+    opened()
+    with pytest.raises(BundleError, match=rf"{next(iter(options))} is .* It is [01] at least"):
+        load_bundle(tmp_path, **options)
+
+
 def test_an_unknown_engine_is_a_bundle_error(opened: Any, tmp_path: Path) -> None:
     opened()
     with pytest.raises(BundleError, match="'fake' is no engine"):

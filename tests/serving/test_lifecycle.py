@@ -118,7 +118,7 @@ def test_a_damaged_generation_is_refused_and_the_old_one_goes_on(
 def test_a_model_gets_ready_and_is_let_go(server: Served, wanted: list[Any]) -> None:
     client = server.client("http")
     client.unload_model("cls")
-    with pytest.raises(Exception, match="does not exist"):
+    with pytest.raises(Exception, match="there is no model 'cls'"):
         infer(client, "cls", REQUESTS[0], "http")
     client.load_model("cls")
     assert not client.is_model_ready("cls")

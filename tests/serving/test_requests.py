@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import threading
 from pathlib import Path
@@ -112,7 +114,7 @@ WRONG = {
     "fixed axis": ("cls", "x", (1, 4, 48, 64), np.float32, "axis 1 is 4 long but the model fixes it to 3", "400"),
     "element type": ("cls", "x", (1, 3, 48, 64), np.float64, "of float64, not float32", "400"),
     "empty": ("cls", "x", (0, 3, 48, 64), np.float32, "is empty", "400"),
-    "unknown model": ("other", "x", (1, 3, 48, 64), np.float32, "does not exist", "404"),
+    "unknown model": ("other", "x", (1, 3, 48, 64), np.float32, "there is no model 'other'; there are ", "404"),
 }
 CODES = {"400": "StatusCode.INVALID_ARGUMENT", "404": "StatusCode.NOT_FOUND"}
 
@@ -134,11 +136,52 @@ def test_a_wrong_request_is_told_in_one_sentence(served: Served, case: str, prot
     assert "Traceback" not in caught.value.message()
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_models_have_no_versions(served: Served, protocol: str) -> None:
+    from tritonclient.utils import InferenceServerException
+
+    kind, client = PROTOCOLS[protocol], served.client(protocol)
+    tensor = kind.InferInput("x", (1, 3, 48, 64), "FP32")
+    tensor.set_data_from_numpy(pixels_of(1, 64))
+    with pytest.raises(InferenceServerException, match="Leave the version out") as caught:
+        client.infer("cls", [tensor], model_version="7")
+    assert caught.value.status() in ("400", CODES["400"])
+    for asked in (client.get_model_metadata, client.is_model_ready)[: 2 if protocol == "grpc" else 1]:
+        with pytest.raises(InferenceServerException, match="Leave the version out"):
+            asked("cls", model_version="7")
+
+
+def test_a_request_that_is_too_large_is_refused(served: Served) -> None:
+    length = (256 << 20) + 1
+    for headers in ({"content-length": str(length)}, {"transfer-encoding": "chunked"}):
+        connection = http.client.HTTPConnection("127.0.0.1", served.ports["http"], timeout=60)
+        connection.putrequest("POST", "/v2/models/cls/infer")
+        for name, value in {**headers, "content-type": BINARY, "inference-header-content-length": "9"}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        with contextlib.suppress(ConnectionError):  # The answer comes before all of it has gone.
+            while "transfer-encoding" in headers and length > 0:
+                connection.send(b"800000\r\n" + bytes(8 << 20) + b"\r\n")
+                length -= 8 << 20
+        answer = connection.getresponse()
+        assert answer.status == 413
+        assert json.loads(answer.read()) == {
+            "error": "the request is larger than 268435456 bytes. Send fewer rows at a time."
+        }
+
+
+def test_what_is_not_there_is_told_as_an_error(served: Served) -> None:
+    assert served.post("/v2/repository/index", b"{}") == (404, {"error": "there is nothing at /v2/repository/index."})
+
+
 def test_an_unknown_output_is_told(served: Served) -> None:
     tensor = HTTP.InferInput("x", (1, 3, 48, 64), "FP32")
     tensor.set_data_from_numpy(pixels_of(1, 64))
+    before = served.metrics()
     with pytest.raises(Exception, match="there is no output 'y'"):
         served.client("http").infer("cls", [tensor], outputs=[HTTP.InferRequestedOutput("y")])
+    key = 'scaling_tasks_requests_total{model="cls"}'
+    assert served.metrics()[key] == before[key]  # It did not run.
 
 
 BINARY = "application/octet-stream"
