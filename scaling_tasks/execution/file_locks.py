@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from scaling_tasks.files import open_regular
-from scaling_tasks.paths import directory_of
+from scaling_tasks.files import open_own, open_regular
 
 __all__ = ["exclusive", "is_free", "taken_if_free", "tell", "when_waiting"]
 
@@ -79,9 +78,7 @@ def _opened(path: Path, below: Path) -> IO[str]:
     Raises:
         OSError: It cannot be made, or is a link: what that leads to would be written.
     """
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
-    with directory_of(path, below, make=True) as (directory, name):
-        return os.fdopen(os.open(name, flags, 0o666, dir_fd=directory), "a+")
+    return os.fdopen(open_own(path, os.O_RDWR, 0o666, below=below, make=True), "a+")
 
 
 def _acquire(file: IO[str], purpose: str, moment: bool) -> None:
