@@ -13,7 +13,7 @@ from typing import Any
 from scaling_tasks.config.load import parse_target
 from scaling_tasks.config.source import read_yaml
 from scaling_tasks.documents import MOST_BYTES
-from scaling_tasks.errors import ConfigError, ScalingTasksError, one_line
+from scaling_tasks.errors import ConfigError, ScalingTasksError, all_of, one_line
 from scaling_tasks.files import read_regular
 from scaling_tasks.stages.target import Target
 
@@ -54,8 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _values(path: Path) -> dict[str, Any]:
+    source = read_yaml(path)
+    if source.mistakes:
+        raise all_of(source.mistakes)
+    return dict(source.values)
+
+
 def _target(options: argparse.Namespace) -> Target:
-    values = dict(read_yaml(Path(options.config)).values) if options.config else {}
+    values = _values(Path(options.config)) if options.config else {}
     given = {"backend": options.backend, "device": options.device, "soc_version": options.soc_version}
     compile_section = {
         **_section(values, "compile", options.config),
