@@ -31,6 +31,7 @@ __all__ = [
 
 
 _LONGEST_PLACE = 1000
+_LONGEST_ADVICE = 1500
 
 
 class ScalingTasksError(Exception):
@@ -46,8 +47,8 @@ class ScalingTasksError(Exception):
         # Names of files may be of any length, and hold what no terminal should be sent.
         if len(where) > _LONGEST_PLACE or not where.isprintable():
             where = one_line(where, _LONGEST_PLACE)
-        if not fix.isprintable():  # It lists names that a model gives.
-            fix = one_line(fix, 2 * len(fix))
+        if len(fix) > _LONGEST_ADVICE or not fix.isprintable():  # It lists names that a model gives.
+            fix = one_line(fix, _LONGEST_ADVICE)
         super().__init__(what, where, fix)
         self.what = what
         self.where = where

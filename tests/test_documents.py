@@ -73,3 +73,4 @@ def test_a_file_of_a_terabyte_is_not_read(tmp_path: Path) -> None:
 def test_an_error_is_one_line_whatever_names_it_lists() -> None:
     error = CacheError("is no variable", where="a\nb", fix="The model's variables: N, \nH.\x1b[31m")
     assert str(error) == "a b: is no variable. The model's variables: N, H.\\x1b[31m"
+    assert len(str(CacheError("is no variable", where="x" * 100_000, fix=f"They are {'y' * 100_000}."))) < 3000

@@ -63,7 +63,7 @@ MISTAKES: dict[str, tuple[str | bytes, str]] = {
     "number as key": ("model: m\n1: 2\n", "t.yaml:2: the key '1' is no text"),
     "on as key": ("model: m\ninputs: {on: 2}\n", "t.yaml:2: inputs: the key 'on' is no text"),
     "list as key": ("model: m\n? [a]\n: 2\n", "t.yaml:2: the key 'a list or mapping' is no text"),
-    "key twice through <<": ("model: m\nverify: &a {drop: 1}\ninputs:\n  <<: *a\n  <<: *a\n", "yaml:5: inputs.<<: .*twice"),
+    "key twice through <<": ("model: m\nverify: &a {drop: 1}\ninputs:\n  <<: *a\n  <<: *a\n", "inputs.<<: .*twice"),
     "merged text": ("model: m\ninputs: {<<: x}\n", "t.yaml:2: inputs: `<<` does not name a mapping"),
     "type in a mapping": (LIMITS + "    a: {most: 1, each: 1}\n    b: 5\n", "yaml:5: auto_scaling.limits.b: 5 is"),
     "key in a mapping": (LIMITS + "    a: {most: 1, each: 1, mots: 1}\n", "limits.a.mots: .*Did you mean 'most'"),
