@@ -81,9 +81,9 @@ def publish(path: Path, *, below: Path, durable: bool = False, derived: bool = F
 
 
 def put_aside(path: Path, *, below: Path) -> None:
-    """Rename a directory that stands in the place of a file which this tool makes, and say so.
+    """Rename a directory or a pipe that stands in the place of a file which this tool makes, and say so.
 
-    What is in it is nobody's that this tool knows, so it is neither read nor removed.
+    It is nobody's that this tool knows, so it is neither read nor removed.
 
     Raises:
         OSError: It cannot be renamed, or a link is on the way.
@@ -92,7 +92,7 @@ def put_aside(path: Path, *, below: Path) -> None:
         aside = f"{name}.aside-{os.urandom(4).hex()}"
         os.rename(name, aside, src_dir_fd=directory, dst_dir_fd=directory)
     shown = str(path).removeprefix(f"{Path.cwd()}/")
-    _LOG.warning("warning: %s: a directory stood in place of a file; it is called %s now", shown, aside)
+    _LOG.warning("warning: %s: what stood there is no file; it is called %s now", shown, aside)
 
 
 def _way(directory: int, otherwise: Path) -> Path:
@@ -182,7 +182,7 @@ def append(path: Path, content: bytes, *, below: Path) -> None:
         below: What it lies below, see ``directory_of``.
 
     Raises:
-        OSError: It cannot be written, or is a link, or a pipe that nobody reads.
+        OSError: It cannot be written, or is a link.
     """
     descriptor = open_own(path, os.O_WRONLY, 0o644, below=below, make=False)
     try:
@@ -193,7 +193,7 @@ def append(path: Path, content: bytes, *, below: Path) -> None:
 
 
 def open_own(path: Path, access: int, rights: int, *, below: Path, make: bool) -> int:
-    """Open a file of this tool's for appending; a directory in its place is put aside, see ``put_aside``.
+    """Open a file of this tool's for appending; a directory or a pipe in its place is put aside, see ``put_aside``.
 
     Args:
         path: The file, made where it is not there.
@@ -211,10 +211,16 @@ def open_own(path: Path, access: int, rights: int, *, below: Path, make: bool) -
     flags = access | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     with directory_of(path, below, make=make) as (directory, name):
         try:
-            return os.open(name, flags, rights, dir_fd=directory)
-        except IsADirectoryError:
-            put_aside(path, below=below)
-            return os.open(name, flags, rights, dir_fd=directory)
+            descriptor = os.open(name, flags, rights, dir_fd=directory)
+        except OSError as cause:
+            if cause.errno not in (errno.EISDIR, errno.ENXIO):
+                raise
+        else:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return descriptor
+            os.close(descriptor)
+        put_aside(path, below=below)
+        return os.open(name, flags, rights, dir_fd=directory)
 
 
 def remove_whole(path: Path, below: Path) -> None:

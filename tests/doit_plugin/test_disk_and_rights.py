@@ -133,13 +133,25 @@ def test_a_directory_in_the_place_of_what_is_derived_is_put_aside(built: Reposit
     status, output = doit(root)
     assert status == 0, output
     assert "Traceback" not in output
-    assert "warning: build/net/report.html: a directory stood in place of a file; it is called report.html" in output
+    assert "warning: build/net/report.html: what stood there is no file; it is called report.html" in output
     kept = {path.read_text() for path in root.rglob("*.aside-*/mine")}
     assert kept == {path.name for path in names}
     again = built.doit()
     assert again.ok
     assert again.compiled == again.restored == []
     assert "aside" not in again.output
+
+
+def test_a_pipe_in_the_place_of_a_lock_or_a_journal_is_put_aside(built: Repository) -> None:
+    state = built.root / ".scaling"
+    for path in (*(state / "locks").glob("scan-*"), state / "digests.jsonl"):
+        path.unlink()
+        os.mkfifo(path)
+    built.write_image("new.png", 16, 24)
+    status, output = doit(built.root)
+    assert status == 0, output
+    assert output.count("what stood there is no file") == 2
+    assert doit(built.root)[1].count("what stood there is no file") == 0
 
 
 def test_a_directory_where_the_caller_wants_a_file_stays_theirs(tmp_path: Path) -> None:
