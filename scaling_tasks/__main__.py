@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scaling_tasks.builds.mistakes import check_output
 from scaling_tasks.config.load import parse_target
 from scaling_tasks.config.source import read_yaml
 from scaling_tasks.documents import MOST_BYTES
@@ -89,7 +90,11 @@ def _target(options: argparse.Namespace) -> Target:
 
 
 def _refuse_foreign_output(target: Target) -> None:
-    """Keep one model's bundle from overwriting another's."""
+    """Keep a bundle from overwriting another model's, or what is no bundle's."""
+    try:
+        check_output(target)
+    except ConfigError as error:
+        raise ConfigError(error.what, where="--output_path", fix="Name a directory of its own.") from error
     if not target.manifest.exists():
         return
     try:
