@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scaling_tasks.builds.mistakes import check_output
 from scaling_tasks.config.load import parse_target
 from scaling_tasks.config.source import read_yaml
 from scaling_tasks.documents import MOST_BYTES
-from scaling_tasks.errors import ConfigError, ScalingTasksError, one_line
+from scaling_tasks.errors import ConfigError, ScalingTasksError, all_of, one_line
 from scaling_tasks.files import read_regular
 from scaling_tasks.stages.target import Target
 
@@ -54,8 +55,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _values(path: Path) -> dict[str, Any]:
+    source = read_yaml(path)
+    if source.mistakes:
+        raise all_of(source.mistakes)
+    return dict(source.values)
+
+
 def _target(options: argparse.Namespace) -> Target:
-    values = dict(read_yaml(Path(options.config)).values) if options.config else {}
+    values = _values(Path(options.config)) if options.config else {}
     given = {"backend": options.backend, "device": options.device, "soc_version": options.soc_version}
     compile_section = {
         **_section(values, "compile", options.config),
@@ -82,7 +90,11 @@ def _target(options: argparse.Namespace) -> Target:
 
 
 def _refuse_foreign_output(target: Target) -> None:
-    """Keep one model's bundle from overwriting another's."""
+    """Keep a bundle from overwriting another model's, or what is no bundle's."""
+    try:
+        check_output(target)
+    except ConfigError as error:
+        raise ConfigError(error.what, where="--output_path", fix="Name a directory of its own.") from error
     if not target.manifest.exists():
         return
     try:

@@ -27,10 +27,12 @@ __all__ = [
     "in_order",
     "of_disk",
     "one_line",
+    "printable",
 ]
 
 
 _LONGEST_PLACE = 1000
+_LONGEST_ADVICE = 1500
 
 
 class ScalingTasksError(Exception):
@@ -46,8 +48,9 @@ class ScalingTasksError(Exception):
         # Names of files may be of any length, and hold what no terminal should be sent.
         if len(where) > _LONGEST_PLACE or not where.isprintable():
             where = one_line(where, _LONGEST_PLACE)
-        if not fix.isprintable():  # It lists names that a model gives.
-            fix = one_line(fix, 2 * len(fix))
+        if len(fix) > _LONGEST_ADVICE or not fix.isprintable():  # It lists names that a model gives.
+            fix = one_line(fix, _LONGEST_ADVICE)
+        what = printable(what)
         super().__init__(what, where, fix)
         self.what = what
         self.where = where
@@ -86,14 +89,16 @@ class Mistakes(ConfigError):  # noqa: N818 - what they are
     """
 
     def __init__(self, errors: Sequence[ScalingTasksError]) -> None:
-        lines = "".join(f"\n  {each}" for each in errors)
-        super().__init__(f"{len(errors)} mistakes:{lines}")
+        super().__init__(f"{len(errors)} mistakes")
         self._errors = tuple(errors)
 
     @property
     def errors(self) -> tuple[ScalingTasksError, ...]:
         """All that is wrong."""
         return self._errors
+
+    def __str__(self) -> str:
+        return f"{self.what}:" + "".join(f"\n  {each}" for each in self._errors)
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         return (Mistakes, (self._errors,))
@@ -206,3 +211,8 @@ def one_line(message: object, most: int = 200) -> str:
     words = " ".join(text[: 4 * most].split())
     shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
     return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Return a text that names of files or models are part of, on one line and without what steers a terminal."""
+    return text if text.isprintable() else one_line(text, 10 * len(text))

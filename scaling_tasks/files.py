@@ -9,6 +9,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 import stat
@@ -26,20 +27,24 @@ __all__ = [
     "digest_file",
     "files_below",
     "link_or_copy",
+    "open_own",
     "open_regular",
     "publish",
+    "put_aside",
     "read_regular",
     "reflink",
     "remove_whole",
     "write_if_changed",
 ]
 
+_LOG = logging.getLogger(__name__)
+
 _BLOCK = 1 << 20
 _FICLONE = 0x40049409  # ioctl: share the extents of another file, copy on write (btrfs, xfs)
 
 
 @contextlib.contextmanager
-def publish(path: Path, *, below: Path, durable: bool = False) -> Iterator[Path]:
+def publish(path: Path, *, below: Path, durable: bool = False, derived: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that is renamed onto it when the block succeeds.
 
     The temporary file lies in the same directory so that the rename is atomic; it is removed when the block raises.
@@ -48,6 +53,7 @@ def publish(path: Path, *, below: Path, durable: bool = False) -> Iterator[Path]
         path: What to publish; directories that lead there are made.
         below: What it lies below, see ``directory_of``.
         durable: Whether the content must be on the disk before the name is: for what a later name relies on.
+        derived: Whether it is this tool's to make, so that a directory in its place is put aside, see ``put_aside``.
 
     Raises:
         OSError: A link is on the way, or the disk is full or not to be written.
@@ -59,7 +65,13 @@ def publish(path: Path, *, below: Path, durable: bool = False) -> Iterator[Path]
             yield place
             if durable:
                 _flush(place)
-            os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            try:
+                os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            except IsADirectoryError:
+                if not derived:
+                    raise
+                put_aside(path, below=below)
+                os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
         except OSError as cause:
             if str(cause.filename).endswith(temporary):  # A name that nobody knows the file by.
                 cause.filename = str(path)
@@ -67,6 +79,21 @@ def publish(path: Path, *, below: Path, durable: bool = False) -> Iterator[Path]
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=directory)
+
+
+def put_aside(path: Path, *, below: Path) -> None:
+    """Rename a directory or a pipe that stands in the place of a file which this tool makes, and say so.
+
+    It is nobody's that this tool knows, so it is neither read nor removed.
+
+    Raises:
+        OSError: It cannot be renamed, or a link is on the way.
+    """
+    with directory_of(path, below) as (directory, name):
+        aside = f"{name}.aside-{os.urandom(4).hex()}"
+        os.rename(name, aside, src_dir_fd=directory, dst_dir_fd=directory)
+    shown = str(path).removeprefix(f"{Path.cwd()}/")
+    _LOG.warning("warning: %s: what stood there is no file; it is called %s now", shown, aside)
 
 
 def _way(directory: int, otherwise: Path) -> Path:
@@ -80,7 +107,7 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def write_if_changed(path: Path, content: bytes, *, below: Path, durable: bool = False) -> bool:
+def write_if_changed(path: Path, content: bytes, *, below: Path, durable: bool = False, derived: bool = False) -> bool:
     """Publish ``content`` at ``path`` unless it is there already; return whether it was written.
 
     Leaving an unchanged file alone keeps its modification time, so that nothing downstream looks changed.
@@ -90,7 +117,7 @@ def write_if_changed(path: Path, content: bytes, *, below: Path, durable: bool =
             return False
     except OSError:
         pass  # absent, longer, or no file at all: it is replaced
-    with publish(path, below=below, durable=durable) as temporary:
+    with publish(path, below=below, durable=durable, derived=derived) as temporary:
         temporary.write_bytes(content)
     return True
 
@@ -148,7 +175,7 @@ def _too_large(path: Path | str, most: int) -> OSError:
 
 
 def append(path: Path, content: bytes, *, below: Path) -> None:
-    """Append to a file; a single write, so that concurrent processes do not mix their lines.
+    """Append to a file of this tool's; a single write, so that concurrent processes do not mix their lines.
 
     Args:
         path: The file, made where it is not there; its directory is.
@@ -156,16 +183,45 @@ def append(path: Path, content: bytes, *, below: Path) -> None:
         below: What it lies below, see ``directory_of``.
 
     Raises:
-        OSError: It cannot be written, or is a link, or a pipe that nobody reads.
+        OSError: It cannot be written, or is a link.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
-    with directory_of(path, below) as (directory, name):
-        descriptor = os.open(name, flags, 0o644, dir_fd=directory)
+    descriptor = open_own(path, os.O_WRONLY, 0o644, below=below, make=False)
+    try:
+        while content:  # Once, unless the disk is full, which the second time tells.
+            content = content[os.write(descriptor, content) :]
+    finally:
+        os.close(descriptor)
+
+
+def open_own(path: Path, access: int, rights: int, *, below: Path, make: bool) -> int:
+    """Open a file of this tool's for appending; a directory or a pipe in its place is put aside, see ``put_aside``.
+
+    Args:
+        path: The file, made where it is not there.
+        access: ``os.O_WRONLY`` or ``os.O_RDWR``.
+        rights: Of a new one.
+        below: What it lies below, see ``directory_of``.
+        make: Whether directories that lead there are made.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: It cannot be made, or is a link: what that leads to would be written.
+    """
+    flags = access | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    with directory_of(path, below, make=make) as (directory, name):
         try:
-            while content:  # Once, unless the disk is full, which the second time tells.
-                content = content[os.write(descriptor, content) :]
-        finally:
+            descriptor = os.open(name, flags, rights, dir_fd=directory)
+        except OSError as cause:
+            if cause.errno not in (errno.EISDIR, errno.ENXIO):
+                raise
+        else:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return descriptor
             os.close(descriptor)
+        put_aside(path, below=below)
+        return os.open(name, flags, rights, dir_fd=directory)
 
 
 def remove_whole(path: Path, below: Path) -> None:

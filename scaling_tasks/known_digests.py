@@ -111,7 +111,7 @@ class KnownDigests:
         entries = len(self._known) + len(self._noted)
         if len(lines) > 2 * entries + _SPARE_LINES:
             kept = [["file", *item] for item in self._known.items()] + [["fact", *item] for item in self._noted.items()]
-            with contextlib.suppress(OSError), publish(self._path, below=self._path.parent) as temporary:
+            with contextlib.suppress(OSError), publish(self._path, below=self._path.parent, derived=True) as temporary:
                 temporary.write_text("".join(_line(line) + "\n" for line in kept))
 
     def _append(self, line: list[Any]) -> None:

@@ -343,5 +343,5 @@ def _names(directory: Path) -> list[str]:
 
 def _show(own: Path, log: Path, state: Path) -> None:
     """Let the log be found under its usual name from now on, though it lies in the action's own directory."""
-    with contextlib.suppress(OSError), publish(log, below=state) as temporary:
+    with contextlib.suppress(OSError), publish(log, below=state, derived=True) as temporary:
         os.link(own, temporary)

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from scaling_tasks.execution.file_locks import exclusive
-from scaling_tasks.files import digest_bytes, link_or_copy, publish, reflink, remove_whole
+from scaling_tasks.files import digest_bytes, link_or_copy, publish, put_aside, reflink, remove_whole
 from scaling_tasks.paths import enclosed, entries, opened
 
 __all__ = ["publish_generation", "while_it_stays"]
@@ -52,6 +52,9 @@ def publish_generation(directory: Path, files: Mapping[str, Path], former: Colle
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     enclosed(directory, directory.parent)
+    for name in files:
+        if (directory / name).is_dir() and not (directory / name).is_symlink():
+            put_aside(directory / name, below=directory.parent)
     gone = {name for name in former if name not in files}
     fresh = directory.with_name(f".{directory.name}.{secrets.token_hex(6)}")
     try:
@@ -116,7 +119,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 def _replace(directory: Path, files: Mapping[str, Path], gone: Collection[str], last: str) -> None:
     for name in sorted(files, key=lambda name: name == last):
-        with publish(directory / name, below=directory.parent, durable=True) as temporary:
+        with publish(directory / name, below=directory.parent, durable=True, derived=True) as temporary:
             link_or_copy(files[name], temporary)
     for name in gone:
         remove_whole(directory / name, directory.parent)

@@ -143,7 +143,7 @@ def write_result(path: Path, result: Result, *, below: Path) -> None:
     payload = {"action": result.action, "files": files, "values": dict(result.values)}
     if awaited := [file.name for file in result.files if file.awaited]:
         payload["awaited"] = awaited
-    write_if_changed(path, document_text(_KIND, _VERSION, payload).encode(), below=below)
+    write_if_changed(path, document_text(_KIND, _VERSION, payload).encode(), below=below, derived=True)
 
 
 def read_result(path: Path | str) -> Result:

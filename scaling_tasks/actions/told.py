@@ -8,6 +8,8 @@ from typing import Annotated, Any, TypedDict
 import msgspec
 from msgspec import Meta
 
+from scaling_tasks.errors import printable
+
 __all__ = ["Told", "told"]
 
 _Amount = Annotated[float, Meta(ge=0)]
@@ -54,10 +56,15 @@ class Told(TypedDict, total=False):
 
 
 def told(values: object) -> dict[str, Any]:
-    """Return what an action told; what ``Told`` does not name may be any plain JSON.
+    """Return what an action told, fit for a terminal; what ``Told`` does not name may be any plain JSON.
 
     Raises:
         ValueError: Something of it is of another type.
     """
-    msgspec.convert(values, Told)
-    return dict(values) if isinstance(values, Mapping) else {}
+    found = msgspec.convert(values, Told)
+    if not isinstance(values, Mapping):
+        return {}
+    words: dict[str, Any] = {name: printable(value) for name, value in found.items() if isinstance(value, str)}
+    if warnings := found.get("warnings"):
+        words["warnings"] = [printable(each) for each in warnings]
+    return {**values, **words}

@@ -24,7 +24,7 @@ from scaling_tasks.stages.padding import sample_files
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature
 
-__all__ = ["find_mistakes", "notes", "refuse_mistakes"]
+__all__ = ["check_output", "find_mistakes", "notes", "refuse_mistakes"]
 
 _KEYS = re.compile(r"[a-z_]+(\.[\w-]+)*")
 _SIGNATURE = (("model",), ("input_shape",), ("inputs",))
@@ -58,7 +58,7 @@ def find_mistakes(
         unread: Keys that the configuration gives and the target is without, as their values are wrong: what may come of
             that is no mistake.
     """
-    alone = (_check_output, _check_data, _check_samples, _check_metric, _check_labelled, _check_inputs)
+    alone = (check_output, _check_data, _check_samples, _check_metric, _check_labelled, _check_inputs)
     checks = [partial(check, target) for check in alone]
     if thorough and target.compiles:
         checks.append(partial(_check_toolchain, target))
@@ -167,16 +167,17 @@ def _check_metric(target: Target) -> None:
         check_metric(target.spec.verify.metric)
 
 
-def _check_output(target: Target) -> None:
+def check_output(target: Target) -> None:
     """Refuse to publish over what is not a bundle's place: the repository, its state, its configurations, its data."""
-    if target.config is None or not (target.spec.output or target.directory.is_symlink()):
+    if not (target.spec.output or target.directory.is_symlink()):
         return
     place, here = target.directory.resolve(), Path.cwd()
     data = [Path(target.dataset.path)] if target.spec.dataset and Path(target.dataset.path).is_dir() else []
     taken = {
         "the repository itself": here.is_relative_to(place),
         "where this tool keeps its state": place.is_relative_to((here / STATE).resolve()),
-        "where the configurations are": place.is_relative_to(Path(target.config).parent.resolve()),
+        "where the configurations are": target.config is not None
+        and place.is_relative_to(Path(target.config).parent.resolve()),
         "in the data set": any(place.is_relative_to(each.resolve()) for each in data),
         "no directory": place.exists() and not place.is_dir(),
     }

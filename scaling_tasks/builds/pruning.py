@@ -44,7 +44,7 @@ class _Noted(msgspec.Struct):
 def note_target(target: Target) -> None:
     """Note beside what is made for a target whether a configuration says so, so that its leavings can be told."""
     text = document_text(_KIND, _VERSION, {"config": target.config, "directory": target.directory.as_posix()})
-    write_if_changed(target.state / "target.json", text.encode(), below=STATE)
+    write_if_changed(target.state / "target.json", text.encode(), below=STATE, derived=True)
 
 
 def stale_files(targets: Sequence[Target]) -> list[Path]:

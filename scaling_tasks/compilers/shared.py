@@ -61,10 +61,10 @@ def _take(shared: Path, workdir: Path, names: Sequence[str]) -> bool:
 
 def _give(shared: Path, workdir: Path, names: Sequence[str]) -> None:
     for name in names:
-        with publish(shared / name, below=shared) as temporary:
+        with publish(shared / name, below=shared, derived=True) as temporary:
             link_or_copy(workdir / name, temporary)
     made = {name: (digest_file(workdir / name), (workdir / name).stat().st_size) for name in names}
-    write_if_changed(shared / _DIGESTS, msgspec.json.encode(made, order="sorted"), below=shared)
+    write_if_changed(shared / _DIGESTS, msgspec.json.encode(made, order="sorted"), below=shared, derived=True)
 
 
 def shared_name(file: Path) -> Path:

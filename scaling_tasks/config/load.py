@@ -91,15 +91,22 @@ def sources_of(path: Path) -> list[Source]:
         ConfigError: Naming file, line and key.
     """
     source = read_yaml(path)
-    own = Source(source.name, {"name": path.stem, **_accept_both_spellings(source)}, source.lines)
+    own = msgspec.structs.replace(source, values={"name": path.stem, **_accept_both_spellings(source)})
     defaults = path.with_name(DEFAULTS)
     if not os.path.lexists(defaults):
-        return cells(own)
+        return _cells(own)
     common = read_yaml(defaults, may_be_empty=True)
     if "name" in common.values:
         where = common.where(("name",))
         raise ConfigError("every target would have this name", where=where, fix="Name targets in their own files.")
-    return cells(own.over(Source(common.name, _accept_both_spellings(common), common.lines)))
+    return _cells(own.over(msgspec.structs.replace(common, values=_accept_both_spellings(common))))
+
+
+def _cells(source: Source) -> list[Source]:
+    """Return the sources of a file's targets; what targets a matrix gives cannot be told where values are wrong."""
+    if source.mistakes and (MATRIX in source.values or (MATRIX,) in {path[:1] for path in source.unread}):
+        raise all_of(source.mistakes)
+    return cells(source)
 
 
 def parse_target(values: Mapping[str, Any], *, where: str = "target") -> TargetSpec:
@@ -121,13 +128,14 @@ def section(spec: msgspec.Struct | None) -> Any:
 
 def _read(source: Source) -> Reading:
     try:
-        source.check()
+        source = source.sound()
         values = _accept_padding_of_shape_bucket(_accept_both_spellings(source))
     except ConfigError as error:
-        return Reading(None, error.errors)
-    spec, found, unread = read_spec(values, source)
+        return Reading(None, (*source.mistakes, *error.errors))
+    spec, wrong, unread = read_spec(values, source)
+    found = (*source.mistakes, *wrong)
     if spec is None:
-        return Reading(None, tuple(found))
+        return Reading(None, found)
     return Reading(_with_real_inputs(spec), (*found, *target_mistakes(spec, source, unread)), frozenset(unread))
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from scaling_tasks.config.yaml_values import MOST_BYTES, MOST_DEPTH, KeyPath, dotted, parse_yaml
+from scaling_tasks.config.yaml_values import MOST_BYTES, MOST_DEPTH, MOST_MISTAKES, KeyPath, dotted, parse_yaml, without
 from scaling_tasks.errors import ConfigError, one_line
 from scaling_tasks.files import read_regular
 
@@ -26,12 +28,16 @@ class Source(msgspec.Struct, frozen=True):
         values: The content as mappings, lists and scalars.
         lines: Line (from 1) of every key path.
         defaults: Where values come from that stand in another file, already part of ``values``.
+        mistakes: What is wrong with values that are left out because of that.
+        unread: Their key paths.
     """
 
     name: str
     values: dict[str, Any]
     lines: dict[KeyPath, int] = {}
     defaults: Source | None = None
+    mistakes: tuple[ConfigError, ...] = ()
+    unread: frozenset[KeyPath] = frozenset()
 
     def where(self, path: KeyPath) -> str:
         """Return ``file:line: a.b.c`` for a key path, with the nearest line that is known."""
@@ -43,18 +49,25 @@ class Source(msgspec.Struct, frozen=True):
                 return f"{self.name}:{line}: {key}" if key else f"{self.name}:{line}"
         return f"{self.name}: {key}" if key else self.name
 
-    def check(self) -> None:
-        """Refuse values that nothing here can mean, wherever they stand.
+    def sound(self) -> Source:
+        """Return the source without values that nothing here can mean, wherever they stand.
+
+        They are: a key that is no text, a text that holds NUL or half a character, a number that is not finite or
+        beyond `LARGEST_NUMBER`.
 
         Raises:
-            ConfigError: A key is no text, a text holds NUL or half a character, a number is not finite or beyond
-                `LARGEST_NUMBER`, or values are nested without end.
+            ConfigError: Values are nested without end.
         """
-        _check(self.values, (), self)
+        found = list(islice(_mistakes(self.values, (), self), MOST_MISTAKES))
+        values, unread = without(self.values, [path for path, _ in found])
+        mistakes = (*self.mistakes, *(error for _, error in found))
+        return msgspec.structs.replace(self, values=values, mistakes=mistakes, unread=self.unread | unread)
 
     def over(self, defaults: Source) -> Source:
         """Return these values with those of ``defaults`` wherever nothing is said; mappings are merged key by key."""
-        return Source(self.name, merged(self.values, defaults.values), self.lines, defaults)
+        values = merged(self.values, defaults.values)
+        mistakes, unread = (*self.mistakes, *defaults.mistakes), self.unread | defaults.unread
+        return Source(self.name, values, self.lines, defaults, mistakes, unread)
 
     def _known(self, path: KeyPath) -> int:
         """Return how much of a key path has a line here."""
@@ -76,7 +89,7 @@ def read_yaml(path: Path, *, may_be_empty: bool = False) -> Source:
     """Read a YAML mapping; where it may be empty, a file that says nothing is a mapping of nothing.
 
     Raises:
-        ConfigError: The file cannot be read, or see `parse_yaml`.
+        ConfigError: The file cannot be read, or see `parse_yaml`; not what is among the source's ``mistakes``.
     """
     name = path.as_posix()
     try:
@@ -86,37 +99,41 @@ def read_yaml(path: Path, *, may_be_empty: bool = False) -> Source:
         raise ConfigError(f"cannot be read ({why})", where=name, fix="Check the path and its permissions.") from cause
     except UnicodeDecodeError as cause:
         raise ConfigError(f"not UTF-8 text ({cause.reason})", where=name, fix="Save it as UTF-8.") from cause
-    values, lines = parse_yaml(text, name, may_be_empty=may_be_empty)
-    return Source(name, values, lines)
+    found = parse_yaml(text, name, may_be_empty=may_be_empty)
+    return Source(name, found.values, found.lines, None, found.mistakes, found.unread)
 
 
-def _check(value: Any, path: KeyPath, source: Source) -> None:
+def _mistakes(value: Any, path: KeyPath, source: Source) -> Iterator[tuple[KeyPath, ConfigError]]:
+    """Yield what is wrong with values, and where it stands."""
     if len(path) > MOST_DEPTH:
         raise ConfigError(f"more than {MOST_DEPTH} levels", where=source.where(path), fix="Nest values less deeply.")
     if isinstance(value, dict):
         for key, inner in value.items():
+            here = (*path, key)
             if not isinstance(key, str):
                 what = f"the key {one_line(repr(key))} is no text"
-                raise ConfigError(what, where=source.where(path), fix="Put it in quotes.")
-            _check_text(key, (*path, key), source)
-            _check(inner, (*path, key), source)
+                yield here, ConfigError(what, where=source.where(path), fix="Put it in quotes.")
+            elif _is_no_text(key):
+                yield here, _no_text(key, here, source)
+            else:
+                yield from _mistakes(inner, here, source)
     elif isinstance(value, (list, tuple)):
         for place, inner in enumerate(value):
-            _check(inner, (*path, place), source)
-    elif isinstance(value, str):
-        _check_text(value, path, source)
+            yield from _mistakes(inner, (*path, place), source)
+    elif isinstance(value, str) and _is_no_text(value):
+        yield path, _no_text(value, path, source)
     elif isinstance(value, float) and not math.isfinite(value):
         fix = "Write a number; a large one where nothing is to be excluded."
-        raise ConfigError(f"{value} is not a finite number", where=source.where(path), fix=fix)
+        yield path, ConfigError(f"{value} is not a finite number", where=source.where(path), fix=fix)
     elif isinstance(value, int) and abs(value) > LARGEST_NUMBER:
         what = f"{one_line(value, 40)} is beyond {LARGEST_NUMBER}"
-        raise ConfigError(what, where=source.where(path), fix="Write a smaller number.")
+        yield path, ConfigError(what, where=source.where(path), fix="Write a smaller number.")
 
 
-def _check_text(text: str, path: KeyPath, source: Source) -> None:
-    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise ConfigError(
-            f"{one_line(repr(text), 60)} holds what no file name and no text can",
-            where=source.where(path),
-            fix="Correct it.",
-        )
+def _is_no_text(text: str) -> bool:
+    return "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _no_text(text: str, path: KeyPath, source: Source) -> ConfigError:
+    what = f"{one_line(repr(text), 60)} holds what no file name and no text can"
+    return ConfigError(what, where=source.where(path), fix="Correct it.")

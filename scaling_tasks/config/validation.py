@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,12 +11,10 @@ import msgspec
 from scaling_tasks.config.source import Source
 from scaling_tasks.config.specs import TargetSpec
 from scaling_tasks.config.value_mistakes import choices, described, in_words, nearest
-from scaling_tasks.config.yaml_values import KeyPath
+from scaling_tasks.config.yaml_values import MOST_MISTAKES, KeyPath
 from scaling_tasks.errors import ConfigError, one_line
 
 __all__ = ["Mistake", "read_spec", "read_values"]
-
-_MOST_MISTAKES = 50
 
 _ERROR = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>.*)`")
@@ -41,15 +39,23 @@ def read_spec(values: Any, source: Source) -> tuple[TargetSpec | None, list[Conf
         values: What is given, in the spelling of the specs.
         source: Where it stands.
     """
-    spec, found, taken = read_values(values, TargetSpec)
+    spec, found, taken = read_values(values, TargetSpec, source.unread)
     return spec, [ConfigError(each.what, where=source.where(each.path), fix=each.fix) for each in found], taken
 
 
-def read_values(values: Any, wanted: type[_Wanted]) -> tuple[_Wanted | None, list[Mistake], set[KeyPath]]:
-    """Return values of a type without what is wrong, None where too much is, and else what `read_spec` does."""
+def read_values(
+    values: Any, wanted: type[_Wanted], unread: Collection[KeyPath] = ()
+) -> tuple[_Wanted | None, list[Mistake], set[KeyPath]]:
+    """Return values of a type without what is wrong, None where too much is, and else what `read_spec` does.
+
+    Args:
+        values: What is given.
+        wanted: The type.
+        unread: Keys that are given too, with values that are told to be wrong: nothing is told of their absence.
+    """
     found: list[Mistake] = []
-    rest = _Remains(values)
-    while len(found) < _MOST_MISTAKES:
+    rest = _Remains(values, unread)
+    while len(found) < MOST_MISTAKES:
         try:
             return msgspec.convert(rest.values, wanted, strict=True), found, rest.taken
         except msgspec.ValidationError as cause:
@@ -74,9 +80,9 @@ class _Remains:
         taken: The key paths of what is not, as they were at first.
     """
 
-    def __init__(self, values: Any) -> None:
+    def __init__(self, values: Any, taken: Collection[KeyPath] = ()) -> None:
         self.values = values
-        self.taken: set[KeyPath] = set()
+        self.taken: set[KeyPath] = set(taken)
         self._places: dict[KeyPath, list[int]] = {}  # Of the elements left of a list.
 
     def place(self, path: KeyPath) -> KeyPath:

@@ -7,13 +7,14 @@ raise; its scanner, parser and composer are used as they are.
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import yaml
 
-from scaling_tasks.errors import ConfigError, one_line
+from scaling_tasks.errors import ConfigError, all_of, one_line
 
-__all__ = ["MOST_BYTES", "MOST_DEPTH", "MOST_VALUES", "KeyPath", "dotted", "parse_yaml"]
+__all__ = ["MOST_BYTES", "MOST_DEPTH", "MOST_MISTAKES", "MOST_VALUES", "KeyPath", "dotted", "parse_yaml", "without"]
 
 KeyPath = tuple[str | int, ...]
 
@@ -22,6 +23,9 @@ MOST_DEPTH = 32
 """Of lists and mappings within each other."""
 MOST_VALUES = 50_000
 """Values in a file, one named by an alias counted wherever it is named."""
+
+MOST_MISTAKES = 50
+"""In one file, beyond which the others are not told."""
 
 _CORE = "tag:yaml.org,2002:"
 _MERGE = _CORE + "merge"
@@ -39,8 +43,24 @@ class _Loader(_FastLoader):  # type: ignore[misc]  # either of the two
 _Loader.add_implicit_resolver(_CORE + "float", re.compile(r"[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"), list("-+0123456789"))
 
 
-def parse_yaml(text: str, name: str, *, may_be_empty: bool = False) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """Return the values of a YAML mapping, and the line (from 1) of every key path.
+class Parsed(NamedTuple):
+    """What a YAML mapping says.
+
+    Attributes:
+        values: Its values, without those that are wrong.
+        lines: The line (from 1) of every key path.
+        mistakes: What is wrong.
+        unread: The key paths of what is left out because of that.
+    """
+
+    values: dict[str, Any]
+    lines: dict[KeyPath, int]
+    mistakes: tuple[ConfigError, ...] = ()
+    unread: frozenset[KeyPath] = frozenset()
+
+
+def parse_yaml(text: str, name: str, *, may_be_empty: bool = False) -> Parsed:
+    """Return what a YAML mapping says; a key that is given twice, and what is no plain value, are among the mistakes.
 
     Args:
         text: The content.
@@ -48,8 +68,8 @@ def parse_yaml(text: str, name: str, *, may_be_empty: bool = False) -> tuple[dic
         may_be_empty: Whether a text that says nothing is a mapping of nothing.
 
     Raises:
-        ConfigError: Naming the line: the text is no YAML or no mapping, gives a key twice, names a value within itself,
-            holds something else than plain values, or is beyond a limit.
+        ConfigError: Naming the line: the text is no YAML or no mapping, names a value within itself, or is beyond a
+            limit; with all that was found until then.
     """
     try:
         node = _compose(text)
@@ -57,13 +77,17 @@ def parse_yaml(text: str, name: str, *, may_be_empty: bool = False) -> tuple[dic
         raise _syntax_error(cause, text, name) from cause
     if node is None or (isinstance(node, yaml.ScalarNode) and not node.value and not node.style):
         if may_be_empty:
-            return {}, {}
+            return Parsed({}, {})
         raise ConfigError("it says nothing", where=name, fix="Write `model: …` and so on.")
     if not isinstance(node, yaml.MappingNode) or node.tag != _CORE + "map":
         raise ConfigError("not a mapping of keys to values", where=name, fix="Write `model: …` and so on.")
     builder = _Builder(name)
-    values = builder.mapping(node, ())
-    return values, builder.lines
+    try:
+        values = builder.mapping(node, ())
+    except ConfigError as error:
+        raise all_of([*builder.mistakes, error]) from error
+    sound, unread = without(values, builder.unread)
+    return Parsed(sound, builder.lines, tuple(builder.mistakes), unread)
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -110,6 +134,9 @@ class _Builder:
 
     def __init__(self, name: str) -> None:
         self.lines: dict[KeyPath, int] = {}
+        self.mistakes: list[ConfigError] = []
+        self.unread: set[KeyPath] = set()
+        self._told: set[int] = set()
         self._name = name
         self._open: set[int] = set()
         self._count = 0
@@ -119,30 +146,33 @@ class _Builder:
         values: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         own: dict[str, int] = {}
+        pairs: list[tuple[str, yaml.Node]] = []
         for key_node, value in node.value:
             key, line = self._key(key_node, path), key_node.start_mark.line + 1
+            if key is None:
+                continue
+            here = (*path, key)
             if key in own:
-                raise ConfigError(
-                    f"the key is given twice, first in line {own[key]}",
-                    where=f"{self._name}:{line}: {dotted((*path, key))}",
-                    fix="Keep one of them.",
-                )
+                what = f"the key is given twice, first in line {own[key]}"
+                self._wrong(what, key_node, here, "Keep one of them.")
+                continue
             own[key] = line
             if key_node.tag == _MERGE:
                 merged = self._merged(value, path)
-        for key_node, value in node.value:
-            if key_node.tag != _MERGE:
-                here = (*path, str(key_node.value))
-                self.lines[here] = key_node.start_mark.line + 1
-                values[str(key_node.value)] = self._value(value, here)
+            else:
+                self.lines[here] = line
+                pairs.append((key, value))
+        for key, value in pairs:
+            values[key] = self._value(value, (*path, key))
         self._open.discard(id(node))
         return {**merged, **values}
 
-    def _key(self, node: yaml.Node, path: KeyPath) -> str:
+    def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
         if isinstance(node, yaml.ScalarNode) and node.tag in (_CORE + "str", _MERGE):
             return str(node.value)
         given = node.value if isinstance(node, yaml.ScalarNode) else "a list or mapping"
-        raise self._error(f"the key {one_line(repr(given))} is no text", node, path, "Put it in quotes.")
+        self._wrong(f"the key {one_line(repr(given))} is no text", node, path, "Put it in quotes.", value=False)
+        return None
 
     def _merged(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
         """Return the values that ``<<`` names; of several mappings the first has its say."""
@@ -172,22 +202,22 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             self._counted(node, path)
             return self._scalar(node, path)
-        raise self._error(f"the tag {one_line(repr(node.tag))} has no meaning here", node, path, _FOREIGN)
+        return self._wrong(f"the tag {one_line(repr(node.tag))} has no meaning here", node, path, _FOREIGN)
 
     def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
         kind = node.tag.removeprefix(_CORE)
         if kind in _TEXTS:
             return str(node.value)
         if kind not in _SCALARS:
-            raise self._error(f"the tag {one_line(repr(node.tag))} has no meaning here", node, path, _FOREIGN)
+            return self._wrong(f"the tag {one_line(repr(node.tag))} has no meaning here", node, path, _FOREIGN)
         try:
             value = _SCALARS[kind](_CONSTRUCTOR, node)
-        except (ValueError, KeyError, IndexError, OverflowError) as cause:
+        except (ValueError, KeyError, IndexError, OverflowError):
             what = f"{one_line(repr(node.value))} is no {kind}"
-            raise self._error(what, node, path, "Correct it, or leave out the tag.") from cause
+            return self._wrong(what, node, path, "Correct it, or leave out the tag.")
         if kind in ("int", "float") and _TWO_READINGS.fullmatch(node.value):
             what = f"{one_line(node.value)} is {value} in YAML 1.1, which hardly anybody means"
-            raise self._error(what, node, path, "Write the number in plain digits, or put a text in quotes.")
+            return self._wrong(what, node, path, "Write the number in plain digits, or put a text in quotes.")
         return value
 
     def _enter(self, node: yaml.Node, path: KeyPath) -> None:
@@ -202,6 +232,28 @@ class _Builder:
         self._count += 1
         if self._count > MOST_VALUES:
             raise self._error(f"more than {MOST_VALUES} values, aliases written out", node, path, "Write less.")
+
+    def _wrong(self, what: str, node: yaml.Node, path: KeyPath, fix: str, *, value: bool = True) -> None:
+        """Note what is wrong with a node, once however often it is named; none stands for its value.
+
+        Args:
+            what: It.
+            node: The node.
+            path: Where it stands.
+            fix: What to do.
+            value: Whether the value at ``path`` is what is wrong, not a key in it.
+
+        Raises:
+            ConfigError: There are too many mistakes to go on.
+        """
+        error = self._error(what, node, path, fix)
+        if len(self.mistakes) >= MOST_MISTAKES:
+            raise error
+        if id(node) not in self._told:
+            self._told.add(id(node))
+            self.mistakes.append(error)
+        if value:
+            self.unread.add(path)
 
     def _error(self, what: str, node: yaml.Node, path: KeyPath, fix: str) -> ConfigError:
         key = dotted(path)
@@ -220,6 +272,18 @@ _SCALARS = {
     "bool": yaml.constructor.SafeConstructor.construct_yaml_bool,
     "null": yaml.constructor.SafeConstructor.construct_yaml_null,
 }
+
+
+def without(values: dict[str, Any], paths: Collection[KeyPath]) -> tuple[dict[str, Any], frozenset[KeyPath]]:
+    """Return values without what stands at some key paths, and the paths that are left out: a list goes as a whole."""
+    cut = {path[: next((at for at, part in enumerate(path) if isinstance(part, int)), len(path))] for path in paths}
+
+    def left(inner: Any, path: KeyPath) -> Any:
+        if not isinstance(inner, dict):
+            return inner
+        return {key: left(value, (*path, key)) for key, value in inner.items() if (*path, key) not in cut}
+
+    return (left(values, ()) if cut else values), frozenset(cut)
 
 
 def dotted(path: KeyPath) -> str:

@@ -12,7 +12,7 @@ from scaling_tasks.builds.graph import STAGES
 from scaling_tasks.config.environment import environment_settings
 from scaling_tasks.doit_plugin.missing_toolchains import leave_out, units_asked_for
 from scaling_tasks.doit_plugin.uptodate import StageCurrent
-from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk
+from scaling_tasks.errors import CacheError, ScalingTasksError, of_disk, printable
 from scaling_tasks.files import remove_whole
 from scaling_tasks.stages.stage import Stage
 from scaling_tasks.stages.target import Target
@@ -111,6 +111,7 @@ def clean_stage(stage: str, target: Target, unit: str | None, dryrun: bool) -> N
     for path in (*made, record) if result else ():
         if path.exists():
             # As doit says it of targets; a clean action has no other way to speak.
-            sys.stdout.write(f"{stage}:{target.name}{f':{unit}' if unit else ''} - removing file '{path}'\n")
+            told = f"{stage}:{target.name}{f':{unit}' if unit else ''} - removing file '{path}'"
+            sys.stdout.write(f"{printable(told)}\n")
             if not dryrun:
                 remove_whole(*target.rooted(path))

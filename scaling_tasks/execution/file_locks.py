@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from scaling_tasks.files import open_regular
-from scaling_tasks.paths import directory_of
+from scaling_tasks.errors import printable
+from scaling_tasks.files import open_own, open_regular
 
 __all__ = ["exclusive", "is_free", "taken_if_free", "tell", "when_waiting"]
+
+_LONGEST_HOLDER = 1000  # Of what a lock's file says of who holds it.
 
 Notice = Callable[[str], None]
 _notice: Notice | None = None
@@ -79,9 +81,7 @@ def _opened(path: Path, below: Path) -> IO[str]:
     Raises:
         OSError: It cannot be made, or is a link: what that leads to would be written.
     """
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
-    with directory_of(path, below, make=True) as (directory, name):
-        return os.fdopen(os.open(name, flags, 0o666, dir_fd=directory), "a+")
+    return os.fdopen(open_own(path, os.O_RDWR, 0o666, below=below, make=True), "a+", errors="backslashreplace")
 
 
 def _acquire(file: IO[str], purpose: str, moment: bool) -> None:
@@ -89,7 +89,7 @@ def _acquire(file: IO[str], purpose: str, moment: bool) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
-        holder = file.read().strip()
+        holder = printable(file.read(_LONGEST_HOLDER).strip())
         # Between units of one run there is nothing to tell: it is the run's own business.
         if holder and not moment and not holder.startswith(f"{os.getpid()} "):
             pid, _, command = holder.partition(" ")

@@ -139,7 +139,7 @@ def _check_names(input_shape: Mapping[str, Dims], known: Mapping[str, Any], wher
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             raise ModelError(
-                f"the model has no input {name!r}; its inputs are {one_line(sorted(known))}",
+                f"the model has no input {one_line(repr(name), 60)}; its inputs are {one_line(sorted(known))}",
                 where=f"{where}: input_shape.{name}",
                 fix=f"Did you mean {near[0]!r}?",
             )

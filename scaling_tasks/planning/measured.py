@@ -23,6 +23,9 @@ from scaling_tasks.shapes.signature import batch_variable
 
 __all__ = ["MeasuredCost"]
 
+# Seconds that an inference can take; what is beyond has no reciprocal, or nobody has waited for it.
+_SHORTEST, _LONGEST = 1e-12, 1e9
+
 
 class MeasuredCost:
     """Latency in seconds at any shape, from latencies measured at some.
@@ -45,8 +48,9 @@ class MeasuredCost:
             raise PlanError(f"not a table of latencies ({cause})", where="latencies") from cause
         if not len(table) or times.shape != (len(table),):
             raise PlanError(f"{times.size} latencies were given for {len(table)} shapes", where="latencies")
-        if not (np.isfinite(times) & (times > 0)).all() or (table < 1).any():
-            raise PlanError("latencies and sizes must be positive numbers", where="latencies")
+        if not ((times >= _SHORTEST) & (times <= _LONGEST)).all() or (table < 1).any():
+            what = f"latencies and sizes must be positive numbers, latencies from {_SHORTEST} to {_LONGEST} s"
+            raise PlanError(what, where="latencies")
         self.shapes = np.unique(table, axis=0)
         self.seconds = np.asarray([times[(table >= shape).all(axis=1)].min() for shape in self.shapes])
         self._weights = self._fit()

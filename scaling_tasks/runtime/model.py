@@ -7,11 +7,12 @@ import difflib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import index
 from pathlib import Path
 from types import TracebackType
-from typing import Any, SupportsIndex
+from typing import Any
 
-from scaling_tasks.errors import BundleError, RequestError
+from scaling_tasks.errors import BundleError, RequestError, one_line
 from scaling_tasks.runtime.batching import Batcher
 from scaling_tasks.runtime.cropping import Cropper
 from scaling_tasks.runtime.dynamic_batching import Answer, DynamicBatcher
@@ -27,6 +28,8 @@ from scaling_tasks.runtime.traffic import Traffic, TrafficRecorder
 from scaling_tasks.shapes.behaviour import Verdict
 
 __all__ = ["BucketedModel"]
+
+_LARGEST = (1 << 31) - 1  # That a dimension can be.
 
 
 class BucketedModel:
@@ -182,19 +185,26 @@ class BucketedModel:
             BundleError: An unknown variable, a size that is no whole number from 1 on (from 0 on where the variable may
                 be empty), or no bucket contains the sizes.
         """
+        if not isinstance(sizes, Mapping):
+            what = f"sizes are a mapping from variable to number, not {type(sizes).__name__}"
+            raise RequestError(what, where=self.manifest.model)
         for name, size in sizes.items():
             if name not in self.variables:
-                near = difflib.get_close_matches(name, self.variables, n=1, cutoff=0.0)
+                near = difflib.get_close_matches(str(name)[:200], self.variables, n=1, cutoff=0.0)
                 raise BundleError(
-                    f"there is no variable {name!r}",
+                    f"there is no variable {one_line(repr(name))}",
                     where=self.manifest.model,
                     fix=f"Did you mean {near[0]!r}?" if near else "The model has none.",
                 )
             least = 0 if name in self.manifest.behaviour.empty else 1
-            if not isinstance(size, SupportsIndex) or size.__index__() < least:
-                fix = f"Sizes are whole numbers from {least} on."
-                raise BundleError(f"{name} is {size!r}", where=self.manifest.model, fix=fix)
-        shape = tuple(sizes.get(name, 1).__index__() for name in self.variables)
+            if not _is_size(size, least):
+                fix = f"Sizes are whole numbers from {least} to {_LARGEST}."
+                raise BundleError(
+                    f"{name} is {one_line(size if isinstance(size, int) else repr(size))}",
+                    where=self.manifest.model,
+                    fix=fix,
+                )
+        shape = tuple(index(sizes.get(name, 1)) for name in self.variables)
         found = self._table.find(shape)
         if found < 0:
             raise self._oversize.error(shape)
@@ -274,6 +284,13 @@ class BucketedModel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _is_size(value: Any, least: int) -> bool:
+    try:
+        return least <= index(value) <= _LARGEST
+    except TypeError:
+        return False
 
 
 class _LazyExecutor:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.errors import RequestError
+from scaling_tasks.errors import RequestError, one_line
 from scaling_tasks.runtime.policies import Padding
 from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.expressions import as_text, evaluate
@@ -22,6 +22,12 @@ Arrays = dict[str, NDArray[Any]]
 
 # Every real size is larger.
 _UNKNOWN = -1
+
+# Of one request: each is planned for by itself.
+_MOST_ROWS = 65_536
+
+# Of a wrong name, to find the nearest to it.
+_NAME = 200
 
 
 class RequestReader:
@@ -55,6 +61,7 @@ class RequestReader:
         self._follows = [
             (spec, axis, dim) for spec in self._specs for axis, dim in enumerate(spec.dims) if isinstance(dim, tuple)
         ]
+        self._rows = columns.get(behaviour.rows or "")
         self._masks = {name for name, policy in padding.items() if policy.mask}
         self._refuse_nan, self._behaviour, self._round_up = refuse_nan, behaviour, round_up
 
@@ -83,6 +90,12 @@ class RequestReader:
             self._add_masks(arrays, values)
         if self._follows:
             self._check_dependent(arrays, values)
+        if self._rows is not None and values[self._rows] > _MOST_ROWS:
+            raise RequestError(
+                f"the request has {values[self._rows]} rows, more than {_MOST_ROWS}",
+                where=self._model,
+                fix="Send several requests.",
+            )
         if self._behaviour.requirements:
             return self._running(arrays, values)
         return arrays, tuple(values)
@@ -119,7 +132,7 @@ class RequestReader:
         )
 
     def _array(self, spec: _Spec, value: Any) -> NDArray[Any]:
-        array = value if type(value) is np.ndarray else np.asarray(value)
+        array = value if type(value) is np.ndarray else self._converted(spec, value)
         if array.dtype != spec.dtype or array.ndim != spec.rank:
             self._refuse_kind(spec, array)
         for axis, size in spec.fixed_axes:
@@ -134,6 +147,16 @@ class RequestReader:
                 "the array holds NaN", where=f"{self._model}: input {spec.name!r}", fix="Mend the input."
             )
         return array
+
+    def _converted(self, spec: _Spec, value: Any) -> NDArray[Any]:
+        try:
+            return np.asarray(value)
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as cause:
+            raise RequestError(
+                f"what was passed is no array ({one_line(cause)})",
+                where=f"{self._model}: input {spec.name!r}",
+                fix=f"Pass an array of shape {list(spec.dims)}.",
+            ) from cause
 
     def _refuse_kind(self, spec: _Spec, array: NDArray[Any]) -> None:
         where = f"{self._model}: input {spec.name!r}"
@@ -164,8 +187,10 @@ class RequestReader:
     def _check_names(self, inputs: Mapping[str, Any]) -> None:
         for name in inputs:
             if name not in self._names:
-                near = difflib.get_close_matches(str(name), self._names, n=1, cutoff=0.0)[0]
-                raise RequestError(f"there is no input {name!r}", where=self._model, fix=f"Did you mean {near!r}?")
+                near = difflib.get_close_matches(str(name)[:_NAME], self._names, n=1, cutoff=0.0)[0]
+                raise RequestError(
+                    f"there is no input {one_line(repr(name))}", where=self._model, fix=f"Did you mean {near!r}?"
+                )
         missing = self._names - self._masks - inputs.keys()
         if missing:
             raise RequestError(f"the inputs {sorted(missing)} are missing", where=self._model, fix="Pass them too.")
@@ -193,8 +218,13 @@ class _Spec:
 
 
 def _has_nan(array: NDArray[Any]) -> bool:
+    if not array.flags.c_contiguous:
+        # What was broadcast is one number, though an array of all of them might take terabytes.
+        array = array[tuple(slice(None if stride else 1) for stride in array.strides)]
     if array.dtype.itemsize < 4:
         return bool(np.isnan(array).any())
+    if not array.flags.c_contiguous:
+        return bool(array.size and np.isnan(array.min()))
     # A sum of squares is NaN exactly if an element is, and needs no array of flags.
     flat = array.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):

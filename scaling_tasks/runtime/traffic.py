@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_tasks.documents import document_text, read_document
-from scaling_tasks.errors import BundleError
+from scaling_tasks.errors import BundleError, of_disk
 from scaling_tasks.files import write_if_changed
 from scaling_tasks.shapes.signature import batch_variable
 
@@ -79,10 +79,17 @@ class Traffic:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write everything (``.json``), or the shapes as a data set (``.csv``: a column per variable, and weight)."""
+        """Write everything (``.json``), or the shapes as a data set (``.csv``: a column per variable, and weight).
+
+        Raises:
+            BundleError: It cannot be written.
+        """
         path = Path(path)
         text = self._csv() if path.suffix == ".csv" else self._json()
-        write_if_changed(path, text.encode(), below=path.parent)
+        try:
+            write_if_changed(path, text.encode(), below=path.parent)
+        except OSError as cause:
+            raise of_disk(cause, BundleError, where=path, what="cannot be written") from cause
 
     @classmethod
     def load(cls, path: str | Path) -> Traffic:

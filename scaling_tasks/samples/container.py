@@ -20,6 +20,7 @@ import msgspec
 from scaling_tasks.files import digest_bytes, open_regular, publish
 from scaling_tasks.machine import versions
 from scaling_tasks.own_code import code_of
+from scaling_tasks.samples.places import is_derived
 
 __all__ = ["CODE", "Facts", "Header", "measuring", "read_container", "read_header", "say_damaged", "write_container"]
 
@@ -90,7 +91,7 @@ def write_container(path: Path, header: Header, chunks: Iterable[bytes | memoryv
     body = list(chunks)
     whole = msgspec.structs.replace(header, bytes=sum(map(len, body)), digest=_digest(body))
     text = msgspec.json.encode(whole)
-    with publish(path, below=path.parent) as temporary, temporary.open("wb") as file:
+    with publish(path, below=path.parent, derived=is_derived(path)) as temporary, temporary.open("wb") as file:
         file.write(f"{_format()} {_digest([text])} ".encode() + text + b"\n")
         file.writelines(body)
 

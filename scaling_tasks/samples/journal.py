@@ -16,10 +16,11 @@ import msgspec
 from msgspec import Meta
 
 from scaling_tasks.documents import MOST_BYTES
-from scaling_tasks.files import append, open_regular
+from scaling_tasks.files import append, open_regular, put_aside
 from scaling_tasks.samples.blocks import Entry
 from scaling_tasks.samples.container import measuring
 from scaling_tasks.samples.listing import Folder
+from scaling_tasks.samples.places import is_derived
 
 __all__ = ["Journal"]
 
@@ -104,8 +105,12 @@ class Journal:
     def discard(self) -> None:
         """Remove the file: the cache holds everything now."""
         self._unsaved.clear()
-        with suppress(FileNotFoundError):
-            self._path.unlink()
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError:
+            if not self._path.is_dir() or not is_derived(self._path):
+                raise
+            put_aside(self._path, below=self._path.parent)
 
 
 def _line(path: str, columns: list[Any]) -> bytes:

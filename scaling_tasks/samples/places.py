@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from scaling_tasks.files import open_regular
+from scaling_tasks.known_digests import STATE
 
 if TYPE_CHECKING:
     from scaling_tasks.samples.remote import Remote
 
-__all__ = ["RangeFile", "is_url", "local_path", "open_data", "summary_path"]
+__all__ = ["RangeFile", "is_derived", "is_url", "local_path", "open_data", "summary_path"]
 
 _HERE = "file://"
 _READ_AHEAD = 4 << 20
@@ -30,6 +31,11 @@ def local_path(path: str) -> Path:
 def summary_path(cache_path: Path) -> Path:
     """Return where a scan writes its summary: beside the cache, with the suffix ``.json``."""
     return cache_path.with_suffix(".json")
+
+
+def is_derived(cache_path: Path) -> bool:
+    """Return whether a cache lies where this tool keeps such; another place is the caller's, with all there is."""
+    return STATE.name in cache_path.parts
 
 
 def open_data(path: str, read_ahead: int = _READ_AHEAD) -> BinaryIO:

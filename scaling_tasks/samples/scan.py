@@ -19,7 +19,7 @@ from scaling_tasks.files import digest_bytes, digest_file, write_if_changed
 from scaling_tasks.samples.container import Header, read_header, say_damaged
 from scaling_tasks.samples.images import cached_images, same_images, scan_images, write_images
 from scaling_tasks.samples.kinds import dataset_kind
-from scaling_tasks.samples.places import is_url, local_path, summary_path
+from scaling_tasks.samples.places import is_derived, is_url, local_path, summary_path
 
 if TYPE_CHECKING:
     from scaling_tasks.samples.measurements import Measurements
@@ -194,7 +194,8 @@ def _read_file(path: str, kind: str) -> tuple[Measurements, str]:
 def _publish_summary(found: Measurements, cache_path: Path, kind: str) -> Header:
     """Write the summary; return the beginning of the header of the cache that it belongs to."""
     summary = found.summary().encode()
-    write_if_changed(summary_path(cache_path), summary, below=cache_path.parent)
+    derived = is_derived(cache_path)
+    write_if_changed(summary_path(cache_path), summary, below=cache_path.parent, derived=derived)
     return Header(
         kind=kind, rows=len(found.values), skipped=found.source.get("skipped", 0), summary=digest_bytes(summary)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scaling_tasks.errors import ConfigError
+from scaling_tasks.errors import ConfigError, one_line
 from scaling_tasks.shapes.expressions import substitute
 from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, name_dimensions
 from scaling_tasks.stages.target import Target
@@ -39,7 +39,7 @@ def target_signature(target: Target) -> ModelSignature:
             near = difflib.get_close_matches(variable, found.inputs.variables, n=1)
             known = ", ".join(found.inputs.variables) or "none"
             raise ConfigError(
-                f"the model has no dynamic dimension called {variable!r}",
+                f"the model has no dynamic dimension called {one_line(repr(variable), 60)}",
                 where=f"{target.config or target.name}: shape_bucket.shape_bucket_fix_var_map.{variable}",
                 fix=f"Did you mean {near[0]!r}?" if near else f"Its variables: {known}.",
             )

@@ -65,7 +65,7 @@ class BlobDirectory:
         target = self.path(digest)
         if self.verify(digest, source.stat().st_size) and self.renew(digest):
             return digest
-        with publish(target, below=self._home, durable=True) as temporary:
+        with publish(target, below=self._home, durable=True, derived=True) as temporary:
             if copy_digest(source, temporary) != digest:
                 raise CacheError("it changed while it was stored", where=str(source), fix="Build again.")
             temporary.chmod(temporary.stat().st_mode & _MOST_RIGHTS)
@@ -155,7 +155,7 @@ def place_copy(source: Path, target: Path, digest: Digest, size: int, *, below: 
     if _holds(target, digest, size, below):
         return
     try:
-        with publish(target, below=below) as temporary:
+        with publish(target, below=below, derived=True) as temporary:
             if copy_digest(source, temporary) != digest:
                 raise LostContentError("it is not what was made", where=str(source), fix="Build again.")
             temporary.chmod(temporary.stat().st_mode & _MOST_RIGHTS)

@@ -130,7 +130,7 @@ def receive(digest: str, blocks: Iterable[bytes], target: Path, below: Path, mov
     """
     found = hashlib.sha256()
     try:
-        with publish(target, below=below, durable=True) as temporary:
+        with publish(target, below=below, durable=True, derived=True) as temporary:
             with temporary.open("xb") as file:
                 for block in _from_wire(blocks, moved):
                     found.update(block)

@@ -124,7 +124,7 @@ class Store:
         try:
             stored = tuple(StoredFile(name, self._blobs.add(path), path.stat().st_size) for name, path in files.items())
             record = Record(key_of(components), dict(components), stored, dict(details))
-            with publish(self._record_path(record.key), below=self.root, durable=True) as temporary:
+            with publish(self._record_path(record.key), below=self.root, durable=True, derived=True) as temporary:
                 temporary.write_text(record.to_json(), encoding="utf-8")
         except OSError as cause:
             raise of_disk(cause, CacheError, where=self.root, what="cannot be written") from cause
@@ -247,7 +247,10 @@ class Store:
         self.remote.reader.look_up({key: components})
         record = self.remote.reader.known(key, components)
         if record is not None:
-            with contextlib.suppress(OSError), publish(self._record_path(key), below=self.root) as temporary:
+            with (
+                contextlib.suppress(OSError),
+                publish(self._record_path(key), below=self.root, derived=True) as temporary,
+            ):
                 temporary.write_text(record.to_json(), encoding="utf-8")
         return record
 

@@ -152,6 +152,9 @@ def test_two_models_cannot_share_an_output_directory(repository: Repository) -> 
         (["--input_shape=1,3,16,24", "--config", "wrong.yaml"], "wrong.yaml: compile: 3 is not a mapping"),
         (["--input_shape=1,3,-1,-1", "--data_path", "absent"], "absent"),
         (["--input_shape=1,3,16,24", "--backend", "onxruntime"], "onnxruntime"),
+        (["--input_shape=1,3,16,24", "--output_path", "."], "--output_path: '.' is the repository itself"),
+        (["--input_shape=1,3,16,24", "--output_path", ".."], "--output_path: '..' is the repository itself"),
+        (["--input_shape=1,3,16,24", "--output_path", ".scaling/x"], "is where this tool keeps its state"),
     ],
 )
 def test_wrong_input_is_said_in_a_line(repository: Repository, flags: list[str], words: str) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from scaling_tasks.config.load import load_target, parse_target
+from scaling_tasks.config.load import load_target, parse_target, read_targets
 from scaling_tasks.config.source import LARGEST_NUMBER
-from scaling_tasks.config.yaml_values import MOST_BYTES, MOST_DEPTH, MOST_VALUES
-from scaling_tasks.errors import ConfigError
+from scaling_tasks.config.yaml_values import MOST_BYTES, MOST_DEPTH, MOST_MISTAKES, MOST_VALUES
+from scaling_tasks.errors import ConfigError, Mistakes, in_order
 
 
 def _bomb(form: str) -> str:
@@ -63,7 +63,7 @@ MISTAKES: dict[str, tuple[str | bytes, str]] = {
     "number as key": ("model: m\n1: 2\n", "t.yaml:2: the key '1' is no text"),
     "on as key": ("model: m\ninputs: {on: 2}\n", "t.yaml:2: inputs: the key 'on' is no text"),
     "list as key": ("model: m\n? [a]\n: 2\n", "t.yaml:2: the key 'a list or mapping' is no text"),
-    "key twice through <<": ("model: m\na: &a {x: 1}\ninputs:\n  <<: *a\n  <<: *a\n", "t.yaml:5: inputs.<<: .* twice"),
+    "key twice through <<": ("model: m\nverify: &a {drop: 1}\ninputs:\n  <<: *a\n  <<: *a\n", "inputs.<<: .*twice"),
     "merged text": ("model: m\ninputs: {<<: x}\n", "t.yaml:2: inputs: `<<` does not name a mapping"),
     "type in a mapping": (LIMITS + "    a: {most: 1, each: 1}\n    b: 5\n", "yaml:5: auto_scaling.limits.b: 5 is"),
     "key in a mapping": (LIMITS + "    a: {most: 1, each: 1, mots: 1}\n", "limits.a.mots: .*Did you mean 'most'"),
@@ -151,3 +151,65 @@ def test_values_that_hold_themselves_are_refused() -> None:
     endless.append(endless)
     with pytest.raises(ConfigError, match="more than 32 levels"):
         parse_target({"model": "m", "inputs": {"x": endless}})
+
+
+SEVERAL = """\
+name: 1
+model: 017
+dataset: {path: d, format: imagess, format: csv}
+auto_scaling:
+  strategy: optimall
+  max_scaling_num: 1e400
+  interval: !!int x
+  batch_choices: [1, .nan, 2]
+  limit_side_len: 99999999999999999999
+1: 2
+compile: {backend: onnxruntime, timeout: 3000000, optons: {}}
+runtime: {multiples: {H: !own 8, W: 0}}
+"""
+FOUND = """\
+t.yaml:1: name: 1 is
+t.yaml:2: model: 017 is 15 in YAML 1.1
+t.yaml:3: dataset.format: the key is given twice, first in line 3
+t.yaml:5: auto_scaling.strategy: 'optimall'
+t.yaml:6: auto_scaling.max_scaling_num: inf is not a finite number
+t.yaml:7: auto_scaling.interval: 'x' is no int
+t.yaml:8: auto_scaling.batch_choices.1: nan is not a finite number
+t.yaml:9: auto_scaling.limit_side_len: 99999999999999999999 is beyond
+t.yaml:10: the key '1' is no text
+t.yaml:11: compile.timeout: 3000000 is above
+t.yaml:11: compile.optons: unknown key 'optons'
+t.yaml:12: runtime.multiples.H: the tag '!own' has no meaning
+t.yaml:12: runtime.multiples.W: 0 is
+"""
+
+
+def test_a_value_that_cannot_be_hides_nothing_else_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(SEVERAL)
+    (reading,) = read_targets(path)
+    found = [str(each).rpartition("/")[2] for each in in_order(reading.mistakes)]
+    assert len(found) == len(FOUND.splitlines()), found
+    for line in FOUND.splitlines():
+        assert [each for each in found if each.startswith(line)], (line, found)
+
+
+def test_one_wrong_value_that_is_named_often_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text("model: m\nverify: {absolute: &a !!float x, relative: *a, drop: *a}\n")
+    (reading,) = read_targets(path)
+    assert [each.what for each in reading.mistakes] == ["'x' is no float"]
+    path.write_text("model: m\ninputs: {x: [" + ".inf," * 10_000 + "]}\n")
+    (reading,) = read_targets(path)
+    assert len(reading.mistakes) == MOST_MISTAKES
+
+
+def test_the_targets_of_a_matrix_are_not_told_from_wrong_values(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text("model: m\nverify: {drop: 017, drop: 2}\nmatrix: {compile.backend: [lite, atc]}\n")
+    with pytest.raises(Mistakes) as caught:
+        read_targets(path)
+    assert len(caught.value.errors) == 2
+    path.write_text("model: m\nmatrix: !own {compile.backend: [lite, atc]}\n")
+    with pytest.raises(ConfigError, match=r"t\.yaml:2: matrix: the tag"):
+        read_targets(path)

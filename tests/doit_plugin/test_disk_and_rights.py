@@ -12,8 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+import scaling_tasks as st
+from scaling_tasks.errors import BundleError, CacheError
 from scaling_tasks.files import remove_whole
+from scaling_tasks.runtime.traffic import TrafficRecorder
 from tests.doit_plugin.repository import Repository
 
 _PR_CAPBSET_DROP = 24
@@ -99,17 +103,72 @@ def test_something_else_where_a_file_or_directory_belongs(built: Repository) -> 
     for path, said in {
         root
         / "scaling.lock": "scaling.lock: cannot be read (it is not a regular file). Remove what stands in its place.",
-        state / "targets/net/results/analysis.json": "results/analysis.json: cannot be used (Is a directory)",
         state / "work": f"failed: {(state / 'work').relative_to(root)}/",
     }.items():
         remove_whole(path, path.parent)
         built.write_model(seed=len(said))
-        path.mkdir() if path.name == "analysis.json" else os.mkfifo(path)
+        os.mkfifo(path)
         status, output = doit(root)
         assert status != 0
         assert said in output, output
-        path.rmdir() if path.is_dir() else path.unlink()
+        path.unlink()
     assert doit(root)[0] == 0
+
+
+def test_a_directory_in_the_place_of_what_is_derived_is_put_aside(built: Repository) -> None:
+    """With what somebody keeps in it; the file is made anew, and the next run has nothing to say."""
+    root, state = built.root, built.root / ".scaling"
+    names = [
+        *(path for path in (state / "targets/net").rglob("*") if path.is_file() and "shared" not in path.parts),
+        *(path for path in (root / "build/net").iterdir()),
+        *(path for path in (state / "scan").rglob("*") if path.is_file()),
+        *(path for path in (state / "store/records").rglob("*.json")),
+        *(state / "locks").glob("scan-*"),
+        state / "digests.jsonl",
+    ]
+    for path in names:
+        path.unlink()
+        path.mkdir()
+        (path / "mine").write_text(path.name)
+    status, output = doit(root)
+    assert status == 0, output
+    assert "Traceback" not in output
+    assert "warning: build/net/report.html: what stood there is no file; it is called report.html" in output
+    kept = {path.read_text() for path in root.rglob("*.aside-*/mine")}
+    assert kept == {path.name for path in names}
+    again = built.doit()
+    assert again.ok
+    assert again.compiled == again.restored == []
+    assert "aside" not in again.output
+
+
+def test_a_pipe_in_the_place_of_a_lock_or_a_journal_is_put_aside(built: Repository) -> None:
+    state = built.root / ".scaling"
+    for path in (*(state / "locks").glob("scan-*"), state / "digests.jsonl"):
+        path.unlink()
+        os.mkfifo(path)
+    built.write_image("new.png", 16, 24)
+    status, output = doit(built.root)
+    assert status == 0, output
+    assert output.count("what stood there is no file") == 2
+    assert doit(built.root)[1].count("what stood there is no file") == 0
+
+
+def test_a_directory_where_the_caller_wants_a_file_stays_theirs(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "data/a.png")
+    for name in ("one", "two.json", "three.partial"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(CacheError, match="remove what stands in its place"):
+            st.scan_dataset(tmp_path / "data", {"x": [1, 3, -1, -1]}, cache_path=(tmp_path / name).with_suffix(""))
+    with pytest.raises(BundleError, match="Remove what stands in its place"):
+        TrafficRecorder(("N",), None, [(1,)]).snapshot().save(tmp_path / "data")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
+        "data",
+        "one",
+        "three.partial",
+        "two.json",
+    ]
 
 
 @pytest.fixture

@@ -89,6 +89,8 @@ def assert_repeats(repository: Repository, closing: str) -> None:
         ("differs by 1.91e-06 at {'H': 5}", "differs by 2.38e-05 at {'H': 7}", True),
         ("a.log. Log: a. Run it alone: x", "a.log. Log: b. Run it alone: y", True),
         ("no kernel for 8 columns", "no kernel for 16 columns", True),
+        ("needs more than the limit of 16 MiB", "needs more than the limit of 16 MiB", True),
+        ("took longer than 16 s", "took longer than 16 s", True),
         ("ended with status 3", "ended with status 4", False),
         ("models/net1.onnx: cannot be read", "models/net2.onnx: cannot be read", False),
         ("error E10001: unknown", "error E10002: unknown", False),

@@ -140,3 +140,16 @@ def test_a_report_that_cannot_be_written_fails_nothing(repository: Repository) -
     run = repository.doit(environment={"GITHUB_STEP_SUMMARY": str(repository.root)})
     assert run.ok
     assert "a report could not be written" in run.output
+
+
+def test_names_of_files_steer_no_terminal_and_make_no_lines(repository: Repository) -> None:
+    config = repository.root / "configs/net.yaml"
+    config.write_text(
+        config.read_text().replace("dataset: datasets/images", "dataset: {path: datasets/images, strict: true}")
+    )
+    (repository.root / "datasets/images/a\x1b]0;b\x07\n.  lock:net\u202e.png").write_text("")
+    run = repository.doit()
+    assert not run.ok
+    assert r"(a\x1b]0;b\x07 . lock:net\u202e.png: " in run.output
+    assert "lock:net" not in run.executed
+    assert all(line.isprintable() for line in run.output.splitlines())

@@ -112,6 +112,12 @@ def test_a_target_may_count_flops_or_read_latencies(tmp_path: Path):
         plan_statistics(statistics, name_dimensions({"x": [1, "M"]}), spec)
 
 
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf"), 5e-324, 1e300])
+def test_a_latency_that_none_can_be_is_refused(seconds):
+    with pytest.raises(PlanError, match="latencies from 1e-12 to"):
+        MeasuredCost(("N", "W"), [[1, 8], [1, 16]], [0.1, seconds])
+
+
 tables = st.lists(st.tuples(st.integers(1, 16), st.integers(1, 300), st.floats(1e-4, 10)), min_size=1, max_size=12)
 
 

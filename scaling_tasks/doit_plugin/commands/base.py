@@ -16,6 +16,7 @@ from doit.exceptions import InvalidCommand
 
 from scaling_tasks.doit_plugin.console.output import write_out
 from scaling_tasks.doit_plugin.doit_internals import without_units
+from scaling_tasks.errors import printable
 
 if TYPE_CHECKING:
     from scaling_tasks.errors import ScalingTasksError
@@ -96,13 +97,13 @@ class TaskCommand(DoitCmdBase):  # type: ignore[misc]  # doit carries no types
         return known
 
     def write(self, text: str) -> None:
-        """Write text with a line end."""
-        write_out(self.outstream, text + "\n")
+        """Write lines, without what would steer a terminal: there are names in them that others gave."""
+        write_out(self.outstream, "".join(f"{printable(line)}\n" for line in text.split("\n")))
 
     def write_json(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Write a document of ``kind``."""
         whole = {"format": f"scaling-tasks/{kind}/1", **payload}
-        self.write(json.dumps(whole, indent=2, sort_keys=True, ensure_ascii=False))
+        write_out(self.outstream, json.dumps(whole, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def selected(patterns: Sequence[str], names: Iterable[str]) -> list[str]:

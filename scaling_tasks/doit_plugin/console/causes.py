@@ -16,6 +16,7 @@ _SHOWN = 12
 _FRACTION = r"(?<![\w./-])\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)(?!\w)"
 _BRACKETS = r"[\[{(][^\[\]{}()]*[\]})]"
 _WHOLE = r"(?<![\w./-])\d+(?!\w|\.\d)"
+_SIZE = _WHOLE + r"(?! (?:[KMGT]?i?B|bytes|m?s|h|min|seconds)\b)"  # A limit of 16 MiB is no size of a unit.
 
 
 def short(message: str) -> str:
@@ -33,7 +34,7 @@ def cause_of(message: str, unit: str | None) -> str:
     if unit:
         text = re.sub(rf"[\w.:-]*{re.escape(unit)}", "*", text)
         sizes = re.findall(r"\d+", unit)
-        text = re.sub(_WHOLE, lambda found: "#" if found[0] in sizes else found[0], text)
+        text = re.sub(_SIZE, lambda found: "#" if found[0] in sizes else found[0], text)
     text = re.sub(_FRACTION, "#", text)
     return re.sub(_BRACKETS, lambda found: re.sub(_WHOLE, "#", found[0]), text)
 

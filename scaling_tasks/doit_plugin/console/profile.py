@@ -33,7 +33,7 @@ def write_profile(run: RunOutcomes) -> Path | None:
     if not run.spans:
         return None
     path = PROFILES / time.strftime("profile-%Y%m%d-%H%M%S.json", time.gmtime())
-    with publish(path, below=STATE) as temporary:
+    with publish(path, below=STATE, derived=True) as temporary:
         temporary.write_text(json.dumps({"traceEvents": list(trace(run)), "displayTimeUnit": "ms"}), encoding="utf-8")
     for old in sorted(PROFILES.glob("profile-*.json"))[:-_KEPT]:
         with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ from scaling_tasks.doit_plugin.console.status_line import StatusLine, wants_bar
 from scaling_tasks.doit_plugin.console.transfers import finish_transfers, transfers_line
 from scaling_tasks.doit_plugin.interruption import interruptible, run_is_over
 from scaling_tasks.doit_plugin.missing_toolchains import note_selection
-from scaling_tasks.errors import ConfigError
+from scaling_tasks.errors import ConfigError, printable
 
 __all__ = ["ScalingReporter"]
 
@@ -72,7 +72,7 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
         with self.lock:
             self.run.end(task.name, task.values.get("outcome", "done"))
         text = [f".  {task.name}{_result(task)}{self._count()}"]
-        text += [f"   warning: {warning}" for warning in task.values.get("warnings", ())]
+        text += [f"   warning: {printable(warning)}" for warning in task.values.get("warnings", ())]
         self.lines.line("\n".join(text))
 
     def skip_uptodate(self, task: Any) -> None:
