@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ __all__ = [
 
 _LOG = logging.getLogger(__name__)
 _LAST_LINE = 400  # Bytes; more than a file name can have.
+_TYPES = threading.Lock()
 
 
 class OpenVinoEngine:
@@ -40,6 +42,7 @@ class OpenVinoEngine:
     def __init__(self, path: Path, options: Mapping[str, Any]) -> None:
         import openvino
 
+        _fill_tables()
         core = openvino.Core()
         try:
             model = _read(core, path)
@@ -61,6 +64,20 @@ class OpenVinoEngine:
 
 
 ENGINE = PackageEngine("openvino", OpenVinoEngine)
+
+
+def _fill_tables() -> None:
+    """Have OpenVINO fill its tables of element types, which it does when they are first needed.
+
+    Two threads whose first requests come at once would wait for each other for ever: one fills a table and needs
+    Python's lock for that, the other holds that lock and waits for the table (2026.4).
+    """
+    import numpy as np
+    import openvino
+
+    with _TYPES:
+        openvino.Type.f32.to_dtype()
+        openvino.Tensor(np.zeros(1, np.float32))
 
 
 def compiled_model(core: Any, path: Path, options: Mapping[str, Any]) -> Any:
