@@ -1,4 +1,4 @@
-"""What processes and machines tell each other: far records, jobs and their outcomes, and what a farm's workers say."""
+"""What processes and machines tell each other: remote records, jobs and outcomes, and what a farm's workers say."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _content(path: Path) -> bytes:
         raise CacheError(str(cause), where=str(path)) from cause
 
 
-def _far_record(secret: bytes | None, directory: Path) -> list[Path]:
+def _remote_record(secret: bytes | None, directory: Path) -> list[Path]:
     files = (StoredFile("m.xml", DIGEST, 12), StoredFile("parts/m.bin", "cd" * 32, 1 << 20))
     record = Record(key_of(_COMPONENTS), _COMPONENTS, files, {"seconds": 1.5, "values": {"files": ["m.xml"]}})
     path = directory / "record"
@@ -213,11 +213,13 @@ def _document(
 
 
 _RECORD = Reader(
-    "far record", partial(_far_record, None), partial(_decoded, None), mutators=(binary_numbers,), words=WORDS
+    "remote record", partial(_remote_record, None), partial(_decoded, None), mutators=(binary_numbers,), words=WORDS
 )
 READERS = (
     _RECORD,
-    replace(_RECORD, name="far record, signed", make=partial(_far_record, _SECRET), read=partial(_decoded, _SECRET)),
+    replace(
+        _RECORD, name="remote record, signed", make=partial(_remote_record, _SECRET), read=partial(_decoded, _SECRET)
+    ),
     Reader("farm outcome", _told, _heard, allowed=anything, mutators=(json_document,) * 3, words=WORDS),
     *_document("job", "job.json", _job, lambda directory: read_job(directory / "job.json")),
     *_document("outcome", "*.json", _outcome, _outcomes, _some_not_there),
