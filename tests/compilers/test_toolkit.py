@@ -123,7 +123,7 @@ def test_the_backends_say_so(toolkit: Path, tmp_path: Path, monkeypatch: pytest.
     lite_toolchain._find.cache_clear()
     ascend = {"backend": "lite", "device": "ascend", "options": {}}
     before = LiteBackend().identity(ascend)
-    assert set(before) == {"converter_lite", "converter_lite libraries"}
+    assert set(before) == {"converter_lite", "converter_lite libraries", "onnx"}
     (lite / "lib/libmindspore_converter.so").write_text("changed")
     assert LiteBackend().identity(ascend)["converter_lite libraries"] != before["converter_lite libraries"]
     lite_toolchain._find.cache_clear()
