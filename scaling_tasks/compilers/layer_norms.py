@@ -13,7 +13,10 @@ from scaling_tasks.onnx_model.reading import opset_of
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["spell_out"]
+__all__ = ["FUSIONS", "spell_out"]
+
+FUSIONS = ("LayerNormFusion", "LayerNormFusionL1")
+"""What in onnxruntime makes layer norms of what is spelt out; how that is called depends on its version."""
 
 _EPSILON = 1e-5
 _AXES_ARE_INPUTS = 18  # From this opset on ReduceMean takes them as an input.
@@ -30,11 +33,8 @@ def spell_out(model: onnx.ModelProto) -> bool:
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
         scale = scales.get(node.input[1]) if node.op_type == "LayerNormalization" else None
-        if scale is None or any(node.output[1:]):
-            nodes.append(node)
-        else:
-            nodes += _spelt_out(model, node, scale)
-    changed = nodes != list(graph.node)
+        nodes += [node] if scale is None or any(node.output[1:]) else _spelt_out(model, node, scale)
+    changed = len(nodes) != len(graph.node)
     del graph.node[:]
     graph.node.extend(nodes)
     return changed

@@ -214,9 +214,9 @@ def _refuse(status: int, output: str, job: CompileJob) -> None:
             where="compile.device",
             fix="Build on a machine with CANN, or set `compile.device: cpu`.",
         )
-    if errors or status != 0:
-        if errors:
-            raise CompileError(f"MindSpore Lite failed: {_message(errors[0])}", where=str(job.model))
+    if errors:
+        raise CompileError(f"MindSpore Lite failed: {_message(errors[0])}", where=str(job.model))
+    if status != 0:
         raise CompileError(f"MindSpore Lite {status_text(status)}{_last_words(output)}", where=str(job.model))
 
 

@@ -105,16 +105,14 @@ def _expanded(model: onnx.ModelProto, node: onnx.NodeProto, shapes: Mapping[str,
     if node.op_type != "Where" or any(name not in shapes for name in node.input):
         return [node]
     known = [shapes[name] for name in node.input]
-    output, added = node.output[0], []
+    output, shape, added = node.output[0], f"{node.output[0]}/shape", []
     if all(isinstance(dim, int) for dims in known for dim in dims):
         whole = _broadcast(known)
-        shape = f"{output}/shape"
         needed = [at for at, dims in enumerate(known) if dims != whole]
         if needed:
             model.graph.initializer.append(helper.make_tensor(shape, TensorProto.INT64, [len(whole)], whole))
     else:
         leader = _leader(node, known)
-        shape = f"{output}/shape"
         needed = [at for at, dims in enumerate(known) if at != leader and (dims != known[leader] or None in dims)]
         if needed:
             added.append(helper.make_node("Shape", [node.input[leader]], [shape], name=shape))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling_tasks.compilers.contract import CompileJob
-from scaling_tasks.compilers.layer_norms import spell_out
+from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
 from scaling_tasks.compilers.lite_operands import bound_by_one, element_type, expand_where, lead_with_inputs, name_apart
 from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.errors import ModelError
@@ -36,7 +36,7 @@ _DEFAULT = (0.2, 0.5)
 _CLIP_TAKES_INPUTS = 11  # Before this opset its bounds are attributes.
 _MODEL, _EXTERNAL = _SHARED = ("importable.onnx", "importable.external.json")
 # They make operators that MindSpore Lite does not know; how they are called depends on the version of onnxruntime.
-_UNKNOWN = ["LayerNormFusion", "LayerNormFusionL1", "GeluFusion", "GeluFusionL1"]
+_UNKNOWN = (*FUSIONS, "GeluFusion", "GeluFusionL1")
 
 
 def importable_model(job: CompileJob, workdir: Path) -> Path:

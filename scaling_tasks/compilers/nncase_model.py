@@ -5,16 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from scaling_tasks.compilers.contract import CompileJob
-from scaling_tasks.compilers.layer_norms import spell_out
+from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
 from scaling_tasks.compilers.nncase_masks import choose_by_masks
 from scaling_tasks.compilers.nncase_options import quantizes
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
 from scaling_tasks.onnx_model.tflite import output_names, write_fixed_tflite
 
 __all__ = ["named_model", "static_model"]
-
-# They make an operator that nncase does not know; how they are called depends on the version of onnxruntime.
-_UNKNOWN = ["LayerNormFusion", "LayerNormFusionL1"]
 
 
 def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Path, list[str]]:
@@ -35,7 +32,7 @@ def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Pat
     fixed.write_bytes(model.SerializeToString(deterministic=True))
     outputs = [value.name for value in model.graph.output]
     if simplify:
-        fixed = optimise(fixed, workdir / f"{job.unit.stem}.simple.onnx", "ORT_ENABLE_BASIC", without=_UNKNOWN)
+        fixed = optimise(fixed, workdir / f"{job.unit.stem}.simple.onnx", "ORT_ENABLE_BASIC", without=FUSIONS)
     return fixed, outputs
 
 
