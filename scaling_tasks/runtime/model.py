@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.oversize import OversizeServer
 from scaling_tasks.runtime.pool import EnginePool
 from scaling_tasks.runtime.readiness import Preparation, Readiness
-from scaling_tasks.runtime.requests import Arrays, RequestReader
+from scaling_tasks.runtime.requests import Arrays, RequestReader, nearest
 from scaling_tasks.runtime.runs import CheckedRequest, Server
 from scaling_tasks.runtime.selection import BucketTable
 from scaling_tasks.runtime.traffic import Traffic, TrafficRecorder
@@ -190,11 +189,11 @@ class BucketedModel:
             raise RequestError(what, where=self.manifest.model)
         for name, size in sizes.items():
             if name not in self.variables:
-                near = difflib.get_close_matches(str(name)[:200], self.variables, n=1, cutoff=0.0)
+                near = nearest(name, self.variables)
                 raise BundleError(
                     f"there is no variable {one_line(repr(name))}",
                     where=self.manifest.model,
-                    fix=f"Did you mean {near[0]!r}?" if near else "The model has none.",
+                    fix=f"Did you mean {near!r}?" if near else "The model has none.",
                 )
             least = 0 if name in self.manifest.behaviour.empty else 1
             if not _is_size(size, least):

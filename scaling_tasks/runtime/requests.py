@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.expressions import as_text, evaluate
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
-__all__ = ["Arrays", "RequestReader"]
+__all__ = ["Arrays", "RequestReader", "nearest"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -26,8 +26,13 @@ _UNKNOWN = -1
 # Of one request: each is planned for by itself.
 _MOST_ROWS = 65_536
 
-# Of a wrong name, to find the nearest to it.
+# Letters of a wrong name, to find the nearest to it.
 _NAME = 200
+
+
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """Return the known name that a wrong one is most like, None where none is known."""
+    return next(iter(difflib.get_close_matches(str(name)[:_NAME], known, n=1, cutoff=0.0)), None)
 
 
 class RequestReader:
@@ -187,10 +192,8 @@ class RequestReader:
     def _check_names(self, inputs: Mapping[str, Any]) -> None:
         for name in inputs:
             if name not in self._names:
-                near = difflib.get_close_matches(str(name)[:_NAME], self._names, n=1, cutoff=0.0)[0]
-                raise RequestError(
-                    f"there is no input {one_line(repr(name))}", where=self._model, fix=f"Did you mean {near!r}?"
-                )
+                fix = f"Did you mean {nearest(name, self._names)!r}?"
+                raise RequestError(f"there is no input {one_line(repr(name))}", where=self._model, fix=fix)
         missing = self._names - self._masks - inputs.keys()
         if missing:
             raise RequestError(f"the inputs {sorted(missing)} are missing", where=self._model, fix="Pass them too.")
