@@ -10,11 +10,12 @@ import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import NamedTuple
 
 from scaling_tasks.errors import ConfigError
 from scaling_tasks.known_digests import known_digests
 
-__all__ = ["import_roots", "imported_beside", "imported_files"]
+__all__ = ["OwnModules", "imported_beside", "own_modules"]
 
 _OURS = "scaling_tasks"
 _INSTALLED = {"site-packages", "dist-packages"}
@@ -23,30 +24,37 @@ _SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 _MOST_BYTES = 1 << 24  # of Python that somebody wrote
 
 
-def imported_files(module: str) -> list[Path]:
-    """Return the files of somebody's own that importing ``module`` from the current directory would read, sorted.
+class OwnModules(NamedTuple):
+    """What importing a module reads of somebody's own.
+
+    Attributes:
+        files: The files, sorted.
+        roots: The directory that each package or module is found in, by its first name.
+    """
+
+    files: list[Path]
+    roots: Mapping[str, Path]
+
+
+def own_modules(module: str) -> OwnModules:
+    """Return what importing ``module`` from the current directory would read of somebody's own.
 
     Followed are import statements wherever they stand, in functions too, to modules below the current directory and to
     those that Python is told to find elsewhere without their being installed: by ``PYTHONPATH``, or by an editable
     installation. What is installed is left out, and so is this package, even where it lies here.
     """
-    return sorted(_followed(module, _root)[0])
-
-
-def import_roots(module: str) -> Mapping[str, Path]:
-    """Return the directory that each package or module of ``imported_files`` is found in, by its first name."""
-    return _followed(module, _root)[1]
+    return _followed(module, _root)
 
 
 def imported_beside(module: str, root: Path) -> list[Path]:
     """Return the files below ``root`` that importing ``module`` from there reads; none where that is installed."""
     if _is_installed(root):
         return []
-    return sorted(_followed(module, lambda name: None if name == _OURS else root)[0])
+    return _followed(module, lambda name: None if name == _OURS else root).files
 
 
-def _followed(module: str, root_of: Callable[[str], Path | None]) -> tuple[dict[Path, None], dict[str, Path]]:
-    found: dict[Path, None] = {}
+def _followed(module: str, root_of: Callable[[str], Path | None]) -> OwnModules:
+    found: set[Path] = set()
     looked: dict[str, Path | None] = {}
     roots: dict[str, Path] = {}
     pending = [module]
@@ -61,11 +69,11 @@ def _followed(module: str, root_of: Callable[[str], Path | None]) -> tuple[dict[
         for file in _files(root, parts):
             roots[name] = root
             if file not in found:
-                found[file] = None
+                found.add(file)
                 new = [each for each in _known_imports(file, root) if each not in seen]
                 seen.update(new)
                 pending += new
-    return found, roots
+    return OwnModules(sorted(found), roots)
 
 
 def _root(name: str) -> Path | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scaling_tasks.errors import ConfigError, one_line
-from scaling_tasks.imports import import_roots, imported_files
+from scaling_tasks.imports import own_modules
 
 __all__ = ["check_metric"]
 
@@ -33,8 +33,8 @@ def check_metric(name: str) -> None:
     if not re.fullmatch(r"\w+(\.\w+)*", module) or not function.isidentifier():
         raise ConfigError(f"{one_line(repr(name))} names no function", where=_WHERE, fix="Write module:function.")
     parts = module.split(".")
-    own = import_roots(module).get(parts[0], Path()).joinpath(*parts)
-    here = imported_files(module)
+    here, roots = own_modules(module)
+    own = roots.get(parts[0], Path()).joinpath(*parts)
     file = next((each for each in (own / "__init__.py", own.with_suffix(".py")) if each in here), None)
     if file is None:
         if not _is_installed(module):

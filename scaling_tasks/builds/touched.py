@@ -10,7 +10,7 @@ from typing import Any
 
 from scaling_tasks.config.load import DEFAULTS
 from scaling_tasks.errors import ScalingTasksError
-from scaling_tasks.imports import imported_files
+from scaling_tasks.imports import own_modules
 from scaling_tasks.samples.places import is_url, local_path
 from scaling_tasks.stages.inputs import model_files
 from scaling_tasks.stages.target import Target
@@ -48,7 +48,7 @@ def sources(target: Target) -> Iterator[Path]:
     yield from (Path(path) for path in named if path is not None)
     if verify.metric is not None:
         module = verify.metric.partition(":")[0]
-        yield from imported_files(module)
+        yield from own_modules(module).files
         yield from (Path(*module.split(".")).with_suffix(".py"), Path(module.split(".")[0]) / "__init__.py")
     if spec.compile is not None:
         yield from (Path(text) for text in _texts(spec.compile.options) if "\0" not in text)

@@ -15,7 +15,7 @@ from scaling_tasks.action import Action
 from scaling_tasks.actions.request import TOOLCHAIN, ActionRequest
 from scaling_tasks.actions.results import places_of
 from scaling_tasks.errors import VerificationFailed
-from scaling_tasks.imports import import_roots, imported_files
+from scaling_tasks.imports import own_modules
 from scaling_tasks.machine import installed, processor
 from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.bundle_work import bundle_request
@@ -33,15 +33,15 @@ def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     model = planned_model(made)
     at_home = {home_name(path.as_posix()): (model[name], path) for name, path in model_places(target, model).items()}
     bundle = {f"bundle/{name}": file for name, file in bundle_files(made).items()}
-    module = str(spec.metric).partition(":")[0]
-    files = {home_name(path.as_posix()): path for path in imported_files(module)}
+    own = own_modules(str(spec.metric).partition(":")[0])
+    files = {home_name(path.as_posix()): path for path in own.files}
     for path in (str(spec.dataset), *spec.files):
         files |= tree(path, where="verify.dataset" if path == spec.dataset else "verify.files")
     files = {name: path for name, path in files.items() if name not in at_home}
     parameters = {
         "model": home_name(target.model.as_posix()),
         "metric": spec.metric,
-        "modules": {name: home_name(root.as_posix()) for name, root in import_roots(module).items()},
+        "modules": {name: home_name(root.as_posix()) for name, root in own.roots.items()},
         "dataset": home_name(str(spec.dataset)),
         "drop": spec.drop,
         "fixed_inputs": target.spec.inputs,
