@@ -38,6 +38,7 @@ from scaling_tasks.runtime.model import BucketedModel
 DEFAULT = "RapidOCR, onnxruntime"
 OWN_CODE, OWN_CODE_SHORT = "RapidOCR, our engines", "RapidOCR, our engines in bfloat16"
 OURS, OURS_ONE = "ours, an engine per bucket", "ours, an engine for all buckets"
+OURS_SHORT = "ours, an engine per bucket, bfloat16"
 PLACE = BUILD / "pipeline"
 Read = Callable[[Any], list[str]]
 
@@ -60,9 +61,10 @@ def build(names: Collection[str]) -> None:
     _, _, sizes, lines = find_data()
     forms: dict[str, tuple[str, list[dict[str, Any]], dict[str, Any]]] = {
         OURS: ("", specs(sizes, lines), {}),
+        OURS_SHORT: ("-bf16", specs(sizes, lines), {"inference_precision": "bf16"}),
         OURS_ONE: ("-one", specs(sizes, lines), {"dynamic": True}),
         OWN_CODE: ("-own", own_code_specs(sizes, lines), {}),
-        OWN_CODE_SHORT: ("-short", own_code_specs(sizes, lines), {"inference_precision": "bf16"}),
+        OWN_CODE_SHORT: ("-own-bf16", own_code_specs(sizes, lines), {"inference_precision": "bf16"}),
     }
     PLACE.mkdir(parents=True, exist_ok=True)
     os.chdir(PLACE)
@@ -119,18 +121,18 @@ def own_code_specs(sizes: Path, lines: Path) -> list[dict[str, Any]]:
     return [detection, recognition, direction]
 
 
-def ours(ending: str = "", copies: int = 1) -> Read:
+def ours(ending: str = "") -> Read:
     """Return the example's pipeline: one thread per core in detection, one line per core in recognition."""
     from examples.ocr.ocr import read_image, read_letters
 
-    detection, recognition, direction = opened(ending, copies)
+    detection, recognition, direction = opened(ending)
     letters = read_letters(ROOT / "models/ppocr_rec.onnx")
     return lambda image: [line.text for line in read_image(image, detection, recognition, letters, direction)]
 
 
-def opened(ending: str, copies: int) -> tuple[BucketedModel, BucketedModel, BucketedModel]:
+def opened(ending: str) -> tuple[BucketedModel, BucketedModel, BucketedModel]:
     """Return detection with all threads, and recognition and direction with one thread per core."""
-    built, each = PLACE / "build", {"threads": 1, "in_flight": THREADS, "copies": copies}
+    built, each = PLACE / "build", {"threads": 1, "in_flight": THREADS, "copies": THREADS}
     detection = load_bundle(built / f"det{ending}", threads=THREADS, warm_up="background")
     recognition = load_bundle(built / f"rec{ending}", warm_up="background", **each)
     return detection, recognition, load_bundle(built / f"cls{ending}", warm_up="background", **each)
@@ -152,7 +154,7 @@ def texts_of(engine: Any) -> Read:
 
 def own_code(ending: str) -> Read:
     """Return RapidOCR's own code, with bundles in place of its three sessions."""
-    detection, recognition, direction = opened(ending, copies=1)
+    detection, recognition, direction = opened(ending)
     engine = rapidocr("rapidocr_onnxruntime")
     engine.text_det.infer = lambda batch: [only(detection.run({"x": batch}))]
     engine.text_cls.infer = lambda batch: [only(direction.run({"x": batch}))]
@@ -173,9 +175,10 @@ SYSTEMS: dict[str, Callable[[], Read]] = {
     DEFAULT: lambda: texts_of(rapidocr("rapidocr_onnxruntime")),
     "RapidOCR, OpenVINO": lambda: texts_of(rapidocr("rapidocr_openvino")),
     OWN_CODE: lambda: own_code("-own"),
-    OWN_CODE_SHORT: lambda: own_code("-short"),
+    OWN_CODE_SHORT: lambda: own_code("-own-bf16"),
     OURS: ours,
-    OURS_ONE: lambda: ours("-one", copies=THREADS),
+    OURS_SHORT: lambda: ours("-bf16"),
+    OURS_ONE: lambda: ours("-one"),
 }
 
 
