@@ -145,8 +145,7 @@ def at_bucket(model: ZooModel, proto: onnx.ModelProto, analysis: Analysis) -> tu
     """Return the inputs of a request as large as the bucket, and what the cleaned model is told beside them."""
     bucket = model.bucket
     drawn = model.draw(bucket, 0, proto)
-    rows = bucket[analysis.behaviour.rows] if analysis.behaviour.rows else 1
-    told = analysis.behaviour.feeds(bucket, {name: np.full(rows, size, np.int64) for name, size in bucket.items()})
+    told = analysis.behaviour.feeds_of_one_size(bucket, bucket)
     return {tensor.name: drawn[tensor.name] for tensor in analysis.inputs.inputs}, told
 
 

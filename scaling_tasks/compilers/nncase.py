@@ -192,11 +192,8 @@ def _told(
     behaviour: Behaviour, own: Signature, bucket: Mapping[str, int], sample: Mapping[str, NDArray[np.generic]]
 ) -> dict[str, NDArray[np.generic]]:
     """Return what the runtime would tell the model of a sample's size."""
-    import numpy as np
-
-    sizes = {**bucket, **own.sizes({name: array.shape for name, array in sample.items()})}
-    rows = bucket.get(behaviour.rows, 1) if behaviour.rows is not None else 1
-    return behaviour.feeds(bucket, {name: np.full(rows, size, np.int64) for name, size in sizes.items()})
+    sizes = own.sizes({name: array.shape for name, array in sample.items()})
+    return behaviour.feeds_of_one_size(bucket, {**bucket, **sizes})
 
 
 def _quantisation(job: CompileJob, samples: list[Any], nncase: Any) -> Any:

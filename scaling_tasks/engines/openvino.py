@@ -48,13 +48,21 @@ class OpenVinoEngine:
             model = _read(core, path)
             # The plug-in gives an output also the names of what it turns out to be the same as; these are its own.
             self._outputs = tuple(port.get_any_name() for port in model.outputs)
+            self._inputs = tuple(port.get_any_name() for port in model.inputs)
             compiled = _import(core, path, options) or _compile(core, model, options)
         except RuntimeError as cause:
             raise EngineError(f"does not load ({last_line(cause)})", where=str(path)) from cause
-        self._request = compiled.create_infer_request()
+        self._path, self._request = path, compiled.create_infer_request()
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
-        """Run at the bucket's shape."""
+        """Run at the bucket's shape.
+
+        Raises:
+            EngineError: An input is missing; OpenVINO would take what happens to be in memory.
+        """
+        if len(inputs) < len(self._inputs):
+            wanted, found = ", ".join(self._inputs), ", ".join(inputs)
+            raise EngineError(f"inputs are {wanted}, not {found}", where=str(self._path))
         results = self._request.infer(dict(inputs), share_inputs=True)
         return {name: results[index] for index, name in enumerate(self._outputs)}
 

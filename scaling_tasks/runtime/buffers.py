@@ -41,17 +41,17 @@ class PaddedBuffer:
     def fill(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """Lay the parts behind each other from the first row on, and return the whole array.
 
-        It is overwritten by the next call.
+        Rows that are not used repeat the last one that is, since models need not be defined on empty ones: a softmax
+        over a row of which nothing is valid ends some engines. The array is overwritten by the next call.
         """
         row = 0
         for given in parts:
             part = self._rows_first(given)
             self._place(row, part)
             row += part.shape[0]
-        for unused in range(row, len(self._extents)):
-            if any(self._extents[unused]):
-                self.array[unused] = self._policy.fill
-                self._extents[unused] = (0,) * len(self._extents[unused])
+        if 0 < row < len(self._extents):
+            self.array[row:] = self.array[row - 1]
+            self._extents[row:] = [self._extents[row - 1]] * (len(self._extents) - row)
         return self._whole
 
     def _rows_first(self, part: NDArray[Any]) -> NDArray[Any]:

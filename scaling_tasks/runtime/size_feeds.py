@@ -37,7 +37,7 @@ class SizeFeeds:
 
         Args:
             bucket: Index over all buckets in the order of the manifest.
-            shapes: Of the rows from the first on; rows that are not used count as full.
+            shapes: Of the rows from the first on; rows that are not used repeat the last.
         """
         if not self._behaviour.size_inputs:
             return {}
@@ -56,6 +56,6 @@ class SizeFeeds:
         full = dict(zip(self._variables, bucket, strict=True))
         rows = self._behaviour.rows
         lines = [shape for shape, count in shapes for _ in range(count if rows is not None else 1)]
-        lines += [bucket] * ((full[rows] if rows is not None else 1) - len(lines))
+        lines += [lines[-1] if lines else bucket] * ((full[rows] if rows is not None else 1) - len(lines))
         columns = np.array(lines, np.int64).reshape(len(lines), len(bucket)).T
         return self._behaviour.feeds(full, dict(zip(self._variables, columns, strict=True)))

@@ -176,6 +176,13 @@ class Behaviour:
         """Return the content of all extra inputs for rows of the given exact sizes, one value per row and variable."""
         return {spec.name: fill_size_input(spec, bucket, sizes, self.rows) for spec in self.size_inputs}
 
+    def feeds_of_one_size(self, bucket: Mapping[str, int], sizes: Mapping[str, int]) -> dict[str, NDArray[np.generic]]:
+        """Return the content of all extra inputs where the rows of a bucket are all of the same exact sizes."""
+        import numpy as np
+
+        rows = bucket.get(self.rows, 1) if self.rows is not None else 1
+        return self.feeds(bucket, {name: np.full(rows, size, np.int64) for name, size in sizes.items()})
+
     def to_payload(self) -> dict[str, Any]:
         """Return plain values for a JSON document."""
         return {

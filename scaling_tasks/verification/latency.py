@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from scaling_tasks.engines.contract import Engine
 from scaling_tasks.engines.registry import load_engine
@@ -57,7 +56,8 @@ def measure_bundle(
 
 def _measure(engine: Engine, manifest: Manifest, bucket: Sequence[int], clock: Callable[[], float]) -> float:
     sizes = dict(zip(manifest.variables, bucket, strict=True))
-    inputs: Mapping[str, Any] = random_inputs(manifest.signature.inputs, sizes, seed=0)
+    told = manifest.behaviour.feeds_of_one_size(sizes, sizes)
+    inputs = {**random_inputs(manifest.signature.inputs, sizes, seed=0), **told}
     return median_seconds(lambda: engine.run(inputs), clock)
 
 

@@ -19,11 +19,10 @@ from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.layouts import layout_variables
 from scaling_tasks.shapes.signature import Signature
-from scaling_tasks.shapes.size_inputs import Sizes
 from scaling_tasks.verification.comparison import Difference, compare_outputs, worst
 from scaling_tasks.verification.verification_result import BucketCheck, VerificationResult
 
-__all__ = ["classes_of", "row_sizes", "smaller_sizes", "verify_artefact"]
+__all__ = ["classes_of", "smaller_sizes", "verify_artefact"]
 
 _SEED = 20230607
 
@@ -68,7 +67,7 @@ def verify_artefact(
             found: list[list[Difference]] = []
             real = backend.real_inputs(manifest.options, inputs.shapes(sizes), dtypes)
             seeds = range(_SEED, _SEED + rounds)
-            told = behaviour.feeds(sizes, row_sizes(behaviour, sizes, sizes))
+            told = behaviour.feeds_of_one_size(sizes, sizes)
             for arrays in real or [random_inputs(inputs, sizes, seed=seed) for seed in seeds]:
                 arrays = _padded(arrays, inputs.shapes(sizes))
                 # The reference runs first: an engine may write into what it was given.
@@ -90,12 +89,6 @@ def verify_artefact(
 def classes_of(behaviour: Behaviour) -> dict[str, bool]:
     """Return per output whether its last axis holds classes: it does where its length is fixed."""
     return {name: not layout_variables(axes[-1]) for name, axes in behaviour.layouts.items() if axes}
-
-
-def row_sizes(behaviour: Behaviour, bucket: Mapping[str, int], sizes: Mapping[str, int]) -> Sizes:
-    """Return exact sizes that all rows of a bucket share."""
-    rows = bucket.get(behaviour.rows, 1) if behaviour.rows is not None else 1
-    return {name: np.full(rows, size, np.int64) for name, size in sizes.items()}
 
 
 def _smaller(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import scaling_tasks as st
-from scaling_tasks.compilers.conformance_models import transformer_case
+from scaling_tasks.compilers.conformance_models import image_case, transformer_case
 from scaling_tasks.errors import BundleError, ConfigError
 from tests.doit_plugin.repository import Repository
 
@@ -164,6 +164,17 @@ def test_measured_costs_plan_the_next_run_and_settle(repository: Repository) -> 
             break
     assert run.executed == []
     assert document(repository.root / "build/net/buckets.json")["cost"]["kind"] == "measured"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_what_is_measured_of_a_cleaned_model_is_told_its_sizes(repository: Repository, backend: str) -> None:
+    shutil.copy(image_case(repository.root).model, repository.root / "models/net.onnx")
+    shapes = "strategy: explicit, buckets: [{N: 1, W: 32}, {N: 2, W: 64}], cost: measured"
+    configure(repository, "", f"model: models/net.onnx\nauto_scaling: {{{shapes}}}\ncompile: {{backend: {backend}}}\n")
+    run = repository.doit()
+    assert run.ok, run.output
+    assert "exact (cleaned)" in run.output
+    assert len(document(repository.root / "build/net/latency.json")["shapes"]) == 2  # type: ignore[arg-type]
 
 
 def test_fixed_and_ranged_variables_without_data(repository: Repository) -> None:

@@ -1,0 +1,22 @@
+"""OpenVINO's engine takes what the model asks for, and nothing less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from scaling_tasks.engines.openvino import OpenVinoEngine
+from scaling_tasks.errors import EngineError
+
+
+def test_an_input_that_is_not_given_is_an_error_and_not_what_was_in_memory(tmp_path: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["": 17]> g (float[2] x, float[2] y) => (float[2] z) { z = Add(x, y) }'
+    onnx.save(onnx.parser.parse_model(text), str(tmp_path / "m.onnx"))
+    engine = OpenVinoEngine(tmp_path / "m.onnx", {})
+    row = np.ones(2, np.float32)
+    assert engine.run({"x": row, "y": row})["z"].tolist() == [2, 2]
+    with pytest.raises(EngineError, match=r"inputs are x, y, not x"):
+        engine.run({"x": row})
