@@ -177,6 +177,25 @@ def test_what_is_measured_of_a_cleaned_model_is_told_its_sizes(repository: Repos
     assert len(document(repository.root / "build/net/latency.json")["shapes"]) == 2  # type: ignore[arg-type]
 
 
+def test_pieces_of_what_padding_is_cleaned_in_make_no_whole_unless_that_is_accepted(repository: Repository) -> None:
+    """A mean over a piece is not that of the whole: the build was green, and answers were off by as much."""
+    shutil.copy(image_case(repository.root).model, repository.root / "models/net.onnx")
+    text = (
+        "model: models/net.onnx\nauto_scaling: {strategy: explicit, buckets: [{N: 1, W: 32}]}\n"
+        "compile: {backend: onnxruntime}\n"
+    )
+    configure(repository, "runtime: {oversize: split}\n", text)
+    for run in (repository.doit("check"), repository.doit()):
+        assert not run.ok
+        assert "split cannot join answers: output 'y' at one position of W depends on others" in run.output
+        assert run.compiled == []
+    configure(repository, "runtime: {oversize: split, padding: accept}\n", text)
+    run = repository.doit()
+    assert run.ok, run.output
+    with st.load_bundle(repository.root / "build/net") as model:
+        assert model.run({"x": np.ones((1, 3, 16, 40), np.float32)})["y"].shape == (1, 8, 16, 40)
+
+
 def test_fixed_and_ranged_variables_without_data(repository: Repository) -> None:
     shutil.copy(transformer_case(repository.root).model, repository.root / "models/net.onnx")
     ranges = "{shape_bucket_range_info: {seq: [1, 100]}, shape_bucket_segments_count: 4, shape_bucket_fix_var_map: MAP}"
