@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 import scaling_tasks as st
 from scaling_tasks.compilers.conformance_models import image_case, transformer_case
@@ -48,6 +50,23 @@ def test_larger_inputs_fall_back_to_the_original_model(repository: Repository) -
     assert run.ok, run.output
     with st.load_bundle(repository.root / "build/net") as model:
         assert model.run(image(100, 200))["y"].shape == (1, 4, 100, 200)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_the_original_of_larger_inputs_has_what_an_input_always_is(repository: Repository, backend: str) -> None:
+    """It waited for that input, which requests do not have: each of them failed."""
+    ends = [helper.make_tensor_value_info(name, 1, dims) for name, dims in (("x", ["L"]), ("by", [1]), ("y", [1]))]
+    nodes = [helper.make_node("Mul", ["x", "by"], ["scaled"]), helper.make_node("ReduceSum", ["scaled"], ["y"])]
+    graph = helper.make_graph(nodes, "summed", ends[:2], ends[2:])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(proto, repository.root / "models/net.onnx")
+    text = "model: models/net.onnx\ninputs: {by: 2}\nauto_scaling: {strategy: explicit, buckets: [{L: 8}]}\n"
+    configure(repository, f"compile: {{backend: {backend}}}\nruntime: {{oversize: fallback}}\n", text)
+    run = repository.doit()
+    assert run.ok, run.output
+    with st.load_bundle(repository.root / "build/net") as model:
+        for length in (5, 100):
+            np.testing.assert_array_equal(model.run({"x": np.ones(length, np.float32)})["y"], [2.0 * length])
 
 
 def test_larger_inputs_are_an_error_by_default(repository: Repository) -> None:
