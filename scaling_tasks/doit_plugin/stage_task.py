@@ -35,7 +35,8 @@ def stage_task(stage: Stage, target: Target, unit: str | None = None, *, cleaned
         "actions": [RunStage(stage.name, target, unit)],
         "uptodate": [StageCurrent(target, stage.name, unit)],
         # For tasks of a dodo file that make a model, and for those that take up a product.
-        "file_dep": [target.model.as_posix()] if target.spec.model and not stage.after_plan else [],
+        # The lock waits for stages that have it, and stays as it is where these are left out, whatever the model.
+        "file_dep": [target.model.as_posix()] if target.spec.model and _reads_model(stage) else [],
         "targets": [path.as_posix() for path in stage.products(target)],
         "task_dep": [_name(each, target, unit) for each in stage.after if STAGES[each].applies(target)],
         "verbosity": 1,
@@ -44,6 +45,10 @@ def stage_task(stage: Stage, target: Target, unit: str | None = None, *, cleaned
         "clean": [] if stage.lasting or not cleaned else [(clean_stage, [stage.name, target, unit])],
         "meta": {"stage": stage.name, "target": target.name, "unit": unit, "config": target.config},
     }
+
+
+def _reads_model(stage: Stage) -> bool:
+    return not stage.after_plan and stage.name != "lock"
 
 
 def left_out_task(target: Target, reason: str) -> TaskDict:

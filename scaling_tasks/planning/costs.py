@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scaling_tasks.errors import PlanError
+from scaling_tasks.errors import PlanError, ScalingTasksError
 
 __all__ = [
     "CallableCost",
@@ -137,6 +137,8 @@ def cost_of(model: CostModel, shapes: NDArray[np.int64]) -> NDArray[np.float64]:
         costs = np.asarray(model(shapes), dtype=np.float64)
     except PlanError:
         raise
+    except ScalingTasksError as error:  # It says itself where, and what to do.
+        raise PlanError(error.what, where=error.where, fix=error.fix) from error
     except Exception as cause:
         raise PlanError(f"the cost model failed ({cause!r})", where="cost") from cause
     if costs.shape != (len(shapes),):

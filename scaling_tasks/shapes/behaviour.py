@@ -137,13 +137,24 @@ class Behaviour:
         return frozenset(name for name in found if not str(name).startswith(DATA))
 
     def join_axis(self, output: str, variable: str) -> int | None:
-        """Return the axis of an output along which answers to pieces cut along a variable make the whole's answer.
+        """Return the axis of an output along which answers to pieces cut along a variable are as long as the whole's.
 
         None where several axes or none depend on the variable, or the axis is not made of plain positions.
         """
         along = [at for at, axis in enumerate(self.layouts[output] or ()) if variable in layout_variables(axis)]
         axes = self.layouts[output]
         return along[0] if axes is not None and len(along) == 1 and is_plain(axes[along[0]]) else None
+
+    def mixes(self, output: str, variable: str) -> bool:
+        """Return whether an output at one position along a variable is known to depend on other positions.
+
+        Padding would reach it, which is why it is cleaned, and so does what lies in another piece of the request.
+        """
+        return any(
+            verdict.kind in ("cleaned", "refused")
+            for verdict in self.verdicts
+            if (verdict.output, verdict.variable) == (output, variable)
+        )
 
     def runs_at(self, sizes: Mapping[str, int]) -> bool:
         """Return whether the original model runs at these sizes, as far as its own shapes say."""

@@ -202,17 +202,20 @@ def check_split(target: Target, behaviour: Behaviour) -> None:
     if target.spec.runtime.oversize != "split":
         return
     variables = [name for name in target_signature(target).inputs.variables if name != behaviour.rows]
-    stuck = {}
+    stuck, fix = [], "Write `fallback` or `error`."
     for variable in variables:
-        outputs = [output for output in behaviour.layouts if behaviour.join_axis(output, variable) is None]
-        if not outputs:
+        bare = [output for output in behaviour.layouts if behaviour.join_axis(output, variable) is None]
+        mixed = [output for output in behaviour.layouts if behaviour.mixes(output, variable)]
+        if bare:
+            stuck.append(f"output {bare[0]!r} has no axis for pieces along {variable}")
+        elif mixed:
+            stuck.append(f"output {mixed[0]!r} at one position of {variable} depends on others")
+            fix = "Write `fallback` or `error`, or accept other answers with `runtime: {padding: accept}`."
+        else:
             return
-        stuck[variable] = outputs[0]
     if stuck:
-        what = " and ".join(f"output {output!r} has no axis for pieces along {name}" for name, output in stuck.items())
-        raise ConfigError(
-            f"split cannot join answers: {what}", where="runtime.oversize", fix="Write `fallback` or `error`."
-        )
+        what = f"split cannot join answers: {' and '.join(stuck)}"
+        raise ConfigError(what, where="runtime.oversize", fix=fix)
 
 
 def _refusal(blocking: Sequence[Verdict], where: str) -> ModelError:

@@ -44,6 +44,7 @@ def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
         "options": target.result_options,
         "engine": get_backend(target.options["backend"]).engine,
         "runtime": section(target.spec.runtime),
+        "fixed_inputs": target.spec.inputs,
     }
     inputs: dict[str, Digest] = {**model, **{name: file.digest for name, file in plan.items()}}
     return ActionRequest(
@@ -97,14 +98,17 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
 
 
 def _fallback(model: Path, outputs: Path, parameters: Mapping[str, Any]) -> Fallback:
-    """Write the original model with its external data inside, for what no bucket contains."""
+    """Write the original model with its external data and fixed inputs inside, for what no bucket contains."""
+    from scaling_tasks.analysis.preparation import fix_inputs
     from scaling_tasks.onnx_model.reading import load_model
     from scaling_tasks.runtime.manifest import ArtefactFile, Fallback
 
     # OpenVINO opens ONNX by itself; what other engines load is of another kind, and onnxruntime always can.
     own = parameters["engine"]
     copy = outputs / f"{model.stem}_original.onnx"
-    copy.write_bytes(load_model(model).SerializeToString(deterministic=True))
+    original = load_model(model)
+    fix_inputs(original, parameters["fixed_inputs"], where=model.name)
+    copy.write_bytes(original.SerializeToString(deterministic=True))
     return Fallback(
         own if own in _OPEN_ONNX else "onnxruntime", ArtefactFile.of(copy.name, digest_file(copy), copy.stat().st_size)
     )

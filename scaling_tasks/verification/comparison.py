@@ -56,7 +56,7 @@ class Difference:
 
     def to_payload(self) -> dict[str, Any]:
         """Return plain values; three digits, so that the last bits of a parallel sum do not change a document."""
-        rounded = {key: float(f"{value:.3g}") for key, value in vars(self).items() if isinstance(value, float)}
+        rounded = {key: _rounded(value) for key, value in vars(self).items() if isinstance(value, float)}
         return {**vars(self), **rounded, "passed": self.passed}
 
 
@@ -110,7 +110,12 @@ def compare(
 
 def worst(differences: list[Difference]) -> Difference:
     """Return the difference that is furthest beyond the tolerance, or nearest to it."""
-    return max(differences, key=lambda difference: (difference.excess, difference.absolute))
+    # As a document has them: read again, it must name the same one.
+    return max(differences, key=lambda difference: (_rounded(difference.excess), _rounded(difference.absolute)))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")
 
 
 def _incomparable(name: str, problem: str) -> Difference:

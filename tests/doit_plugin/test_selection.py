@@ -138,3 +138,19 @@ def test_a_dodo_file_may_use_any_name_where_the_loader_adds_the_targets(reposito
         dodo.write_text(text)
         listed = repository.doit("list", "-q").output.split()
         assert listed.count("bundle:net") == 1, listed
+
+
+def test_a_plain_doit_leaves_out_what_is_optional_and_has_no_toolchain(repository: Repository) -> None:
+    """What is locked of it stays as another machine has built it; that task failed, and with it the run."""
+    path = repository.root / "configs/other.yaml"
+    path.write_text(
+        "model: models/net.onnx\ndataset: datasets/images\ncompile: {backend: lite, device: cpu, optional: true}\n"
+    )
+    none = {"PATH": "", "SCALING_TASKS_MINDSPORE_LITE_PYTHON": ""}
+    for _ in range(2):
+        run = repository.doit(environment=none)
+        assert run.ok, run.output
+        assert "left out: other: compile.backend: MindSpore Lite was not found" in run.output
+    named = repository.doit("bundle:other", environment=none)
+    assert not named.ok
+    assert "MindSpore Lite was not found" in named.output

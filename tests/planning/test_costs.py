@@ -112,6 +112,24 @@ def test_a_target_may_count_flops_or_read_latencies(tmp_path: Path):
         plan_statistics(statistics, name_dimensions({"x": [1, "M"]}), spec)
 
 
+def test_operations_that_cannot_be_counted_are_told_in_a_sentence(tmp_path: Path):
+    """The whole error was printed as Python has it, with what to do inside."""
+    node = helper.make_node("NonZero", ["x"], ["y"])
+    ends = [
+        helper.make_tensor_value_info(name, kind, dims)
+        for name, kind, dims in (("x", TensorProto.FLOAT, ["length"]), ("y", TensorProto.INT64, [1, "found"]))
+    ]
+    more = helper.make_node("Cast", ["y"], ["z"], to=TensorProto.FLOAT)
+    last = helper.make_tensor_value_info("z", TensorProto.FLOAT, [1, "found"])
+    graph = helper.make_graph([node, more], "found", ends[:1], [last], value_info=ends[1:])
+    path = tmp_path / "found.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    hist = ShapeHistogram.from_samples([[3], [9]], variables=("length",))
+    said = r"found\.onnx: shapes cannot be inferred at .* depends on data\)\. Use `cost: elements` or `measured`\.$"
+    with pytest.raises(PlanError, match=said):
+        plan_buckets(hist, max_buckets=1, interval=1, cost=FlopsCost.from_model(path, read_signature(path).inputs))
+
+
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf"), 5e-324, 1e300])
 def test_a_latency_that_none_can_be_is_refused(seconds):
     with pytest.raises(PlanError, match="latencies from 1e-12 to"):

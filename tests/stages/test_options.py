@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 import scaling_tasks as st
 from scaling_tasks.compilers.conformance_models import image_case, transformer_case
@@ -48,6 +50,23 @@ def test_larger_inputs_fall_back_to_the_original_model(repository: Repository) -
     assert run.ok, run.output
     with st.load_bundle(repository.root / "build/net") as model:
         assert model.run(image(100, 200))["y"].shape == (1, 4, 100, 200)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_the_original_of_larger_inputs_has_what_an_input_always_is(repository: Repository, backend: str) -> None:
+    """It waited for that input, which requests do not have: each of them failed."""
+    ends = [helper.make_tensor_value_info(name, 1, dims) for name, dims in (("x", ["L"]), ("by", [1]), ("y", [1]))]
+    nodes = [helper.make_node("Mul", ["x", "by"], ["scaled"]), helper.make_node("ReduceSum", ["scaled"], ["y"])]
+    graph = helper.make_graph(nodes, "summed", ends[:2], ends[2:])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(proto, repository.root / "models/net.onnx")
+    text = "model: models/net.onnx\ninputs: {by: 2}\nauto_scaling: {strategy: explicit, buckets: [{L: 8}]}\n"
+    configure(repository, f"compile: {{backend: {backend}}}\nruntime: {{oversize: fallback}}\n", text)
+    run = repository.doit()
+    assert run.ok, run.output
+    with st.load_bundle(repository.root / "build/net") as model:
+        for length in (5, 100):
+            np.testing.assert_array_equal(model.run({"x": np.ones(length, np.float32)})["y"], [2.0 * length])
 
 
 def test_larger_inputs_are_an_error_by_default(repository: Repository) -> None:
@@ -175,6 +194,25 @@ def test_what_is_measured_of_a_cleaned_model_is_told_its_sizes(repository: Repos
     assert run.ok, run.output
     assert "exact (cleaned)" in run.output
     assert len(document(repository.root / "build/net/latency.json")["shapes"]) == 2  # type: ignore[arg-type]
+
+
+def test_pieces_of_what_padding_is_cleaned_in_make_no_whole_unless_that_is_accepted(repository: Repository) -> None:
+    """A mean over a piece is not that of the whole: the build was green, and answers were off by as much."""
+    shutil.copy(image_case(repository.root).model, repository.root / "models/net.onnx")
+    text = (
+        "model: models/net.onnx\nauto_scaling: {strategy: explicit, buckets: [{N: 1, W: 32}]}\n"
+        "compile: {backend: onnxruntime}\n"
+    )
+    configure(repository, "runtime: {oversize: split}\n", text)
+    for run in (repository.doit("check"), repository.doit()):
+        assert not run.ok
+        assert "split cannot join answers: output 'y' at one position of W depends on others" in run.output
+        assert run.compiled == []
+    configure(repository, "runtime: {oversize: split, padding: accept}\n", text)
+    run = repository.doit()
+    assert run.ok, run.output
+    with st.load_bundle(repository.root / "build/net") as model:
+        assert model.run({"x": np.ones((1, 3, 16, 40), np.float32)})["y"].shape == (1, 8, 16, 40)
 
 
 def test_fixed_and_ranged_variables_without_data(repository: Repository) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from scaling_tasks.onnx_model.reading import read_signature
 from scaling_tasks.runtime.cropping import widened
 from scaling_tasks.runtime.manifest import ArtefactFile, Manifest, make_manifest
 from scaling_tasks.shapes.signature import Signature
-from scaling_tasks.verification.comparison import INCOMPARABLE, compare, compare_outputs
-from scaling_tasks.verification.numerics import VerificationResult, verify_artefact
+from scaling_tasks.verification.comparison import INCOMPARABLE, Difference, compare, compare_outputs
+from scaling_tasks.verification.numerics import verify_artefact
+from scaling_tasks.verification.verification_result import BucketCheck, VerificationResult
 
 TIGHT = Tolerance(1e-5, 1e-4)
 
@@ -179,3 +181,20 @@ def test_whole_numbers_are_widened_and_nothing_else():
     given = {"a": np.array([1], np.int32), "b": np.array([1], np.float16), "c": np.array([1], np.int64)}
     found = widened(given, {"a": "int64", "b": "float32", "c": "int32"})
     assert {name: array.dtype.name for name, array in found.items()} == {"a": "int64", "b": "float16", "c": "int64"}
+
+
+_AMOUNTS = st.sampled_from([0.0, 1.7961e-07, 1.7962e-07, 2.5e-07])
+
+
+@given(st.lists(st.tuples(_AMOUNTS, _AMOUNTS, _AMOUNTS), min_size=1, max_size=4))
+def test_what_was_found_of_several_outputs_survives_its_document(amounts: list[tuple[float, float, float]]) -> None:
+    """Which output was furthest off hung on digits that the document leaves out: it could not be read again."""
+    outputs = tuple(
+        Difference(f"y{at}", absolute, relative, None, excess - 1e-4)
+        for at, (absolute, relative, excess) in enumerate(amounts)
+    )
+    result = VerificationResult("net", "fake", Tolerance(1e-4, 1e-3), (BucketCheck({"W": 8}, {"W": 8}, outputs),))
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "verification.json"
+        path.write_text(result.to_json())
+        assert VerificationResult.read(path).to_json() == result.to_json()
