@@ -15,7 +15,7 @@ from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length, larger
 from scaling_tasks.analysis.order import Order
-from scaling_tasks.analysis.refusal import Refused
+from scaling_tasks.analysis.refusal import NotKnown, Refused
 from scaling_tasks.analysis.tensors import Reason, Tensor
 from scaling_tasks.shapes.behaviour import DATA
 
@@ -137,7 +137,7 @@ class Operation:
             tensor = self.inputs[index]
             assert tensor is not None
             if tensor.value is None:
-                raise Refused(f"its input {index} depends on data, so that the size of the result does")
+                raise NotKnown(index)
             return [as_length(element) for element in tensor.value.reshape(-1)]
         value = self.attribute(attribute) if attribute else None
         if value is None:

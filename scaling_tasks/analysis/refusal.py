@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from scaling_tasks.shapes.behaviour import DATA
 
-__all__ = ["Refused", "no_data"]
+__all__ = ["NotKnown", "Refused", "no_data"]
 
 
 class Refused(Exception):  # noqa: N818  # Not an error of the program: the walk goes on with what is known.
@@ -20,6 +20,18 @@ class Refused(Exception):  # noqa: N818  # Not an error of the program: the walk
     def __init__(self, text: str, fix: str = "") -> None:
         super().__init__(text)
         self.text, self.fix = text, fix
+
+
+class NotKnown(Refused):
+    """An operator whose result is as large as an input says, which is not known.
+
+    Attributes:
+        index: Of the input.
+    """
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"its input {index} depends on data, so that the size of the result does")
+        self.index = index
 
 
 def no_data(variables: Iterable[str]) -> None:

@@ -20,6 +20,7 @@ from scaling_tasks.analysis.evaluation import evaluate_node
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.loops import follow_loop
 from scaling_tasks.analysis.operation import Operation, Surroundings
+from scaling_tasks.analysis.origins import explained
 from scaling_tasks.analysis.placement import Step, unfilled_axes
 from scaling_tasks.analysis.positions import positions_of
 from scaling_tasks.analysis.preparation import outer_names, renamed
@@ -192,7 +193,7 @@ class Walk:
             self._tell_sizes(op, rule)
             found = rule.function(op)
         except Refused as refusal:
-            return self._refused(op, refusal.text, refusal.fix)
+            return self._refused(op, explained(refusal, op, self.steps), refusal.fix)
         except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as fault:
             return self._refused(op, f"its inputs do not go together as its definition says ({fault})", "")
         outputs = [found] if isinstance(found, Tensor) else list(found)

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
-from scaling_tasks.compilers.lite_operands import bound_by_one, element_type, expand_where, lead_with_inputs, name_apart
+from scaling_tasks.compilers.lite_operands import (
+    bound_by_one,
+    element_type,
+    expand_where,
+    lead_with_inputs,
+    name_apart,
+    squeeze_to_scalars,
+)
 from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.errors import ModelError
 from scaling_tasks.files import link_or_copy
@@ -111,6 +118,7 @@ def _spell_out(model: onnx.ModelProto) -> bool:
         lead_with_inputs(model),
         name_apart(model),
         expand_where(model),
+        squeeze_to_scalars(model),
     ]
     nodes = [new for node in model.graph.node for new in _replace_hard_sigmoid(model, node)]
     changes.append(len(nodes) != len(model.graph.node))

@@ -43,7 +43,8 @@ class BucketedModel:
         loaders: How many engines are loaded at the same time before requests ask for them.
         in_flight: How many batches of ``run_many`` and ``submit`` run at the same time.
         batch_wait: For how many seconds a submitted request may wait for others that make it cheaper.
-        copies: Most engines of one artefact; a second one is loaded when the first is in use.
+        copies: Most engines of one artefact; a second one is loaded when the first is in use. With one, requests for
+            the same bucket run one after another, whatever ``in_flight`` says.
         refuse_nan: Whether NaN in an input is an error.
     """
 

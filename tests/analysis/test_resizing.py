@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaling_tasks.analysis.analyse import analyse_model
 from scaling_tasks.shapes.interpolation import Interpolation
 from scaling_tasks.shapes.size_inputs import SizeInput
 from tests.analysis.drafts import Draft, assert_exact
@@ -121,3 +123,33 @@ def test_the_edge_of_a_flattened_axis_is_repeated(rows: str | int) -> None:
     y = draft.add("Resize", [flat, draft.constant(np.zeros(0), np.float32), scales], **attributes)
     count = {"N": 1} if rows == "N" else {}
     assert_exact(draft.model(y), {"L": 17} | ({"N": 3} if count else {}), [{"L": 9} | count, {"L": 17} | count])
+
+
+SIZES = """
+<ir_version: 8, opset_import: ["": 17]>
+g (float[1,1,H,W] x, float[2] given) => (float[a,b,c,d] y)
+<int64[1] zero={0}, int64[1] two={2}, int64[1] four={4}, float[1] most={64.0}>
+{
+  shape = Shape(x)
+  channels = Slice(shape, zero, two)
+  sides = Slice(shape, two, four)
+  numbers = Cast<to=1>(sides)
+  longest = ReduceMax<keepdims=1>(numbers)
+  scale = Div(most, longest)
+  scaled = Mul(NUMBERS, scale)
+  whole = Cast<to=7>(scaled)
+  sizes = Concat<axis=0>(channels, whole)
+  y = Resize<mode="linear">(x, , , sizes)
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [("numbers", "computed from the request's sizes by Div 'scale'"), ("given", "its input 3 depends on data")],
+)
+def test_what_the_sizes_come_of_is_named(numbers: str, said: str) -> None:
+    model = onnx.parser.parse_model(SIZES.replace("NUMBERS", numbers))
+    reasons = {verdict.reason for verdict in analyse_model(model).behaviour.refusals}
+    assert reasons
+    assert all(said in reason for reason in reasons)

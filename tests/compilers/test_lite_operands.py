@@ -114,6 +114,18 @@ def test_numbers_are_kept_within_one_bound(bound: str, lite: None, tmp_path: Pat
     np.testing.assert_allclose(answer(path, feeds, tmp_path), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("opset", [12, 17])
+def test_a_number_without_dimensions_is_no_endless_wait(opset: int, lite: None, tmp_path: Path):
+    text = (
+        f'<ir_version: 8, opset_import: ["": {opset}]> g (float[2,4] x, int64[1] at) => (float[4] y) '
+        "<int64[0] none = {}> { one = Reshape (at, none) y = Gather <axis = 0> (x, one) }"
+    )
+    path = tmp_path / "m.onnx"
+    onnx.save(onnx.parser.parse_model(text), str(path))
+    feeds = {"x": np.arange(8, dtype=np.float32).reshape(2, 4), "at": np.array([1])}
+    np.testing.assert_array_equal(answer(path, feeds, tmp_path), feeds["x"][1])
+
+
 def test_shape_arithmetic_is_done_before_it_can_lead_the_converter_astray(lite: None, tmp_path: Path):
     """An attention mask by Range and Less, and heads split by Shape, Gather and Concat: it cannot load that itself."""
     from benchmarks.zoo.registry import zoo_model

@@ -21,11 +21,10 @@ def test_the_loops_give_what_the_plain_passes_give(monkeypatch, sides: tuple[int
         weights = random.random(len(position))
         limits = costs[tuple(position.T)] * random.uniform(0.5, 6, len(position))
         shares = random.random(costs.size) * (random.random(costs.size) < 0.2)
-        monkeypatch.setattr(passes, "_LARGE", np.inf)
+        monkeypatch.setattr(passes, "find_kernels", lambda large: None)
         plain = passes.make_passes(costs, position, weights)
-        monkeypatch.setattr(passes, "_LARGE", 0)
         # The loops as they are, not compiled, so that this needs no numba.
-        monkeypatch.setattr(passes, "find_kernels", lambda: Kernels(add_gains, add_served))
+        monkeypatch.setattr(passes, "find_kernels", lambda large: Kernels(add_gains, add_served))
         loops = passes.make_passes(costs, position, weights)
         assert (loops.gains(limits) == plain.gains(limits)).all()
         assert (loops.served(limits, shares) == plain.served(limits, shares)).all()

@@ -33,9 +33,13 @@ class Kernels:
     served: Callable[..., None]
 
 
+def find_kernels(*, large: bool) -> Kernels | None:
+    """Return the compiled loops; None without numba, or where they are to be compiled for what is not large."""
+    return _kernels() if large or _kernels.cache_info().currsize else None
+
+
 @functools.cache
-def find_kernels() -> Kernels | None:
-    """Return the compiled loops, None without numba."""
+def _kernels() -> Kernels | None:
     if importlib.util.find_spec("numba") is None:
         return None
     import numba

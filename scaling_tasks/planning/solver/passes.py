@@ -51,7 +51,7 @@ def make_passes(costs: NDArray[np.float64], position: NDArray[np.int64], weights
     if costs.size * len(position) <= _TABLE:
         return _Table(costs, position, weights)
     laid = _Laid.out(costs, position, weights)
-    kernels = find_kernels() if costs.size * len(position) >= _LARGE else None
+    kernels = find_kernels(large=costs.size * len(position) >= _LARGE)
     return _Lines(laid) if kernels is None else _Compiled(laid, kernels)
 
 
