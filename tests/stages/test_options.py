@@ -69,6 +69,23 @@ def test_the_original_of_larger_inputs_has_what_an_input_always_is(repository: R
             np.testing.assert_array_equal(model.run({"x": np.ones(length, np.float32)})["y"], [2.0 * length])
 
 
+def test_an_engine_that_does_not_take_the_original_serves_nothing_by_it(repository: Repository) -> None:
+    """It was green, and each larger request failed."""
+    from benchmarks.zoo.registry import zoo_model
+
+    onnx.save(zoo_model("pad_modes").build(), str(repository.root / "models/net.onnx"))
+    text = (
+        "model: models/net.onnx\nauto_scaling: {strategy: explicit, buckets: [{N: 1, H: 16, W: 16}]}\n"
+        "compile: {backend: openvino}\n"
+    )
+    configure(repository, "runtime: {oversize: fallback}\n", text)
+    run = repository.doit()
+    assert not run.ok
+    assert "openvino does not take the original model, which is to serve what no bucket contains" in run.output
+    configure(repository, "", text)
+    assert repository.doit().ok
+
+
 def test_larger_inputs_are_an_error_by_default(repository: Repository) -> None:
     configure(repository, "")
     assert repository.doit().ok
