@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ def analyse_model(
     bucket_limits: Mapping[str, int] | None = None,
     least_sizes: Mapping[str, int] | None = None,
     multiples: Mapping[str, int] | None = None,
+    cut: bool = False,
 ) -> Analysis:
     """Return what padding does to a model's answers, and the model cleaned so that it does nothing.
 
@@ -71,6 +73,7 @@ def analyse_model(
         multiples: Per variable the number that all its sizes are multiples of, such as 32 for a detector behind
             preprocessing that rounds. Less needs cleaning then, and other sizes become some at which the model does
             not run.
+        cut: Whether requests may be cut into pieces: it is found along which variables that may change answers.
 
     Raises:
         ModelError: The model cannot be read, or does not fit the arguments.
@@ -93,6 +96,9 @@ def analyse_model(
         # What is refused may be so for the sake of sizes of 0 alone.
         other = _analysed(prepared, limits, lows, steps)
         found = found if len(other.behaviour.refusals) >= len(found.behaviour.refusals) else other
+    if cut:
+        mixed = _mixed(prepared, limits, {**empty, **lows}, steps)
+        found = replace(found, behaviour=replace(found.behaviour, mixed=mixed))
     return found
 
 
@@ -138,6 +144,19 @@ def _walked(
         if rows is None or all(_carries(tensor, rows) for tensor in outputs if tensor is not None):
             return walk, rows
     raise AssertionError("the walk without rows does not end early")
+
+
+def _mixed(
+    prepared: PreparedModel, limits: Mapping[str, int], lows: Mapping[str, int], multiples: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Return the variables whose positions are not as independent as the rows of a batch are."""
+    apart = []
+    for name in _candidates(prepared.inputs):
+        with contextlib.suppress(RowsMixed):
+            walk = _cheapest(prepared.model, prepared.inputs, limits, lows, multiples, name)
+            if all(_carries(walk.tensors[value.name], name) for value in prepared.model.graph.output):
+                apart.append(name)
+    return tuple(name for name in prepared.inputs.variables if name not in apart)
 
 
 def _cheapest(

@@ -22,7 +22,7 @@ __all__ = ["MANIFEST", "ArtefactFile", "BundleArtefact", "Fallback", "Manifest",
 
 MANIFEST = "manifest.json"
 
-_KIND, _VERSION = "manifest", 3
+_KIND, _VERSION = "manifest", 4
 
 
 @dataclass(frozen=True)

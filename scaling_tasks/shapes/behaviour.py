@@ -63,6 +63,8 @@ class Behaviour:
         requirements: Pairs of expressions that are equal at every size at which the model runs.
         size_inputs: The extra inputs of the compiled model.
         empty: Variables that may be 0; all others are 1 at least.
+        mixed: Where requests may be cut into pieces: variables whose positions are not known to be answered each by
+            itself, along which none is cut.
     """
 
     layouts: Mapping[str, tuple[Layout, ...] | None]
@@ -72,6 +74,7 @@ class Behaviour:
     requirements: tuple[tuple[Expression, Expression], ...] = ()
     size_inputs: tuple[SizeInput, ...] = ()
     empty: tuple[str, ...] = ()
+    mixed: tuple[str, ...] = ()
 
     @property
     def refusals(self) -> tuple[Verdict, ...]:
@@ -96,7 +99,9 @@ class Behaviour:
             else replace(verdict, kind="approximate")
             for verdict in self.verdicts
         )
-        return replace(self, verdicts=softened, size_inputs=(), uniform=())
+        accepted = {verdict.variable for verdict in softened if verdict.kind == "approximate"}
+        mixed = tuple(name for name in self.mixed if name not in accepted)
+        return replace(self, verdicts=softened, size_inputs=(), uniform=(), mixed=mixed)
 
     def planned(self, largest: Mapping[str, int]) -> Behaviour:
         """Return the behaviour within buckets of these largest sizes: what has one size only is never padded."""
@@ -130,6 +135,7 @@ class Behaviour:
         named = {
             *self.uniform,
             *self.empty,
+            *self.mixed,
             *(verdict.variable for verdict in self.verdicts),
             *filter(None, [self.rows]),
         }
@@ -146,11 +152,11 @@ class Behaviour:
         return along[0] if axes is not None and len(along) == 1 and is_plain(axes[along[0]]) else None
 
     def mixes(self, output: str, variable: str) -> bool:
-        """Return whether an output at one position along a variable is known to depend on other positions.
+        """Return whether an output at one position along a variable may depend on other positions.
 
-        Padding would reach it, which is why it is cleaned, and so does what lies in another piece of the request.
+        What lies in another piece of the request would reach it then, as padding would where it is cleaned.
         """
-        return any(
+        return variable in self.mixed or any(
             verdict.kind in ("cleaned", "refused")
             for verdict in self.verdicts
             if (verdict.output, verdict.variable) == (output, variable)
@@ -204,6 +210,7 @@ class Behaviour:
             "requirements": list(self.requirements),
             "size_inputs": [spec.to_payload() for spec in self.size_inputs],
             "empty": list(self.empty),
+            "mixed": list(self.mixed),
         }
 
     @classmethod
@@ -218,7 +225,7 @@ class Behaviour:
         verdicts = tuple(Verdict(**each) for each in payload["verdicts"])
         if any(verdict.kind not in _KINDS for verdict in verdicts):
             raise ValueError("no verdict")
-        named = [*payload["uniform"], *payload["empty"], *filter(None, [payload["rows"]])]
+        named = [*payload["uniform"], *payload["empty"], *payload["mixed"], *filter(None, [payload["rows"]])]
         texts = [text for verdict in verdicts for text in vars(verdict).values()]
         if not all(isinstance(text, str) for text in (*named, *texts)):
             raise TypeError("a name or a reason that is no text")
@@ -233,6 +240,7 @@ class Behaviour:
             tuple((parse_expression(left), parse_expression(right)) for left, right in payload["requirements"]),
             tuple(SizeInput.from_payload(each) for each in payload["size_inputs"]),
             tuple(payload["empty"]),
+            tuple(payload["mixed"]),
         )
 
 

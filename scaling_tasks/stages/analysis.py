@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 DOCUMENT = "analysis.json"
-_KIND, _VERSION = "analysis", 2
+_KIND, _VERSION = "analysis", 3
 
 
 class Analysed(msgspec.Struct, frozen=True):
@@ -77,6 +77,7 @@ def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     parameters = spec_parameters(target, "input_shape", "inputs", "shape_bucket")
     parameters["exact"] = target.spec.runtime.exact
     parameters["multiples"] = target.spec.runtime.multiples
+    parameters["cut"] = target.spec.runtime.oversize == "split"
     policies = target.spec.runtime.policies.values()
     parameters["zeros"] = all(policy.mode == "zero" and policy.side == "end" for policy in policies)
     return ActionRequest(
@@ -111,7 +112,9 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     if target.model.suffix == ".tflite":
         behaviour, places, model = _asked(target, signature), 0, target.model.read_bytes()
     else:
-        behaviour, places, model = _followed(target, signature, parameters["multiples"], exact=parameters["exact"])
+        behaviour, places, model = _followed(
+            target, signature, parameters["multiples"], exact=parameters["exact"], cut=parameters["cut"]
+        )
     possible = behaviour.kind
     if not parameters["exact"]:
         behaviour = behaviour.accepted(zeros=parameters["zeros"])
@@ -206,11 +209,13 @@ def check_split(target: Target, behaviour: Behaviour) -> None:
     for variable in variables:
         bare = [output for output in behaviour.layouts if behaviour.join_axis(output, variable) is None]
         mixed = [output for output in behaviour.layouts if behaviour.mixes(output, variable)]
+        padded = any(v.kind in ("cleaned", "refused") for v in behaviour.verdicts if v.variable == variable)
         if bare:
             stuck.append(f"output {bare[0]!r} has no axis for pieces along {variable}")
         elif mixed:
             stuck.append(f"output {mixed[0]!r} at one position of {variable} depends on others")
-            fix = "Write `fallback` or `error`, or accept other answers with `runtime: {padding: accept}`."
+            if padded:
+                fix = "Write `fallback` or `error`, or accept other answers with `runtime: {padding: accept}`."
         else:
             return
     if stuck:
@@ -231,14 +236,14 @@ def _refusal(blocking: Sequence[Verdict], where: str) -> ModelError:
 
 
 def _followed(
-    target: Target, signature: ModelSignature, multiples: Mapping[str, int], *, exact: bool
+    target: Target, signature: ModelSignature, multiples: Mapping[str, int], *, exact: bool, cut: bool
 ) -> tuple[Behaviour, int, bytes]:
     from scaling_tasks.analysis.analyse import analyse_model
     from scaling_tasks.analysis.preparation import prepare
 
     dims = {tensor.name: [_written(dim) for dim in tensor.dims] for tensor in signature.inputs.inputs}
     fixed = target.spec.inputs
-    found = analyse_model(target.model, input_shape=dims, fixed_inputs=fixed, multiples=multiples)
+    found = analyse_model(target.model, input_shape=dims, fixed_inputs=fixed, multiples=multiples, cut=cut)
     if exact:
         return found.behaviour, found.places, bytes(found.cleaned.SerializeToString(deterministic=True))
     # What is accepted is the model as it is.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from scaling_tasks.actions.results import ResultFile
     from scaling_tasks.runtime.manifest import Fallback
 
-__all__ = ["STAGE", "bundle_files", "work"]
+__all__ = ["STAGE", "bundle_files", "fallback_engine", "work", "write_original"]
 
 _OPEN_ONNX = ("openvino", "onnxruntime")
 
@@ -98,20 +98,35 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
 
 
 def _fallback(model: Path, outputs: Path, parameters: Mapping[str, Any]) -> Fallback:
-    """Write the original model with its external data and fixed inputs inside, for what no bucket contains."""
-    from scaling_tasks.analysis.preparation import fix_inputs
-    from scaling_tasks.onnx_model.reading import load_model
     from scaling_tasks.runtime.manifest import ArtefactFile, Fallback
 
-    # OpenVINO opens ONNX by itself; what other engines load is of another kind, and onnxruntime always can.
-    own = parameters["engine"]
-    copy = outputs / f"{model.stem}_original.onnx"
+    copy = write_original(model, parameters["fixed_inputs"], outputs)
+    file = ArtefactFile.of(copy.name, digest_file(copy), copy.stat().st_size)
+    return Fallback(fallback_engine(parameters["engine"]), file)
+
+
+def fallback_engine(own: str) -> str:
+    """Return the engine that opens the original where artefacts are opened by ``own``.
+
+    OpenVINO opens ONNX by itself; what other engines load is of another kind, and onnxruntime always can.
+    """
+    return own if own in _OPEN_ONNX else "onnxruntime"
+
+
+def write_original(model: Path, fixed_inputs: Mapping[str, Any], directory: Path) -> Path:
+    """Write the original model with its external data and fixed inputs inside, for what no bucket contains.
+
+    Returns:
+        The file.
+    """
+    from scaling_tasks.analysis.preparation import fix_inputs
+    from scaling_tasks.onnx_model.reading import load_model
+
+    copy = directory / f"{model.stem}_original.onnx"
     original = load_model(model)
-    fix_inputs(original, parameters["fixed_inputs"], where=model.name)
+    fix_inputs(original, fixed_inputs, where=model.name)
     copy.write_bytes(original.SerializeToString(deterministic=True))
-    return Fallback(
-        own if own in _OPEN_ONNX else "onnxruntime", ArtefactFile.of(copy.name, digest_file(copy), copy.stat().st_size)
-    )
+    return copy
 
 
 def bundle_files(made: Made) -> dict[str, ResultFile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from scaling_tasks.own_code import code_of
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import identity_of, options_with_files, toolchain, worker_limits
 from scaling_tasks.stages.inputs import digests, model_places, planned_model, platform, platform_here
+from scaling_tasks.stages.manifest import fallback_engine, write_original
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units, signature_of
@@ -50,6 +52,7 @@ def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
         "unit": [one.name, one.stem, list(one.variables), [list(bucket) for bucket in one.buckets]],
         "fixed_inputs": target.spec.inputs,
         "padding": section(target.spec.runtime)["padding"],
+        "fallback": _fallback(target) if one == document.units[0] else "",
         "options": options,
         "tolerance": [
             default.absolute if spec.absolute is None else spec.absolute,
@@ -76,6 +79,12 @@ def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     )
 
 
+def _fallback(target: Target) -> str:
+    """Return the engine under which the original is compared with itself under onnxruntime; empty for none."""
+    engine = fallback_engine(get_backend(target.options["backend"]).engine)
+    return engine if target.spec.runtime.oversize == "fallback" and engine != "onnxruntime" else ""
+
+
 def leave_unverified(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Note that the artefact can be run nowhere, so that nothing is known of its answers."""
     from scaling_tasks.verification.verification_result import VerificationResult
@@ -99,6 +108,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     from scaling_tasks.runtime.manifest import ArtefactFile, make_manifest
     from scaling_tasks.runtime.policies import given_policies
     from scaling_tasks.shapes.behaviour import Behaviour
+    from scaling_tasks.verification.fallback import verify_fallback
     from scaling_tasks.verification.numerics import verify_artefact
 
     options = located_options(parameters["options"], inputs)
@@ -116,9 +126,14 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         engine=get_backend(options["backend"]).engine,
     )
     original = open_original(inputs / parameters["model"], fixed=parameters["fixed_inputs"])
-    result = verify_artefact(original, manifest, inputs / "artefact", Tolerance(*parameters["tolerance"]))
+    tolerance = Tolerance(*parameters["tolerance"])
+    result = verify_artefact(original, manifest, inputs / "artefact", tolerance)
     if failure := result.failure():
         raise failure
+    if parameters["fallback"]:
+        with tempfile.TemporaryDirectory() as directory:
+            model = write_original(inputs / parameters["model"], parameters["fixed_inputs"], Path(directory))
+            verify_fallback(original, parameters["fallback"], model, manifest, tolerance)
     (outputs / _DOCUMENT).write_text(result.to_json(), encoding="utf-8")
     return {"absolute": result.absolute, TOOLCHAIN: tools(inputs, parameters)["toolchain"]}
 

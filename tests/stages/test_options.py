@@ -69,6 +69,23 @@ def test_the_original_of_larger_inputs_has_what_an_input_always_is(repository: R
             np.testing.assert_array_equal(model.run({"x": np.ones(length, np.float32)})["y"], [2.0 * length])
 
 
+def test_an_engine_that_does_not_take_the_original_serves_nothing_by_it(repository: Repository) -> None:
+    """It was green, and each larger request failed."""
+    from benchmarks.zoo.registry import zoo_model
+
+    onnx.save(zoo_model("pad_modes").build(), str(repository.root / "models/net.onnx"))
+    text = (
+        "model: models/net.onnx\nauto_scaling: {strategy: explicit, buckets: [{N: 1, H: 16, W: 16}]}\n"
+        "compile: {backend: openvino}\n"
+    )
+    configure(repository, "runtime: {oversize: fallback}\n", text)
+    run = repository.doit()
+    assert not run.ok
+    assert "openvino does not take the original model, which is to serve what no bucket contains" in run.output
+    configure(repository, "", text)
+    assert repository.doit().ok
+
+
 def test_larger_inputs_are_an_error_by_default(repository: Repository) -> None:
     configure(repository, "")
     assert repository.doit().ok
@@ -213,6 +230,42 @@ def test_pieces_of_what_padding_is_cleaned_in_make_no_whole_unless_that_is_accep
     assert run.ok, run.output
     with st.load_bundle(repository.root / "build/net") as model:
         assert model.run({"x": np.ones((1, 3, 16, 40), np.float32)})["y"].shape == (1, 8, 16, 40)
+
+
+SUMS = '<ir_version: 8, opset_import: ["": 17]> g (float[T,4] x) => (float[T,4] y) <int64 axis = {0}> { BODY }'
+CAUSAL = "y = CumSum (x, axis)"
+NUMBERED = """
+one = Constant <value_ints = [1]> ()
+step = Constant <value_int = 1> ()
+shape = Shape (x)
+length = Gather (shape, axis)
+numbers = Range (axis, length, step)
+column = Unsqueeze (numbers, one)
+floats = Cast <to = 1> (column)
+y = Add (x, floats)
+"""
+ALONE = "y = Sigmoid (x)"
+
+
+@pytest.mark.parametrize("body", [CAUSAL, NUMBERED, ALONE])
+def test_requests_are_cut_where_each_position_is_answered_by_itself(repository: Repository, body: str) -> None:
+    """Padding changes none of them, but a piece does not know what came before it, nor where it begins."""
+    onnx.save(onnx.parser.parse_model(SUMS.replace("BODY", body)), str(repository.root / "models/net.onnx"))
+    text = (
+        "model: models/net.onnx\nauto_scaling: {strategy: explicit, buckets: [{T: 8}]}\n"
+        "compile: {backend: onnxruntime}\nruntime: {oversize: split}\n"
+    )
+    configure(repository, "", text)
+    run = repository.doit()
+    if body == ALONE:
+        assert run.ok, run.output
+        whole = np.random.default_rng(0).random((21, 4), dtype=np.float32)
+        with st.load_bundle(repository.root / "build/net") as model:
+            np.testing.assert_allclose(model.run({"x": whole})["y"], 1 / (1 + np.exp(-whole)), rtol=1e-5)
+    else:
+        assert not run.ok
+        assert "split cannot join answers: output 'y' at one position of T depends on others" in run.output
+        assert run.compiled == []
 
 
 def test_fixed_and_ranged_variables_without_data(repository: Repository) -> None:
