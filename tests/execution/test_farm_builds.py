@@ -172,8 +172,11 @@ def test_an_interrupt_ends_the_work_at_the_workers(gated: Farm, site: Site, tmp_
         ) as build:
             wait_until(lambda: len(set(site.begun()) - known) == 2)
             pids = set(site.begun()) - known
-            build.send_signal(signal.SIGINT)
-            assert build.wait(30) != 0
+            try:
+                build.send_signal(signal.SIGINT)
+                assert build.wait(30) != 0
+            finally:
+                build.kill()  # Leaving the block waits for its end.
             wait_until(lambda: not any(map(alive, pids)), 20)
     finally:
         (site.gate / "hold").unlink()
