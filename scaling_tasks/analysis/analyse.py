@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,7 +96,13 @@ def analyse_model(
         other = _analysed(prepared, limits, lows, steps)
         found = found if len(other.behaviour.refusals) >= len(found.behaviour.refusals) else other
     if cut:
-        mixed = _mixed(prepared, limits, {**empty, **lows}, steps)
+        alone = {found.behaviour.rows}
+        alone |= {
+            name
+            for name in _candidates(prepared.inputs)
+            if name not in alone and _by_rows(prepared.model, prepared.inputs, limits, {**empty, **lows}, steps, name)
+        }
+        mixed = tuple(name for name in prepared.inputs.variables if name not in alone)
         found = replace(found, behaviour=replace(found.behaviour, mixed=mixed))
     return found
 
@@ -134,29 +139,28 @@ def _walked(
 ) -> tuple[Walk, str | None]:
     """Walk with each variable that may count rows until one does, else with none."""
     for rows in [*_candidates(inputs), None]:
-        try:
-            walk = _cheapest(model, inputs, limits, lows, multiples, rows)
-        except RowsMixed:
-            continue
-        outputs = [walk.tensors.get(value.name) for value in model.graph.output]
-        if any(tensor is None for tensor in outputs):
-            raise ModelError("an output is computed by no node", fix="Export the model again.")
-        if rows is None or all(_carries(tensor, rows) for tensor in outputs if tensor is not None):
+        if walk := _by_rows(model, inputs, limits, lows, multiples, rows):
             return walk, rows
     raise AssertionError("the walk without rows does not end early")
 
 
-def _mixed(
-    prepared: PreparedModel, limits: Mapping[str, int], lows: Mapping[str, int], multiples: Mapping[str, int]
-) -> tuple[str, ...]:
-    """Return the variables whose positions are not as independent as the rows of a batch are."""
-    apart = []
-    for name in _candidates(prepared.inputs):
-        with contextlib.suppress(RowsMixed):
-            walk = _cheapest(prepared.model, prepared.inputs, limits, lows, multiples, name)
-            if all(_carries(walk.tensors[value.name], name) for value in prepared.model.graph.output):
-                apart.append(name)
-    return tuple(name for name in prepared.inputs.variables if name not in apart)
+def _by_rows(
+    model: onnx.ModelProto,
+    inputs: Signature,
+    limits: Mapping[str, int],
+    lows: Mapping[str, int],
+    multiples: Mapping[str, int],
+    rows: str | None,
+) -> Walk | None:
+    """Walk with a variable that counts rows, or without one; None where its positions are not independent rows."""
+    try:
+        walk = _cheapest(model, inputs, limits, lows, multiples, rows)
+    except RowsMixed:
+        return None
+    outputs = [walk.tensors.get(value.name) for value in model.graph.output]
+    if any(tensor is None for tensor in outputs):
+        raise ModelError("an output is computed by no node", fix="Export the model again.")
+    return walk if rows is None or all(_carries(tensor, rows) for tensor in outputs if tensor is not None) else None
 
 
 def _cheapest(

@@ -14,9 +14,11 @@ __all__ = ["explained"]
 
 def explained(refusal: Refused, op: Operation, steps: Sequence[Step]) -> str:
     """Return what stands in the way, with the operator that lost the sizes where an input is made of them alone."""
-    tensor = op.inputs[refusal.index] if isinstance(refusal, NotKnown) else None
+    if not isinstance(refusal, NotKnown):
+        return refusal.text
+    tensor = op.inputs[refusal.index]
     lost = None if tensor is None else _lost(tensor.name, steps)
-    if lost is None or not isinstance(refusal, NotKnown):
+    if lost is None:
         return refusal.text
     name = lost.node.name or lost.node.output[0]
     return (

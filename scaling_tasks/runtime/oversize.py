@@ -145,7 +145,7 @@ class OversizeServer:
             if (
                 axes is None
                 or at is None
-                or self._manifest.behaviour.mixes(name, variables[column])
+                or variables[column] in self._manifest.behaviour.mixed
                 or sum(layout_length(axes[at], each) for each in values) != layout_length(axes[at], whole)
             ):
                 raise RequestError(

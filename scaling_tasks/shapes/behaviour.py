@@ -151,17 +151,6 @@ class Behaviour:
         axes = self.layouts[output]
         return along[0] if axes is not None and len(along) == 1 and is_plain(axes[along[0]]) else None
 
-    def mixes(self, output: str, variable: str) -> bool:
-        """Return whether an output at one position along a variable may depend on other positions.
-
-        What lies in another piece of the request would reach it then, as padding would where it is cleaned.
-        """
-        return variable in self.mixed or any(
-            verdict.kind in ("cleaned", "refused")
-            for verdict in self.verdicts
-            if (verdict.output, verdict.variable) == (output, variable)
-        )
-
     def runs_at(self, sizes: Mapping[str, int]) -> bool:
         """Return whether the original model runs at these sizes, as far as its own shapes say."""
         return all(bool(evaluate(left, sizes) == evaluate(right, sizes)) for left, right in self.requirements)

@@ -208,12 +208,11 @@ def check_split(target: Target, behaviour: Behaviour) -> None:
     stuck, fix = [], "Write `fallback` or `error`."
     for variable in variables:
         bare = [output for output in behaviour.layouts if behaviour.join_axis(output, variable) is None]
-        mixed = [output for output in behaviour.layouts if behaviour.mixes(output, variable)]
         padded = any(v.kind in ("cleaned", "refused") for v in behaviour.verdicts if v.variable == variable)
         if bare:
             stuck.append(f"output {bare[0]!r} has no axis for pieces along {variable}")
-        elif mixed:
-            stuck.append(f"output {mixed[0]!r} at one position of {variable} depends on others")
+        elif variable in behaviour.mixed:
+            stuck.append(f"output {next(iter(behaviour.layouts))!r} at one position of {variable} depends on others")
             if padded:
                 fix = "Write `fallback` or `error`, or accept other answers with `runtime: {padding: accept}`."
         else:
