@@ -28,6 +28,7 @@ __all__ = [
     "of_disk",
     "one_line",
     "printable",
+    "reason_of",
 ]
 
 
@@ -211,6 +212,11 @@ def one_line(message: object, most: int = 200) -> str:
     words = " ".join(text[: 4 * most].split())
     shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in words)
     return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def reason_of(cause: BaseException) -> str:
+    """Return on one line what an engine's error says is wrong, without where: whoever passes it on knows better."""
+    return one_line(cause.what if isinstance(cause, ScalingTasksError) else cause)
 
 
 def printable(text: str) -> str:

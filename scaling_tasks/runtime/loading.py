@@ -39,7 +39,8 @@ def load_verified(directory: Path, files: Sequence[ArtefactFile], loader: Loader
     try:
         engine = loader(path, options)
     except ScalingTasksError as cause:
-        raise BundleError(cause.what, where=where, fix=cause.fix or "Build the bundle again.") from cause
+        what = cause.what.replace(str(path), where)
+        raise BundleError(what, where=where, fix=cause.fix or "Build the bundle again.") from cause
     if _stamps(directory, files) != before:
         engine.close()
         raise BundleError("a file of it was changed while it was loaded", where=where, fix="Load the bundle again.")

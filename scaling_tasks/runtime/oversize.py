@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from scaling_tasks.engines.contract import Engine
-from scaling_tasks.errors import BundleError, RequestError
+from scaling_tasks.errors import BundleError, RequestError, reason_of
 from scaling_tasks.runtime.loading import Loader, load_verified
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.requests import Arrays
@@ -68,7 +68,8 @@ class OversizeServer:
             try:
                 return dict(self._engine.run(arrays))
             except Exception as cause:
-                raise BundleError(f"the dynamic model failed ({cause})", where=self._manifest.model) from cause
+                what = f"the dynamic model failed ({reason_of(cause)})"
+                raise BundleError(what, where=self._manifest.model) from cause
 
     def pieces(
         self, arrays: Arrays, shape: tuple[int, ...]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.engines.contract import Engine
-from scaling_tasks.errors import BundleError, one_line
+from scaling_tasks.errors import BundleError, reason_of
 from scaling_tasks.process_memory import process_memory
 from scaling_tasks.runtime.buffers import PaddedBuffer
 from scaling_tasks.runtime.cropping import widened
@@ -108,7 +108,7 @@ class EnginePool:
                 slot.abandon()
                 if not isinstance(cause, Exception):
                     raise
-                what = f"the engine failed ({one_line(cause)})"
+                what = f"the engine failed ({reason_of(cause)})"
                 raise BundleError(what, where=self._where(bucket), fix="Send the request again.") from cause
         finally:
             slot.release()

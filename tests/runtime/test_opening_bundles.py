@@ -12,8 +12,10 @@ import pytest
 from scaling_tasks.engines import lite_python
 from scaling_tasks.engines.threads import THREADS_VARIABLE, thread_count
 from scaling_tasks.errors import BundleError
+from scaling_tasks.files import digest_file
 from scaling_tasks.runtime import bundle
 from scaling_tasks.runtime.bundle import load_bundle
+from scaling_tasks.runtime.manifest import ArtefactFile, Fallback
 from tests.documents import resealed
 
 
@@ -100,3 +102,18 @@ def test_engines_get_the_threads_that_were_asked_for(
             model.run({"x": np.zeros((1, 3, 8), np.float32)})
     assert given == [None, 3]
     assert thread_count() is None
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("width", [16, 64], ids=["bucket", "fallback"])
+def test_what_does_not_load_is_told_by_the_name_of_the_bundle(
+    engine: str, width: int, opened: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "dynamic.onnx").write_bytes(b"no model")
+    fallback = Fallback(engine, ArtefactFile("dynamic.onnx", digest_file(tmp_path / "dynamic.onnx")))
+    opened([(1, 32)], engine=engine, oversize="fallback", fallback=fallback)
+    # The directory is held by its descriptor, which is nothing that a reader could look at.
+    with load_bundle(tmp_path) as model, pytest.raises(BundleError, match="does not load") as raised:
+        model.run({"x": np.zeros((1, 3, width), np.float32)})
+    assert "/proc/" not in str(raised.value)
+    assert str(raised.value).startswith(f"{tmp_path}/")
