@@ -1,4 +1,4 @@
-"""Compiled and plain passes over candidates give the same numbers to the last bit."""
+"""Compiled and plain passes over candidates give the same numbers to the last bit, on however many cores."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from scaling_tasks.planning.solver import passes
 from scaling_tasks.planning.solver.compiled import Kernels, add_gains, add_served
 
 
+@pytest.mark.parametrize("cores", [1, 3])
 @pytest.mark.parametrize("sides", [(7, 9), (4, 6, 5), (3, 2, 4, 3)])
-def test_the_loops_give_what_the_plain_passes_give(monkeypatch, sides: tuple[int, ...]):
+def test_the_loops_give_what_the_plain_passes_give(monkeypatch, sides: tuple[int, ...], cores: int):
     monkeypatch.setattr(passes, "_TABLE", 0)
+    monkeypatch.setattr(passes, "_LARGE", 0)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cores)))
     for seed in range(20):
         random = np.random.default_rng(seed)
         costs = random.random(sides)

@@ -8,7 +8,9 @@ points times lines. Where numba is installed, large passes are compiled (``compi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +25,8 @@ __all__ = ["Passes", "make_passes"]
 _TABLE = 400_000
 # And from where on compiling takes less time than it saves.
 _LARGE = 20_000_000
+# Parts of a large pass per thread.
+_PARTS = 4
 
 
 class Passes(Protocol):
@@ -51,8 +55,10 @@ def make_passes(costs: NDArray[np.float64], position: NDArray[np.int64], weights
     if costs.size * len(position) <= _TABLE:
         return _Table(costs, position, weights)
     laid = _Laid.out(costs, position, weights)
-    kernels = find_kernels(large=costs.size * len(position) >= _LARGE)
-    return _Lines(laid) if kernels is None else _Compiled(laid, kernels)
+    large = costs.size * len(position) >= _LARGE
+    kernels = find_kernels(large=large)
+    # A small pass is over before threads have begun.
+    return _Lines(laid) if kernels is None else _Compiled(laid, kernels, len(os.sched_getaffinity(0)) if large else 1)
 
 
 class _Table:
@@ -209,22 +215,45 @@ class _Lines:
 
 
 class _Compiled:
-    """The same sums in the same order by compiled kernels."""
+    """The same sums in the same order by compiled kernels, parts of them at the same time.
 
-    def __init__(self, laid: _Laid, kernels: Kernels) -> None:
-        self._laid, self._kernels = laid, kernels
+    What a candidate earns is of its plane alone, and how often a point is served of that point: no sum depends on how
+    many parts there are.
+    """
+
+    def __init__(self, laid: _Laid, kernels: Kernels, threads: int) -> None:
+        self._laid, self._kernels, self._threads = laid, kernels, threads
 
     def gains(self, limits: NDArray[np.float64]) -> NDArray[np.float64]:
         laid, result = self._laid, np.zeros_like(self._laid.planes)
         points = (laid.head, laid.row, laid.column, laid.weights, limits[laid.order])
-        self._kernels.gains(laid.planes, laid.outer, *points, result)
+
+        def part(some: slice) -> None:
+            self._kernels.gains(laid.planes[some], laid.outer[some], *points, result[some])
+
+        self._in_parts(part, len(laid.planes))
         return laid.flat(result)
 
     def served(self, limits: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
-        laid, sums = self._laid, np.zeros(len(self._laid.weights))
-        points = (laid.head, laid.row, laid.column, limits[laid.order])
-        self._kernels.served(laid.planes, laid.outer, *points, laid.in_planes(shares), sums)
+        laid, sums, values = self._laid, np.zeros(len(self._laid.weights)), limits[self._laid.order]
+        taken = laid.in_planes(shares)
+
+        def part(some: slice) -> None:
+            points = (laid.head[some], laid.row[some], laid.column[some], values[some])
+            self._kernels.served(laid.planes, laid.outer, *points, taken, sums[some])
+
+        self._in_parts(part, len(sums))
         return laid.by_point(sums)
 
     def work(self, limits: NDArray[np.float64]) -> int:
         return self._laid.work(limits)
+
+    def _in_parts(self, part: Callable[[slice], None], count: int) -> None:
+        # More parts than threads, since the first ones are more work than the last or the other way round.
+        parts = 1 if self._threads == 1 else min(count, _PARTS * self._threads)
+        ends = (np.arange(parts + 1) * count // parts).tolist()
+        if parts == 1:
+            part(slice(0, count))
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                list(pool.map(part, map(slice, ends[:-1], ends[1:])))
