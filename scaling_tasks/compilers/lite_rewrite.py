@@ -3,8 +3,10 @@
 * Its HardSigmoid is always ``clip(x / 6 + 1/2, 0, 1)``, whatever ``alpha`` and ``beta`` say (2.0.0: an error of 0.05
   to 0.2 in the probabilities of PP-OCR's direction classifier, without any warning).
 * It refuses a convolution that leaves out ``kernel_shape``, ``strides`` or ``dilations``, which ONNX allows.
-* Its LayerNormalization is none, see ``layer_norms``.
-* Some operands it takes in one form only, see ``lite_operands``.
+* Its LayerNormalization is none, see ``layer_norms``; recurrent layers it knows in one form, see ``recurrent_layers``;
+  and of what goes along an axis in order it knows little, see ``along_axis``.
+* Some operands it takes in one form only, see ``lite_operands``; some operators it reads otherwise or not at all, see
+  ``lite_operators`` and ``products``; and some functions it computes roughly, see ``lite_arithmetic``.
 * It loses its way in the shape arithmetic that exporters write out, and behind that cannot load what it converted, or
   computes something else; so it gets a model of one bucket with that arithmetic done.
 """
@@ -16,8 +18,10 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scaling_tasks.compilers.along_axis import gather_reversed, sum_by_products
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
+from scaling_tasks.compilers.lite_arithmetic import compute_by_halves, say_alpha
 from scaling_tasks.compilers.lite_operands import (
     bound_by_one,
     element_type,
@@ -26,6 +30,17 @@ from scaling_tasks.compilers.lite_operands import (
     name_apart,
     squeeze_to_scalars,
 )
+from scaling_tasks.compilers.lite_operators import (
+    DEFINED_BY_OTHERS,
+    add_apart,
+    find_least_by_greatest,
+    pool_undilated,
+    split_by_attribute,
+)
+from scaling_tasks.compilers.node_writer import store_as_bytes
+from scaling_tasks.compilers.operator_functions import inline_in_file
+from scaling_tasks.compilers.products import multiply_einsums, multiply_resizes
+from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
 from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.errors import ModelError
 from scaling_tasks.files import link_or_copy
@@ -43,7 +58,7 @@ _DEFAULT = (0.2, 0.5)
 _CLIP_TAKES_INPUTS = 11  # Before this opset its bounds are attributes.
 _MODEL, _EXTERNAL = _SHARED = ("importable.onnx", "importable.external.json")
 # They make operators that MindSpore Lite does not know; how they are called depends on the version of onnxruntime.
-_UNKNOWN = (*FUSIONS, "GeluFusion", "GeluFusionL1")
+_UNKNOWN = (*FUSIONS, "GeluFusion", "GeluFusionL1", "MatMulAddFusion")
 
 
 def importable_model(job: CompileJob, workdir: Path) -> Path:
@@ -72,6 +87,7 @@ def static_model(job: CompileJob, workdir: Path) -> Path:
 
     (values,) = job.unit.values()
     fixed = write_fixed_model(job.model, job.signature.shapes(values), workdir / f"{job.unit.stem}.fixed.onnx")
+    inline_in_file(fixed, DEFINED_BY_OTHERS)
     folded = workdir / f"{job.unit.stem}.folded.onnx"
     return rewrite_for_lite(optimise(fixed, folded, "ORT_ENABLE_BASIC", without=_UNKNOWN), workdir)
 
@@ -101,7 +117,7 @@ def rewrite_for_lite(source: Path, directory: Path) -> Path:
         model = onnx.load(str(source), load_external_data=False)
     except Exception:  # The converter says better what is wrong with it.
         return source
-    if not _spell_out(model):
+    if not _spell_out(model, source.parent):
         return source
     link_external_data(source, directory)
     target = directory / f"{source.stem}.rewritten.onnx"
@@ -109,10 +125,22 @@ def rewrite_for_lite(source: Path, directory: Path) -> Path:
     return target
 
 
-def _spell_out(model: onnx.ModelProto) -> bool:
+def _spell_out(model: onnx.ModelProto, directory: Path) -> bool:
     """Change the model where it must be; return whether it was."""
     changes = [_complete_convolution(model, node) for node in model.graph.node]
     changes += [
+        write_out_recurrences(model, directory, importer="MindSpore Lite"),
+        gather_reversed(model, directory),
+        sum_by_products(model, directory),
+        multiply_einsums(model),
+        multiply_resizes(model, directory),
+        pool_undilated(model),
+        split_by_attribute(model, directory),
+        add_apart(model),
+        find_least_by_greatest(model),
+        compute_by_halves(model),
+        say_alpha(model),
+        store_as_bytes(model),
         spell_out(model),
         bound_by_one(model),
         lead_with_inputs(model),

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scaling_tasks.compilers.along_axis import gather_reversed
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
 from scaling_tasks.compilers.nncase_masks import choose_by_masks
 from scaling_tasks.compilers.nncase_options import quantizes
+from scaling_tasks.compilers.operator_functions import inline_operators
+from scaling_tasks.compilers.products import multiply_einsums, multiply_resizes
+from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
 from scaling_tasks.onnx_model.tflite import output_names, write_fixed_tflite
 
 __all__ = ["named_model", "static_model"]
+
+# Operators that nncase does not have, and that ONNX defines by others that it has.
+_DEFINED_BY_OTHERS = frozenset(("Attention", "Mish", "RMSNormalization", "RotaryEmbedding", "SwiGLU", "Swish"))
 
 
 def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Path, list[str]]:
@@ -28,12 +35,31 @@ def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Pat
     model = onnx.load(str(fixed), load_external_data=False)
     if job.behaviour is not None and quantizes(job.options):
         choose_by_masks(model, job.behaviour.size_inputs)
+    model = inline_operators(model, _DEFINED_BY_OTHERS)
     spell_out(model)
     fixed.write_bytes(model.SerializeToString(deterministic=True))
     outputs = [value.name for value in model.graph.output]
     if simplify:
         fixed = optimise(fixed, workdir / f"{job.unit.stem}.simple.onnx", "ORT_ENABLE_BASIC", without=FUSIONS)
-    return fixed, outputs
+    return _write_out(fixed), outputs
+
+
+def _write_out(source: Path) -> Path:
+    """Return the model with what nncase does not know written out in operators that it has, beside ``source``."""
+    import onnx
+
+    model = onnx.load(str(source), load_external_data=False)
+    changes = [
+        write_out_recurrences(model, source.parent, importer="nncase", has_lstm=False),
+        gather_reversed(model, source.parent),
+        multiply_einsums(model),
+        multiply_resizes(model, source.parent),
+    ]
+    if not any(changes):
+        return source
+    target = source.with_suffix(".written.onnx")
+    target.write_bytes(model.SerializeToString(deterministic=True))
+    return target
 
 
 def named_model(job: CompileJob, workdir: Path) -> tuple[Path, list[str]]:

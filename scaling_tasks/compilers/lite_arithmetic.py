@@ -1,0 +1,59 @@
+"""Functions of numbers that MindSpore Lite 2.0.0 computes roughly on a CPU, in others that it computes to rounding.
+
+* Its Tanh is a fraction of polynomials, off by 1e-4 where it is nearly 1.
+* Its Cos is off by 2e-3, where its Sin is right.
+* An Elu or a LeakyRelu that leaves out ``alpha`` has one of 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scaling_tasks.compilers.node_writer import Writer, element_types, replace_nodes
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["compute_by_halves", "say_alpha"]
+
+_FLOAT = 1
+_ALPHA = {"Elu": 1.0, "LeakyRelu": 0.01}
+
+
+def compute_by_halves(model: onnx.ModelProto) -> bool:
+    """Compute Tanh and Cos from what Tanh and Sin are at half the number, in place; return whether there was any.
+
+    What is off in ``t = tanh(x / 2)`` hardly shows in ``tanh(x) = 2 t / (1 + t²)``: where t is nearly 1, that is flat.
+    ``cos(x) = 1 - 2 sin²(x / 2)`` moves no number, as adding a quarter turn would.
+    """
+    if all(node.op_type not in ("Tanh", "Cos") for node in model.graph.node):
+        return False
+    types = element_types(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type not in ("Tanh", "Cos") or types.get(node.input[0]) != _FLOAT:
+            return None
+        write = Writer(model, f"{node.output[0]}/halved")
+        one, two = write.constant(1.0), write.constant(2.0)
+        half = write.node("Mul", [node.input[0], write.constant(0.5)])
+        part = write.node("Tanh" if node.op_type == "Tanh" else "Sin", [half])
+        square = write.node("Mul", [part, part])
+        if node.op_type == "Tanh":
+            write.node("Div", [write.node("Mul", [part, two]), write.node("Add", [square, one])], node.output[0])
+        else:
+            write.node("Sub", [one, write.node("Mul", [square, two])], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def say_alpha(model: onnx.ModelProto) -> bool:
+    """Give every Elu and LeakyRelu the ``alpha`` that it leaves out, in place; return whether any did."""
+    from onnx import helper
+
+    changed = False
+    for node in model.graph.node:
+        if node.op_type in _ALPHA and all(each.name != "alpha" for each in node.attribute):
+            node.attribute.append(helper.make_attribute("alpha", _ALPHA[node.op_type]))
+            changed = True
+    return changed

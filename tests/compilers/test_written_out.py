@@ -1,0 +1,136 @@
+"""What importers do not know, or take for something else, compiled by them and compared with the original."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.isolation import run_job
+from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.engines.registry import load_engine
+from scaling_tasks.errors import CompileError, EngineError
+from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.shapes.unit import Unit
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "lite": {"backend": "lite", "device": "cpu"},
+    "nncase": {"backend": "nncase", "options": {"target": "cpu"}},
+}
+RANDOM = np.random.default_rng(5)
+
+
+def numbers(*shape: int, scale: float = 1.0) -> np.ndarray:
+    return (scale * RANDOM.standard_normal(shape)).astype(np.float32)
+
+
+def recurrent_weights(name: str, gates: int, ways: int = 1) -> dict[str, np.ndarray]:
+    return {f"{name}_w": numbers(ways, gates * 5, 4, scale=0.5), f"{name}_r": numbers(ways, gates * 5, 5, scale=0.5)}
+
+
+ARITHMETIC = """
+    tanh = Tanh (x)  cos = Cos (x)  elu = Elu (x)  leaky = LeakyRelu (x)  swish = HardSwish (x)
+"""
+SHAPES = """
+    first, second = Split <axis = 1> (p, parts)
+    kept = Relu (second)
+    pooled = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1], dilations = [1, 1]> (p)
+    least = ArgMin <axis = -1, keepdims = 0> (p)
+    flat = Reshape (p, rows)
+    moved = Relu (flat)
+    product = Gemm <transB = 1> (flat, weights, moved)
+"""
+SUMS = """
+    left = CumSum <exclusive = 1, reverse = 1> (s, axis)
+    heads = Einsum <equation = "bld,dhk->bhlk"> (s, kernel)
+    larger = Resize <mode = "cubic", coordinate_transformation_mode = "pytorch_half_pixel"> (p, , scales)
+    back = ReverseSequence <time_axis = 0, batch_axis = 1> (s, lengths)
+    turned = Transpose <perm = [1, 0, 2]> (s)
+    behind = ReverseSequence <time_axis = 1, batch_axis = 0> (turned, lengths)
+"""
+LAYERS = """
+    y1, h1, c1 = LSTM <hidden_size = 5, direction = "reverse"> (s, lstm_w, lstm_r)
+    y2, h2 = GRU <hidden_size = 5, direction = "bidirectional"> (s, gru_w, gru_r, , ends)
+    y3, h3 = RNN <hidden_size = 5> (s, rnn_w, rnn_r)
+"""
+ATTENTION = "y = Attention <q_num_heads = 2, kv_num_heads = 2> (s, s, s)  z = RMSNormalization (y, norm)"
+
+MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np.ndarray]]] = {
+    "arithmetic": (
+        14,
+        ARITHMETIC,
+        ["tanh", "cos", "elu", "leaky", "swish"],
+        {"x": np.linspace(-12, 12, 240, dtype=np.float32).reshape(2, 120)},
+        {},
+    ),
+    "shapes": (
+        13,
+        SHAPES,
+        ["first", "kept", "pooled", "least", "product"],
+        {"p": numbers(2, 5, 6, 7)},
+        {"parts": np.array([3, 2]), "rows": np.array([60, 7]), "weights": numbers(7, 7)},
+    ),
+    "sums": (
+        13,
+        SUMS,
+        ["left", "heads", "larger", "back", "behind"],
+        {"s": numbers(6, 3, 4), "p": numbers(2, 3, 5, 7), "lengths": np.array([6, 1, 4])},
+        {"axis": np.array(1), "kernel": numbers(4, 2, 5), "scales": np.array([1, 1, 2, 1.5], np.float32)},
+    ),
+    "layers": (
+        14,
+        LAYERS,
+        ["y1", "h1", "c1", "y2", "h2", "y3", "h3"],
+        {"s": numbers(6, 3, 4), "ends": np.array([6, 1, 4], np.int32)},
+        recurrent_weights("lstm", 4) | recurrent_weights("gru", 3, 2) | recurrent_weights("rnn", 1),
+    ),
+    "attention": (23, ATTENTION, ["z"], {"s": numbers(2, 6, 4)}, {"norm": numbers(4)}),
+}
+
+
+def model(name: str) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """Return a model of ``MODELS`` and its inputs."""
+    opset, text, outputs, feeds, constants = MODELS[name]
+    parsed = onnx.parser.parse_graph(f"g (float[1] unused) => (float[1] none) {{ {text} }}")
+    types = {key: helper.np_dtype_to_tensor_dtype(value.dtype) for key, value in feeds.items()}
+    whole = dict.fromkeys(outputs, TensorProto.FLOAT) | ({"least": TensorProto.INT64} if "least" in outputs else {})
+    graph = helper.make_graph(
+        list(parsed.node),
+        name,
+        [helper.make_tensor_value_info(key, types[key], value.shape) for key, value in feeds.items()],
+        [helper.make_tensor_value_info(key, element, None) for key, element in whole.items()],
+        [numpy_helper.from_array(value, key) for key, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10), feeds
+
+
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [*(("lite", name) for name in MODELS), ("nncase", "layers"), ("nncase", "sums")],
+)
+def test_it_answers_as_the_original(backend: str, name: str, tmp_path: Path):
+    options = OPTIONS[backend]
+    try:
+        get_backend(backend).identity(options)
+    except (CompileError, EngineError) as error:
+        pytest.skip(str(error))
+    proto, feeds = model(name)
+    path = tmp_path / "m.onnx"
+    onnx.save(proto, str(path))
+    session = onnxruntime.InferenceSession(str(path))
+    expected = dict(zip((each.name for each in session.get_outputs()), session.run(None, feeds), strict=True))
+    specs = tuple(TensorSpec(key, value.shape, str(value.dtype)) for key, value in feeds.items())
+    job = CompileJob(path, Signature(specs), Unit("all", "m_static", (), ((),)), options)
+    files = run_job(job, tmp_path / "made", log=tmp_path / "m.log", timeout=100).artefact.files
+    engine = load_engine(get_backend(backend).engine, files[0], options)
+    found = engine.run(feeds)
+    engine.close()
+    for key, value in expected.items():
+        # Within its LSTM, MindSpore Lite's tanh is as it is.
+        np.testing.assert_allclose(found[key], value, atol=1e-4 if name == "layers" else 5e-6, err_msg=key)
