@@ -298,7 +298,7 @@ class Walk:
     def _unknown(self, op: Operation) -> list[Tensor]:
         refusal = refusal_for(op.node.domain, op.kind)
         if self._touched(op) or refusal.always:
-            return self._refused(op, refusal.text, "")
+            return self._refused(op, refusal.text, refusal.fix)
         return self._static(op)
 
     def _refused(self, op: Operation, text: str, fix: str) -> list[Tensor]:
