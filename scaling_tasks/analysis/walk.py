@@ -17,6 +17,7 @@ from scaling_tasks.analysis.cleaning import Cleaner, RowsMixed
 from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.evaluation import evaluate_node
+from scaling_tasks.analysis.growing import collect_what_grows
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.loops import follow_loop
 from scaling_tasks.analysis.operation import Operation, Surroundings
@@ -47,6 +48,7 @@ _RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLi
 
 _SEQUENCE = "it is a sequence, which no bucket gives"
 
+_REWRITTEN = {"Scan": scan_as_loop, "Loop": collect_what_grows}
 _WITH_BODIES = {"Loop": follow_loop, "If": follow_branches}
 
 
@@ -151,7 +153,8 @@ class Walk:
         op = Operation(node, list(inputs), self._around)
         if node.op_type == "If" and self._branch(op, original):
             return
-        if node.op_type == "Scan" and self._touched(op) and (turns := scan_as_loop(original, self.emitter.fresh)):
+        rewrite = _REWRITTEN.get(node.op_type)
+        if rewrite and self._touched(op) and (turns := rewrite(original, self.emitter.fresh, self.tensors)):
             for each in turns:
                 self._follow(each)
             return
