@@ -25,6 +25,7 @@ from scaling_tasks.analysis.origins import explained
 from scaling_tasks.analysis.placement import Step, unfilled_axes
 from scaling_tasks.analysis.positions import positions_of
 from scaling_tasks.analysis.preparation import outer_names, renamed
+from scaling_tasks.analysis.quotients import note_quotients
 from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.registry import Rule, refusal_for, rule_for
 from scaling_tasks.analysis.scans import scan_as_loop
@@ -66,6 +67,7 @@ class Walk:
     Attributes:
         tensors: What is known, by name in the original graph.
         steps: Every operator as it was met.
+        kept_initializers: Those of branches that became part of the graph.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Walk:
         self._around = Surroundings(domain, self.emitter, self.cleaner, opset, self.tensors)
         self.steps: list[Step] = []
         self._early = early
+        self.kept_initializers: dict[str, Any] = {}
         self._sequences = Sequences(self.emitter.fresh, self.tensors, domain, opset)
 
     def run(self, graph: onnx.GraphProto) -> None:
@@ -202,6 +205,7 @@ class Walk:
         outputs = [found] if isinstance(found, Tensor) else list(found)
         if any(list(op.node.output)[len(outputs) :]):
             return self._refused(op, "more of its outputs are used than are followed", "")
+        note_quotients(op, given, outputs[0])
         told = positions_of(op, given, outputs[0])
         return [replace(outputs[0], positions=told), *outputs[1:]] if told else outputs
 
@@ -365,13 +369,6 @@ class Walk:
         made = {name for node in graph.node for name in node.output} | {each.name for each in graph.initializer}
         other = {name: self.emitter.fresh("branch") for name in sorted(made & self.tensors.keys()) if name}
         return renamed(graph, other) if other else graph
-
-    @property
-    def kept_initializers(self) -> dict[str, Any]:
-        """Initialisers of branches that became part of the graph."""
-        if not hasattr(self, "_kept"):
-            self._kept: dict[str, Any] = {}
-        return self._kept
 
     def _remember(self, original: onnx.NodeProto, op: Operation) -> None:
         """Let later operators start from what was cleaned to zero: it is as valid, and need not be cleaned again."""
