@@ -14,7 +14,7 @@ from scaling_tasks.analysis.tensors import Tensor, is_symbolic
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["GraphWalk", "emitted_body", "follow_branches", "join_facts", "replace_body", "walk_body"]
+__all__ = ["GraphWalk", "as_either", "emitted_body", "follow_branches", "join_facts", "replace_body", "walk_body"]
 
 
 class GraphWalk(Protocol):
@@ -112,7 +112,7 @@ def join_facts(before: Tensor, after: Tensor) -> Tensor:
     )
 
 
-def _as_either(op: Operation, output: str, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+def as_either(op: Operation, output: str, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
     """Let axes of two results that differ and hold no padding be as long as data says."""
     if before.axes is None or after.axes is None or before.rank != after.rank:
         return before, after
@@ -142,7 +142,7 @@ def follow_branches(walk: GraphWalk, op: Operation) -> list[Tensor]:
         walk.leave(mark, keep=True)
         replace_body(op, name, emitted_body(walk, body, nodes, results))
         found.append(results)
-    joined = [join_facts(*_as_either(op, *each)) for each in zip(op.node.output, *found, strict=True)]
+    joined = [join_facts(*as_either(op, *each)) for each in zip(op.node.output, *found, strict=True)]
     blames = condition.blames
     return [
         each.changed(name, blames={**each.blames, **blames}, cleaned=each.cleaned | condition.cleaned)

@@ -35,12 +35,14 @@ class Emitter:
         self.size_inputs: list[SizeInput] = []
         self._taken = taken
         self._made: dict[Any, str] = {}
+        self._next: dict[str, int] = {}
 
     def fresh(self, kind: str) -> str:
         """Return an unused name."""
-        number = 0
+        number = self._next.get(kind, 0)  # All below are taken, and none is given back.
         while (name := f"{PREFIX}{kind}_{number}") in self._taken:
             number += 1
+        self._next[kind] = number + 1
         self._taken.add(name)
         return name
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling_tasks.analysis.axes import grid
-from scaling_tasks.analysis.bodies import GraphWalk, emitted_body, join_facts, replace_body, walk_body
+from scaling_tasks.analysis.bodies import GraphWalk, as_either, emitted_body, join_facts, replace_body, walk_body
 from scaling_tasks.analysis.lengths import Length, as_length, larger
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.preparation import outer_names
@@ -75,22 +75,28 @@ def follow_loop(walk: GraphWalk, op: Operation) -> list[Tensor]:
     states = [_forgetful(tensor) for tensor in op.inputs[2:] if tensor is not None]
     if len(states) + 2 != len(body.input):
         raise Refused("its body takes another number of states")
-    turn, states = _settled(walk, body, states)
+    turn, states = _settled(walk, op, body, states)
     count = _count(op, body, given, turn)
     results = [turn.again, *turn.states, *turn.collected]
     replace_body(op, "body", emitted_body(walk, body, turn.nodes, results))
     return _outputs(op, states, turn, count)
 
 
-def _settled(walk: GraphWalk, body: onnx.GraphProto, states: list[Tensor]) -> tuple[_Turn, list[Tensor]]:
+def _settled(walk: GraphWalk, op: Operation, body: onnx.GraphProto, states: list[Tensor]) -> tuple[_Turn, list[Tensor]]:
+    """Walk over the body until what is known of its states is true before and after each turn.
+
+    An axis that holds no padding and has another length after a turn is as long as data says.
+    """
     used = {name for node in body.node for name in (*node.input, *outer_names(node))}
     used |= {value.name for value in body.output}
     read = {at for at, value in enumerate(body.input[2:]) if value.name in used}
     for _ in range(_ROUNDS):
         mark = walk.mark()
         turn = _walked(walk, body, states)
-        pairs = enumerate(zip(states, turn.states, strict=True))
-        joined = [join_facts(*pair) if at in read else _unread(*pair) for at, pair in pairs]
+        pairs = [
+            as_either(op, value.name, *pair) for value, *pair in zip(body.input[2:], states, turn.states, strict=True)
+        ]
+        joined = [join_facts(*pair) if at in read else _unread(*pair) for at, pair in enumerate(pairs)]
         walk.leave(mark, keep=joined == states)
         if joined == states:
             return turn, states

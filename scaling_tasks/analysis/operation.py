@@ -36,6 +36,7 @@ class Surroundings:
         opset: Version of the default operator set.
         tensors: What is known, by name in the original graph.
         order: What causal masks are made of.
+        quotients: Of small vectors of floats the quotients of lengths and the numbers that they hold, by name.
     """
 
     domain: Domain
@@ -44,6 +45,7 @@ class Surroundings:
     opset: int
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     order: Order = field(default_factory=Order)
+    quotients: dict[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass

@@ -54,19 +54,21 @@ class Refusal:
     Attributes:
         text: The reason.
         always: Whether it is refused also where no size reaches it.
+        fix: What the user can do.
     """
 
     text: str
     always: bool
+    fix: str = ""
 
 
 _REFUSALS: dict[tuple[str, str], Refusal] = {}
 
 
-def refuse(text: str, *names: str, always: bool = False, domain: str = "") -> None:
+def refuse(text: str, *names: str, always: bool = False, domain: str = "", fix: str = "") -> None:
     """Say why the named operators are not followed."""
     for name in names:
-        _REFUSALS[domain, name] = Refusal(text, always)
+        _REFUSALS[domain, name] = Refusal(text, always, fix)
 
 
 def refusal_for(domain: str, name: str) -> Refusal:

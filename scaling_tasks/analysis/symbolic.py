@@ -335,6 +335,14 @@ def _reshape(op: Operation, values: list[Array]) -> Array:
     return values[0].reshape([int(size) for size in values[1]])
 
 
+def _scatter(op: Operation, values: list[Array]) -> Array:
+    if is_symbolic(values[1]) or op.attribute("reduction", "none") != "none":
+        raise ValueError("places that follow the sizes, or sums")
+    written: Array = _exact(values[0]).copy()
+    np.put_along_axis(written, values[1].astype(np.int64), _exact(values[2]), int(op.attribute("axis", 0)))
+    return written
+
+
 _ROUNDING = ("Floor", "Ceil", "Cast")
 _FLOATING: dict[str, Callable[..., Any]] = {
     "Add": np.add,
@@ -387,4 +395,5 @@ _RULES: dict[str, Callable[[Operation, list[Array]], Any]] = {
     "Greater": _compare(operator.gt),
     "GreaterOrEqual": _compare(operator.ge),
     "Where": _where,
+    "ScatterElements": _scatter,
 }

@@ -17,6 +17,7 @@ from scaling_tasks.analysis.cleaning import Cleaner, RowsMixed
 from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.evaluation import evaluate_node
+from scaling_tasks.analysis.growing import collect_what_grows
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.loops import follow_loop
 from scaling_tasks.analysis.operation import Operation, Surroundings
@@ -24,6 +25,7 @@ from scaling_tasks.analysis.origins import explained
 from scaling_tasks.analysis.placement import Step, unfilled_axes
 from scaling_tasks.analysis.positions import positions_of
 from scaling_tasks.analysis.preparation import outer_names, renamed
+from scaling_tasks.analysis.quotients import note_quotients
 from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.registry import Rule, refusal_for, rule_for
 from scaling_tasks.analysis.scans import scan_as_loop
@@ -47,6 +49,7 @@ _RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLi
 
 _SEQUENCE = "it is a sequence, which no bucket gives"
 
+_REWRITTEN = {"Scan": scan_as_loop, "Loop": collect_what_grows}
 _WITH_BODIES = {"Loop": follow_loop, "If": follow_branches}
 
 
@@ -64,6 +67,7 @@ class Walk:
     Attributes:
         tensors: What is known, by name in the original graph.
         steps: Every operator as it was met.
+        kept_initializers: Those of branches that became part of the graph.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Walk:
         self._around = Surroundings(domain, self.emitter, self.cleaner, opset, self.tensors)
         self.steps: list[Step] = []
         self._early = early
+        self.kept_initializers: dict[str, Any] = {}
         self._sequences = Sequences(self.emitter.fresh, self.tensors, domain, opset)
 
     def run(self, graph: onnx.GraphProto) -> None:
@@ -151,7 +156,8 @@ class Walk:
         op = Operation(node, list(inputs), self._around)
         if node.op_type == "If" and self._branch(op, original):
             return
-        if node.op_type == "Scan" and self._touched(op) and (turns := scan_as_loop(original, self.emitter.fresh)):
+        rewrite = _REWRITTEN.get(node.op_type)
+        if rewrite and self._touched(op) and (turns := rewrite(original, self.emitter.fresh, self.tensors)):
             for each in turns:
                 self._follow(each)
             return
@@ -199,6 +205,7 @@ class Walk:
         outputs = [found] if isinstance(found, Tensor) else list(found)
         if any(list(op.node.output)[len(outputs) :]):
             return self._refused(op, "more of its outputs are used than are followed", "")
+        note_quotients(op, given, outputs[0])
         told = positions_of(op, given, outputs[0])
         return [replace(outputs[0], positions=told), *outputs[1:]] if told else outputs
 
@@ -298,7 +305,7 @@ class Walk:
     def _unknown(self, op: Operation) -> list[Tensor]:
         refusal = refusal_for(op.node.domain, op.kind)
         if self._touched(op) or refusal.always:
-            return self._refused(op, refusal.text, "")
+            return self._refused(op, refusal.text, refusal.fix)
         return self._static(op)
 
     def _refused(self, op: Operation, text: str, fix: str) -> list[Tensor]:
@@ -362,13 +369,6 @@ class Walk:
         made = {name for node in graph.node for name in node.output} | {each.name for each in graph.initializer}
         other = {name: self.emitter.fresh("branch") for name in sorted(made & self.tensors.keys()) if name}
         return renamed(graph, other) if other else graph
-
-    @property
-    def kept_initializers(self) -> dict[str, Any]:
-        """Initialisers of branches that became part of the graph."""
-        if not hasattr(self, "_kept"):
-            self._kept: dict[str, Any] = {}
-        return self._kept
 
     def _remember(self, original: onnx.NodeProto, op: Operation) -> None:
         """Let later operators start from what was cleaned to zero: it is as valid, and need not be cleaned again."""

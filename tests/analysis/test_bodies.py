@@ -210,3 +210,46 @@ def test_branches_whose_lengths_data_decides(shift: float) -> None:
         "If", [draft.add("Equal", [draft.add("Size", [found]), draft.constant(0)])], outputs=2, **both
     )
     assert_exact(draft.model(draft.add("Concat", [best, every], axis=0)), {"T": 12}, [{"T": 7}])
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("ends", ["turns", "data", "never"])
+def test_loop_that_puts_a_position_behind_a_state_each_turn(ends: str, copied: bool, axis: int) -> None:
+    def write(inner: Draft) -> Sequence[tuple[str, int]]:
+        row = inner.add("Tanh", [inner.add("Add", [inner.add("Gather", [x, "turn"], axis=1), "state"])])
+        on = inner.add("Less", [inner.add("ReduceMax", [row], keepdims=0), inner.constant(0.9, np.float32)])
+        whole = inner.add("Concat", ["grown", inner.add("Unsqueeze", [row, inner.constant([axis])])], axis=axis)
+        whole = inner.add("Identity", [whole]) if copied else whole
+        return [(on if ends == "data" else inner.add("Identity", ["on"]), BOOL), (row, FLOAT), (whole, FLOAT)]
+
+    draft = Draft(18)
+    x = draft.add("Mul", [draft.shifted(draft.input("x", ["N", "T", 3])), draft.constant(0.4, np.float32)])
+    count = length(draft, x)
+    start = draft.add("ReduceMin", [x, draft.constant([1], np.int64)], keepdims=0)
+    grown = draft.add("Unsqueeze", [start, draft.constant([axis])])
+    inner = body([("turn", INT64), ("on", BOOL), ("state", FLOAT), ("grown", FLOAT)], write)
+    turns = draft.constant(2) if ends == "never" else count
+    last, kept = draft.add("Loop", [turns, draft.constant(True), start, grown], body=inner, outputs=2)
+    y = draft.add("ReduceSum", [kept, draft.constant([axis])], keepdims=0)
+    rows = [{"N": 1, "T": 4}, {"N": 1, "T": 4}]
+    assert_exact(draft.model(last, kept, y), BUCKET, rows[:1] if ends == "data" else rows)
+
+
+def test_loop_whose_state_grows_by_as_much_as_data_says() -> None:
+    def write(inner: Draft) -> Sequence[tuple[str, int]]:
+        row = inner.add("Gather", [x, "turn"], axis=0)
+        least = inner.add("Cast", [inner.add("Abs", [inner.add("ReduceMax", [row])])], to=INT64)
+        one, zero = inner.constant(1), inner.constant(0)
+        count = inner.add("Range", [zero, inner.add("Add", [least, one]), one])
+        repeated = inner.add("Mul", [count, zero])
+        more = inner.add("Gather", [inner.add("Unsqueeze", [row, inner.constant([0])]), repeated], axis=0)
+        return [(inner.add("Identity", ["on"]), BOOL), (inner.add("Concat", ["grown", more], axis=0), FLOAT)]
+
+    draft = Draft(18)
+    x = draft.shifted(draft.input("x", ["T", 3]))
+    inner = body([("turn", INT64), ("on", BOOL), ("grown", FLOAT)], write)
+    none = draft.constant(np.zeros((0, 3)), np.float32)
+    y = draft.add("Loop", [length(draft, x, 0), draft.constant(True), none], body=inner)
+    mean = draft.add("ReduceMean", [y, draft.constant([0])])
+    assert_exact(draft.model(y, mean), {"T": 9}, [{"T": 4}])

@@ -98,6 +98,17 @@ def test_einsum(equation: str) -> None:
     assert_exact(model, {"N": 2, "T": 8}, [{"N": 1, "T": 5}, {"N": 1, "T": 3}])
 
 
+@pytest.mark.parametrize("equation", ["bih,bjh,bijh,bjd->bid", "bih,bjd,bijh->bhd", "bih,bjd,bijh->jb"])
+def test_einsum_of_several_tensors(equation: str) -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", "T", 3]))
+    steps = draft.add("Sub", [draft.add("Unsqueeze", [x, draft.constant([at])]) for at in (2, 1)])
+    named = {"bih": x, "bjh": draft.add("Exp", [x]), "bijh": draft.add("Exp", [steps]), "bjd": x}
+    parts = [named[term] for term in equation.partition("->")[0].split(",")]
+    model = draft.model(draft.add("Einsum", parts, equation=equation))
+    assert_exact(model, {"N": 2, "T": 8}, [{"N": 1, "T": 5}, {"N": 1, "T": 3}])
+
+
 @pytest.mark.parametrize("zero", [0, 7])
 @pytest.mark.parametrize("kind", ["MatMulInteger", "ConvInteger"])
 def test_whole_numbers_with_a_zero_point(kind: str, zero: int) -> None:

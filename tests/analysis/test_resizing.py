@@ -79,6 +79,38 @@ def test_older_forms(opset: int, mode: str, factor: float) -> None:
     assert_exact(draft.model(y), {"N": 2, "H": 8, "W": 9}, [{"N": 1, "H": 4, "W": 5}, {"N": 1, "H": 7, "W": 2}])
 
 
+def by_how_much(draft: Draft, x: str, y: str, axes: list[int]) -> list[str]:
+    """Return by how much a tensor is to become larger, as torch writes ``size=`` up to opset 10."""
+    found = []
+    for axis in axes:
+        sizes = [draft.add("Gather", [draft.add("Shape", [each]), draft.constant(axis)]) for each in (x, y)]
+        quotient = draft.add("Div", [draft.add("Cast", [each], to=1) for each in sizes])
+        found.append(draft.add("Unsqueeze", [quotient], axes=[0]))
+    return found
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize("opset", [9, 10, 12])
+def test_scales_that_are_quotients_of_sizes(opset: int, mode: str) -> None:
+    draft = Draft(opset)
+    x = draft.shifted(draft.input("x", ["N", 2, "H", "W"]))
+    small = draft.add("Conv", [x, draft.weights(2, 2, 3, 3)], strides=[2, 2], pads=[1, 1, 1, 1])
+    ones = draft.constant([1.0, 1.0], np.float32)
+    scales = draft.add("Concat", [ones, *by_how_much(draft, x, small, [2, 3])], axis=0)
+    given = [small, scales] if opset < 11 else [small, draft.constant([], np.float32), scales]
+    y = draft.add("Upsample" if opset == 9 else "Resize", given, mode=mode)
+    y = draft.add("Add", [x, y])
+    assert_exact(draft.model(y), {"N": 2, "H": 8, "W": 9}, [{"N": 1, "H": 4, "W": 5}, {"N": 1, "H": 7, "W": 2}])
+
+
+def test_scales_of_another_tensor_are_refused() -> None:
+    draft = Draft(10)
+    x, y = (draft.input(name, ["N", 2, name]) for name in ("V", "W"))
+    scales = draft.add("Concat", [draft.constant([1.0, 1.0], np.float32), *by_how_much(draft, x, y, [2])], axis=0)
+    refusals = analyse_model(draft.model(draft.add("Resize", [x, scales]))).behaviour.refusals
+    assert {each.reason for each in refusals} == {"its scale (V)/(W), of V positions, is rounded"}
+
+
 def test_positions_that_repeat_the_edge_are_no_zeros() -> None:
     draft = Draft(13)
     x = draft.add("Relu", [draft.input("x", ["N", 3, "L"])])

@@ -360,3 +360,15 @@ def test_sizes_that_double_again_and_again_end_in_a_refusal(kind: str):
     (verdict,) = analyse_model(model).behaviour.verdicts
     assert verdict.kind == "refused"
     assert "words" in verdict.reason or "pieces" in verdict.reason
+
+
+def test_a_size_that_is_written_into_a_shape() -> None:
+    """Torch's older exporter writes the shape of what ``index_copy`` expands so."""
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", 2, "W"]))
+    shape = draft.add("Shape", [x])
+    half = draft.add("Div", [draft.add("Slice", [shape, *map(draft.constant, ([2], [3]))]), draft.constant([2])])
+    more = draft.add("Add", [half, draft.constant([1])])
+    written = draft.add("ScatterElements", [shape, draft.constant([2]), more], axis=0)
+    y = draft.add("Expand", [draft.add("ReduceMax", [x], axes=[2]), written])
+    assert_exact(draft.model(y), {"N": 2, "W": 9}, [{"N": 1, "W": 4}, {"N": 1, "W": 7}])

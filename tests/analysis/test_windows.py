@@ -51,7 +51,22 @@ def test_conv(data: Draw) -> None:
     if data.draw(st.booleans(), label="second"):
         y = draft.add("Conv", [draft.add("Sigmoid", [y]), draft.weights(2, 4, 3, 3)], pads=[1, 1, 1, 1])
     bucket, rows = requests(data, H=data.draw(st.integers(1, 4)), W=1)
-    assert_exact(draft.model(y), bucket, rows)
+    sparse = any(size + 1 < stride for size, stride in zip(chosen["kernel_shape"], chosen["strides"], strict=True))
+    assert_exact(draft.model(y), bucket, rows, refusable=sparse and refusable(chosen))
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize(("kernel", "stride", "least"), [(3, 8, 1), (1, 3, 1), (2, 5, 5), (1, 2, 1), (3, 8, 8)])
+def test_automatic_pads_of_a_kernel_below_its_stride(mode: str, kernel: int, stride: int, least: int) -> None:
+    draft = Draft()
+    x = draft.shifted(draft.input("x", ["N", 1, "W"]))
+    if least > 1:
+        x = draft.add("Reshape", [x, draft.constant([0, -1, least])])
+        x = draft.add("Reshape", [x, draft.constant([0, 1, -1])])
+    y = draft.add("Conv", [x, draft.weights(2, 1, kernel)], auto_pad=mode, strides=[stride])
+    for size in (least, least * 2, least * 3):
+        bucket, rows = {"N": 2, "W": least * 4}, [{"N": 1, "W": size}, {"N": 1, "W": least}]
+        assert_exact(draft.model(y), bucket, rows, refusable=least == 1 and kernel + 1 < stride)
 
 
 @given(st.data())

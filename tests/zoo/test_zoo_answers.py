@@ -1,4 +1,4 @@
-"""Buckets of the zoo's models answer as the original does, alone and in mixed batches, or the analysis refuses them."""
+"""Buckets of the zoo's models answer as the original does, alone and in mixed batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from benchmarks.zoo.bucketed import analyse, answer_of, compile_bucket, serve, without_outputs
+from benchmarks.zoo.bucketed import analyse, answer_of, compile_bucket, serve
 from benchmarks.zoo.judging import Differences, differences, open_session, rounding
 from benchmarks.zoo.model import ZooModel
 from benchmarks.zoo.registry import ZOO, zoo_model
@@ -19,16 +19,8 @@ from scaling_tasks.errors import CompileError
 SEEDS = range(6)
 MORE_SEEDS = range(50)
 
-REFUSED = {
-    # Every scale follows from all values of a tensor, other rows and padding included.
-    "ddddocr_old",
-    # Regions of a picture, cut where an input says.
-    "regions",
-}
-"""Models of which at least one output may be refused; what is not here must be exact."""
-
-COMPILED = [model.name for model in ZOO if model.name not in REFUSED][::3]
-"""A third of those that are not refused is compiled and run by each backend."""
+COMPILED = [model.name for model in ZOO][::3]
+"""A third is compiled and run by each backend."""
 
 ON_LITE = [
     # Its softmax fails where nothing of a row is valid, as of rows that a batch has and no request.
@@ -49,13 +41,7 @@ WRONG_BY_ITSELF = {
 def test_cleaned_model_answers_as_the_original_at_the_exact_size(model: ZooModel, tmp_path: Path) -> None:
     proto = model.build()
     analysis = analyse(model, proto)
-    refused = {verdict.output for verdict in analysis.behaviour.refusals}
-    assert not refused or model.name in REFUSED, [str(each) for each in analysis.behaviour.refusals]
-    if refused == set(analysis.behaviour.layouts):
-        return
-    if refused:
-        proto = without_outputs(proto, refused)
-        analysis = analyse(model, proto)
+    assert analysis.behaviour.refusals == ()
     file = tmp_path / "cleaned.onnx"
     file.write_bytes(analysis.cleaned.SerializeToString())
     _check(model, proto, analysis, "onnxruntime", (file,))

@@ -209,7 +209,7 @@ def _tell_cache(op: Operation, queries: Axis, past: Axis | None) -> None:
         exact = op.around.cleaner.companion(lengths, [], spec, dtype=_INT32)
         more = emitter.once("Add", [lengths.name, emitter.once("Sub", [new, exact])])
         name = emitter.once("Max", [more, emitter.once("Sub", [new, one])])
-        op.use(_LENGTHS, Tensor(name, _INT32, lengths.axes, low=0.0))
+        op.use(_LENGTHS, lengths.changed(name, fills={}, low=0.0, high=math.inf))
         old = emitter.cast(emitter.part_of_shape(op.input(3).name, 2, 3), _INT32)
         whole = emitter.once("Add", [old, new])
     total = op.inputs[_TOTAL]

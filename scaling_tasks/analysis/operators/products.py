@@ -158,12 +158,12 @@ def follow_gemm(op: Operation) -> Tensor:
 
 @operator("Einsum")
 def follow_einsum(op: Operation) -> Tensor:
-    """Follow Einsum of one or two tensors."""
+    """Follow Einsum."""
     equation = str(op.attribute("equation")).replace(" ", "")
     terms, arrow, wanted = equation.partition("->")
     inputs = terms.split(",")
     inputs, wanted = _spelled_out(op, inputs, wanted)
-    if not arrow or len(inputs) > 2 or any(len(set(term)) != len(term) for term in inputs):
+    if not arrow or any(len(set(term)) != len(term) for term in inputs):
         raise Refused(f"the equation {equation!r} is not of a form that is followed")
     known: dict[str, tuple[int, int]] = {}
     for index, term in enumerate(inputs):

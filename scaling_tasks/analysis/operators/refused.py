@@ -25,14 +25,22 @@ refuse(
     *("SequenceConstruct", "SequenceAt", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength"),
     *("SequenceMap", "SplitToSequence", "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement"),
 )
-refuse("it works on texts", "StringNormalizer", "StringConcat", "StringSplit", "RegexFullMatch", "TfIdfVectorizer")
+refuse(
+    "it works on texts",
+    *("StringNormalizer", "StringConcat", "StringSplit", "RegexFullMatch", "TfIdfVectorizer"),
+    fix="Do so in front of the model and give it numbers.",
+)
 refuse(
     "it takes spectra over an axis whose length decides what they hold",
     *("MelWeightMatrix", "HannWindow", "HammingWindow", "BlackmanWindow"),
 )
 refuse("it collects backwards or along another axis than the first", "Scan")
-refuse("padding would count among the values that it tells apart", "Unique")
-refuse("its places are counted in a tensor whose size it is told apart from its input", "MaxUnpool", "AffineGrid")
+refuse(
+    "padding would count among the values that it tells apart",
+    "Unique",
+    fix="Let the model give the values themselves, and tell them apart behind it.",
+)
+refuse("its places are counted in a tensor whose size it is told apart from its input", "MaxUnpool")
 refuse("it is a loss, which no served model computes", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss")
 refuse(
     "it is told lengths of a cache as data",

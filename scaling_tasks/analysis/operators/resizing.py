@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.quotients import Quotient
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.interpolation import Interpolation, nearest_positions, source_coordinates
@@ -39,6 +41,8 @@ def follow_resize(op: Operation) -> Tensor:
 def follow_upsample(op: Operation) -> Tensor:
     """Follow Upsample, which older exports use."""
     tensor = op.input(0)
+    if op.has(1) and (found := _by_quotients(op, 1, range(tensor.rank))) is not None:
+        return _resized(op, *found, Interpolation(str(op.attribute("mode", "nearest")), "asymmetric", "simple"))
     scales = op.value_of(1)
     if scales is None and op.has(1):
         raise Refused("its scales depend on data")
@@ -62,6 +66,8 @@ def _wanted(op: Operation, tensor: Tensor) -> tuple[list[Length], list[Fraction 
             lengths[axis], factors[axis] = length, _ratio(op, length, lengths[axis])
         return lengths, factors
     scales = op.inputs[scale_at] if op.has(scale_at) else None
+    if scales is not None and (found := _by_quotients(op, scale_at, chosen)) is not None:
+        return found
     if scales is None or scales.value is None:
         raise Refused("its scales depend on data")
     for axis, scale in zip(chosen, scales.value.reshape(-1), strict=True):
@@ -70,6 +76,33 @@ def _wanted(op: Operation, tensor: Tensor) -> tuple[list[Length], list[Fraction 
             raise Refused(f"its scales follow the sizes of the request ({scale})")
         factor = _fraction(float(number))
         lengths[axis], factors[axis] = _scaled(op, lengths[axis], float(number)), factor
+    return lengths, factors
+
+
+def _by_quotients(
+    op: Operation, index: int, chosen: Sequence[int]
+) -> tuple[list[Length], list[Fraction | None]] | None:
+    """Return the same where an input holds quotients of lengths; None where it holds none.
+
+    Raises:
+        Refused: A quotient makes no length of an axis.
+    """
+    scales = op.inputs[index]
+    known = None if scales is None else op.around.quotients.get(scales.name)
+    if known is None:
+        return None
+    tensor = op.input(0)
+    lengths = [axis.length for axis in tensor.known_axes]
+    factors: list[Fraction | None] = [Fraction(1)] * tensor.rank
+    for axis, scale in zip(chosen, known, strict=True):
+        if not isinstance(scale, Quotient):
+            lengths[axis], factors[axis] = _scaled(op, lengths[axis], scale), _fraction(scale)
+            continue
+        new = scale.scaled(op.domain, lengths[axis])
+        if new is None:
+            text = f"its scale ({scale.above})/({scale.below}), of {lengths[axis]} positions, is rounded"
+            raise Refused(text, "Export it with sizes, which newer versions of the operators take.")
+        lengths[axis], factors[axis] = new, _ratio(op, new, lengths[axis])
     return lengths, factors
 
 

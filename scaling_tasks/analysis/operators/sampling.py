@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from scaling_tasks.analysis.axes import Axis
-from scaling_tasks.analysis.lengths import as_length
+from scaling_tasks.analysis.axes import Axis, grid
+from scaling_tasks.analysis.lengths import Length, as_length, larger
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
@@ -52,7 +54,7 @@ def _fit(op: Operation, padded: list[int], spatial: list[int]) -> None:
     one = emitter.constant(np.array(1, np.float32))
     moved = emitter.node("Mul", [emitter.node("Add", [places.name, one]), factor])
     name = emitter.node("Sub", [moved, one], kind="places")
-    op.use(1, Tensor(name, places.dtype, places.axes, finite=places.finite))
+    op.use(1, places.changed(name, fills={}, low=-math.inf, high=math.inf))
 
 
 def _factor(op: Operation, axis: int, places: Tensor, corners: int) -> str:
@@ -67,6 +69,73 @@ def _factor(op: Operation, axis: int, places: Tensor, corners: int) -> str:
     if corners and not op.domain.at_most(as_length(2), length):
         full = emitter.once("Max", [full, emitter.constant(np.array(1, np.float32))])
     return emitter.once("Div", [true, full])
+
+
+@operator("AffineGrid", sizes=(1,))
+def follow_affine_grid(op: Operation) -> Tensor:
+    """Follow AffineGrid: ``[N, d, d + 1]`` applied to every place of an image, in parts of its exact size."""
+    theta, lengths = op.input(0), op.numbers(1) or []
+    count = theta.known_axes[1].constant or 0
+    if len(lengths) != count + 2:
+        raise Refused("its sizes are not those of an image of as many axes")
+    if not op.domain.equal(lengths[0], theta.known_axes[0].length):
+        op.domain.require(lengths[0], theta.known_axes[0].length)
+    for length in lengths[2:]:
+        op.mixes(grid(length))
+        op.newly_cleaned |= op.padded(grid(length))
+    emitter, kind = op.emitter, theta.dtype
+    # Coordinates begin with the last axis.
+    places = [_places(op, lengths[at], at, count) for at in range(count + 1, 1, -1)]
+    rows = []
+    for row in range(count):
+        parts = [_entry(op, row, column, count) for column in range(count + 1)]
+        whole = parts[-1]
+        for part, place in zip(parts, places, strict=False):
+            whole = emitter.node("Add", [emitter.node("Mul", [part, place]), whole])
+        rows.append(emitter.unsqueeze(whole, [count + 1]))
+    emitter.into(op.node.output[0], "Concat", rows, axis=count + 1)
+    op.replaced = True
+    axes = [theta.known_axes[0], *(grid(length) for length in lengths[2:]), grid(count)]
+    return op.result(axes, kind, finite=theta.finite)
+
+
+def _places(op: Operation, length: Length, at: int, count: int) -> str:
+    """Return the coordinates of an image's axis from -1 to 1, ``[N or 1, 1, …, positions, …]``."""
+    emitter, theta = op.emitter, op.input(0)
+    corners = int(op.attribute("align_corners", 0))
+    zero, one, two = (emitter.constant(np.array(number, np.int64)) for number in (0, 1, 2))
+    size = emitter.once("Gather", [op.node.input[1], emitter.constant(np.array(at, np.int64))])
+    counted = emitter.once("Mul", [emitter.once("Range", [zero, size, one]), two])
+    line = emitter.unsqueeze(emitter.cast(counted, theta.dtype), [axis for axis in range(count + 1) if axis != at - 1])
+    # From the last place on, which is 1 where there is no other.
+    last, extent = length * 2 - (2 if corners else 1), larger(length - corners, as_length(1))
+    beyond = emitter.node("Sub", [line, _told(op, last, count)])
+    beside = emitter.node("Div", [beyond, _told(op, extent, count)])
+    return emitter.node("Add", [beside, _number(op, 1)])
+
+
+def _told(op: Operation, length: Length, count: int) -> str:
+    """Return a length at the exact size, as ``[N or 1, 1, …]`` of so many axes and one."""
+    theta = op.input(0)
+    if not length.variables:
+        return _number(op, int(length.constant or 0))
+    spec = SizeInput("", "value", "float32", expressions=(length.expression(),))
+    told = op.around.cleaner.companion(theta, [], spec)
+    return op.emitter.unsqueeze(told, [3]) if count == 3 else told
+
+
+def _number(op: Operation, number: int) -> str:
+    from onnx import helper
+
+    return op.emitter.constant(np.array(number, helper.tensor_dtype_to_np_dtype(op.input(0).dtype)))
+
+
+def _entry(op: Operation, row: int, column: int, count: int) -> str:
+    """Return an entry of the matrices, ``[N, 1, …]`` of so many axes and one."""
+    emitter, name = op.emitter, op.input(0).name
+    for axis, at in ((1, row), (2, column)):
+        name = emitter.once("Gather", [name, emitter.numbers([at])], axis=axis)
+    return emitter.unsqueeze(name, [3]) if count == 3 else name
 
 
 @operator("Compress")
