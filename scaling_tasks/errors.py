@@ -145,6 +145,10 @@ class ExecutorError(ScalingTasksError):
     """Work cannot be done where the configuration says: nobody is there, nobody fits, or those who were are gone."""
 
 
+class NobodyFitsError(ExecutorError):
+    """Of those who are there nobody can do the work."""
+
+
 class CacheError(ScalingTasksError):
     """The store or a cache is damaged or cannot be written."""
 

@@ -26,6 +26,7 @@ class Told(TypedDict, total=False):
         bytes: Of the files.
         worker: Which machine did it, where that was another.
         spans: What that did when: what, since when, how long.
+        pieces: What several machines did of it: who, what, since when, how long.
         warnings: For the user.
         absolute: The largest difference from the original.
         padding_ratio: Of the plan; None without a data set.
@@ -43,6 +44,7 @@ class Told(TypedDict, total=False):
     bytes: _Count
     worker: str
     spans: list[tuple[str, float, float]]
+    pieces: list[tuple[str, str, float, float]]
     warnings: list[str]
     absolute: _Amount
     padding_ratio: _Amount | None

@@ -85,7 +85,7 @@ def run_stage(name: str, target: Target, unit: str | None = None, *, others: boo
         analysed = Built(target).result("analysis").file(analysis.DOCUMENT)
         analysis.check_split(target, analysis.read_analysis(analysed.path).behaviour)
     if stage.do is not None or stage.request is None:
-        return stage.do(target) if stage.do is not None else {}
+        return stage.do(target, lambda: open_workshop(target.spec.executor)) if stage.do is not None else {}
     note_target(target)
     workshop = open_workshop(target.spec.executor)
     if stage.per_unit and others:

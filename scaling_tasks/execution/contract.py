@@ -67,6 +67,8 @@ class Limits(msgspec.Struct, frozen=True):
         threads: How many threads compilers and engines may start; as many as they like where None.
         share: Whether that is this machine's share of its cores, which another machine replaces by its own.
         resources: What a worker elsewhere must have, by Dask's names.
+        credentials: Whether it may use what the environment says for reading data, such as ``AWS_PROFILE``: for work
+            that runs nobody's compiler and nobody's code.
     """
 
     timeout: float
@@ -74,6 +76,7 @@ class Limits(msgspec.Struct, frozen=True):
     threads: int | None = None
     share: bool = False
     resources: Mapping[str, float] = {}
+    credentials: bool = False
 
 
 def _no_errors(log: str) -> tuple[str, ...]:

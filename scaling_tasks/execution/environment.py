@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from scaling_tasks.execution.threads import thread_environment
 
-__all__ = ["SAME_EVERYWHERE", "toolchain_settings", "worker_environment"]
+__all__ = ["SAME_EVERYWHERE", "reader_environment", "toolchain_settings", "worker_environment"]
 
 SAME_EVERYWHERE = {"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
 """What may change results and says nothing of where things lie: all work is told the same.
@@ -23,6 +23,7 @@ _PASSED = re.compile(
     r"|PYTHON(PATH|HOME|USERBASE|NOUSERSITE|PLATLIBDIR|DONTWRITEBYTECODE|PYCACHEPREFIX)"
     r"|SCALING_TASKS_(?!STORE_KEY|REMOTE_STORE)\w+|TOOLCHAIN_HOME|LITE_HOME|MSLITE_HOME"
 )
+_OF_THE_STORE = re.compile(r"SCALING_TASKS_(STORE_KEY|REMOTE_STORE)\w*")
 # Variables of toolchains are passed too. Those that are no paths are settings, on which results may depend.
 _TOOLCHAINS = ("ASCEND", "CANN", "DOTNET", "NNCASE", "CUDA")
 
@@ -32,6 +33,14 @@ def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value for name, value in environment.items() if name.startswith(_TOOLCHAINS) or _PASSED.fullmatch(name)
     }
+
+
+def reader_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what work gets to see that reads data: all but what opens the store of results.
+
+    Which variables credentials, proxies and addresses of servers are in, only the libraries know that use them.
+    """
+    return {name: value for name, value in environment.items() if not _OF_THE_STORE.fullmatch(name)}
 
 
 def toolchain_settings(environment: Mapping[str, str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ import msgspec
 
 from scaling_tasks.errors import ScalingTasksError
 from scaling_tasks.execution.contract import Done, Limits, Subject, Work
-from scaling_tasks.execution.environment import SAME_EVERYWHERE, worker_environment
+from scaling_tasks.execution.environment import SAME_EVERYWHERE, reader_environment, worker_environment
 from scaling_tasks.execution.jobfile import JobFile, Outcome, read_outcome, write_job
 from scaling_tasks.execution.process_trees import kill_tree, status_text, wait_exit
 from scaling_tasks.execution.threads import thread_environment
@@ -149,6 +149,7 @@ def failure(
 
 def _run(job_file: Path, log: Path, limits: Limits, stopped: Callable[[], bool] | None) -> _Exit:
     """Start the worker in a session of its own and wait; leave nothing of it behind, however this ends."""
+    seen = reader_environment(os.environ) if limits.credentials else worker_environment(os.environ)
     own = {**SAME_EVERYWHERE, PARENT_VARIABLE: str(os.getpid()), DIRECTORY_VARIABLE: str(Path.cwd())}
     started = time.monotonic()
     with log.open("wb") as output:
@@ -160,7 +161,7 @@ def _run(job_file: Path, log: Path, limits: Limits, stopped: Callable[[], bool] 
             start_new_session=True,
             # Not this process's directory: what the work is not given it shall not find.
             cwd=job_file.parent,
-            env={**worker_environment(os.environ), **thread_environment(limits.threads), **own},
+            env={**seen, **thread_environment(limits.threads), **own},
         )
     in_time = False
     try:

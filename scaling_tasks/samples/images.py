@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import time
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from scaling_tasks.samples.blocks import Block, pack, unpack
+from scaling_tasks.samples.blocks import Block, Entry, pack, unpack
 from scaling_tasks.samples.container import Header, read_container, say_damaged, write_container
 from scaling_tasks.samples.headers import Fault
 from scaling_tasks.samples.journal import Journal
 from scaling_tasks.samples.listing import UNTRUSTED, Folder, walk
 from scaling_tasks.samples.places import is_url, local_path
-from scaling_tasks.samples.reading import Progress, Reader
+from scaling_tasks.samples.reading import Progress, Reader, unread
 from scaling_tasks.samples.recall import recall
+
+if TYPE_CHECKING:
+    from scaling_tasks.samples.parts import Elsewhere
 
 __all__ = ["cached_images", "same_images", "scan_images", "write_images"]
 
@@ -51,13 +55,16 @@ def cached_images(cache_path: Path) -> list[Block] | None:
     return unpack(cached[1])
 
 
-def scan_images(root: str, cache_path: Path, progress: Progress | None) -> list[Block]:
+def scan_images(
+    root: str, cache_path: Path, progress: Progress | None, elsewhere: Elsewhere | None = None
+) -> list[Block]:
     """List the folder and measure what the cache does not know; return one block per directory in order.
 
     Args:
         root: The data set's directory, or its URL.
         cache_path: The last scan's cache, which may be absent; it is not written here.
         progress: Called with (files done, files to do) now and then.
+        elsewhere: Has parts of it measured, where it lies elsewhere.
 
     Raises:
         DatasetError: A directory cannot be listed.
@@ -69,7 +76,7 @@ def scan_images(root: str, cache_path: Path, progress: Progress | None) -> list[
     known = {block.path: block for block in cached or ()}
     journal = Journal(cache_path)
     journal.load()
-    blocks, young = _scan_once(root, known, journal, progress)
+    blocks, young = _scan_once(root, known, journal, progress, elsewhere)
     if young:
         # Waiting out the tick settles what was written just now, so that the next run has nothing to do.
         time.sleep(_TICK / 1e9)
@@ -86,22 +93,36 @@ def _walk(root: str) -> Iterator[Folder]:
 
 
 def _scan_once(
-    root: str, known: dict[str, Block], journal: Journal, progress: Progress | None
+    root: str,
+    known: dict[str, Block],
+    journal: Journal,
+    progress: Progress | None,
+    elsewhere: Elsewhere | None = None,
 ) -> tuple[list[Block], bool]:
     """Return one block per directory, and whether some file is so young that waiting a moment would help."""
     started = time.time_ns()
     settled, pending = _compare(_walk(root), known)
     total = sum(len(folder.names) for folder, _ in pending)
+    ahead: dict[str, dict[str, Entry]] = {}
     if is_url(root):
+        from scaling_tasks.samples.image_parts import measure_ahead
         from scaling_tasks.samples.remote import Remote
         from scaling_tasks.samples.remote_images import RemoteHeaders
 
         remote = Remote(root)
+        if elsewhere:
+            ahead = {folder.path: journal.entries(folder.path) for folder, _ in pending}
+            wanted = [(folder, _unread(folder, known.get(folder.path), ahead[folder.path])) for folder, _ in pending]
+            for path, found in measure_ahead(root, remote.root, wanted, elsewhere).items():
+                ahead[path].update(found)
         reader = Reader(remote.root, journal, progress, total, elsewhere=RemoteHeaders(remote))
     else:
         reader = Reader(str(local_path(root)), journal, progress, total)
     try:
-        fresh = [_renew(folder, listed, known.get(folder.path), reader, journal, started) for folder, listed in pending]
+        fresh = [
+            _renew(folder, listed, known.get(folder.path), reader, journal, ahead.pop(folder.path, {}), started)
+            for folder, listed in pending
+        ]
     finally:
         reader.close()
     blocks = [*settled, *(block for block, _ in fresh)]
@@ -149,12 +170,25 @@ def _compare(folders: Iterator[Folder], known: dict[str, Block]) -> tuple[list[B
     return settled, pending
 
 
+def _unread(folder: Folder, old: Block | None, noted: Mapping[str, Entry]) -> list[int]:
+    """Return the places of the files that nothing is known of."""
+    recalled = recall(folder, old)
+    before = len(recalled.heights[0])
+    return [before + place for place in unread(recalled.middle, {**recalled.known, **noted})]
+
+
 def _renew(
-    folder: Folder, listed: str, old: Block | None, reader: Reader, journal: Journal, started: int
+    folder: Folder,
+    listed: str,
+    old: Block | None,
+    reader: Reader,
+    journal: Journal,
+    ahead: Mapping[str, Entry],
+    started: int,
 ) -> tuple[Block, bool]:
     recalled = recall(folder, old)
     reader.pass_over(len(folder.names) - len(recalled.middle.names))
-    high, wide = reader.measure(recalled.middle, {**recalled.known, **journal.entries(folder.path)})
+    high, wide = reader.measure(recalled.middle, {**recalled.known, **journal.entries(folder.path), **ahead})
     heights = recalled.heights[0] + high + recalled.heights[1]
     widths = recalled.widths[0] + wide + recalled.widths[1]
     young = _distrust(folder, heights, widths, started)

@@ -12,7 +12,7 @@ from scaling_tasks.samples.headers import UNREADABLE, probe
 from scaling_tasks.samples.journal import Journal
 from scaling_tasks.samples.listing import Folder
 
-__all__ = ["Progress", "Reader"]
+__all__ = ["Progress", "Reader", "unread"]
 
 Progress = Callable[[int, int], None]
 _Size = tuple[int, int]
@@ -104,6 +104,11 @@ class Reader:
         if not self._pool and time.perf_counter() - begin > _SLOW_SECONDS * max(len(paths), 32):
             self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="image-headers")
         return found
+
+
+def unread(folder: Folder, known: Mapping[str, Entry]) -> list[int]:
+    """Return the places of the files that would have to be read."""
+    return [place for place in range(len(folder.names)) if _recall(folder, place, known) is None]
 
 
 def _recall(folder: Folder, place: int, known: Mapping[str, Entry]) -> _Size | None:

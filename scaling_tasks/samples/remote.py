@@ -146,6 +146,29 @@ class Remote:
             _cut(each, 0, size) if isinstance(each, bytes) else None for each, size in zip(found, sizes, strict=True)
         ]
 
+    def others(self, files: Sequence[Entry], listed: Sequence[str] = ()) -> list[Entry]:
+        """Return those of the files that are not, or not any more, the version that they are said to be.
+
+        Args:
+            files: What was listed elsewhere, or before.
+            listed: Directories that are worth a listing; of files in others each is asked for.
+        """
+        told: set[Entry] = set()
+        for directory in listed:
+            with contextlib.suppress(OSError):
+                told.update(self._directly_in(directory))
+        doubtful = [file for file in files if file not in told]
+        # Listings of some stores tell versions in another way than what is told of one file.
+        with ThreadPoolExecutor(THREADS) as pool:
+            asked = list(pool.map(self._entry_if_there, [file.path for file in doubtful]))
+        return [file for file, found in zip(doubtful, asked, strict=True) if found != file]
+
+    def _directly_in(self, directory: str) -> list[Entry]:
+        with _as_os_error():
+            self._files.invalidate_cache()
+            found = self._files.ls(directory, detail=True)
+        return [_entry(info["name"], info) for info in found if info.get("size") is not None]
+
     def _entry_if_there(self, path: str) -> Entry | None:
         try:
             return self.entry(path)
@@ -165,7 +188,8 @@ def _entry(path: str, info: Mapping[str, Any]) -> Entry:
 
 def _tag(info: Mapping[str, Any]) -> int:
     """Return a number for what tells a version of a file: its ETag, else when it was written."""
-    told = next((str(info[name]) for name in _ETAGS if info.get(name)), "")
+    # Some servers write an ETag with quotes where they are asked for one file, and without where they list many.
+    told = next((str(info[name]).removeprefix("W/").strip('"') for name in _ETAGS if info.get(name)), "")
     if not told:
         when = next((info[name] for name in _TIMES if info.get(name)), None)
         if when is None or abs(time.time() - _seconds(when)) < _COARSE_SECONDS:

@@ -23,12 +23,15 @@ from scaling_tasks.samples.places import is_derived, is_url, local_path, summary
 
 if TYPE_CHECKING:
     from scaling_tasks.samples.measurements import Measurements
+    from scaling_tasks.samples.parts import Elsewhere
 
 __all__ = ["Progress", "read_measurements", "scan", "watch"]
 
 Progress = Callable[[int, int], None]
 
 _TICK = 20_000_000
+_WORTH_GIVING_AWAY = 4 << 20
+"""Bytes of a file elsewhere that are read sooner than they are given away."""
 
 
 def watch(dataset: DatasetSpec, cache_path: Path) -> bool:
@@ -57,7 +60,9 @@ def watch(dataset: DatasetSpec, cache_path: Path) -> bool:
         return False
 
 
-def scan(dataset: DatasetSpec, cache_path: Path, *, progress: Progress | None = None) -> Measurements:
+def scan(
+    dataset: DatasetSpec, cache_path: Path, *, progress: Progress | None = None, elsewhere: Elsewhere | None = None
+) -> Measurements:
     """Measure the data set; only files that the cache does not know as they are get opened.
 
     Writes the cache and, beside it, the ``scan`` summary (`summary_path`), each whole or not at all. The summary's
@@ -67,6 +72,7 @@ def scan(dataset: DatasetSpec, cache_path: Path, *, progress: Progress | None = 
         dataset: Where the data is.
         cache_path: The cache file; created where absent. A name other than ``*.json``.
         progress: Called with (files done, files to do) now and then.
+        elsewhere: Has parts of a data set measured that lies elsewhere, by which nothing changes but the time it takes.
 
     Raises:
         DatasetError: Nothing could be measured, or something had to be skipped and ``strict`` is set.
@@ -76,11 +82,11 @@ def scan(dataset: DatasetSpec, cache_path: Path, *, progress: Progress | None = 
     _keep_data(dataset, cache_path)
     try:
         if kind == "images":
-            found = _scan_folder(dataset, cache_path, progress)
+            found = _scan_folder(dataset, cache_path, progress, elsewhere)
         elif kind == "shards":
-            found = _scan_shards(dataset, cache_path, progress)
+            found = _scan_shards(dataset, cache_path, progress, elsewhere)
         else:
-            found = _scan_file(dataset.path, cache_path, kind)
+            found = _scan_file(dataset.path, cache_path, kind, elsewhere)
     except OSError as cause:
         raise CacheError(
             f"the scan cache cannot be written ({cause.strerror or cause})",
@@ -129,26 +135,31 @@ def _cached(cache_path: Path) -> Measurements | None:
     return stored[1] if stored else None
 
 
-def _scan_folder(dataset: DatasetSpec, cache_path: Path, progress: Progress | None) -> Measurements:
+def _scan_folder(
+    dataset: DatasetSpec, cache_path: Path, progress: Progress | None, elsewhere: Elsewhere | None
+) -> Measurements:
     from scaling_tasks.samples.image_sizes import image_measurements
 
-    blocks = scan_images(dataset.path, cache_path, progress)
+    blocks = scan_images(dataset.path, cache_path, progress, elsewhere)
     found = image_measurements(blocks)
     write_images(cache_path, blocks, _publish_summary(found, cache_path, "images"))
     return found
 
 
-def _scan_shards(dataset: DatasetSpec, cache_path: Path, progress: Progress | None) -> Measurements:
+def _scan_shards(
+    dataset: DatasetSpec, cache_path: Path, progress: Progress | None, elsewhere: Elsewhere | None
+) -> Measurements:
     from scaling_tasks.samples.image_sizes import image_measurements
     from scaling_tasks.samples.shards import scan_shards, write_shards
 
-    blocks = scan_shards(dataset.path, cache_path, progress)
+    blocks = scan_shards(dataset.path, cache_path, progress, elsewhere)
     found = image_measurements(blocks)
     write_shards(cache_path, blocks, _publish_summary(found, cache_path, "shards"))
     return found
 
 
-def _scan_file(path: str, cache_path: Path, kind: str) -> Measurements:
+def _scan_file(path: str, cache_path: Path, kind: str, elsewhere: Elsewhere | None) -> Measurements:
+    from scaling_tasks.samples.part_work import read_file
     from scaling_tasks.samples.stored import load_measurements, store_measurements
 
     stored = load_measurements(cache_path)
@@ -161,7 +172,8 @@ def _scan_file(path: str, cache_path: Path, kind: str) -> Measurements:
         if stored and stored[0].kind == kind and _is_same(stored[0], state, path):
             found, content = stored[1], stored[0].content
         else:
-            found, content = _read_file(path, kind)
+            measured = _measured_elsewhere(path, kind, state, elsewhere) if elsewhere and is_url(path) else None
+            found, content = measured or read_file(path, kind)
             content = content or _content(path)
     except OSError as cause:
         why = cause.strerror or cause
@@ -184,11 +196,22 @@ def _content(path: str) -> str:
     return "" if is_url(path) else digest_file(local_path(path))
 
 
-def _read_file(path: str, kind: str) -> tuple[Measurements, str]:
-    from scaling_tasks.samples.annotation import read_annotation
-    from scaling_tasks.samples.tables import read_table
+def _measured_elsewhere(
+    path: str, kind: str, state: tuple[int, int] | None, elsewhere: Elsewhere
+) -> tuple[Measurements, str] | None:
+    """Return what others read in a file, which one that is small is not worth."""
+    from scaling_tasks.samples.parts import Part
+    from scaling_tasks.samples.remote import Entry, Remote
+    from scaling_tasks.samples.stored import load_measurements
 
-    return read_annotation(path) if kind == "annotation" else read_table(path, kind)
+    file = None if state is None else Entry(Remote(path).root, *state)
+    if file is None or file.size < _WORTH_GIVING_AWAY or not Part.is_named_by(file):
+        return None
+    for _, measured in elsewhere([Part(kind, path, (file,))]):
+        stored = load_measurements(measured) if measured is not None else None
+        if stored is not None and stored[0].kind == kind:
+            return stored[1], stored[0].content
+    return None
 
 
 def _publish_summary(found: Measurements, cache_path: Path, kind: str) -> Header:

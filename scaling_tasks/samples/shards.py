@@ -7,10 +7,11 @@ import hashlib
 import re
 import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,7 +24,10 @@ from scaling_tasks.samples.places import is_url, local_path, open_data
 from scaling_tasks.samples.remote import THREADS, Entry, Remote
 from scaling_tasks.samples.tar_members import Members, read_members
 
-__all__ = ["cached_shards", "same_shards", "scan_shards", "write_shards"]
+if TYPE_CHECKING:
+    from scaling_tasks.samples.parts import Elsewhere
+
+__all__ = ["cached_shards", "read_shards", "same_shards", "scan_shards", "write_shards"]
 
 _SUFFIX = ".tar"
 _TICK = 20_000_000
@@ -32,6 +36,9 @@ _SECONDS_AT_RISK = 10.0
 # Of a shard elsewhere: a member's header and the beginning of an image, and whole members where they are small.
 _READ_AHEAD = 1 << 16
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}|\{([^{}]*,[^{}]*)\}")
+
+# Bytes: of shards that are measured together elsewhere, and of all that are read sooner than they are given away.
+_TOGETHER, _WORTH_GIVING_AWAY = 64 << 20, 4 << 20
 
 Progress = Callable[[int, int], None]
 
@@ -47,7 +54,9 @@ def cached_shards(cache_path: Path) -> list[Block] | None:
     return unpack(cached[1]) if cached is not None and cached[0].kind == "shards" else None
 
 
-def scan_shards(path: str, cache_path: Path, progress: Progress | None) -> list[Block]:
+def scan_shards(
+    path: str, cache_path: Path, progress: Progress | None, elsewhere: Elsewhere | None = None
+) -> list[Block]:
     """Read the shards that the cache does not know as they are; return one block per shard in order.
 
     What is read is kept now and then, so that an interruption costs seconds.
@@ -68,8 +77,8 @@ def scan_shards(path: str, cache_path: Path, progress: Progress | None) -> list[
     pending = [shard for shard in shards if shard.path not in blocks]
     saved = time.monotonic()
     try:
-        for done, (shard, members) in enumerate(_read(path, pending), 1):
-            blocks[shard.path] = _block(shard, members)
+        for done, (shard, block) in enumerate(_fresh(path, pending, elsewhere), 1):
+            blocks[shard.path] = block
             if progress:
                 progress(done, len(pending))
             if time.monotonic() - saved > _SECONDS_AT_RISK:
@@ -154,16 +163,45 @@ def _names(pattern: str) -> list[str]:
     return ["".join(each) for each in product(*parts, [pattern[start:]])]
 
 
-def _read(path: str, shards: Sequence[Entry]) -> Iterator[tuple[Entry, Members | None]]:
-    """Yield the members of each shard, None of one that cannot be read; many at once where they are elsewhere."""
+def _fresh(path: str, shards: Sequence[Entry], elsewhere: Elsewhere | None) -> Iterator[tuple[Entry, Block]]:
+    """Yield the blocks of shards as they are read: by others as far as that is worth it and they can, else here."""
+    left = {shard.path: shard for shard in shards}
+    if elsewhere and is_url(path):
+        from scaling_tasks.samples.parts import Part, measured_blocks
+
+        named = filter(Part.is_named_by, shards)
+        parts = [Part("shards", path, tuple(each)) for each in _together(named)]
+        worth = sum(shard.size for part in parts for shard in part.files) >= _WORTH_GIVING_AWAY
+        for part, measured in elsewhere(parts) if worth else ():
+            own = {shard.path: shard for shard in part.files}
+            for block in measured_blocks(measured, part.kind) if measured is not None else ():
+                if block.path in own and _is_current(block, own[block.path]):
+                    yield left.pop(block.path), block
+    yield from read_shards(path, list(left.values()))
+
+
+def _together(shards: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Yield the shards one by one, small ones several at a time."""
+    several: list[Entry] = []
+    for shard in shards:
+        if several and sum(each.size for each in several) + shard.size > _TOGETHER:
+            yield several
+            several = []
+        several.append(shard)
+    if several:
+        yield several
+
+
+def read_shards(path: str, shards: Sequence[Entry]) -> Iterator[tuple[Entry, Block]]:
+    """Yield the block of each shard; many are read at once where they are elsewhere."""
     if not is_url(path):
-        yield from ((shard, _members(shard.path)) for shard in shards)
+        yield from ((shard, _block(shard, _members(shard.path))) for shard in shards)
         return
     scheme = path.partition("://")[0]
     with ThreadPoolExecutor(THREADS, thread_name_prefix="shards") as pool:
         asked = {pool.submit(_members, _url(scheme, shard.path)): shard for shard in shards}
         try:
-            yield from ((asked[each], each.result()) for each in as_completed(asked))
+            yield from ((asked[each], _block(asked[each], each.result())) for each in as_completed(asked))
         finally:
             pool.shutdown(cancel_futures=True)
 

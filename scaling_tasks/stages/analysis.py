@@ -39,11 +39,14 @@ __all__ = [
     "check_split",
     "prepared_name",
     "read_analysis",
+    "tools",
     "work",
 ]
 
 DOCUMENT = "analysis.json"
 _KIND, _VERSION = "analysis", 3
+_WORTH_SENDING = 256 << 20
+"""Bytes of a model that is larger than to be sent to be analysed and fetched as it was prepared."""
 
 
 class Analysed(msgspec.Struct, frozen=True):
@@ -80,11 +83,12 @@ def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     parameters["cut"] = target.spec.runtime.oversize == "split"
     policies = target.spec.runtime.policies.values()
     parameters["zeros"] = all(policy.mode == "zero" and policy.side == "end" for policy in policies)
+    inputs = digests(files)
     return ActionRequest(
         Action(
             "analysis",
             code_of(),
-            digests(files),
+            inputs,
             parameters,
             versions_for(target.model.name),
             outputs=(DOCUMENT, prepared_name(target)),
@@ -93,7 +97,14 @@ def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
         f"{__name__}:work",
         Subject(target.name, "the analysis", ModelError),
         hints=lambda: {"where": target.config},
+        tools=f"{__name__}:tools" if sum(path.stat().st_size for path in files.values()) <= _WORTH_SENDING else "",
+        at_home=True,
     )
+
+
+def tools(inputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the toolchain that is found where this is called; no verdict depends on the platform."""
+    return {"toolchain": versions_for(parameters["target"]["model"]), "platform": {}}
 
 
 def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from scaling_tasks.known_digests import STATE, known_digests
 from scaling_tasks.own_code import code_of
 from scaling_tasks.stages.leftovers import leftovers
 from scaling_tasks.stages.manifest import bundle_files
-from scaling_tasks.stages.stage import Built, Made, Stage
+from scaling_tasks.stages.stage import Built, Made, Opening, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 
@@ -43,7 +43,7 @@ def _former(target: Target) -> list[str]:
         return []  # Nothing tells what is there apart from files of the user's.
 
 
-def _publish(target: Target) -> dict[str, Any]:
+def _publish(target: Target, opening: Opening) -> dict[str, Any]:
     """Publish the bundle whole, and remove what earlier plans left in its place; the store keeps it.
 
     Raises:

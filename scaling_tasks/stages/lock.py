@@ -27,7 +27,7 @@ from scaling_tasks.own_code import code_of
 from scaling_tasks.shapes.unit import Unit
 from scaling_tasks.stages.compile import CODE, toolchain
 from scaling_tasks.stages.compile import STAGE as COMPILE
-from scaling_tasks.stages.stage import Built, Made, Stage
+from scaling_tasks.stages.stage import Built, Made, Opening, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 
@@ -51,7 +51,7 @@ _KIND, _VERSION = "lock", 1
 _SHORT = 12
 
 
-def _run(target: Target) -> dict[str, Any]:
+def _run(target: Target, opening: Opening) -> dict[str, Any]:
     """Write the target's section of the lock file; where it must not change, refuse to.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -16,7 +16,10 @@ from scaling_tasks.names import inner_name
 from scaling_tasks.samples.places import summary_path
 from scaling_tasks.stages.target import Target
 
-__all__ = ["Built", "Made", "Place", "Stage"]
+if TYPE_CHECKING:
+    from scaling_tasks.actions.perform import Workshop
+
+__all__ = ["Built", "Made", "Opening", "Place", "Stage"]
 
 
 class Made(Protocol):
@@ -62,6 +65,9 @@ Place = Callable[[Target, str | None, str], Path]
 """Where a stage's file of a given name belongs, for a target and a unit."""
 
 
+Opening = Callable[[], "Workshop"]
+
+
 def _nowhere(target: Target, unit: str | None, name: str) -> Path:
     raise ValueError(f"{name} has no place")
 
@@ -79,7 +85,7 @@ class Stage(msgspec.Struct, frozen=True):
         place: Where its files belong.
         per_unit: Whether it works unit by unit.
         after_plan: Whether its tasks are known only once there is a plan.
-        do: What to do in place of having the action's result in place.
+        do: What to do in place of having the action's result in place; opens the workshop where it wants one.
         current: Whether there is nothing to do, for a stage without an action.
         products: The files that users know it by.
         lasting: Whether its files survive ``clean``.
@@ -95,7 +101,7 @@ class Stage(msgspec.Struct, frozen=True):
     place: Place = _nowhere
     per_unit: bool = False
     after_plan: bool = True
-    do: Callable[[Target], dict[str, Any]] | None = None
+    do: Callable[[Target, Opening], dict[str, Any]] | None = None
     current: Callable[[Target], bool] | None = None
     products: Callable[[Target], tuple[Path, ...]] = lambda target: ()
     lasting: bool = False

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
-from scaling_tasks.errors import ConfigError
+from scaling_tasks.errors import ConfigError, one_line
 from scaling_tasks.names import Digest
 from scaling_tasks.store.remote import MOST_RECORD_BYTES, Moved, RemoteError, receive, shown_url
 
@@ -121,7 +121,7 @@ class HttpRemote:
 
         timeout = (_CONNECT_SECONDS, _SILENCE_SECONDS)
         try:
-            with self._session().request(method, f"{self._url}/{path}", stream=True, timeout=timeout, **more) as answer:
+            with self._asked(method, f"{self._url}/{path}", stream=True, timeout=timeout, **more) as answer:
                 if answer.status_code in _ABSENT:
                     yield None
                 elif answer.ok:
@@ -133,12 +133,26 @@ class HttpRemote:
         except (requests.RequestException, HTTPError) as cause:
             raise RemoteError(_reason(cause), passing=True, reached=False) from None
 
+    def _asked(self, *request: Any, **more: Any) -> requests.Response:
+        import requests
+
+        try:
+            return self._session().request(*request, **more)
+        except requests.RequestException:
+            raise
+        except OSError as cause:
+            # Of files that its settings name, such as certificates.
+            raise RemoteError(one_line(cause), passing=False, reached=False) from None
+
     def _session(self) -> requests.Session:
         """Return this thread's session: its connections stay open from one request to the next."""
         import requests
 
         if not hasattr(self._sessions, "session"):
             self._sessions.session = requests.Session()
+            # Which all else in Python that speaks TLS reads; of its own variables requests takes care itself.
+            if named := os.environ.get("SSL_CERT_FILE"):
+                self._sessions.session.verify = named
         found: requests.Session = self._sessions.session
         return found
 

@@ -129,7 +129,7 @@ def test_builds_at_once_give_what_a_local_one_gives_and_do_nothing_twice(
     assert products(at_farm[0]) == products(at_farm[1]) == products(local)
     assert len(products(local)) >= 5
     done = [each["key"] for each in gated.events("done")]
-    assert len(done) == len(set(done)) == 1 + 2 + 2 + 1  # The plan, two units compiled and verified, the metric.
+    assert len(done) == len(set(done)) == 2 + 2 + 2 + 1  # Analysis and plan, two units compiled and verified, metric.
     assert " on one" in run.output
     assert " on two" in run.output
     (profile,) = (at_farm[1].root / ".scaling/profiles").iterdir()

@@ -38,7 +38,7 @@ http {{
     client_max_body_size 0;
     keepalive_timeout 60;
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{tls};
         root {files};
         location / {{
             dav_methods PUT;
@@ -71,16 +71,18 @@ class Nginx:
         home: Where its configuration and logs are.
         files: What it serves.
         port: On loopback.
+        scheme: ``http`` or ``https``.
     """
 
     home: Path
     files: Path
     port: int
     process: subprocess.Popen[bytes]
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     @property
     def requests(self) -> list[str]:
@@ -120,13 +122,16 @@ class Nginx:
             os.killpg(self.process.pid, number)
 
 
-def start_nginx(home: Path, *, files: Path | None = None, more: str = "") -> Nginx:
+def start_nginx(
+    home: Path, *, files: Path | None = None, more: str = "", certificate: tuple[Path, Path] | None = None
+) -> Nginx:
     """Start nginx.
 
     Args:
         home: A directory for its configuration and logs.
         files: What it serves, ``home/files`` by default.
         more: Directives of its location.
+        certificate: The files of a certificate and of its key, for HTTPS.
     """
     places = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin:{FETCHED_NGINX}"
     program = shutil.which("nginx", path=places)
@@ -136,12 +141,13 @@ def start_nginx(home: Path, *, files: Path | None = None, more: str = "") -> Ngi
     for directory in (home, files / ".upload", files / "ac", files / "cas"):
         directory.mkdir(parents=True, exist_ok=True)
     user = "user root;" if os.getuid() == 0 else ""
-    text = NGINX.format(home=home, files=files, port=port, user=user, more=more)
+    tls = " ssl; ssl_certificate {}; ssl_certificate_key {}".format(*certificate) if certificate else ""
+    text = NGINX.format(home=home, files=files, port=port, user=user, more=more, tls=tls)
     (home / "nginx.conf").write_text(text)
     command = [program, "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")]
     process = _start(command, home / "output")
     _wait_for(port, process, home / "output")
-    return Nginx(home, files, port, process)
+    return Nginx(home, files, port, process, "https" if certificate else "http")
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from scaling_tasks.errors import ExecutorError, one_line
+from scaling_tasks.errors import ExecutorError, NobodyFitsError, one_line
 from scaling_tasks.execution.contract import Done, Limits, Origin, Subject, Work
 from scaling_tasks.execution.farm.connection import Connection, Fault, connection, shown
 from scaling_tasks.execution.farm.order import Answer, Blob, Order, Outcome, package_identity
@@ -57,7 +57,8 @@ class FarmExecutor:
 
         Raises:
             ScalingTasksError: ``subject.error`` where the work failed, see ``local.LocalExecutor``.
-            ExecutorError: Nobody fits, nobody is there, or the engine lost the work too often.
+            NobodyFitsError: Of the workers that are there.
+            ExecutorError: Nobody is there, or the engine lost the work too often.
         """
         if work.origin is None:
             return LocalExecutor().submit(work, limits, subject, job_file=job_file, log=log)
@@ -67,7 +68,7 @@ class FarmExecutor:
             outcome, ended = self._outcome(_order(work, work.origin, limits, subject), work, log)
         except _NobodyFits as why:
             if not work.origin.at_home:
-                raise ExecutorError(
+                raise NobodyFitsError(
                     f"no worker can do it: {why}", where=subject.name, fix="Start one that can, or build locally."
                 ) from why
             done = LocalExecutor().submit(work, limits, subject, job_file=job_file, log=log)
