@@ -6,7 +6,7 @@
 * Its LayerNormalization is none, see ``layer_norms``; recurrent layers it knows in one form, see ``recurrent_layers``;
   and of what goes along an axis in order it knows little, see ``along_axis``.
 * Some operands it takes in one form only, see ``lite_operands``; some operators it reads otherwise or not at all, see
-  ``lite_operators`` and ``products``; and some functions it computes roughly, see ``lite_arithmetic``.
+  ``lite_operators``, ``lite_indices`` and ``products``; some functions it computes roughly, see ``lite_arithmetic``.
 * It loses its way in the shape arithmetic that exporters write out, and behind that cannot load what it converted, or
   computes something else; so it gets a model of one bucket with that arithmetic done.
 """
@@ -22,6 +22,12 @@ from scaling_tasks.compilers.along_axis import gather_reversed, sum_by_products
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
 from scaling_tasks.compilers.lite_arithmetic import compute_by_halves, say_alpha
+from scaling_tasks.compilers.lite_indices import (
+    compare_with_nothing,
+    compute_outputs,
+    flatten_softmaxes,
+    gather_plainly,
+)
 from scaling_tasks.compilers.lite_operands import (
     bound_by_one,
     element_type,
@@ -34,6 +40,8 @@ from scaling_tasks.compilers.lite_operators import (
     DEFINED_BY_OTHERS,
     add_apart,
     find_least_by_greatest,
+    multiply_pointwise,
+    pool_pictures,
     pool_undilated,
     split_by_attribute,
 )
@@ -135,9 +143,15 @@ def _spell_out(model: onnx.ModelProto, directory: Path) -> bool:
         multiply_einsums(model),
         multiply_resizes(model, directory),
         pool_undilated(model),
+        pool_pictures(model),
+        multiply_pointwise(model),
         split_by_attribute(model, directory),
         add_apart(model),
         find_least_by_greatest(model),
+        gather_plainly(model),
+        compare_with_nothing(model),
+        flatten_softmaxes(model),
+        compute_outputs(model),
         compute_by_halves(model),
         say_alpha(model),
         store_as_bytes(model),
