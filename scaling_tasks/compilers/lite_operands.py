@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +17,12 @@ from scaling_tasks.errors import CompileError
 
 if TYPE_CHECKING:
     import onnx
-    from numpy.typing import NDArray
 
     Dims = tuple[int | str | None, ...]
 
 __all__ = ["bound_by_one", "element_type", "expand_where", "lead_with_inputs", "name_apart", "squeeze_to_scalars"]
 
 _COMMUTATIVE = ("Add", "Mul", "Min", "Max")
-_MOST_STORED = 1 << 20
 _RESHAPING = ("Unsqueeze", "Cast")
 
 
@@ -121,7 +118,7 @@ def expand_where(model: onnx.ModelProto) -> bool:
 
 
 def _expanded(model: onnx.ModelProto, node: onnx.NodeProto, shapes: Mapping[str, Dims]) -> list[onnx.NodeProto]:
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto, helper
 
     if node.op_type != "Where" or any(name not in shapes for name in node.input):
         return [node]
@@ -137,28 +134,11 @@ def _expanded(model: onnx.ModelProto, node: onnx.NodeProto, shapes: Mapping[str,
         needed = [at for at, dims in enumerate(known) if at != leader and (dims != known[leader] or None in dims)]
         if needed:
             added.append(helper.make_node("Shape", [node.input[leader]], [shape], name=shape))
-    stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for at in needed:
-        name, constant = f"{output}/operand{at}", stored.get(node.input[at])
-        if constant is not None and not constant.external_data and (wide := _widened(constant, known)) is not None:
-            model.graph.initializer.append(numpy_helper.from_array(wide, name))
-        else:
-            added.append(helper.make_node("Expand", [node.input[at], shape], [name], name=name))
+        name = f"{output}/operand{at}"
+        added.append(helper.make_node("Expand", [node.input[at], shape], [name], name=name))
         node.input[at] = name
     return [*added, node]
-
-
-def _widened(constant: onnx.TensorProto, known: Sequence[Dims]) -> NDArray[Any] | None:
-    """Return a constant in the shape of the result, where that is known and small: its Expand it may not find again."""
-    import numpy as np
-    from onnx import numpy_helper
-
-    if any(not isinstance(dim, int) for dims in known for dim in dims):
-        return None
-    whole = [int(dim) for dim in _broadcast(known) if isinstance(dim, int)]
-    if math.prod(whole) > _MOST_STORED:
-        return None
-    return np.ascontiguousarray(np.broadcast_to(numpy_helper.to_array(constant), whole))
 
 
 def _broadcast(known: Sequence[Dims]) -> Dims:

@@ -77,6 +77,15 @@ POINTS = """
     top = MaxPool <kernel_shape = [3], strides = [2], pads = [1, 1]> (s)
     greatest = GlobalMaxPool (s)
 """
+QUANTISED = """
+    q, scale, zero = DynamicQuantizeLinear (s)
+    sums = MatMulInteger (q, eight, zero, middle)
+    real = Cast <to = 1> (sums)
+    product = Mul (real, scale)
+    none = Div (s, s)
+    isnt = IsNaN (none)
+    filled = Where (isnt, low, none)
+"""
 OLD = "over_all = Softmax <axis = 1> (s)  logarithm = LogSoftmax (s)"
 ATTENTION = "y = Attention <q_num_heads = 2, kv_num_heads = 2> (s, s, s)  z = RMSNormalization (y, norm)"
 
@@ -130,6 +139,17 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
             "point": numbers(32, 5, 1, 1),
             "sides": np.array([2, 4, 8, 42]),
             "numbers": np.arange(8, dtype=np.float32).reshape(1, 8, 1, 1),
+        },
+    ),
+    "quantised": (
+        13,
+        QUANTISED,
+        ["product", "filled"],
+        {"s": np.concatenate([numbers(6, 3, 4), np.zeros((1, 3, 4), np.float32)])},
+        {
+            "eight": RANDOM.integers(0, 256, (4, 5)).astype(np.uint8),
+            "middle": np.uint8(120),
+            "low": np.float32(-3),
         },
     ),
     "old": (12, OLD, ["over_all", "logarithm"], {"s": numbers(6, 3, 4)}, {}),
