@@ -2,7 +2,7 @@
 
 * A pool that says how it is dilated is refused, though it say that it is not.
 * Of a Split it reads the sizes as the attribute alone that they were before opset 13; without it, parts are equal.
-* It pools pictures alone, which have four dimensions.
+* It pools pictures alone, which have four dimensions, and normalises no other instances.
 * It loses its way where a Softmax is convolved that a Transpose and a convolution come before.
 * Of a Gemm it adds a constant row alone, and multiplies nothing by ``alpha`` and ``beta``.
 * It has no ArgMin, and no HardSwish that its own optimiser would not stumble over.
@@ -76,8 +76,9 @@ def pool_undilated(model: onnx.ModelProto) -> bool:
 
 
 def pool_pictures(model: onnx.ModelProto) -> bool:
-    """Pool rows as pictures one high, and the whole of anything by a reduction, in place; return whether any was."""
-    kinds = ("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool")
+    """Pool and normalise rows as pictures one high, and the whole of anything, in place; return whether any was."""
+    of_the_whole = ("GlobalAveragePool", "GlobalMaxPool", "InstanceNormalization")
+    kinds = ("AveragePool", "MaxPool", *of_the_whole)
     if all(node.op_type not in kinds for node in model.graph.node):
         return False
     shapes = static_shapes(model)
@@ -87,9 +88,11 @@ def pool_pictures(model: onnx.ModelProto) -> bool:
         if not shape or len(shape) == 4 or len(node.output) > 1:
             return None
         write = Writer(model, f"{node.output[0]}/pooled")
-        if node.op_type.startswith("Global"):
+        if node.op_type in of_the_whole:
             flat = write.reshape(node.input[0], [*shape[:2], 1, math.prod(shape[2:])])
-            write.reshape(write.node(node.op_type, [flat]), [*shape[:2], *[1] * (len(shape) - 2)], node.output[0])
+            made = write.node(node.op_type, [flat, *node.input[1:]], **attributes_of(node))
+            normal = node.op_type == "InstanceNormalization"
+            write.reshape(made, shape if normal else [*shape[:2], *[1] * (len(shape) - 2)], node.output[0])
             return write.nodes
         after, given = shapes.get(node.output[0]), attributes_of(node)
         if len(shape) != 3 or after is None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from scaling_tasks.compilers.along_axis import gather_reversed, sum_by_products
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
-from scaling_tasks.compilers.lite_arithmetic import compare_with_itself, compute_by_halves, say_alpha
+from scaling_tasks.compilers.lite_arithmetic import compare_with_itself, compute_by_halves, say_defaults
 from scaling_tasks.compilers.lite_indices import (
     compare_with_nothing,
     compute_outputs,
@@ -155,7 +155,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
         add_apart(model),
         find_least_by_greatest(model),
         flatten_softmaxes(model),
-        say_alpha(model),
+        say_defaults(model),
         compare_with_itself(model),
         quantise_in_floats(model, directory),
         store_as_bytes(model),

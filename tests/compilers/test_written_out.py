@@ -76,6 +76,7 @@ POINTS = """
     side = Conv <kernel_shape = [1, 1]> (share, numbers)
     top = MaxPool <kernel_shape = [3], strides = [2], pads = [1, 1]> (s)
     greatest = GlobalMaxPool (s)
+    normal = InstanceNormalization (s, scales, offsets)
 """
 QUANTISED = """
     q, scale, zero = DynamicQuantizeLinear (s)
@@ -133,10 +134,12 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
     "points": (
         13,
         POINTS,
-        ["side", "top", "greatest"],
+        ["side", "top", "greatest", "normal"],
         {"s": numbers(6, 3, 4), "p": numbers(2, 5, 6, 7)},
         {
             "point": numbers(32, 5, 1, 1),
+            "scales": numbers(3),
+            "offsets": numbers(3),
             "sides": np.array([2, 4, 8, 42]),
             "numbers": np.arange(8, dtype=np.float32).reshape(1, 8, 1, 1),
         },
