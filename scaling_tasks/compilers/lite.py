@@ -37,6 +37,9 @@ _NO_ERRORS = (
     r"DetermineCertainVarInputFormat\] cannot get the real var input",
 )
 _PARSER = re.compile(r"config_file_parser|config_infos|INPUT ILLEGAL|INPUT INVALID")
+_LOST = re.compile(r"InferSubgraph\] InferShape failed, name: (.*), type: (\w+)")
+_UNKNOWN = re.compile(r"not support onnx data type|FindBackendKernel return nullptr")
+_OTHERWISE = "Export the model without this operator, or choose another backend."
 _NO_CANN = re.compile(r"acl_pass_plugin|create acl pass|libascendcl|libge_|libgraph\.so")
 
 
@@ -219,8 +222,16 @@ def _refuse(status: int, output: str, job: CompileJob) -> None:
             where="compile.device",
             fix="Build on a machine with CANN, or set `compile.device: cpu`.",
         )
+    if lost := _LOST.search(output):
+        raise CompileError(
+            f"MindSpore Lite finds no shape for what the {lost[2]} {lost[1]!r} gives, or for what it takes",
+            where=str(job.model),
+            fix=_OTHERWISE,
+        )
     if errors:
-        raise CompileError(f"MindSpore Lite failed: {_message(errors[0])}", where=str(job.model))
+        unknown = any(_UNKNOWN.search(line) for line in errors)
+        fix = _OTHERWISE if unknown else ""
+        raise CompileError(f"MindSpore Lite failed: {_message(errors[0])}", where=str(job.model), fix=fix)
     if status != 0:
         raise CompileError(f"MindSpore Lite {status_text(status)}{_last_words(output)}", where=str(job.model))
 

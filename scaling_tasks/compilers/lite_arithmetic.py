@@ -2,7 +2,8 @@
 
 * Its Tanh is a fraction of polynomials, off by 1e-4 where it is nearly 1.
 * Its Cos is off by 2e-3, where its Sin is right.
-* An Elu or a LeakyRelu that leaves out ``alpha`` has one of 0.
+* It has no IsNaN; what is no number is not equal to itself.
+* What a node leaves out of ``alpha`` and ``epsilon`` is 0.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ from scaling_tasks.compilers.node_writer import Writer, element_types, replace_n
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compute_by_halves", "say_alpha"]
+__all__ = ["compare_with_itself", "compute_by_halves", "say_defaults"]
 
 _FLOAT = 1
-_ALPHA = {"Elu": 1.0, "LeakyRelu": 0.01}
+_DEFAULTS = {
+    "BatchNormalization": ("epsilon", 1e-5),
+    "Elu": ("alpha", 1.0),
+    "InstanceNormalization": ("epsilon", 1e-5),
+    "LeakyRelu": ("alpha", 0.01),
+}
 
 
 def compute_by_halves(model: onnx.ModelProto) -> bool:
@@ -47,13 +53,27 @@ def compute_by_halves(model: onnx.ModelProto) -> bool:
     return replace_nodes(model, replace)
 
 
-def say_alpha(model: onnx.ModelProto) -> bool:
-    """Give every Elu and LeakyRelu the ``alpha`` that it leaves out, in place; return whether any did."""
+def compare_with_itself(model: onnx.ModelProto) -> bool:
+    """Ask whether a number is not equal to itself where IsNaN does, in place; return whether any does."""
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type != "IsNaN":
+            return None
+        write = Writer(model, f"{node.output[0]}/itself")
+        write.node("Not", [write.node("Equal", [node.input[0], node.input[0]])], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def say_defaults(model: onnx.ModelProto) -> bool:
+    """Say ``alpha`` and ``epsilon`` of every node that leaves them out, in place; return whether any did."""
     from onnx import helper
 
     changed = False
     for node in model.graph.node:
-        if node.op_type in _ALPHA and all(each.name != "alpha" for each in node.attribute):
-            node.attribute.append(helper.make_attribute("alpha", _ALPHA[node.op_type]))
+        name, value = _DEFAULTS.get(node.op_type, ("", 0.0))
+        if name and all(each.name != name for each in node.attribute):
+            node.attribute.append(helper.make_attribute(name, value))
             changed = True
     return changed

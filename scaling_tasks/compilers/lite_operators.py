@@ -2,21 +2,39 @@
 
 * A pool that says how it is dilated is refused, though it say that it is not.
 * Of a Split it reads the sizes as the attribute alone that they were before opset 13; without it, parts are equal.
+* It pools pictures alone, which have four dimensions, and normalises no other instances.
+* It loses its way where a Softmax is convolved that a Transpose and a convolution come before.
 * Of a Gemm it adds a constant row alone, and multiplies nothing by ``alpha`` and ``beta``.
 * It has no ArgMin, and no HardSwish that its own optimiser would not stumble over.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, element_types, replace_nodes
+from scaling_tasks.compilers.node_writer import (
+    Writer,
+    attributes_of,
+    constants_of,
+    element_types,
+    replace_nodes,
+    static_shapes,
+)
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["DEFINED_BY_OTHERS", "add_apart", "find_least_by_greatest", "pool_undilated", "split_by_attribute"]
+__all__ = [
+    "DEFINED_BY_OTHERS",
+    "add_apart",
+    "find_least_by_greatest",
+    "multiply_pointwise",
+    "pool_pictures",
+    "pool_undilated",
+    "split_by_attribute",
+]
 
 DEFINED_BY_OTHERS = frozenset(
     (
@@ -55,6 +73,66 @@ def pool_undilated(model: onnx.ModelProto) -> bool:
                 node.attribute.remove(attribute)
                 changed = True
     return changed
+
+
+def pool_pictures(model: onnx.ModelProto) -> bool:
+    """Pool and normalise rows as pictures one high, and the whole of anything, in place; return whether any was."""
+    of_the_whole = ("GlobalAveragePool", "GlobalMaxPool", "InstanceNormalization")
+    kinds = ("AveragePool", "MaxPool", *of_the_whole)
+    if all(node.op_type not in kinds for node in model.graph.node):
+        return False
+    shapes = static_shapes(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        shape = shapes.get(node.input[0], ()) if node.op_type in kinds else ()
+        if not shape or len(shape) == 4 or len(node.output) > 1:
+            return None
+        write = Writer(model, f"{node.output[0]}/pooled")
+        if node.op_type in of_the_whole:
+            flat = write.reshape(node.input[0], [*shape[:2], 1, math.prod(shape[2:])])
+            made = write.node(node.op_type, [flat, *node.input[1:]], **attributes_of(node))
+            normal = node.op_type == "InstanceNormalization"
+            write.reshape(made, shape if normal else [*shape[:2], *[1] * (len(shape) - 2)], node.output[0])
+            return write.nodes
+        after, given = shapes.get(node.output[0]), attributes_of(node)
+        if len(shape) != 3 or after is None:
+            return None
+        pads = given.get("pads", [0, 0])
+        given |= {name: [1, *given[name]] for name in ("kernel_shape", "strides", "dilations") if name in given}
+        given |= {"pads": [0, pads[0], 0, pads[1]]} if "pads" in given else {}
+        high = write.reshape(node.input[0], [*shape[:2], 1, shape[2]])
+        write.reshape(write.node(node.op_type, [high], **given), after, node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def multiply_pointwise(model: onnx.ModelProto) -> bool:
+    """Make a matrix product of every convolution of single points of a Softmax, in place; return whether any was."""
+    softmaxes = {node.output[0] for node in model.graph.node if node.op_type == "Softmax"}
+    if not any(node.op_type == "Conv" and node.input[0] in softmaxes for node in model.graph.node):
+        return False
+    shapes = static_shapes(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type != "Conv" or node.input[0] not in softmaxes:
+            return None
+        given, weights, shape = attributes_of(node), shapes.get(node.input[1], ()), shapes.get(node.input[0], ())
+        single = weights[2:] == (1, 1) and given.get("group", 1) == 1 and not any(given.get("pads", []))
+        if not single or set(given.get("strides", [1])) != {1} or len(shape) != 4:
+            return None
+        write, (count, channels, high, wide), made = Writer(model, f"{node.output[0]}/product"), shape, weights[0]
+        factors = [
+            write.reshape(node.input[1], [made, channels]),
+            write.reshape(node.input[0], [count, channels, high * wide]),
+        ]
+        product = write.node("MatMul", factors)
+        if len(node.input) > 2:
+            product = write.node("Add", [product, write.reshape(node.input[2], [made, 1])])
+        write.reshape(product, [count, made, high, wide], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
 
 
 def split_by_attribute(model: onnx.ModelProto, directory: Path) -> bool:

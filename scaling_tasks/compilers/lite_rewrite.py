@@ -6,7 +6,7 @@
 * Its LayerNormalization is none, see ``layer_norms``; recurrent layers it knows in one form, see ``recurrent_layers``;
   and of what goes along an axis in order it knows little, see ``along_axis``.
 * Some operands it takes in one form only, see ``lite_operands``; some operators it reads otherwise or not at all, see
-  ``lite_operators`` and ``products``; and some functions it computes roughly, see ``lite_arithmetic``.
+  ``lite_operators``, ``lite_indices`` and ``products``; some functions it computes roughly, see ``lite_arithmetic``.
 * It loses its way in the shape arithmetic that exporters write out, and behind that cannot load what it converted, or
   computes something else; so it gets a model of one bucket with that arithmetic done.
 """
@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING
 from scaling_tasks.compilers.along_axis import gather_reversed, sum_by_products
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
-from scaling_tasks.compilers.lite_arithmetic import compute_by_halves, say_alpha
+from scaling_tasks.compilers.lite_arithmetic import compare_with_itself, compute_by_halves, say_defaults
+from scaling_tasks.compilers.lite_indices import (
+    compare_with_nothing,
+    compute_outputs,
+    flatten_softmaxes,
+    gather_plainly,
+)
 from scaling_tasks.compilers.lite_operands import (
     bound_by_one,
     element_type,
@@ -34,6 +40,8 @@ from scaling_tasks.compilers.lite_operators import (
     DEFINED_BY_OTHERS,
     add_apart,
     find_least_by_greatest,
+    multiply_pointwise,
+    pool_pictures,
     pool_undilated,
     split_by_attribute,
 )
@@ -42,6 +50,7 @@ from scaling_tasks.compilers.operator_functions import inline_in_file
 from scaling_tasks.compilers.products import multiply_einsums, multiply_resizes
 from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
 from scaling_tasks.compilers.shared import made_once
+from scaling_tasks.compilers.whole_numbers import quantise_in_floats
 from scaling_tasks.errors import ModelError
 from scaling_tasks.files import link_or_copy
 from scaling_tasks.onnx_model.digest import external_files
@@ -71,7 +80,7 @@ def importable_model(job: CompileJob, workdir: Path) -> Path:
     """
     if job.model.suffix != ".onnx":
         return job.model
-    made_once(job, workdir, _SHARED, lambda: _write_importable(job.model, workdir))
+    made_once(job, workdir, _SHARED, lambda: _write_importable(job, workdir))
     link_files(job.model.parent, json.loads((workdir / _EXTERNAL).read_text(encoding="utf-8")), workdir)
     return workdir / _MODEL
 
@@ -92,8 +101,9 @@ def static_model(job: CompileJob, workdir: Path) -> Path:
     return rewrite_for_lite(optimise(fixed, folded, "ORT_ENABLE_BASIC", without=_UNKNOWN), workdir)
 
 
-def _write_importable(source: Path, workdir: Path) -> None:
-    rewritten = rewrite_for_lite(source, workdir)
+def _write_importable(job: CompileJob, workdir: Path) -> None:
+    source = job.model
+    rewritten = rewrite_for_lite(source, workdir, on_cpu=job.options.get("device") == "cpu")
     try:
         external = [file.relative_to(source.parent).as_posix() for file in external_files(source)]
     except ModelError:  # The converter says better what is wrong with it.
@@ -102,8 +112,13 @@ def _write_importable(source: Path, workdir: Path) -> None:
     (workdir / _EXTERNAL).write_text(json.dumps(external), encoding="utf-8")
 
 
-def rewrite_for_lite(source: Path, directory: Path) -> Path:
+def rewrite_for_lite(source: Path, directory: Path, *, on_cpu: bool = True) -> Path:
     """Return a model that MindSpore Lite imports as it is meant: ``source`` itself, or a copy in ``directory``.
+
+    Args:
+        source: The model.
+        directory: Where a copy goes.
+        on_cpu: Whether it is to compute the model itself, and not CANN.
 
     Raises:
         ModelError: The model names external data outside its directory.
@@ -117,7 +132,7 @@ def rewrite_for_lite(source: Path, directory: Path) -> Path:
         model = onnx.load(str(source), load_external_data=False)
     except Exception:  # The converter says better what is wrong with it.
         return source
-    if not _spell_out(model, source.parent):
+    if not _spell_out(model, source.parent, on_cpu=on_cpu):
         return source
     link_external_data(source, directory)
     target = directory / f"{source.stem}.rewritten.onnx"
@@ -125,7 +140,7 @@ def rewrite_for_lite(source: Path, directory: Path) -> Path:
     return target
 
 
-def _spell_out(model: onnx.ModelProto, directory: Path) -> bool:
+def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool:
     """Change the model where it must be; return whether it was."""
     changes = [_complete_convolution(model, node) for node in model.graph.node]
     changes += [
@@ -135,12 +150,25 @@ def _spell_out(model: onnx.ModelProto, directory: Path) -> bool:
         multiply_einsums(model),
         multiply_resizes(model, directory),
         pool_undilated(model),
+        pool_pictures(model),
         split_by_attribute(model, directory),
         add_apart(model),
         find_least_by_greatest(model),
-        compute_by_halves(model),
-        say_alpha(model),
+        flatten_softmaxes(model),
+        say_defaults(model),
+        compare_with_itself(model),
+        quantise_in_floats(model, directory),
         store_as_bytes(model),
+    ]
+    if on_cpu:
+        changes += [
+            multiply_pointwise(model),
+            gather_plainly(model),
+            compare_with_nothing(model),
+            compute_outputs(model),
+            compute_by_halves(model),
+        ]
+    changes += [
         spell_out(model),
         bound_by_one(model),
         lead_with_inputs(model),

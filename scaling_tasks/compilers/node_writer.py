@@ -84,7 +84,7 @@ def replace_nodes(model: onnx.ModelProto, replace: Callable[[onnx.NodeProto], li
 
 
 def store_as_bytes(model: onnx.ModelProto) -> bool:
-    """Store as raw bytes what constants are stored as numbers, which some importers overlook; return whether any was."""
+    """Store constants as raw bytes, in place: some importers read no numbers; return whether any was changed."""
     from onnx import numpy_helper
 
     changed = False

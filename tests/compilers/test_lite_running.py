@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_tasks.compilers import lite_converter, lite_toolchain, provision_lite
+from scaling_tasks.compilers import lite, lite_converter, lite_toolchain, provision_lite
 from scaling_tasks.compilers.conformance_models import image_case, transformer_case
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.isolation import run_job
@@ -128,6 +128,18 @@ def test_a_model_that_needs_no_rewriting_is_used_as_it_is(tmp_path: Path):
     text = '<ir_version: 8, opset_import: ["": 17]> g (float[1,W] x) => (float[1,W] y) { y = Relu(x) }'
     onnx.save(onnx.parser.parse_model(text), str(model))
     assert rewrite_for_lite(model, tmp_path) == model
+
+
+def test_the_operator_that_the_converter_loses_its_way_at_is_named(tmp_path: Path):
+    case = transformer_case(tmp_path)
+    (unit,) = LiteBackend().units("t", case.signature, case.buckets, CPU)
+    job = CompileJob(case.model, case.signature, unit, CPU)
+    output = (
+        "[WARNING] LITE(1,7f,python):2026-1-1-00:00:00 [a.cc:625] InferSubgraph] InferShape failed, name: a/Conv, "
+        "type: Conv2DFusion\n[ERROR] LITE(1,7f,python):2026-1-1-00:00:00 [a.cc:642] Run] InferSubgraph index: 0 failed"
+    )
+    with pytest.raises(CompileError, match=r"no shape for what the Conv2DFusion 'a/Conv' gives.*another backend"):
+        lite._refuse(1, output, job)
 
 
 def field(number: int, content: bytes) -> bytes:

@@ -59,6 +59,35 @@ LAYERS = """
     y2, h2 = GRU <hidden_size = 5, direction = "bidirectional"> (s, gru_w, gru_r, , ends)
     y3, h3 = RNN <hidden_size = 5> (s, rnn_w, rnn_r)
 """
+PLACES = """
+    truth = Cast <to = 9> (m)
+    chosen = GatherND (truth, rows)
+    seen = Where (chosen, low, high)
+    laid = Reshape (truth, one_row)
+    shown = Where (laid, low, high)
+    spans = GatherND <batch_dims = 1> (s, places)
+    same = Identity (m)
+"""
+POINTS = """
+    c = Conv <kernel_shape = [1, 1]> (p, point)
+    bins = Reshape (c, sides)
+    turned = Transpose <perm = [0, 2, 1, 3]> (bins)
+    share = Softmax <axis = 1> (turned)
+    side = Conv <kernel_shape = [1, 1]> (share, numbers)
+    top = MaxPool <kernel_shape = [3], strides = [2], pads = [1, 1]> (s)
+    greatest = GlobalMaxPool (s)
+    normal = InstanceNormalization (s, scales, offsets)
+"""
+QUANTISED = """
+    q, scale, zero = DynamicQuantizeLinear (s)
+    sums = MatMulInteger (q, eight, zero, middle)
+    real = Cast <to = 1> (sums)
+    product = Mul (real, scale)
+    none = Div (s, s)
+    isnt = IsNaN (none)
+    filled = Where (isnt, low, none)
+"""
+OLD = "over_all = Softmax <axis = 1> (s)  logarithm = LogSoftmax (s)"
 ATTENTION = "y = Attention <q_num_heads = 2, kv_num_heads = 2> (s, s, s)  z = RMSNormalization (y, norm)"
 
 MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np.ndarray]]] = {
@@ -90,6 +119,43 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
         {"s": numbers(6, 3, 4), "ends": np.array([6, 1, 4], np.int32)},
         recurrent_weights("lstm", 4) | recurrent_weights("gru", 3, 2) | recurrent_weights("rnn", 1),
     ),
+    "places": (
+        13,
+        PLACES,
+        ["seen", "shown", "spans", "same"],
+        {"s": numbers(6, 3, 4), "m": np.array([[1, 0, 2], [0, 0, 7]]), "places": np.array([[[1], [2]]] * 6)},
+        {
+            "rows": np.array([[1, 2], [0, 1]]),
+            "low": np.float32(-3),
+            "high": np.float32(2),
+            "one_row": np.array([6]),
+        },
+    ),
+    "points": (
+        13,
+        POINTS,
+        ["side", "top", "greatest", "normal"],
+        {"s": numbers(6, 3, 4), "p": numbers(2, 5, 6, 7)},
+        {
+            "point": numbers(32, 5, 1, 1),
+            "scales": numbers(3),
+            "offsets": numbers(3),
+            "sides": np.array([2, 4, 8, 42]),
+            "numbers": np.arange(8, dtype=np.float32).reshape(1, 8, 1, 1),
+        },
+    ),
+    "quantised": (
+        13,
+        QUANTISED,
+        ["product", "filled"],
+        {"s": np.concatenate([numbers(6, 3, 4), np.zeros((1, 3, 4), np.float32)])},
+        {
+            "eight": RANDOM.integers(0, 256, (4, 5)).astype(np.uint8),
+            "middle": np.uint8(120),
+            "low": np.float32(-3),
+        },
+    ),
+    "old": (12, OLD, ["over_all", "logarithm"], {"s": numbers(6, 3, 4)}, {}),
     "attention": (23, ATTENTION, ["z"], {"s": numbers(2, 6, 4)}, {"norm": numbers(4)}),
 }
 
@@ -99,7 +165,7 @@ def model(name: str) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     opset, text, outputs, feeds, constants = MODELS[name]
     parsed = onnx.parser.parse_graph(f"g (float[1] unused) => (float[1] none) {{ {text} }}")
     types = {key: helper.np_dtype_to_tensor_dtype(value.dtype) for key, value in feeds.items()}
-    whole = dict.fromkeys(outputs, TensorProto.FLOAT) | ({"least": TensorProto.INT64} if "least" in outputs else {})
+    whole = {key: TensorProto.INT64 if key in ("least", "same") else TensorProto.FLOAT for key in outputs}
     graph = helper.make_graph(
         list(parsed.node),
         name,

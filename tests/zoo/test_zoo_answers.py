@@ -25,6 +25,10 @@ COMPILED = [model.name for model in ZOO][::3]
 ON_LITE = [
     # Its softmax fails where nothing of a row is valid, as of rows that a batch has and no request.
     "bert_where",
+    # It is told no lengths, and has no form of rows that are reversed.
+    "bilstm_batch_first",
+    # Its optimiser loses its way at the softmax of boxes.
+    "yolo_head",
 ]
 
 WRONG_BY_ITSELF = {

@@ -1,0 +1,119 @@
+"""Gathers, softmaxes and outputs as MindSpore Lite 2.0.0 takes them.
+
+* It makes no truth of whole numbers, neither gathers nor reshapes it, and its GatherND takes batch dimensions for none.
+* Its Softmax is over one axis, as from opset 13 on; before, it is over all axes from one on.
+* An output that is an input goes by another name then, or gives it to the input.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaling_tasks.compilers.node_writer import Writer, attributes_of, element_types, replace_nodes, static_shapes
+from scaling_tasks.onnx_model.reading import opset_of
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["compare_with_nothing", "compute_outputs", "flatten_softmaxes", "gather_plainly"]
+
+_FLOAT, _BOOL = 1, 9
+_WHOLE = {6: "int32", 7: "int64"}
+_NUMBERS = {1: "float32", **_WHOLE}
+_GATHERS = ("Gather", "GatherElements", "GatherND", "Reshape")
+_ONE_AXIS = 13  # From this opset on a softmax is over one axis.
+
+
+def gather_plainly(model: onnx.ModelProto) -> bool:
+    """Gather and reshape truth as numbers, and gather by places in the whole, in place; return whether any was."""
+    if all(node.op_type not in _GATHERS for node in model.graph.node):
+        return False
+    shapes, types = static_shapes(model), element_types(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type not in _GATHERS:
+            return None
+        given, places = attributes_of(node), shapes.get(node.input[1], ())
+        is_truth = types.get(node.input[0]) == _BOOL
+        batched = given.pop("batch_dims", 0) if node.op_type == "GatherND" and places else 0
+        if not is_truth and not batched:
+            return None
+        write = Writer(model, f"{node.output[0]}/gathered")
+        inputs = list(node.input)
+        if is_truth:
+            inputs[0] = write.node("Cast", [inputs[0]], to=_FLOAT)
+        if batched:
+            rows = np.stack(np.meshgrid(*map(np.arange, places[:batched]), indexing="ij"), axis=-1)
+            rows = rows.reshape(*places[:batched], *[1] * (len(places) - batched - 1), batched)
+            whole = write.constant(np.broadcast_to(rows, (*places[:-1], batched)), "int64")
+            inputs[1] = write.node("Concat", [whole, inputs[1]], axis=len(places) - 1)
+        if is_truth:
+            write.node("Cast", [write.node(node.op_type, inputs, **given)], node.output[0], to=_BOOL)
+        else:
+            write.node(node.op_type, inputs, node.output[0], **given)
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def compare_with_nothing(model: onnx.ModelProto) -> bool:
+    """Ask whether a whole number is 0 where it is to become truth, in place; return whether any is."""
+    if all(node.op_type != "Cast" for node in model.graph.node):
+        return False
+    types = element_types(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        dtype = _WHOLE.get(types.get(node.input[0], 0))
+        if node.op_type != "Cast" or dtype is None or attributes_of(node).get("to") != _BOOL:
+            return None
+        write = Writer(model, f"{node.output[0]}/truth")
+        write.node("Not", [write.node("Equal", [node.input[0], write.constant(0, dtype)])], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def flatten_softmaxes(model: onnx.ModelProto) -> bool:
+    """Make one axis of those that a softmax before opset 13 is over, in place; return whether any was of several."""
+    kinds = ("LogSoftmax", "Softmax")
+    if opset_of(model) >= _ONE_AXIS or all(node.op_type not in kinds for node in model.graph.node):
+        return False
+    shapes = static_shapes(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        shape = shapes.get(node.input[0], ()) if node.op_type in kinds else ()
+        if not shape:
+            return None
+        axis = attributes_of(node).get("axis", 1) % len(shape)
+        if math.prod(shape[axis + 1 :]) == 1 and node.attribute:
+            return None
+        write = Writer(model, f"{node.output[0]}/flat")
+        flat = write.reshape(node.input[0], [math.prod(shape[:axis]), math.prod(shape[axis:])])
+        write.reshape(write.node(node.op_type, [flat], axis=1), shape, node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def compute_outputs(model: onnx.ModelProto) -> bool:
+    """Add nothing to every input that is an output under another name, in place; return whether any is."""
+    given = {value.name for value in model.graph.input}
+    wanted = {value.name for value in model.graph.output}
+    if all(node.op_type != "Identity" or node.input[0] not in given for node in model.graph.node):
+        return False
+    types = element_types(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type != "Identity" or node.input[0] not in given or node.output[0] not in wanted:
+            return None
+        dtype = _NUMBERS.get(types.get(node.input[0], 0))
+        if dtype is None:
+            return None
+        write = Writer(model, f"{node.output[0]}/computed")
+        write.node("Add", [node.input[0], write.constant(0, dtype)], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)

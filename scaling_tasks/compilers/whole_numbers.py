@@ -1,0 +1,90 @@
+"""Dynamic quantisation in floats, for importers that know none of its operators.
+
+MindSpore Lite 2.0.0 has no DynamicQuantizeLinear, MatMulInteger and ConvInteger. The numbers of eight bits are whole
+numbers in floats then, and products of them as exact as floats are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, replace_nodes
+
+if TYPE_CHECKING:
+    import onnx
+    from numpy.typing import NDArray
+
+__all__ = ["quantise_in_floats"]
+
+_PRODUCTS = {"MatMulInteger": "MatMul", "ConvInteger": "Conv"}
+_INT32 = 6
+
+
+def quantise_in_floats(model: onnx.ModelProto, directory: Path) -> bool:
+    """Compute dynamic quantisation in floats, in place; return whether there was any.
+
+    Nothing is done where anything but products takes what is quantised, or where a product's weights are computed.
+
+    Args:
+        model: The model.
+        directory: Where its external data is.
+    """
+    graph = model.graph
+    held = {name for node in graph.node if node.op_type == "DynamicQuantizeLinear" for name in node.output[::2]}
+    if not held:
+        return False
+    constants = constants_of(model, directory)
+    takers = [node for node in graph.node if held.intersection(node.input)]
+    given = {value.name for value in graph.output}
+    if held & given or not all(_is_product(node, held, constants) for node in takers):
+        return False
+    made = {node.output[0] for node in takers}
+    kept = [value for value in graph.value_info if value.name not in held | made]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type == "DynamicQuantizeLinear":
+            return _quantised(Writer(model, f"{node.output[0]}/quantised"), node)
+        if node.op_type in _PRODUCTS and node.output[0] in made:
+            return _multiplied(Writer(model, f"{node.output[0]}/product"), node, constants)
+        return None
+
+    return replace_nodes(model, replace)
+
+
+def _is_product(node: onnx.NodeProto, held: set[str], constants: Mapping[str, NDArray[Any]]) -> bool:
+    first, second, *points = node.input
+    others = [name for name in (second, *points[1:]) if name]
+    known = node.op_type in _PRODUCTS and first in held and bool(points) and points[0] in held
+    return known and all(name in constants for name in others)
+
+
+def _quantised(write: Writer, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Write ``round(x / scale) + zero``, where the scale is what 255 steps make of the range with zero in it."""
+    (x,), (y, scale, point) = node.input, node.output
+    nothing, most = write.constant(0.0), write.constant(255.0)
+    low = write.node("Min", [write.node("ReduceMin", [x], keepdims=0), nothing])
+    high = write.node("Max", [write.node("ReduceMax", [x], keepdims=0), nothing])
+    write.node("Div", [write.node("Sub", [high, low]), most], scale)
+    start = write.node("Div", [write.node("Sub", [nothing, low]), scale])
+    write.node("Round", [write.node("Clip", [start, nothing, most])], point)
+    moved = write.node("Add", [write.node("Round", [write.node("Div", [x, scale])]), point])
+    write.node("Clip", [moved, nothing, most], y)
+    return write.nodes
+
+
+def _multiplied(write: Writer, node: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]) -> list[onnx.NodeProto]:
+    given, point = attributes_of(node), node.input[2]
+    weights = constants[node.input[1]].astype(np.float32)
+    if len(node.input) > 3 and node.input[3]:
+        zero = constants[node.input[3]].astype(np.float32)
+        weights -= zero.reshape(-1, *[1] * (weights.ndim - 1)) if node.op_type == "ConvInteger" else zero
+    centred = write.node("Sub", [node.input[0], point])
+    product = write.node(_PRODUCTS[node.op_type], [centred, write.constant(weights)], **given)
+    write.node("Cast", [product], node.output[0], to=_INT32)
+    return write.nodes
