@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 
 from benchmarks.zoo.graph import Graph
@@ -143,6 +144,34 @@ def greedy_loop() -> onnx.ModelProto:
     return g.model()
 
 
+def grown_structure() -> onnx.ModelProto:
+    """SLANet: a loop attends, puts a token behind those before, and ends when all rows gave the last one."""
+    g = Graph("grown_structure")
+    x = g.input("x", ["batch", "length", _WIDTH])
+    start = g.op("Expand", g.const(0.0), g.vector(g.dim(x, 0), _WIDTH))
+    none = g.op("Expand", g.const(np.zeros((1, 0, 5), np.float32)), g.vector(g.dim(x, 0), 0, 5))
+
+    def turn(inner: Graph) -> None:
+        inner.input("index", [], "int64")
+        inner.input("go_on", [], "bool")
+        state, before = inner.input("state", [None, _WIDTH]), inner.input("tokens", [None, None, 5])
+        scores = inner.op("MatMul", x, inner.op("Unsqueeze", state, inner.const([2])))
+        seen = inner.op("ReduceSum", inner.op("Mul", inner.op("Softmax", scores, axis=1), x), inner.const([1]))
+        own = linear(inner, str(inner.op("Squeeze", seen, inner.const([1]))), _WIDTH, _WIDTH)
+        new = inner.op("Tanh", inner.op("Add", own, linear(inner, state, _WIDTH, _WIDTH)))
+        token = linear(inner, str(new), _WIDTH, 5)
+        last = inner.op("Equal", inner.op("ArgMax", token, axis=1), inner.const(4))
+        ended = inner.op("ReduceMin", inner.cast(str(last), "int32"), keepdims=0)
+        inner.output(str(inner.op("Not", inner.cast(str(ended), "bool"))), "go_on_out", [], "bool")
+        inner.output(str(new), "state_out", [None, _WIDTH])
+        token = str(inner.op("Unsqueeze", token, inner.const([1])))
+        inner.output(str(inner.op("Concat", before, token, axis=1)), "tokens_out", [None, None, 5])
+
+    _, tokens = g.op("Loop", g.const(9), g.const(True), start, none, body=g.body(turn), outputs=2)
+    g.output(str(g.op("Softmax", tokens, axis=2)), "structure", ["batch", "steps", 5])
+    return g.model()
+
+
 CONTROL = (
     built("control", scanned_cells, _SIZES),
     built("control", looped_steps, _SIZES),
@@ -151,4 +180,5 @@ CONTROL = (
     built("control", branch_by_size, _SIZES),
     built("control", squeezed_by_branch, _SIZES),
     built("control", greedy_loop, _SIZES),
+    built("control", grown_structure, _SIZES),
 )

@@ -171,6 +171,22 @@ def attention_op_cache() -> onnx.ModelProto:
     return g.model()
 
 
+def state_space() -> onnx.ModelProto:
+    """Mamba-2: a decaying state as sums of segments, CumSum and Exp below a triangle, in one Einsum of four tensors."""
+    g = Graph("state_space")
+    x = g.input("x", ["batch", "length", _WIDTH])
+    decay = g.op("CumSum", g.op("Neg", g.op("Softplus", linear(g, x, _WIDTH, _HEADS))), g.const(1))
+    between = g.op("Sub", *(g.op("Unsqueeze", decay, g.const([at])) for at in (2, 1)))
+    length = g.dim(x, 1)
+    triangle = g.op("Trilu", g.op("Expand", g.const(1.0), g.vector(length, length)), upper=0)
+    seen = g.op("Unsqueeze", g.op("Cast", triangle, to=9), g.const([0, 3]))
+    weights = g.op("Exp", g.op("Where", seen, between, g.const(float("-inf"))))
+    given, read = (linear(g, x, _WIDTH, _HEADS) for _ in range(2))
+    y = g.op("Einsum", read, given, weights, x, equation="bih,bjh,bijh,bjd->bid")
+    g.output(str(y), "y", ["batch", "length", _WIDTH])
+    return g.model()
+
+
 def _after(past: str) -> Fill:
     """Return a filler of the positions that follow ``past`` ones."""
 
@@ -195,6 +211,7 @@ DECODING = (
         attention_mask=ones,
         position_ids=_after("past_sequence_length"),
     ),
+    built("decoding", state_space, {"batch": Span(1, 3), "length": Span(1, 40)}),
     built("decoding", decoder_step, {"batch": Span(1, 2), "past": Span(1, 40)}),
     built(
         "decoding",

@@ -208,6 +208,29 @@ def rows_of_text() -> onnx.ModelProto:
     return g.model()
 
 
+def spatial_transformer() -> onnx.ModelProto:
+    """Opset 20: AffineGrid over a picture's own sizes, from a matrix that is computed of it, read by GridSample."""
+    g = Graph("spatial_transformer", opset=20)
+    x = g.input("image", _IMAGE)
+    pooled = g.op("ReduceMean", relu_conv(g, x, 3, 8), g.const([2, 3]), keepdims=0)
+    theta = g.op("Add", linear(g, str(pooled), 8, 6), g.const([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
+    grid = g.op("AffineGrid", g.op("Reshape", theta, g.const([-1, 2, 3])), g.op("Shape", x), align_corners=0)
+    g.output(str(g.op("GridSample", x, grid, align_corners=0)), "straight", _IMAGE)
+    return g.model()
+
+
+def resized_by_quotients() -> onnx.ModelProto:
+    """Opset 9: Upsample by one size over another, as torch wrote ``size=`` in those days, added to the larger one."""
+    g = Graph("resized_by_quotients", opset=9)
+    x = g.input("image", _IMAGE)
+    small = relu_conv(g, relu_conv(g, x, 3, 8, strides=[2, 2]), 8, 8, strides=[2, 2])
+    sizes = [[g.cast(g.dim(each, axis), "float32") for each in (x, small)] for axis in (2, 3)]
+    scales = [g.op("Unsqueeze", g.op("Div", *each), axes=[0]) for each in sizes]
+    large = g.op("Upsample", small, g.op("Concat", g.const([1.0, 1.0]), *scales, axis=0), mode="nearest")
+    g.output(conv(g, str(g.op("Add", large, conv(g, x, 3, 8, 1))), 8, 2, 3), "map", ["N", 2, "H", "W"])
+    return g.model()
+
+
 _ANY = {"N": Span(1, 2), "H": Span(16, 72), "W": Span(16, 96)}
 
 IMAGES = (
@@ -230,4 +253,6 @@ IMAGES = (
         },
     ),
     built("image", rows_of_text, {"N": Span(1, 4), "W": Span(8, 160)}),
+    built("image", spatial_transformer, {"N": Span(1, 2), "H": Span(4, 32), "W": Span(4, 40)}),
+    built("image", resized_by_quotients, _ANY),
 )

@@ -112,11 +112,12 @@ class Domain:
     def require(self, left: Length, right: Length) -> bool:
         """Narrow the domain to where the two are equal; return whether sizes remain.
 
-        None do where data decides one of them and the request's sizes the other: they are equal by chance.
+        None do where data decides one of them and the request's sizes the other: they are equal by chance. Where data
+        decides both, the model runs if it makes them so; what is true at all sizes stays what it was.
         """
         data = [name.startswith(DATA) for name in left.variables | right.variables]
-        if any(data) and not all(data):
-            return False
+        if any(data):
+            return all(data)
         keep = self.values(left) == self.values(right)
         if not keep.any():
             return False
@@ -188,9 +189,10 @@ class Domain:
         return self.lows[name], min(_MOST_JOINT, max(self.lows[name], self.limits[name]))
 
     def add(self, name: str) -> None:
-        """Add something that may have any size and that nothing is known of."""
-        generator = np.random.default_rng(_SEED)
-        self._points = {**self._points, name: generator.integers(0, _EVERY, self.count)}
+        """Add something that may have any size and that nothing is known of, beside others least of all."""
+        generator = np.random.default_rng([_SEED, *name.encode()])
+        kinds, most = generator.integers(0, 4, self.count), generator.integers(0, _EVERY, self.count)
+        self._points = {**self._points, name: np.where(kinds < 2, kinds, most)}  # Often none, or one.
 
     def _draw(self) -> dict[str, NDArray[np.int64]]:
         generator = np.random.default_rng(_SEED)

@@ -46,6 +46,14 @@ class Emitter:
         self._taken.add(name)
         return name
 
+    def own(self, graph: onnx.GraphProto) -> onnx.GraphProto:
+        """Give the nodes of a graph that becomes part of this one other names where theirs are taken; return it."""
+        for node in graph.node:
+            if node.name in self._taken:
+                node.name = self.fresh("node")
+            self._taken.add(node.name)
+        return graph
+
     def constant(self, value: NDArray[Any]) -> str:
         """Return the name of a constant."""
         key = ("constant", value.dtype.str, value.shape, value.tobytes())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ class Surroundings:
         tensors: What is known, by name in the original graph.
         order: What causal masks are made of.
         quotients: Of small vectors of floats the quotients of lengths and the numbers that they hold, by name.
+        shapes: Of shapes of which data decides a part what they are made of, by name.
+        place: Names of the operators in whose bodies the walk is.
     """
 
     domain: Domain
@@ -46,6 +49,17 @@ class Surroundings:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     order: Order = field(default_factory=Order)
     quotients: dict[str, list[Any]] = field(default_factory=dict)
+    shapes: dict[str, list[Any]] = field(default_factory=dict)
+    place: tuple[str, ...] = ()
+
+    @contextlib.contextmanager
+    def inside(self, op: Operation) -> Iterator[None]:
+        """Be in the bodies of an operator, whose names those of another operator may use too."""
+        before, self.place = self.place, (*self.place, op.name, *op.node.output)
+        try:
+            yield
+        finally:
+            self.place = before
 
 
 @dataclass
@@ -176,8 +190,13 @@ class Operation:
         return frozenset(name for name in axis.variables if name != self.rows and not name.startswith(DATA))
 
     def data_axis(self, name: str = "") -> Axis:
-        """Return an axis whose length depends on data: all of it is valid, how long it is nobody knows before."""
-        name = f"{DATA}{name or self.name}"
+        """Return an axis whose length depends on data: all of it is valid, how long it is nobody knows before.
+
+        Args:
+            name: Tells it apart; the first output by default, which unlike a node's name is no other's.
+        """
+        name = name or next((each for each in self.node.output if each), self.name)
+        name = DATA + "/".join([*self.around.place, name])
         self.domain.add(name)
         return grid(name)
 

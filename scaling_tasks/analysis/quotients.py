@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation
-from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.analysis.tensors import Tensor, is_symbolic
 
 __all__ = ["Quotient", "note_quotients"]
 
 _FLOAT = 1
+_LARGEST = 1 << 24
+"""Whole numbers up to it are those of single precision."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,11 @@ def note_quotients(op: Operation, given: Sequence[Tensor | None], output: Tensor
         given: Its inputs as they were before sizes among them were told.
         output: Its first output.
     """
+    op.around.quotients.pop(output.name, None)  # A body may be walked over again, with less that is known.
     if output.axes is None or output.dtype != _FLOAT or not given:
         return
     found: list[Quotient | float] | None = None
-    if op.kind == "Div":
+    if op.kind == "Div" and any(tensor is not None and is_symbolic(tensor.value) for tensor in given):
         above, below = (_lengths(tensor) for tensor in given)
         if above and below and len(above) == len(below):
             found = [Quotient(*each) for each in zip(above, below, strict=True)]
@@ -72,6 +75,8 @@ def _known(op: Operation, tensor: Tensor | None) -> list[Quotient | float] | Non
 def _lengths(tensor: Tensor | None) -> list[Length] | None:
     value: NDArray[Any] | None = None if tensor is None else tensor.value
     if tensor is None or value is None or value.size > 8:
+        return None
+    if value.dtype.kind == "f" and not (np.abs(value) < _LARGEST).all():
         return None
     found = [as_length(each) for each in value.reshape(-1)]
     return found if all(each.is_whole for each in found) else None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scaling_tasks.analysis.lengths import Length, as_length, larger, smaller
 from scaling_tasks.analysis.refusal import Refused
 from scaling_tasks.analysis.tensors import is_symbolic
+from scaling_tasks.shapes.behaviour import DATA
 
 if TYPE_CHECKING:
     from scaling_tasks.analysis.operation import Operation
@@ -208,6 +209,8 @@ def _power(op: Operation, values: list[Array]) -> Array:
 def _compare(holds: Callable[[Any, Any], Any]) -> Callable[[Operation, list[Array]], Array]:
     def apply(op: Operation, values: list[Array]) -> Array:
         def decide(left: Length, right: Length) -> bool:
+            if any(name.startswith(DATA) for name in (left - right).variables):
+                raise _Undecided
             answers = holds(op.domain.values(left), op.domain.values(right))
             if not (answers == answers[0]).all():
                 raise _Undecided
@@ -331,13 +334,9 @@ def _gather(op: Operation, values: list[Array]) -> Array:
     return np.asarray(np.take(values[0], values[1].astype(np.int64), axis=int(op.attribute("axis", 0))))
 
 
-def _reshape(op: Operation, values: list[Array]) -> Array:
-    return values[0].reshape([int(size) for size in values[1]])
-
-
 def _scatter(op: Operation, values: list[Array]) -> Array:
-    if is_symbolic(values[1]) or op.attribute("reduction", "none") != "none":
-        raise ValueError("places that follow the sizes, or sums")
+    if op.attribute("reduction", "none") != "none":
+        raise ValueError("sums")
     written: Array = _exact(values[0]).copy()
     np.put_along_axis(written, values[1].astype(np.int64), _exact(values[2]), int(op.attribute("axis", 0)))
     return written
@@ -382,7 +381,7 @@ _RULES: dict[str, Callable[[Operation, list[Array]], Any]] = {
     "Squeeze": _squeeze,
     "Slice": _slice,
     "Split": _split,
-    "Reshape": _reshape,
+    "Reshape": lambda op, values: values[0].reshape([int(size) for size in values[1]]),
     "Transpose": lambda op, values: values[0].transpose(op.attribute("perm")),
     "Expand": _expand,
     "ReduceProd": _reduce(operator.mul, 1),

@@ -225,6 +225,8 @@ def _expanded(op: Operation, tensor: Tensor, output: Tensor) -> dict[int, int]:
 
 def _cut(op: Operation, tensor: Tensor, output: Tensor) -> dict[int, int]:
     """Follow Slice along axes of which it takes the first positions."""
+    if any(op.has(at) and op.input(at).value is None for at in (1, 2)):
+        return {}
     starts = op.numbers(1, "starts") or []
     given = op.constants(3, "axes") or list(range(len(starts)))
     steps = op.constants(4) or [1] * len(starts)

@@ -30,6 +30,7 @@ from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.registry import Rule, refusal_for, rule_for
 from scaling_tasks.analysis.scans import scan_as_loop
 from scaling_tasks.analysis.sequences import Sequences
+from scaling_tasks.analysis.shapes_of_data import note_shape
 from scaling_tasks.analysis.symbolic import follow_sizes
 from scaling_tasks.analysis.tensors import Reason, Tensor, constant_tensor, is_symbolic
 from scaling_tasks.analysis.triangles import follow_order
@@ -193,7 +194,8 @@ class Walk:
                 ]
             rule = rule_for(op.node.domain, op.kind)
             if op.kind in _WITH_BODIES and self._touched(op):
-                return _WITH_BODIES[op.kind](self, op)
+                with self._around.inside(op):
+                    return _WITH_BODIES[op.kind](self, op)
             if rule is None:
                 return self._unknown(op)
             self._tell_sizes(op, rule)
@@ -206,6 +208,7 @@ class Walk:
         if any(list(op.node.output)[len(outputs) :]):
             return self._refused(op, "more of its outputs are used than are followed", "")
         note_quotients(op, given, outputs[0])
+        note_shape(op, given, outputs[0])
         told = positions_of(op, given, outputs[0])
         return [replace(outputs[0], positions=told), *outputs[1:]] if told else outputs
 
@@ -368,7 +371,7 @@ class Walk:
         """Return a branch without names that are taken; two branches may use the same ones."""
         made = {name for node in graph.node for name in node.output} | {each.name for each in graph.initializer}
         other = {name: self.emitter.fresh("branch") for name in sorted(made & self.tensors.keys()) if name}
-        return renamed(graph, other) if other else graph
+        return self.emitter.own(renamed(graph, other))
 
     def _remember(self, original: onnx.NodeProto, op: Operation) -> None:
         """Let later operators start from what was cleaned to zero: it is as valid, and need not be cleaned again."""

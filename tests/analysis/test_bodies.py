@@ -253,3 +253,30 @@ def test_loop_whose_state_grows_by_as_much_as_data_says() -> None:
     y = draft.add("Loop", [length(draft, x, 0), draft.constant(True), none], body=inner)
     mean = draft.add("ReduceMean", [y, draft.constant([0])])
     assert_exact(draft.model(y, mean), {"T": 9}, [{"T": 4}])
+
+
+@pytest.mark.parametrize("always", [True, False])
+def test_nodes_of_one_name_in_several_branches_make_lengths_of_their_own(always: bool) -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["T"]))
+    above = draft.add("Greater", [draft.add("ReduceMax", [x], keepdims=0), draft.constant(-9.0, np.float32)])
+    parts = []
+    for each in (x, draft.add("Sub", [x, x])):
+
+        def write(inner: Draft, given: str = each) -> Sequence[tuple[str, int]]:
+            return [(inner.add("NonZero", [inner.add("Relu", [given])]), INT64)]
+
+        both = {name: body([], write) for name in ("then_branch", "else_branch")}
+        for graph in both.values():
+            graph.output[0].type.tensor_type.ClearField("shape")
+        parts.append(draft.add("If", [draft.constant(True) if always else above], **both))
+    alike = draft.add("Equal", [draft.add("Size", [each]) for each in parts])
+    either = {
+        name: body(
+            [],
+            lambda inner, each=each: [(inner.add("Mul", [x, inner.constant(each, np.float32)]), FLOAT)],
+            first=2000,
+        )
+        for name, each in (("then_branch", 1.0), ("else_branch", 2.0))
+    }
+    assert_exact(draft.model(draft.add("If", [alike], **either)), {"T": 9}, [{"T": 4}])

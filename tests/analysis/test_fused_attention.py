@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx import helper
 
 from scaling_tasks.analysis.analyse import analyse_model
 from tests.analysis.drafts import Draft, assert_exact
@@ -206,3 +207,20 @@ def test_attention_whose_width_follows_the_sizes_is_refused() -> None:
     draft = Draft(17)
     y = draft.add("MultiHeadAttention", [draft.input(name, ["N", "T", "W"]) for name in "qkv"], num_heads=2, **OWN)
     assert analyse_model(draft.model(y)).behaviour.refusals
+
+
+def test_lengths_of_a_cache_that_were_drawn_at_random_stay_so() -> None:
+    model = cached("T", rotary=False, window=-1, packed=False, told="mask")
+    attention = next(node for node in model.graph.node if node.op_type == "GroupQueryAttention")
+    noise = [
+        helper.make_node("RandomUniform", [], ["drawn"], shape=[1]),
+        helper.make_node("Cast", ["drawn"], ["whole"], to=6),
+        helper.make_node("Add", [attention.input[5], "whole"], ["lengths"]),
+    ]
+    nodes = [node for node in model.graph.node if node is not attention]
+    attention.input[5] = "lengths"
+    copies = [type(attention).FromString(node.SerializeToString()) for node in [*nodes, *noise, attention]]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
+    refused = {each.output for each in analyse_model(model).behaviour.refusals}
+    assert refused == {value.name for value in model.graph.output}

@@ -14,6 +14,7 @@ from scaling_tasks.analysis.lengths import Length, as_length, larger, product_of
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.refusal import no_data
 from scaling_tasks.analysis.registry import operator
+from scaling_tasks.analysis.shapes_of_data import wanted_lengths
 from scaling_tasks.analysis.tensors import Tensor, constant_tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
 
@@ -52,11 +53,13 @@ def follow_constant_of_shape(op: Operation) -> Tensor:
     """Follow ConstantOfShape: the same number everywhere, the padding included."""
     from onnx import numpy_helper
 
-    lengths = op.numbers(0) or []
+    lengths = wanted_lengths(op, 0)
     attribute = op.attribute("value")
     value = numpy_helper.to_array(attribute) if attribute is not None else np.zeros(1, np.float32)
     number, dtype = float(value.reshape(-1)[0]), attribute.data_type if attribute is not None else 1
-    axes = [grid(length) for length in lengths]
+    axes = [
+        op.data_axis(f"{op.node.output[0]}_{at}") if each is None else grid(each) for at, each in enumerate(lengths)
+    ]
     fills = dict.fromkeys(range(len(axes)), number)
     return op.result(axes, dtype, fills=fills, low=number, high=number, finite=math.isfinite(number))
 

@@ -9,6 +9,7 @@ from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operation import Operation, Refused, merged_fills
 from scaling_tasks.analysis.operators.gathering import from_start
 from scaling_tasks.analysis.registry import operator
+from scaling_tasks.analysis.shapes_of_data import wanted_lengths
 from scaling_tasks.analysis.tensors import Tensor
 
 __all__ = ["concatenated"]
@@ -65,14 +66,16 @@ def follow_squeeze(op: Operation) -> Tensor:
 def follow_expand(op: Operation) -> Tensor:
     """Follow Expand: a copy along an axis is the same in the padding."""
     tensor = op.input(0)
-    lengths = op.numbers(1) or []
+    lengths = wanted_lengths(op, 1)
     rank = max(tensor.rank, len(lengths))
     axes: list[Axis] = []
     for place in range(-rank, 0):
         own = tensor.known_axes[place] if tensor.rank >= -place else grid(1)
         wanted = lengths[place] if len(lengths) >= -place else as_length(1)
         if own.constant == 1:
-            axes.append(grid(wanted))
+            axes.append(op.data_axis(f"{op.node.output[0]}_{rank + place}") if wanted is None else grid(wanted))
+        elif wanted is None:
+            raise Refused(f"{own.length} is expanded to as many as data says")
         elif wanted.constant == 1 or op.domain.equal(wanted, own.length) or op.domain.require(wanted, own.length):
             axes.append(own)
         else:

@@ -24,6 +24,7 @@ refuse(
     "it makes or takes a sequence in a way that is not followed",
     *("SequenceConstruct", "SequenceAt", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength"),
     *("SequenceMap", "SplitToSequence", "ConcatFromSequence", "Optional", "OptionalGetElement", "OptionalHasElement"),
+    fix="Torch's newer exporter (dynamo=True) writes tensors in place of most sequences.",
 )
 refuse(
     "it works on texts",

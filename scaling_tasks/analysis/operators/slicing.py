@@ -10,9 +10,12 @@ import numpy as np
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length, as_length, larger, smaller
 from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.refusal import NotKnown, no_data
 from scaling_tasks.analysis.registry import operator
-from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.analysis.tensors import Tensor, is_symbolic
+from scaling_tasks.shapes.size_inputs import SizeInput
 
+_INT64 = 7
 _FAR = 1 << 30
 """Exporters write a number beyond every size for "to the end"."""
 
@@ -21,6 +24,8 @@ _FAR = 1 << 30
 def follow_slice(op: Operation) -> Tensor:
     """Follow Slice."""
     tensor = op.input(0)
+    if any(op.has(at) and op.input(at).value is None for at in (1, 2)):
+        return _between(op)
     starts, ends = (op.numbers(at, name) or [] for at, name in ((1, "starts"), (2, "ends")))
     given = op.constants(3, "axes") or list(range(len(starts)))
     places = [op.axis(axis, tensor.rank) for axis in given]
@@ -47,6 +52,45 @@ def follow_slice(op: Operation) -> Tensor:
         _without(op, [at for at in range(len(places)) if at not in done], places)
     tensor = op.input(0)
     return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
+
+
+def _between(op: Operation) -> Tensor:
+    """Follow Slice along one axis between bounds of which data decides one: all that it takes is valid.
+
+    Raises:
+        NotKnown: It is of another form.
+    """
+    bounds = [op.input(at) for at in (1, 2)]
+    unknown = next(at for at in (0, 1) if bounds[at].value is None)
+    axes, steps = op.constants(3) or [0], op.constants(4) or [1]
+    alone = (
+        len(axes) == 1 and steps == [1] and all(each.rank == 1 and each.known_axes[0].constant == 1 for each in bounds)
+    )
+    if not alone or op.opset < 12 or any(is_symbolic(each.value) for each in bounds):
+        raise NotKnown(unknown + 1)
+    place = op.axis(axes[0], op.input(0).rank)
+    axis = op.mix(0, place)
+    if op.padded(axis):
+        op.newly_cleaned |= op.padded(axis)
+        for index in (1, 2):
+            _count_from_start(op, index, axis.length)
+    tensor = op.input(0)
+    kept = [*tensor.known_axes[:place], op.data_axis(), *tensor.known_axes[place + 1 :]]
+    fills = {at: fill for at, fill in tensor.fills.items() if at != place}
+    return op.result(kept, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
+
+
+def _count_from_start(op: Operation, index: int, length: Length) -> None:
+    """Let a bound be what it is at the exact length, where a bucket would count and clamp otherwise."""
+    emitter, bound = op.emitter, op.input(index)
+    no_data(length.variables)
+    op.around.cleaner.agree(length.variables)
+    true = emitter.size_input(SizeInput("", "value", "int64", expressions=(length.expression(),)))
+    true = true if bound.dtype == _INT64 else emitter.cast(true, bound.dtype)
+    zero = emitter.constant(np.array([0], np.int64 if bound.dtype == _INT64 else np.int32))
+    turned = emitter.once("Add", [bound.name, true])
+    name = emitter.once("Where", [emitter.once("Less", [bound.name, zero]), turned, bound.name])
+    op.use(index, bound.changed(emitter.once("Min", [emitter.once("Max", [name, zero]), true])))
 
 
 def _bounds(op: Operation, length: Length, start: Length, end: Length, step: int) -> tuple[Length, Length]:
