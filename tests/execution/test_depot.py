@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,32 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path, monkeypatch: pytes
     depot.missing([blob(contents[0])])  # Asked for: used.
     depot.trim()
     assert depot.missing(map(blob, contents)) == [blob(contents[1])]
+
+
+def test_what_a_killed_worker_had_begun_is_swept_away_and_what_another_has_is_not(depot: Depot, tmp_path: Path) -> None:
+    killed = """
+import os, signal, sys
+from pathlib import Path
+from scaling_tasks.execution.farm.depot import Depot
+from scaling_tasks.execution.farm.order import Blob
+with Depot(Path(sys.argv[1]), limit=1).workdir("killed") as workdir:
+    (workdir / "large").write_bytes(bytes(1000))
+    Depot(Path(sys.argv[1]), limit=1).receive("killed", Blob("a" * 64, 9), 0, b"part")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", killed, str(depot.root)], check=False)
+    (left,) = (depot.root / "work").glob("killed-*")
+    (arriving,) = (depot.root / "arriving").iterdir()
+    with depot.workdir("mine") as mine:
+        other = Depot(depot.root, limit=1 << 20)
+        with other.workdir("others") as others:
+            assert not left.exists()
+            assert mine.is_dir()
+            assert others.is_dir()
+        assert arriving.exists()  # Whoever sends it may be slow.
+        os.utime(arriving, (0, 0))
+        other.trim()
+        assert not arriving.exists()
 
 
 def test_only_its_owner_sees_it(depot: Depot) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -10,9 +11,20 @@ from typing import TypeVar
 import pytest
 
 from scaling_tasks.store.notices import when_told
-from tests.store.services import MissingPartError, Nginx, ObjectStorage, running, start_nginx, start_object_storage
+from tests.store.services import (
+    MissingPartError,
+    Nginx,
+    ObjectStorage,
+    running,
+    start_google_storage,
+    start_nginx,
+    start_object_storage,
+)
 
 _Server = TypeVar("_Server", Nginx, ObjectStorage)
+
+# gcsfs settles when it is imported whether it asks over gRPC what kind a bucket is, to which the emulator is deaf.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +79,25 @@ def object_storage(object_storage_once: ObjectStorage, monkeypatch: pytest.Monke
     return object_storage_once
 
 
+@pytest.fixture(scope="session")
+def google_storage_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]:
+    pytest.importorskip("gcsfs", reason="the package gcsfs is not installed")
+    with _served(start_google_storage, tmp_path_factory.mktemp("gs")) as found:
+        yield found
+
+
+@pytest.fixture
+def google_storage(google_storage_once: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> ObjectStorage:
+    import fsspec
+    import gcsfs
+
+    for name, value in google_storage_once.environment.items():
+        monkeypatch.setenv(name, value)
+    fsspec.config.set_conf_env(fsspec.config.conf)  # Else read once, when it is imported.
+    gcsfs.GCSFileSystem.clear_instance_cache()
+    return google_storage_once
+
+
 @pytest.fixture
 def own_nginx(tmp_path: Path) -> Iterator[Nginx]:
     """An nginx to be ill-treated."""
@@ -74,11 +105,13 @@ def own_nginx(tmp_path: Path) -> Iterator[Nginx]:
         yield found
 
 
-@pytest.fixture(params=["nginx", "s3", "file"])
+@pytest.fixture(params=["nginx", "s3", "gs", "file"])
 def remote_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty remote store of each kind."""
     if request.param == "nginx":
         return request.getfixturevalue("nginx").url
+    if request.param == "gs":
+        return f"{request.getfixturevalue('google_storage').url}/{tmp_path.name}"
     if request.param == "s3":
         return f"{request.getfixturevalue('object_storage').url}/{tmp_path.name}"
     return f"file://{tmp_path}/remote"

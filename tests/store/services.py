@@ -224,6 +224,25 @@ def _make_bucket(name: str, environment: Mapping[str, str], process: subprocess.
     raise MissingPartError("SeaweedFS takes no bucket")
 
 
+def start_google_storage(home: Path) -> ObjectStorage:
+    """Start an emulator of Google Cloud Storage with one bucket, in memory."""
+    program = shutil.which("gcp-storage-emulator", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if program is None:
+        raise MissingPartError("there is no emulator of Google Cloud Storage here: the package gcp-storage-emulator")
+    home.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    command = [program, "start", "-M", "-q", "-H", "127.0.0.1", f"--port={port}", "--default-bucket=team"]
+    process = _start(command, home / "output", signal.SIGKILL)
+    _wait_for(port, process, home / "output")
+    told = {
+        "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{port}",
+        "FSSPEC_GS_TOKEN": "anon",
+        # What kind a bucket is gcsfs asks over gRPC, which the emulator does not speak.
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+    }
+    return ObjectStorage("gs://team/models", told, process)
+
+
 @contextlib.contextmanager
 def running(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Have nothing of it left afterwards."""

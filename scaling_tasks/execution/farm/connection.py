@@ -20,7 +20,7 @@ from scaling_tasks.errors import ExecutorError, one_line
 from scaling_tasks.execution.farm.order import TOPIC, Answer, Blob, Order
 from scaling_tasks.execution.farm.transport import WorkerFiles
 
-__all__ = ["MOST_TRIES", "Connection", "Fault", "connection", "running", "shown"]
+__all__ = ["MOST_TRIES", "Connection", "Fault", "connection", "leaving", "running", "shown"]
 
 MOST_TRIES = 7
 _CONNECT_SECONDS = 10
@@ -34,7 +34,7 @@ class Fault(Exception):  # noqa: N818 - of the engine, not of the work
     Args:
         what: In words.
         tries: How often it may be tried again.
-        broken: Whether the connection is of no use any more.
+        broken: Whether the scheduler is not to be reached, so that all that is with it waits for the same.
     """
 
     def __init__(self, what: str, *, tries: int = MOST_TRIES, broken: bool = False) -> None:
@@ -45,6 +45,7 @@ class Fault(Exception):  # noqa: N818 - of the engine, not of the work
 
 _guard = threading.Lock()
 _made: dict[tuple[int, str], Connection] = {}
+_leaving = False
 
 
 def connection(url: str) -> Connection:
@@ -59,8 +60,20 @@ def connection(url: str) -> Connection:
         found = _made.get(place)
         if found is None or found.closed:
             _made[place] = found = Connection(url, again=found is not None)
-            atexit.register(found.close)
+            atexit.register(_leave)
         return found
+
+
+def _leave() -> None:
+    global _leaving
+    _leaving = True
+    for made in list(_made.values()):
+        made.close()
+
+
+def leaving() -> bool:
+    """Return whether this process ends, so that what is lost is nobody's any more."""
+    return _leaving
 
 
 def shown(url: str) -> str:
@@ -196,7 +209,7 @@ def _client(url: str, *, again: bool) -> Any:
         return Client(url, timeout=_CONNECT_SECONDS, set_as_default=False, name="scaling-tasks")
     except (OSError, ValueError, TimeoutError) as cause:
         if again:
-            raise Fault(f"no scheduler answers at {shown(url)}") from cause
+            raise Fault(f"no scheduler answers at {shown(url)}", broken=True) from cause
         raise ExecutorError(
             f"no scheduler answers there ({_said(cause)})",
             where=f"executor {shown(url)}",

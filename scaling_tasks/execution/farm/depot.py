@@ -6,7 +6,7 @@ import contextlib
 import functools
 import json
 import os
-import tempfile
+import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.config.environment import environment_settings, parse_size
 from scaling_tasks.execution.farm.order import Blob
+from scaling_tasks.execution.file_locks import exclusive, taken_if_free
 from scaling_tasks.files import append, digest_file, remove_whole
 from scaling_tasks.names import digest as digest_of
 from scaling_tasks.names import inner_name
-from scaling_tasks.paths import inside
+from scaling_tasks.paths import entries, inside
 from scaling_tasks.store.blobs import BlobDirectory, place_copy
 from scaling_tasks.store.records import StoredFile
 
@@ -35,6 +36,7 @@ SIZE_VARIABLE = "SCALING_TASKS_WORKER_SIZE"
 
 _DEFAULT_SIZE = "20G"
 _GRACE_SECONDS = 600.0
+_LOST_SECONDS, _OLD_SECONDS = 3600.0, 86400.0
 _CONTENT = inner_name("content")
 
 
@@ -142,14 +144,30 @@ class Depot:
 
     @contextlib.contextmanager
     def workdir(self, key: str) -> Iterator[Path]:
-        """Give a new directory, and take it away whatever happens."""
-        parent = self.root / "work"
+        """Give a new directory, and take it away whatever happens: where this process is killed, another does it."""
+        parent, locks = self.root / "work", self.root / "locks"
         parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f"{key[:16]}-", dir=parent))
-        try:
-            yield made
-        finally:
-            remove_whole(made, parent)
+        self._sweep(parent, locks)
+        name = f"{key[:16]}-{secrets.token_hex(6)}"
+        with exclusive(locks / name, below=self.root, moment=True):
+            made = parent / name
+            made.mkdir()
+            try:
+                yield made
+            finally:
+                remove_whole(made, parent)
+                (locks / name).unlink(missing_ok=True)
+
+    def _sweep(self, parent: Path, locks: Path) -> None:
+        """Remove the directories of workers that are no more."""
+        for left in parent.iterdir():
+            with contextlib.suppress(OSError):
+                if not (locks / left.name).exists() and time.time() - left.lstat().st_mtime < _OLD_SECONDS:
+                    continue  # Of a worker that runs an older version of this, which held no locks.
+                with taken_if_free(locks / left.name, below=self.root) as held:
+                    if held:
+                        remove_whole(left, parent)
+                        (locks / left.name).unlink(missing_ok=True)
 
     def scratch(self, name: str) -> Path:
         """Return a directory of shared work.
@@ -166,10 +184,14 @@ class Depot:
             append(self.root / "journal.jsonl", line.encode(), below=self.root)
 
     def trim(self) -> None:
-        """Remove the files that were used longest ago until the others take at most the limit.
+        """Remove what never arrived whole, and what was used longest ago until the rest takes at most the limit.
 
         What was used within ten minutes stays: it is needed, or about to be fetched.
         """
+        for part in entries(self.root / "arriving", self.root):
+            with contextlib.suppress(OSError):
+                if time.time() - part.lstat().st_mtime > _LOST_SECONDS:
+                    part.unlink()
         found = []
         for digest, size in self._blobs.sizes():
             with contextlib.suppress(OSError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import msgspec
 
 from scaling_tasks.errors import ExecutorError, NobodyFitsError, one_line
 from scaling_tasks.execution.contract import Done, Limits, Origin, Subject, Work
-from scaling_tasks.execution.farm.connection import Connection, Fault, connection, shown
+from scaling_tasks.execution.farm.connection import Connection, Fault, connection, leaving, shown
 from scaling_tasks.execution.farm.order import Answer, Blob, Order, Outcome, package_identity
 from scaling_tasks.execution.farm.worker import Doing, refusal
 from scaling_tasks.execution.file_locks import tell
@@ -30,6 +31,10 @@ _FAILURES = 2
 _LOOK_SECONDS = 5.0
 _ABSENT_SECONDS = 600.0
 _GATHER_SECONDS = 0.5
+# Within which those that wait for one scheduler find out that it is gone.
+_ABOUT_SECONDS = 10.0
+_telling = threading.Lock()
+_told: dict[str, float] = {}
 
 
 class _Refused(Exception):  # noqa: N818 - one worker's answer
@@ -104,13 +109,29 @@ class FarmExecutor:
                         fix="Look at the scheduler and its workers.",
                     ) from fault
                 pause = min(2.0 ** (len(faults) - 1), _LONGEST_PAUSE_SECONDS)
-                tell(f"{order.name}: {fault}; tried elsewhere in {pause:.0f} s ({len(faults)} of {fault.tries})")
+                _tell(order.name, fault, pause, f"in {pause:.0f} s ({len(faults)} of {fault.tries})")
                 if isinstance(fault, _Lost):
                     order = replace(order, lost=(*order.lost, fault.address))
                     attempt += 1
                 elif line is not None and fault.broken:
                     line.close()
                 time.sleep(pause)
+
+
+def _tell(name: str, fault: Fault, pause: float, when: str) -> None:
+    """Say what is tried again; of a scheduler that is gone once, however much waits for it."""
+    if leaving():
+        return
+    if not fault.broken:
+        tell(f"{name}: {fault}; tried elsewhere {when}")
+        return
+    said = f"{fault}; tried again {when}"
+    now = time.monotonic()
+    with _telling:
+        known = now < _told.get(said, 0.0)
+        _told[said] = max(_told.get(said, 0.0), now + pause + _ABOUT_SECONDS)
+    if not known:
+        tell(f"{name} and what else waits there: {said}")
 
 
 class _Lost(Fault):
