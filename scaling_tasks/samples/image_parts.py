@@ -21,7 +21,7 @@ Wanted = tuple[Folder, Sequence[int]]
 
 _FEWEST = 1000
 """So many are read sooner than they are given away."""
-_MEAN, _MOST = 2048, 8192
+_MEAN, _MOST = 1024, 4096
 _LITTLE_ELSE = 16
 
 
