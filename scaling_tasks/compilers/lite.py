@@ -13,7 +13,6 @@ from scaling_tasks.compilers.base import BackendBase, backend_options, check_cho
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
 from scaling_tasks.compilers.lite_config import PRECISION_MODES, ascend_config
-from scaling_tasks.compilers.lite_rewrite import importable_model, static_model
 from scaling_tasks.compilers.lite_toolchain import find_toolchain
 from scaling_tasks.compilers.mindir import check_mindir, sort_primitives
 from scaling_tasks.compilers.options import UNSET, Annotated, Options, UnsetType, option
@@ -163,6 +162,9 @@ def converter_command(converter: Path, request: Mapping[str, Any]) -> list[str]:
 
 
 def _request(job: CompileJob, workdir: Path) -> dict[str, Any]:
+    # Not above: listing tasks looks backends up, and must not load numpy.
+    from scaling_tasks.compilers.lite_rewrite import importable_model, static_model
+
     framework = _FRAMEWORKS.get(job.model.suffix)
     if framework is None:
         raise CompileError("is neither .onnx nor .tflite", where=str(job.model), fix="Check `model`.")
