@@ -35,7 +35,7 @@ refuse(
     "it takes spectra over an axis whose length decides what they hold",
     *("MelWeightMatrix", "HannWindow", "HammingWindow", "BlackmanWindow"),
 )
-refuse("it collects backwards or along another axis than the first", "Scan")
+refuse("it collects along another axis than the first, of a shape that its body does not tell", "Scan")
 refuse(
     "padding would count among the values that it tells apart",
     "Unique",
