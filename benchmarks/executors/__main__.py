@@ -2,8 +2,8 @@
 
 Usage: python -m benchmarks.executors [--repository .] [--jobs 2] [--rounds 1] [TASK …]
 
-Every build starts with nothing: a copy of the repository's configurations, models and data sets, an empty store, and
-workers with empty directories. Builds must give the same files; one that does not ends the benchmark.
+Every build starts with nothing: a copy of the repository's configurations, metrics, models and data sets, an empty
+store, and workers with empty directories. Builds must give the same files; one that does not ends the benchmark.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from scaling_tasks.files import digest_file
 from tests.execution.farm import Farm
 
-_COPIED = ("configs", "models", "datasets", "dodo.py", "pyproject.toml", ".toolchains")
+_COPIED = ("configs", "examples", "models", "datasets", "dodo.py", "pyproject.toml", ".toolchains")
 
 
 def main() -> None:
