@@ -69,6 +69,7 @@ def _put_behind(body: onnx.GraphProto, state: int, rank: int, tensors: Mapping[s
     None where it does something else with it; then the body is as it was.
     """
     name, result = body.input[2 + state].name, body.output[1 + state].name
+    given = [output.name for at, output in enumerate(body.output) if at != 1 + state]
     (*others, joined) = [node for node in body.node if _reads(node, name)] or [None]
     if others or joined is None or joined.op_type != "Concat" or len(joined.input) != 2 or joined.input[0] != name:
         return None
@@ -80,6 +81,8 @@ def _put_behind(body: onnx.GraphProto, state: int, rank: int, tensors: Mapping[s
         chain.append(copies[0])
         last = copies[0].output[0]
     if any(_reads(node, last) for node in body.node) or joined.input[1] == name:
+        return None
+    if not {name, *(copy.output[0] for copy in chain)}.isdisjoint(given):
         return None
     axis = next(int(attribute.i) for attribute in joined.attribute if attribute.name == "axis") % rank
     made = next((node for node in body.node if joined.input[1] in node.output), None)

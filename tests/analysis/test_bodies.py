@@ -255,6 +255,23 @@ def test_loop_whose_state_grows_by_as_much_as_data_says() -> None:
     assert_exact(draft.model(y, mean), {"T": 9}, [{"T": 4}])
 
 
+@pytest.mark.parametrize("again", ["whole", "grown"])
+def test_loop_whose_growing_state_is_given_twice(again: str) -> None:
+    def write(inner: Draft) -> Sequence[tuple[str, int]]:
+        row = inner.add("Unsqueeze", [inner.add("Gather", [x, "turn"], axis=0), inner.constant([0])])
+        whole = inner.add("Concat", ["grown", row], axis=0)
+        second = whole if again == "whole" else again
+        return [(inner.add("Identity", ["on"]), BOOL), (whole, FLOAT), (second, FLOAT)]
+
+    draft = Draft(18)
+    x = draft.shifted(draft.input("x", ["T", 3]))
+    inner = body([("turn", INT64), ("on", BOOL), ("grown", FLOAT), ("second", FLOAT)], write)
+    none = draft.constant(np.zeros((0, 3)), np.float32)
+    found = draft.add("Loop", [length(draft, x, 0), draft.constant(True), none, none], body=inner, outputs=2)
+    mean = draft.add("ReduceMean", [found[1], draft.constant([0])])
+    assert_exact(draft.model(*found, mean), {"T": 9}, [{"T": 4}])
+
+
 @pytest.mark.parametrize("always", [True, False])
 def test_nodes_of_one_name_in_several_branches_make_lengths_of_their_own(always: bool) -> None:
     draft = Draft(17)
