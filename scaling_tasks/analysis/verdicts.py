@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.behaviour import Verdict
+from scaling_tasks.shapes.data_lengths import is_mixed, is_told
 
 __all__ = ["verdicts_of"]
 
@@ -24,4 +25,9 @@ def _verdict(name: str, tensor: Tensor, variable: str) -> Verdict:
         return Verdict(name, variable, "refused", blame.node, blame.operator, blame.text, blame.fix)
     if tensor.axes is None:
         return Verdict(name, variable, "refused", reason="its shape cannot be followed")
+    for at, axis in enumerate(tensor.axes):
+        layout = axis.layout()
+        if variable in axis.variables and is_mixed(layout) and not is_told(layout):
+            reason = f"axis {at} has a length that data and sizes decide together, and no run tells by how much"
+            return Verdict(name, variable, "refused", reason=reason, fix="Give its parts as outputs of their own.")
     return Verdict(name, variable, "cleaned" if variable in tensor.cleaned else "exact")

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from scaling_tasks.errors import BundleError
 from scaling_tasks.runtime.requests import Arrays
 from scaling_tasks.shapes.behaviour import Behaviour, depends_on_data
+from scaling_tasks.shapes.data_lengths import PositionsOfData, is_mixed
 from scaling_tasks.shapes.layouts import Layout, is_plain, layout_length, layout_variables, valid_positions
 
 __all__ = ["Cropper", "Crops", "cut", "cut_rows", "widened"]
 
-Positions: TypeAlias = "slice | NDArray[np.int64] | None"
+Positions: TypeAlias = "slice | NDArray[np.int64] | PositionsOfData | None"
 """Which positions of an axis to keep; None for all that the engine gives."""
 
 Crops: TypeAlias = "Mapping[str, tuple[tuple[int, Positions], ...]]"
@@ -44,7 +45,7 @@ class Cropper:
 
     def _crop(self, axis: Layout, exact: Mapping[str, int], full: Mapping[str, int]) -> tuple[int, Positions]:
         if depends_on_data(axis):
-            return -1, None
+            return -1, PositionsOfData(axis, full, exact) if is_mixed(axis) else None
         length = max(0, int(layout_length(axis, exact)))
         if not is_plain(axis):
             return length, valid_positions(axis, full, exact)
@@ -82,6 +83,14 @@ def cut_rows(outputs: Arrays, crops: Crops, rows: Mapping[str, int], first: int,
 def _cut(array: NDArray[Any], name: str, axes: Sequence[tuple[int, Positions]]) -> NDArray[Any]:
     if array.ndim == len(axes):
         for at, (length, positions) in enumerate(axes):
+            if isinstance(positions, PositionsOfData):
+                positions = positions.within(array.shape[at])
+                if positions is None:
+                    raise BundleError(
+                        f"the engine gave {list(array.shape)}, whose axis {at} has another length at any data",
+                        where=f"output {name!r}",
+                        fix="Build the bundle again.",
+                    )
             if isinstance(positions, slice):
                 if array.shape[at] != length:
                     array = array[(slice(None),) * at + (positions,)]

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from scaling_tasks.analysis.analyse import Analysis, analyse_model
+from scaling_tasks.shapes.behaviour import depends_on_data
+from scaling_tasks.shapes.data_lengths import PositionsOfData, is_mixed
 from scaling_tasks.shapes.expressions import evaluate
 from scaling_tasks.shapes.layouts import layout_length, valid_positions
 from scaling_tasks.shapes.size_inputs import fill_size_input
@@ -204,7 +206,10 @@ def _reject_where_original_fails(original: Any, feeds: Mapping[str, Any]) -> Non
 
 def _cut(analysis: Analysis, whole: Any, layouts: Any, bucket: Sizes, sizes: Sizes, row: int) -> Any:
     for axis, layout in enumerate(layouts):
-        if "?" in str(layout):
+        if is_mixed(layout):
+            whole = np.take(whole, PositionsOfData(layout, bucket, sizes).within(whole.shape[axis]), axis=axis)
+            continue
+        if depends_on_data(layout):
             continue
         if analysis.behaviour.rows is not None and analysis.behaviour.rows in str(layout):
             each = int(layout_length(layout, sizes))

@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 __all__ = [
     "OPERATORS",
+    "OPSETS",
     "Draw",
     "Growing",
     "RandomModel",
@@ -47,6 +48,7 @@ _PROBES: dict[int, tuple[Sizes, ...]] = {
     ),
 }
 """Sizes at which every node is run, by the step of all sizes but the batch's; the first are the limits."""
+OPSETS = (13, 17, 23)
 _MOST_ELEMENTS = 40_000
 _LARGEST = 1e4
 _INPUTS: tuple[tuple[tuple[int | str, ...], ...], ...] = (
@@ -63,8 +65,13 @@ _INPUTS: tuple[tuple[tuple[int | str, ...], ...], ...] = (
 _TYPES = {
     np.dtype("float32"): TensorProto.FLOAT,
     np.dtype("int64"): TensorProto.INT64,
+    np.dtype("int32"): TensorProto.INT32,
+    np.dtype("int8"): TensorProto.INT8,
+    np.dtype("uint8"): TensorProto.UINT8,
     np.dtype("bool"): TensorProto.BOOL,
 }
+_DOMAINS = {"com.microsoft": 1, "ai.onnx.ml": 3}
+"""Versions of the operators that are not ONNX's own."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,13 @@ class RandomModel:
     limits: Sizes
     step: int
     operators: tuple[str, ...]
+
+    def dims(self) -> dict[str, list[int | str | None]]:
+        """Return the shape of each input, variables by name."""
+        return {
+            value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+            for value in self.model.graph.input
+        }
 
     def sizes(self, seed: int) -> dict[str, int]:
         """Return random sizes up to the limits."""
@@ -189,6 +203,16 @@ class Growing:
         made = tuple(Value(name, tuple(arrays[at] for arrays in found)) for at, name in enumerate(names))
         return made[0] if outputs == 1 else made
 
+    def reduced(self, kind: str, value: Value, axes: Sequence[int], keepdims: int = 1) -> Value:
+        """Add a reduction, whose axes are an attribute or an input as the opset has it."""
+        if kind == "ReduceSum" or self.opset >= 18:
+            return self.add(kind, value, self.const(list(axes)), keepdims=keepdims)
+        return self.add(kind, value, axes=list(axes), keepdims=keepdims)
+
+    def cast(self, value: Value, dtype: str) -> Value:
+        """Add a conversion to a type of numpy's name."""
+        return self.add("Cast", value, to=_TYPES[np.dtype(dtype)])
+
     def size(self, value: Value, axis: int) -> Value:
         """Return the length of an axis as a scalar, as torch exports it."""
         return self.add("Gather", self.add("Shape", value), self.const(axis % value.rank), axis=0)
@@ -216,7 +240,13 @@ class Growing:
         ]
         weights = [numpy_helper.from_array(array, name) for name, array in self._weights.items() if name in needed]
         graph = helper.make_graph(nodes, "random", list(self._inputs), results, weights)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=9)
+        return self._model(graph)
+
+    def _model(self, graph: onnx.GraphProto) -> onnx.ModelProto:
+        domains = {node.domain for node in graph.node} - {""}
+        versions = [("", self.opset), *((domain, _DOMAINS[domain]) for domain in sorted(domains))]
+        imports = [helper.make_opsetid(*version) for version in versions]
+        return helper.make_model(graph, opset_imports=imports, ir_version=10)
 
     def _name(self, kind: str) -> str:
         self._count += 1
@@ -232,9 +262,8 @@ class Growing:
         weights = [numpy_helper.from_array(self._weights[name], name) for name in distinct if name in self._weights]
         outputs = [onnx.ValueInfoProto(name=name) for name in node.output]
         graph = helper.make_graph([node], "one", infos, outputs, weights)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=9)
         try:
-            session = _session(model)
+            session = _session(self._model(graph))
             found = [
                 session.run(None, {info.name: distinct[info.name].probes[at] for info in infos})
                 for at in range(len(self.probes))
@@ -242,7 +271,8 @@ class Growing:
         except Exception as cause:  # onnxruntime raises types of its own for each kind of mistake
             raise Rejected(str(cause)) from cause
         for array in (each for arrays in found for each in arrays):
-            large = array.size and (not np.isfinite(array).all() or np.abs(array.astype(float)).max() > _LARGEST)
+            most = _LARGEST if array.dtype.kind == "f" else _LARGEST**2
+            large = array.size and (not np.isfinite(array).all() or np.abs(array.astype(float)).max() > most)
             if array.size == 0 or array.size > _MOST_ELEMENTS or array.ndim > 5 or large or array.dtype not in _TYPES:
                 raise Rejected(f"{array.dtype} {array.shape}")
         return found
@@ -259,7 +289,7 @@ Rule = Callable[[Growing, Draw, Value], "Value | None"]
 """Puts an operator behind a value; None where it does not fit."""
 
 OPERATORS: dict[str, Rule] = {}
-"""By name, which is the operator's or says what is special; filled by random_operators.py and random_movements.py."""
+"""By name, which is the operator's or says what is special; filled by the modules that ``load_operators`` names."""
 
 
 def operator(name: str) -> Callable[[Rule], Rule]:
@@ -279,7 +309,15 @@ def axis_of(draw: Draw, value: Value) -> int:
 
 def load_operators() -> None:
     """Fill the table."""
-    from tests.analysis import random_movements, random_operators  # noqa: F401  # Each registers its rules.
+    from tests.analysis import (  # noqa: F401  # Each registers its rules.
+        random_classical,
+        random_contributed,
+        random_lookups,
+        random_mathematics,
+        random_movements,
+        random_operators,
+        random_quantised,
+    )
 
 
 @st.composite
@@ -287,7 +325,7 @@ def random_models(draw: Draw, *, most: int = 7, only: Sequence[str] = ()) -> Ran
     """Draw a model of up to ``most`` operators, or of those named alone."""
     load_operators()
     step = draw(st.sampled_from([1, 1, 4]))
-    graph = Growing(draw(st.integers(0, 2**16)), opset=draw(st.sampled_from([13, 17])), step=step)
+    graph = Growing(draw(st.integers(0, 2**16)), opset=draw(st.sampled_from(OPSETS)), step=step)
     for index, dims in enumerate(draw(st.sampled_from(_INPUTS))):
         graph.input(f"x{index}", dims)
     value, used = graph.values[0], []

@@ -82,7 +82,8 @@ def half_slice(graph: Growing, draw: Draw, value: Value) -> Value:
 @operator("Split")
 def split(graph: Growing, draw: Draw, value: Value) -> Value:
     """One of two equal parts of an axis."""
-    both = graph.add("Split", value, outputs=2, axis=axis_of(draw, value))
+    parts = {"num_outputs": 2} if graph.opset >= 18 else {}
+    both = graph.add("Split", value, outputs=2, axis=axis_of(draw, value), **parts)
     return both[draw(st.integers(0, 1))]
 
 

@@ -130,14 +130,14 @@ def global_pool(graph: Growing, draw: Draw, value: Value) -> Value | None:
 @operator("Reduce")
 def reduce(graph: Growing, draw: Draw, value: Value) -> Value:
     """A reduction over one or two axes."""
-    kind = draw(st.sampled_from(["Mean", "Max", "Min", "Sum", "L1", "L2", "LogSumExp", "SumSquare", "Prod"]))
+    kind = draw(st.sampled_from(["Mean", "Max", "Min", "Sum", "L1", "L2", "LogSum", "LogSumExp", "SumSquare", "Prod"]))
     axes = sorted({axis_of(draw, value) for _ in range(draw(st.integers(1, 2)))})
     keep = draw(st.integers(0, 1)) if value.rank > len(axes) else 1
     if kind == "Prod":
         value = graph.add("Tanh", value)
-    if kind == "Sum":
-        return graph.add("ReduceSum", value, graph.const(axes), keepdims=keep)
-    return graph.add(f"Reduce{kind}", value, axes=axes, keepdims=keep)
+    if kind == "LogSum":
+        value = _safe(graph, value)
+    return graph.reduced(f"Reduce{kind}", value, axes, keep)
 
 
 @operator("Softmax")
@@ -206,7 +206,7 @@ def masked(graph: Growing, draw: Draw, value: Value) -> Value | None:
         return None
     turned = graph.add("Transpose", value, perm=[0, 2, 1])
     scores = graph.add("Tanh", graph.add("MatMul", value, turned))
-    best = graph.add("ReduceMax", value, axes=[2], keepdims=1)
+    best = graph.reduced("ReduceMax", value, [2])
     seen = graph.add("Greater", graph.add("Transpose", best, perm=[0, 2, 1]), graph.const(draw(st.floats(-1, 2))))
     hidden = graph.const(draw(st.sampled_from([-1e4, -1e2, -9e3])))
     if draw(st.booleans()):

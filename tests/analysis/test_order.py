@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaling_tasks.analysis.analyse import analyse_model
 from tests.analysis.drafts import Draft, assert_exact
 from tests.analysis.drawing import Draw, requests, thorough
 
@@ -166,7 +167,29 @@ def test_what_depends_on_data_beside_what_follows_sizes() -> None:
     chosen = draft.add("Squeeze", [draft.add("NonZero", [x]), draft.constant([0])])
     both = draft.add("Concat", [draft.add("Gather", [x, chosen]), x], axis=0)
     total = draft.add("ReduceSum", [both, draft.constant([0])])
-    assert_exact(draft.model(total, chosen), {"W": 9}, [{"W": 5}])
+    assert_exact(draft.model(total, chosen, both), {"W": 9}, [{"W": 5}])
+
+
+def test_positions_that_data_chooses_in_one_line_with_those_of_a_size() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["H", "W"]))
+    best = draft.add("ReduceMax", [x], axes=[1], keepdims=0)
+    chosen = draft.add("Compress", [x, draft.add("Greater", [best, draft.add("ReduceMean", [best])])], axis=0)
+    line = draft.add("Reshape", [chosen, draft.constant([-1])])
+    behind = draft.add("Concat", [x, chosen, x], axis=0)
+    assert_exact(draft.model(line, behind), {"H": 9, "W": 7}, [{"H": 5, "W": 4}])
+
+
+def test_a_length_that_data_and_sizes_decide_unevenly_is_refused() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["W"]))
+    chosen = draft.add("Compress", [x, draft.add("Greater", [x, draft.constant(0.0, np.float32)])], axis=0)
+    steps = [draft.constant([number]) for number in (0, 2**62, 0, 2)]
+    half = draft.add("Slice", [chosen, *steps])
+    y = draft.add("Concat", [half, x], axis=0)
+    found = analyse_model(draft.model(y)).behaviour.refusals
+    assert [each.variable for each in found] == ["W"]
+    assert "data and sizes decide together" in found[0].reason
 
 
 @pytest.mark.parametrize("threshold", [None, 0.1])

@@ -11,11 +11,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.analysis.random_graphs import OPERATORS, Growing, RandomModel, Rejected, load_operators, random_models
+from tests.analysis.random_graphs import (
+    OPERATORS,
+    OPSETS,
+    Growing,
+    RandomModel,
+    Rejected,
+    load_operators,
+    random_models,
+)
 
 load_operators()
 
-_INPUTS = ((("B", "L", 4),), (("B", 4, "H", "W"),), (("B", "M", 1), ("B", 3, "L")))
+_INPUTS = (
+    (("B", "L", 4),),
+    (("B", 4, "H", "W"),),
+    (("B", "M", 1), ("B", 3, "L")),
+    (("B", 4),),
+    (("L", "B", 8),),
+    (("B", 4, "L"),),
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -41,10 +56,10 @@ def test_every_operator_fits_behind_some_input(name: str) -> None:
     fitted = 0
 
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(st.data(), st.sampled_from(_INPUTS), st.sampled_from([1, 4]))
-    def put(data: st.DataObject, inputs: tuple[tuple[int | str, ...], ...], step: int) -> None:
+    @given(st.data(), st.sampled_from(_INPUTS), st.sampled_from([1, 4]), st.sampled_from(OPSETS))
+    def put(data: st.DataObject, inputs: tuple[tuple[int | str, ...], ...], step: int, opset: int) -> None:
         nonlocal fitted
-        graph = Growing(0, step=step)
+        graph = Growing(0, opset, step)
         values = [graph.input(f"x{at}", dims) for at, dims in enumerate(inputs)]
         with contextlib.suppress(Rejected):
             fitted += OPERATORS[name](graph, data.draw, values[-1]) is not None

@@ -45,7 +45,12 @@ def follow_regressor(op: Operation) -> Tensor:
     """Follow a regressor: ``[rows, targets]``."""
     targets = int(op.attribute("targets" if op.kind == "LinearRegressor" else "n_targets", 1))
     dtype = op.input(0).dtype if op.kind == "TreeEnsemble" else _FLOAT
-    return op.result([_rows(op), grid(targets)], dtype)
+    return op.result([_rows(op), grid(targets)], dtype, finite=_finds_finite(op))
+
+
+def _finds_finite(op: Operation) -> bool:
+    """Return whether what is computed of the features is finite; trees only compare them."""
+    return op.kind.startswith("TreeEnsemble") or op.input(0).finite
 
 
 @operator("TreeEnsembleClassifier", "LinearClassifier", "SVMClassifier", domain=_OWN)
@@ -58,7 +63,7 @@ def follow_classifier(op: Operation) -> Sequence[Tensor]:
     scores = op.data_axis() if op.kind == "SVMClassifier" else grid(len(labels))
     rows = _rows(op)
     kind = _STRING if name.endswith("strings") else _INT64
-    return [op.result([rows], kind), op.result([rows, scores], _FLOAT, output=1)]
+    return [op.result([rows], kind), op.result([rows, scores], _FLOAT, output=1, finite=_finds_finite(op))]
 
 
 @operator("Scaler", "Imputer", "Normalizer", domain=_OWN)
@@ -83,7 +88,8 @@ def follow_mapping(op: Operation) -> Tensor:
             # The first version had one list, of texts, for either way.
             found = _INT64 if dtype == _STRING else _STRING
         dtype = found
-    return op.result(tensor.known_axes, dtype)
+    # What a label stands for may be no number.
+    return op.result(tensor.known_axes, dtype, finite=op.kind == "Binarizer")
 
 
 @operator("OneHotEncoder", domain=_OWN)

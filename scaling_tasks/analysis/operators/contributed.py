@@ -9,7 +9,7 @@ from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.operators.convolution import follow_conv
 from scaling_tasks.analysis.operators.elementwise import broadcast
 from scaling_tasks.analysis.operators.gathering import safe_numbers
-from scaling_tasks.analysis.operators.normalisation import follow_layer_normalisation
+from scaling_tasks.analysis.operators.normalisation import follow_layer_normalisation, has_epsilon
 from scaling_tasks.analysis.operators.products import contract
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
@@ -39,7 +39,7 @@ def follow_skip_normalisation(op: Operation) -> Sequence[Tensor]:
     axes = broadcast(op, [0, 1])
     if op.padded(axes[-1]):
         raise Refused("it normalises over an axis that follows the sizes")
-    finite = op.input(0).finite and op.input(1).finite
+    finite = op.input(0).finite and op.input(1).finite and has_epsilon(op)
     return [op.result(axes, op.input(0).dtype, output=at, finite=finite) for at in range(len(op.node.output))]
 
 
@@ -89,7 +89,8 @@ def follow_gated_normalisation(op: Operation) -> Tensor:
     axes = broadcast(op, [0, 2])
     if op.padded(axes[-1]):
         raise Refused("it normalises over an axis that follows the sizes")
-    return op.result(axes, op.input(0).dtype, finite=op.input(0).finite and op.input(2).finite)
+    finite = op.input(0).finite and op.input(2).finite and has_epsilon(op)
+    return op.result(axes, op.input(0).dtype, finite=finite)
 
 
 @operator("MoE", "QMoE", domain=_OWN)

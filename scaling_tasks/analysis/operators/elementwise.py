@@ -106,6 +106,9 @@ def follow_dropout(op: Operation) -> Sequence[Tensor]:
     return [op.like(tensor), op.result(tensor.known_axes, _BOOL, output=1)]
 
 
+_WHOLE = {2: (8, False), 3: (7, True), 4: (16, False), 5: (15, True), 6: (31, True), 12: (32, False)}
+"""Bits of the types of whole numbers that are not the widest, and whether they have negative ones."""
+
 _COMPARISONS = ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor")
 _BROADCASTING = (
     *("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Mean", "Sum", "Mod", "PRelu", "Where"),
@@ -251,11 +254,13 @@ def _cast_interval(dtype: int, tensor: Tensor) -> tuple[float, float]:
     if dtype in _FLOATS:
         return tensor.low, tensor.high
     # Numbers that the type does not hold become others.
-    bits = {2: 8, 3: 7, 4: 16, 5: 15, 6: 31, 12: 32}.get(dtype, 63)
-    from_float = tensor.dtype in _FLOATS
-    if tensor.high < 2.0**bits or (not from_float and bits == 63):
-        return (math.trunc(tensor.low) if math.isfinite(tensor.low) else -math.inf), tensor.high
-    return -math.inf, math.inf
+    bits, signed = _WHOLE.get(dtype, (63, True))
+    least = -(2.0**bits) if signed else 0.0
+    low, high = ((math.trunc(end) if math.isfinite(end) else end) for end in (tensor.low, tensor.high))
+    if (least <= low and high < 2.0**bits) or (tensor.dtype not in _FLOATS and bits == 63):
+        return low, high
+    # The least one stands for numbers that are too small for the wider types.
+    return -math.inf, (high if bits in (31, 63) and high < 2.0**bits else math.inf)
 
 
 def _is_safe(op: Operation, tensor: Tensor) -> bool:

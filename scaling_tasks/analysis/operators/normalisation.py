@@ -38,12 +38,12 @@ def follow_layer_normalisation(op: Operation) -> Sequence[Tensor]:
     over = list(range(axis, tensor.rank))
     _no_rows(op, tensor, over)
     if not any(op.padded(tensor.known_axes[at]) for at in over):
-        # A position's own channels, scaled: finite because of the epsilon.
-        high = _largest(op, over) if tensor.finite else math.inf
+        finite = _stays_finite(op)
+        high = _largest(op, over) if finite else math.inf
         axes = [grid(1) if at in over else axis for at, axis in enumerate(tensor.known_axes)]
         return [
-            op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite, low=-high, high=high),
-            *(op.result(axes, _FLOAT, output=at, finite=tensor.finite) for at in range(1, len(op.node.output))),
+            op.result(tensor.known_axes, tensor.dtype, finite=finite, low=-high, high=high),
+            *(op.result(axes, _FLOAT, output=at, finite=finite) for at in range(1, len(op.node.output))),
         ]
     if len(op.node.output) > 1 and any(list(op.node.output)[1:]):
         raise Refused("its statistics are outputs")
@@ -53,6 +53,18 @@ def follow_layer_normalisation(op: Operation) -> Sequence[Tensor]:
         return _normalise(op, over, op.input(1), op.input(2) if op.has(2) else None, centred=centred)
 
     return [_in_single_precision(op, follow)]
+
+
+def has_epsilon(op: Operation) -> bool:
+    """Return whether equal numbers, as padding has them, give finite ones: only an epsilon keeps 0 / 0 away.
+
+    The 1e-9 in the definition of MeanVarianceNormalization is not in all runtimes.
+    """
+    return op.kind != "MeanVarianceNormalization" and float(op.attribute("epsilon", 1e-5)) > 0
+
+
+def _stays_finite(op: Operation) -> bool:
+    return op.input(0).finite and has_epsilon(op)
 
 
 def _largest(op: Operation, over: Sequence[int]) -> float:
@@ -72,7 +84,7 @@ def follow_instance_normalisation(op: Operation) -> Tensor:
     over = list(range(2, tensor.rank))
     _no_rows(op, tensor, over)
     if not any(op.padded(tensor.known_axes[at]) for at in over):
-        return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite)
+        return op.result(tensor.known_axes, tensor.dtype, finite=_stays_finite(op))
     places = [at - 1 for at in range(2, tensor.rank)]
 
     def follow() -> Tensor:
@@ -90,7 +102,7 @@ def follow_mean_variance_normalisation(op: Operation) -> Tensor:
     over = sorted(op.axis(int(axis), tensor.rank) for axis in op.attribute("axes") or (0, 2, 3))
     _no_rows(op, tensor, over)
     if not any(op.padded(tensor.known_axes[at]) for at in over):
-        return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite)
+        return op.result(tensor.known_axes, tensor.dtype, finite=_stays_finite(op))
     return _in_single_precision(op, lambda: _normalise(op, over, None, None, centred=True))
 
 
@@ -123,7 +135,7 @@ def follow_group_normalisation(op: Operation) -> Tensor:
     _no_rows(op, tensor, over)
     if any(op.padded(tensor.known_axes[at]) for at in over):
         return _in_single_precision(op, lambda: _group(op, op.input(0)))
-    return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite)
+    return op.result(tensor.known_axes, tensor.dtype, finite=_stays_finite(op))
 
 
 def _in_single_precision(op: Operation, follow: Callable[[], Tensor]) -> Tensor:
@@ -179,7 +191,7 @@ def _group(op: Operation, tensor: Tensor) -> Tensor:
         whole = _last(op, kind, whole, emitter.unsqueeze(name, places), last=kind == "Add")
     op.newly_cleaned |= {name for at in padded for name in op.padded(tensor.known_axes[at])}
     op.replaced = True
-    return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite)
+    return op.result(tensor.known_axes, tensor.dtype, finite=_stays_finite(op))
 
 
 def _normalise(
@@ -212,7 +224,7 @@ def _normalise(
         _last(op, "Add", whole, shift.name, last=True)
     op.newly_cleaned |= {name for at in padded for name in op.padded(tensor.known_axes[at])}
     op.replaced = True
-    return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite)
+    return op.result(tensor.known_axes, tensor.dtype, finite=_stays_finite(op))
 
 
 def _last(op: Operation, kind: str, left: str, right: str, *, last: bool) -> str:

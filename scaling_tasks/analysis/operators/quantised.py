@@ -109,8 +109,9 @@ def follow_quantised_choice(op: Operation) -> Tensor:
 @operator("QLinearConcat", domain="com.microsoft")
 def follow_quantised_concat(op: Operation) -> Tensor:
     """Follow the concatenation of quantised tensors: scale and zero point of the result, then three inputs for each."""
-    tensors = range(2, len(op.inputs), 3)
-    return concatenated(op, list(tensors))
+    whole = concatenated(op, list(range(2, len(op.inputs), 3)))
+    # Each is brought to the scale of the result, padding too.
+    return op.result(whole.known_axes, whole.dtype, low=-128.0, high=255.0)
 
 
 @operator("QLinearGlobalAveragePool", domain="com.microsoft")
