@@ -129,3 +129,46 @@ def inverse(graph: Growing, draw: Draw, value: Value) -> Value | None:
     )
     squares = graph.add("Add", graph.add("Tanh", graph.add("MatMul", turned, value)), steady)
     return graph.add("Inverse", squares, domain=_DOMAIN)
+
+
+@operator("OwnNorm")
+def own_norm(graph: Growing, draw: Draw, value: Value) -> Value | None:
+    """A norm by the root of the mean square, as onnxruntime had it before ONNX did."""
+    width = value.fixed(value.rank - 1)
+    if width is None:
+        return None
+    if draw(st.booleans()):
+        gate = graph.add("Neg", value)
+        return graph.add("GatedRMSNorm", value, graph.weight(width, scale=1.0), gate, epsilon=0.01, domain=_DOMAIN)
+    return graph.add("SimplifiedLayerNormalization", value, graph.weight(width, scale=1.0), epsilon=0.01, axis=-1)
+
+
+@operator("OwnRotaryEmbedding")
+def own_rotary_embedding(graph: Growing, draw: Draw, value: Value) -> Value | None:
+    """onnxruntime's rotary embedding, by the position of the first token."""
+    width = value.fixed(2) if value.rank == 3 else None
+    if width is None or width % 2:
+        return None
+    angles = graph.weight(40, width // 2, scale=1.0)
+    tables = graph.add("Cos", angles), graph.add("Sin", angles)
+    known = {"num_heads": 1, "rotary_embedding_dim": width, "interleaved": draw(st.integers(0, 1))}
+    return graph.add("RotaryEmbedding", value, graph.const([1]), *tables, domain=_DOMAIN, **known)
+
+
+@operator("FewBits")
+def few_bits(graph: Growing, draw: Draw, value: Value) -> Value | None:
+    """Rows of a table of four bits, or a product with weights of four bits in another code."""
+    width = value.fixed(value.rank - 1)
+    if width is None or value.rank < 2:
+        return None
+    if draw(st.booleans()):
+        wide = graph.add("MatMul", value, graph.weight(width, 16))
+        weights = graph.const(graph.random.integers(0, 256, 24), "uint8")
+        largest = graph.const(graph.random.uniform(0.2, 0.9, 3))
+        known = {"K": 16, "N": 3, "block_size": 16, "quant_type": draw(st.integers(0, 1))}
+        return graph.add("MatMulBnb4", wide, weights, largest, domain=_DOMAIN, **known)
+    best = graph.add("ArgMax", value, axis=value.rank - 1, keepdims=0)
+    table = graph.const(graph.random.integers(0, 256, (width, 8)), "uint8")
+    scales = graph.const(graph.random.uniform(0.05, 0.2, (width, 1)))
+    known = {"gather_axis": 0, "quantize_axis": 1, "block_size": 16, "bits": 4}
+    return graph.add("GatherBlockQuantized", table, best, scales, domain=_DOMAIN, **known)

@@ -48,7 +48,7 @@ _PROBES: dict[int, tuple[Sizes, ...]] = {
     ),
 }
 """Sizes at which every node is run, by the step of all sizes but the batch's; the first are the limits."""
-OPSETS = (13, 17, 23)
+OPSETS = (13, 17, 23, 25)
 _MOST_ELEMENTS = 40_000
 _LARGEST = 1e4
 _INPUTS: tuple[tuple[tuple[int | str, ...], ...], ...] = (

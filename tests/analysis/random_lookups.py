@@ -91,8 +91,9 @@ def compress(graph: Growing, draw: Draw, value: Value) -> Value:
         return graph.add("Compress", value, kept, axis=axis)
     others = [at for at in range(value.rank) if at != axis]
     best = graph.reduced("ReduceMax", value, others, 0) if others else value
-    # The greatest is kept in any case, so that there is something to take the mean of.
-    kept = graph.add("GreaterOrEqual", best, graph.reduced("ReduceMean", best, [0]))
+    # The greatest is kept in any case, so that there is something to take the mean of, alone too.
+    mean = graph.add("Sub", graph.reduced("ReduceMean", best, [0]), graph.const(0.01))
+    kept = graph.add("GreaterOrEqual", best, mean)
     found = graph.add("Compress", value, kept, axis=axis)
     return graph.reduced("ReduceMean", found, [axis]) if draw(st.booleans()) else found
 
@@ -102,7 +103,7 @@ def non_zero(graph: Growing, draw: Draw, value: Value) -> Value | None:
     """The places of what is above the mean, and what stands there."""
     if value.rank > 3:
         return None
-    mean = graph.reduced("ReduceMean", value, list(range(value.rank)))
+    mean = graph.add("Sub", graph.reduced("ReduceMean", value, list(range(value.rank))), graph.const(0.01))
     places = graph.add("NonZero", graph.cast(graph.add("GreaterOrEqual", value, mean), "int64"))
     if draw(st.booleans()):
         return graph.cast(places, "float32")

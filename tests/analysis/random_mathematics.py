@@ -235,3 +235,67 @@ def attention_operator(graph: Growing, draw: Draw, value: Value) -> Value | None
     other = draw(st.sampled_from([value, *others]))
     causal = draw(st.integers(0, 1))
     return graph.add("Attention", value, other, other, q_num_heads=1, kv_num_heads=1, is_causal=causal)
+
+
+@operator("Several")
+def several(graph: Growing, draw: Draw, value: Value) -> Value:
+    """The sum or mean of several values, each as it is or broadcast."""
+    others = [each for each in graph.values if each.same_shape(value)] or [value]
+    other = draw(st.sampled_from(others))
+    kind = draw(st.sampled_from(["Sum", "Mean", "Max", "Min"]))
+    row = graph.weight(value.fixed(value.rank - 1) or 1, scale=1.0)
+    return graph.add(kind, value, other, row, graph.const(0.4))
+
+
+@operator("Unchanged")
+def unchanged(graph: Growing, draw: Draw, value: Value) -> Value:
+    """What does nothing when a model is served."""
+    kind = draw(st.sampled_from(["Identity", "Dropout", "CastLike"]))
+    if kind == "CastLike" and graph.opset >= 15:
+        return graph.add("CastLike", graph.cast(value, "int32"), graph.const(0.5))
+    return graph.add("Identity" if kind == "CastLike" else kind, value)
+
+
+@operator("DivideByCount")
+def divide_by_count(graph: Growing, draw: Draw, value: Value) -> Value:
+    """A value divided by how many numbers it has, and a constant of its shape added."""
+    count = graph.cast(graph.add("Size", value), "float32")
+    ones = graph.add("ConstantOfShape", graph.add("Shape", value))
+    return graph.add("Add", graph.add("Div", value, count), ones)
+
+
+@operator("Determinant")
+def determinant(graph: Growing, draw: Draw, value: Value) -> Value | None:
+    """The determinant of a small matrix per position."""
+    width = value.fixed(value.rank - 1)
+    if width is None or value.rank < 2:
+        return None
+    wide = graph.add("Unsqueeze", value, graph.const([value.rank]))
+    row = graph.const(graph.random.standard_normal((1, width)))
+    return graph.add("Det", graph.add("Tanh", graph.add("MatMul", wide, row)))
+
+
+@operator("Turned")
+def turned(graph: Growing, draw: Draw, value: Value) -> Value | None:
+    """An image read at places that a matrix per image gives."""
+    if value.rank != 4 or graph.opset < 20:
+        return None
+    matrix = graph.const([[[0.9, 0.2, 0.1], [-0.1, 1.1, 0.0]]])
+    batch = graph.shape_of(value, [graph.size(value, 0), 2, 3])
+    corners = draw(st.integers(0, 1))
+    places = graph.add(
+        "AffineGrid", graph.add("Expand", matrix, batch), graph.add("Shape", value), align_corners=corners
+    )
+    known = {"mode": draw(st.sampled_from(["linear", "nearest"])), "align_corners": corners}
+    return graph.add("GridSample", value, places, **known)
+
+
+@operator("Deformed")
+def deformed(graph: Growing, draw: Draw, value: Value) -> Value | None:
+    """A convolution that reads at places which follow from the image."""
+    channels = value.fixed(1) if value.rank == 4 and graph.opset >= 19 else None
+    if channels is None:
+        return None
+    weights = graph.weight(8, channels, 2, 2, scale=0.3)
+    offsets = graph.add("Conv", value, weights)
+    return graph.add("DeformConv", value, graph.weight(2, channels, 2, 2), offsets)

@@ -253,7 +253,8 @@ def sampled(graph: Growing, draw: Draw, value: Value) -> Value | None:
     two = graph.add("Slice", places, *map(graph.const, ([0], [2], [3])))
     beyond = draw(st.sampled_from(["zeros", "border"]))
     corners = draw(st.integers(0, 1))
-    return graph.add("GridSample", value, two, mode="bilinear", padding_mode=beyond, align_corners=corners)
+    mode = "linear" if graph.opset >= 20 else "bilinear"
+    return graph.add("GridSample", value, two, mode=mode, padding_mode=beyond, align_corners=corners)
 
 
 @operator("Regions")

@@ -60,7 +60,9 @@ def quantised_convolution(graph: Growing, draw: Draw, value: Value) -> Value | N
     none = graph.const(0, "int8")
     if draw(st.booleans()):
         found = graph.add("ConvInteger", whole, graph.cast(weights, "uint8"), zero, **known)
-        return graph.add("Mul", graph.cast(found, "float32"), graph.const(0.0005))
+        return graph.add(
+            "Mul", graph.cast(graph.add("Div", found, graph.const(64, "int32")), "float32"), graph.const(0.05)
+        )
     after = graph.const(0.5), graph.const(100, "uint8")
     found = graph.add("QLinearConv", whole, scale, zero, weights, graph.const(0.1), none, *after, **known)
     return graph.add("DequantizeLinear", found, *after)
@@ -104,3 +106,26 @@ def quantised_arithmetic(graph: Growing, draw: Draw, value: Value) -> Value | No
     ends = () if kind == "QLinearConcat" else after
     found = graph.add(kind, *operands, *ends, domain="com.microsoft", **known)
     return graph.add("DequantizeLinear", found, *after)
+
+
+@operator("QuantisedElsewhere")
+def quantised_elsewhere(graph: Growing, draw: Draw, value: Value) -> Value | None:
+    """A product of matrices that onnxruntime makes of several operators, or a choice between two in eight bits."""
+    whole, scale, zero = _quantised(graph, draw, value)
+    after = graph.const(0.5), graph.const(100, "uint8")
+    kind = draw(st.sampled_from(["MatMulIntegerToFloat", "QGemm", "QLinearWhere"]))
+    if kind == "QLinearWhere":
+        chosen = graph.add("Greater", value, graph.const(0.1))
+        operands = (chosen, whole, scale, zero, *_quantised(graph, draw, graph.add("Neg", value)), *after)
+        found = graph.add(kind, *operands, domain="com.microsoft")
+        return graph.add("DequantizeLinear", found, *after)
+    width = value.fixed(value.rank - 1)
+    if width is None or value.rank < 2:
+        return None
+    weights, step, none = _whole_weights(graph, width, 3), graph.const(0.05), graph.const(0, "int8")
+    if kind == "QGemm":
+        if value.rank != 2:
+            return None
+        found = graph.add(kind, whole, scale, zero, weights, step, none, None, *after, domain="com.microsoft")
+        return graph.add("DequantizeLinear", found, *after)
+    return graph.add(kind, whole, weights, scale, step, zero, none, domain="com.microsoft")

@@ -98,3 +98,11 @@ def test_maps_are_refused_with_what_to_do() -> None:
     )
     (refusal, *_) = analyse_model(model).behaviour.refusals
     assert "zipmap=False" in refusal.reason
+
+
+def test_categories_have_names() -> None:
+    draft = Draft(17)
+    whole = draft.add("Cast", [draft.shifted(draft.input("x", ["N", 3]))], to=7)
+    known = {"cats_int64s": [0, 1, 2], "cats_strings": ["a", "b", "c"], **ML}
+    named = draft.add("CategoryMapper", [whole], default_string="other", **known)
+    rows_apart(draft, draft.add("CategoryMapper", [named], default_int64=-1, **known))

@@ -114,6 +114,18 @@ def test_embedding_counts_positions_from_the_start() -> None:
     assert assert_exact(draft.model(y), {"T": 9}, [{"T": 4}]).behaviour.rows is None
 
 
+def test_quantised_embedding() -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", "T"], np.int32)
+    tables = [draft.constant(np.arange(rows * 8).reshape(rows, 8) * 7 % 251, np.uint8) for rows in (4, 30)]
+    factors = [draft.constant(np.arange(8) * seed % 11 + 5, np.uint8) for seed in (3, 5)]
+    scales = [draft.constant(0.02, np.float32)] * 2
+    points = [draft.constant(3, np.uint8)] * 2
+    parts = [x, "", *tables, "", *factors, "", *scales, "", *scales, *points, "", *points]
+    y, _ = draft.add("QEmbedLayerNormalization", parts, outputs=2, **OWN)
+    assert assert_exact(draft.model(y), BUCKET, ROWS).behaviour.rows == "N"
+
+
 @pytest.mark.parametrize("zero", [0, 7])
 @pytest.mark.parametrize("kind", ["QLinearConv", "QLinearMatMul", "dequantised", "dynamic", "dynamic convolution"])
 def test_quantised(kind: str, zero: int) -> None:
@@ -300,6 +312,18 @@ def test_experts_are_chosen_by_row() -> None:
     line = draft.add("Reshape", [draft.add("MatMul", [x, draft.weights(8, 4)]), draft.constant([-1, 4])])
     parts = [x, draft.add("Softmax", [line]), draft.weights(4, 16, 8), "", draft.weights(4, 8, 16, seed=1)]
     y = draft.add("MoE", parts, k=2, activation_type="relu", **OWN)
+    assert_exact(draft.model(draft.add("ReduceSum", [y, draft.constant([1])])), BUCKET, ROWS, tolerance=1e-3)
+
+
+def test_experts_of_few_bits_are_chosen_by_row() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", "T", 32]))
+    line = draft.add("Reshape", [draft.add("MatMul", [x, draft.weights(32, 4)]), draft.constant([-1, 4])])
+    first = draft.constant(np.arange(4 * 64 * 16).reshape(4, 64, 16) * 37 % 256, np.uint8)
+    second = draft.constant(np.arange(4 * 32 * 32).reshape(4, 32, 32) * 41 % 256, np.uint8)
+    scales = [draft.constant(np.full((4, rows), 0.02), np.float32) for rows in (64, 32)]
+    parts = [x, draft.add("Softmax", [line]), first, scales[0], "", second, scales[1]]
+    y = draft.add("QMoE", parts, k=2, activation_type="relu", expert_weight_bits=4, **OWN)
     assert_exact(draft.model(draft.add("ReduceSum", [y, draft.constant([1])])), BUCKET, ROWS, tolerance=1e-3)
 
 

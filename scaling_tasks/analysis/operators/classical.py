@@ -120,4 +120,5 @@ def follow_vectorizer(op: Operation) -> Tensor:
     if any(op.input(at).rank != 2 for at in range(len(tensors))):
         raise Refused("its features are no rows")
     first = rows[-1] if rows else op.input(0).known_axes[0]
-    return op.result([first, join([op.input(at).known_axes[1] for at in range(len(tensors))])], _FLOAT)
+    columns = join([op.input(at).known_axes[1] for at in range(len(tensors))])
+    return op.result([first, columns], _FLOAT, finite=all(tensor.finite for tensor in tensors))

@@ -257,9 +257,9 @@ def _cast_interval(dtype: int, tensor: Tensor) -> tuple[float, float]:
     bits, signed = _WHOLE.get(dtype, (63, True))
     least = -(2.0**bits) if signed else 0.0
     low, high = ((math.trunc(end) if math.isfinite(end) else end) for end in (tensor.low, tensor.high))
-    if (least <= low and high < 2.0**bits) or (tensor.dtype not in _FLOATS and bits == 63):
+    if (tensor.finite and least <= low and high < 2.0**bits) or (tensor.dtype not in _FLOATS and bits == 63):
         return low, high
-    # The least one stands for numbers that are too small for the wider types.
+    # The least one stands for what is no number, or too small for the wider types.
     return -math.inf, (high if bits in (31, 63) and high < 2.0**bits else math.inf)
 
 
