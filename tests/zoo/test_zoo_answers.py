@@ -17,28 +17,46 @@ from scaling_tasks.compilers.lite_toolchain import find_toolchain
 from scaling_tasks.errors import CompileError
 
 SEEDS = range(6)
+FEW_SEEDS = range(2)
+"""For a simulator, which takes seconds per request."""
 MORE_SEEDS = range(50)
 
 COMPILED = [model.name for model in ZOO][::3]
 """A third is compiled and run by each backend."""
 
-ON_LITE = [
+PAIRS = [
+    *((backend, name) for backend in ("onnxruntime", "openvino", "lite", "nncase") for name in COMPILED),
     # Its softmax fails where nothing of a row is valid, as of rows that a batch has and no request.
-    "bert_where",
-    # It is told no lengths, and has no form of rows that are reversed.
-    "bilstm_batch_first",
+    ("lite", "bert_where"),
     # Its optimiser loses its way at the softmax of boxes.
-    "yolo_head",
+    ("lite", "yolo_head"),
 ]
 
 WRONG_BY_ITSELF = {
     # What OpenVINO answers with the model as it is, at exactly the size for which it was compiled.
+    ("lite", "resized_by_quotients"),  # Its linear Resize is off by 1.6e-5.
+    ("nncase", "captcha_crnn"),  # Its unrolled LSTM is off by 0.9.
+    ("nncase", "pad_modes"),  # Reflected ends are off by 0.2, which verification of a build refuses.
     ("openvino", "global_pools"),  # It converts no GlobalLpPool.
     ("openvino", "minilm_int8"),  # Its dynamic quantisation is another: off by 1e-2 of the largest value.
     ("openvino", "other_softmaxes"),  # A Softmax of opset 11 over several axes is off by 6.
     ("openvino", "silero_vad_op18"),  # A state is off by up to 2e-4, from one random input to the next.
 }
 """Backends and models that differ from onnxruntime without any padding: nothing can be told of cleaning there."""
+
+NOT_TAKEN = {
+    ("lite", "looped_layers"),  # A convolution in a loop has no weights there.
+    ("lite", "mask_by_row_numbers"),
+    ("lite", "packed_sequence"),  # It has no ScatterElements.
+    ("nncase", "anchor_free"),
+    ("nncase", "looped_layers"),  # It has no Loop.
+    ("nncase", "one_hot_histogram"),
+    ("nncase", "packed_sequence"),
+    ("nncase", "ppocr_v6_rec"),
+    ("nncase", "quantised"),
+    ("nncase", "reversed_by_operator"),
+}
+"""What a backend refuses to compile, as it must rather than give an answer."""
 
 
 @pytest.mark.parametrize("model", ZOO, ids=lambda model: model.name)
@@ -51,21 +69,24 @@ def test_cleaned_model_answers_as_the_original_at_the_exact_size(model: ZooModel
     _check(model, proto, analysis, "onnxruntime", (file,))
 
 
-@pytest.mark.parametrize("name", COMPILED)
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_compiled_bucket_answers_as_the_original_at_the_exact_size(name: str, backend: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("backend", "name"), PAIRS)
+def test_compiled_bucket_answers_as_the_original_at_the_exact_size(backend: str, name: str, tmp_path: Path) -> None:
     if (backend, name) in WRONG_BY_ITSELF:
         pytest.skip("the backend differs from the original without any padding, see WRONG_BY_ITSELF")
-    _check_compiled(zoo_model(name), backend, tmp_path)
+    if backend == "lite":
+        _skip_without_mindspore_lite()
+    if (backend, name) in NOT_TAKEN:
+        with pytest.raises(CompileError, match=r"\w"):
+            _check_compiled(zoo_model(name), backend, tmp_path)
+    else:
+        _check_compiled(zoo_model(name), backend, tmp_path)
 
 
-@pytest.mark.parametrize("name", ON_LITE)
-def test_mindspore_lite_answers_as_the_original_at_the_exact_size(name: str, tmp_path: Path) -> None:
+def _skip_without_mindspore_lite() -> None:
     try:
         find_toolchain("cpu")
     except CompileError as error:
         pytest.skip(str(error))
-    _check_compiled(zoo_model(name), "lite", tmp_path)
 
 
 def _check_compiled(model: ZooModel, backend: str, tmp_path: Path) -> None:
@@ -79,9 +100,10 @@ def _check_compiled(model: ZooModel, backend: str, tmp_path: Path) -> None:
 def _check(model: ZooModel, proto: onnx.ModelProto, analysis: Analysis, backend: str, files: tuple[Path, ...]) -> None:
     original = open_session(proto, threads=1)
     own = rounding(model, proto, original, SEEDS, analysis.behaviour.rows)
+    seeds = FEW_SEEDS if backend == "nncase" else SEEDS
     with serve(analysis, proto, backend, model.bucket, files) as served:
-        alone = differences(model, proto, answer_of(served), original, SEEDS)
-        together = mixed_batches(model, proto, served, original, SEEDS)
+        alone = differences(model, proto, answer_of(served), original, seeds)
+        together = mixed_batches(model, proto, served, original, seeds)
     assert alone.keys() == analysis.behaviour.layouts.keys()
     if _beyond(alone, own) or _beyond(
         together, own
