@@ -2,7 +2,6 @@
 
 * Its Tanh is a fraction of polynomials, off by 1e-4 where it is nearly 1.
 * Its Cos is off by 2e-3, where its Sin is right.
-* It has no IsNaN; what is no number is not equal to itself.
 * What a node leaves out of ``alpha`` and ``epsilon`` is 0.
 """
 
@@ -15,7 +14,7 @@ from scaling_tasks.compilers.node_writer import Writer, element_types, replace_n
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compare_with_itself", "compute_by_halves", "say_defaults"]
+__all__ = ["compute_by_halves", "say_defaults"]
 
 _FLOAT = 1
 _DEFAULTS = {
@@ -48,19 +47,6 @@ def compute_by_halves(model: onnx.ModelProto) -> bool:
             write.node("Div", [write.node("Mul", [part, two]), write.node("Add", [square, one])], node.output[0])
         else:
             write.node("Sub", [one, write.node("Mul", [square, two])], node.output[0])
-        return write.nodes
-
-    return replace_nodes(model, replace)
-
-
-def compare_with_itself(model: onnx.ModelProto) -> bool:
-    """Ask whether a number is not equal to itself where IsNaN does, in place; return whether any does."""
-
-    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        if node.op_type != "IsNaN":
-            return None
-        write = Writer(model, f"{node.output[0]}/itself")
-        write.node("Not", [write.node("Equal", [node.input[0], node.input[0]])], node.output[0])
         return write.nodes
 
     return replace_nodes(model, replace)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from scaling_tasks.compilers.along_axis import gather_reversed, sum_by_products
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
-from scaling_tasks.compilers.lite_arithmetic import compare_with_itself, compute_by_halves, say_defaults
+from scaling_tasks.compilers.lite_arithmetic import compute_by_halves, say_defaults
 from scaling_tasks.compilers.lite_indices import (
     compare_with_nothing,
     compute_outputs,
@@ -45,12 +45,19 @@ from scaling_tasks.compilers.lite_operators import (
     pool_undilated,
     split_by_attribute,
 )
+from scaling_tasks.compilers.missing_operators import (
+    compare_with_itself,
+    count_axes_from_first,
+    take_two_at_a_time,
+)
 from scaling_tasks.compilers.node_writer import store_as_bytes
 from scaling_tasks.compilers.operator_functions import inline_in_file
+from scaling_tasks.compilers.pools import mean_by_sums, pool_by_power, pool_by_slices
 from scaling_tasks.compilers.products import multiply_einsums, multiply_resizes
 from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
 from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.compilers.whole_numbers import quantise_in_floats
+from scaling_tasks.compilers.windows import say_pads
 from scaling_tasks.errors import ModelError
 from scaling_tasks.files import link_or_copy
 from scaling_tasks.onnx_model.digest import external_files
@@ -65,6 +72,10 @@ __all__ = ["importable_model", "rewrite_for_lite", "static_model"]
 _ASSUMED = (1 / 6, 0.5)
 _DEFAULT = (0.2, 0.5)
 _CLIP_TAKES_INPUTS = 11  # Before this opset its bounds are attributes.
+_PADDED = ("AveragePool", "Conv", "ConvTranspose", "LpPool", "MaxPool")
+_PADS_TAKEN_OTHERWISE = frozenset(
+    [("ConvTranspose", "output_shape"), ("LpPool", "SAME_UPPER"), *((kind, "SAME_LOWER") for kind in _PADDED)]
+)
 _MODEL, _EXTERNAL = _SHARED = ("importable.onnx", "importable.external.json")
 # They make operators that MindSpore Lite does not know; how they are called depends on the version of onnxruntime.
 _UNKNOWN = (*FUSIONS, "GeluFusion", "GeluFusionL1", "MatMulAddFusion")
@@ -149,6 +160,12 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
         sum_by_products(model, directory),
         multiply_einsums(model),
         multiply_resizes(model, directory),
+        say_pads(model, _PADS_TAKEN_OTHERWISE),
+        pool_by_power(model),
+        pool_by_slices(model),
+        mean_by_sums(model),
+        take_two_at_a_time(model),
+        count_axes_from_first(model),
         pool_undilated(model),
         pool_pictures(model),
         split_by_attribute(model, directory),

@@ -7,11 +7,28 @@ from pathlib import Path
 from scaling_tasks.compilers.along_axis import gather_reversed
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
+from scaling_tasks.compilers.missing_operators import (
+    compare_with_itself,
+    count_axes_from_first,
+    divide_one,
+    take_two_at_a_time,
+)
 from scaling_tasks.compilers.nncase_masks import choose_by_masks
+from scaling_tasks.compilers.nncase_operators import compute_constants, reshape_without_zeros
 from scaling_tasks.compilers.nncase_options import quantizes
+from scaling_tasks.compilers.nncase_reshapes import keep_reshapes_apart
 from scaling_tasks.compilers.operator_functions import inline_operators
+from scaling_tasks.compilers.pools import (
+    mean_by_sums,
+    pool_by_power,
+    pool_by_slices,
+    pool_over_edges,
+    round_up_means,
+)
 from scaling_tasks.compilers.products import multiply_einsums, multiply_resizes
 from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
+from scaling_tasks.compilers.whole_numbers import quantise_in_floats
+from scaling_tasks.compilers.windows import SAME, say_pads
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
 from scaling_tasks.onnx_model.tflite import output_names, write_fixed_tflite
 
@@ -19,6 +36,12 @@ __all__ = ["named_model", "static_model"]
 
 # Operators that nncase does not have, and that ONNX defines by others that it has.
 _DEFINED_BY_OTHERS = frozenset(("Attention", "Mish", "RMSNormalization", "RotaryEmbedding", "SwiGLU", "Swish"))
+
+
+_PADS_TAKEN_OTHERWISE = frozenset(
+    [(kind, form) for kind in ("AveragePool", "ConvTranspose", "LpPool", "MaxPool") for form in SAME]
+    + [("ConvTranspose", "output_shape")]
+)
 
 
 def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Path, list[str]]:
@@ -54,6 +77,20 @@ def _write_out(source: Path) -> Path:
         gather_reversed(model, source.parent),
         multiply_einsums(model),
         multiply_resizes(model, source.parent),
+        quantise_in_floats(model, source.parent),
+        say_pads(model, _PADS_TAKEN_OTHERWISE),
+        pool_by_power(model),
+        pool_by_slices(model),
+        pool_over_edges(model),
+        mean_by_sums(model, only_rounded_up=True),
+        round_up_means(model),
+        take_two_at_a_time(model),
+        divide_one(model),
+        compare_with_itself(model),
+        count_axes_from_first(model),
+        reshape_without_zeros(model, source.parent),
+        compute_constants(model),
+        keep_reshapes_apart(model),
     ]
     if not any(changes):
         return source

@@ -87,6 +87,51 @@ QUANTISED = """
     isnt = IsNaN (none)
     filled = Where (isnt, low, none)
 """
+WINDOWS = """
+    upper = MaxPool <kernel_shape = [2, 3], strides = [1, 2], auto_pad = "SAME_UPPER"> (p)
+    lower = Conv <kernel_shape = [2, 2], strides = [2, 1], auto_pad = "SAME_LOWER"> (p, kernel)
+    wider = ConvTranspose <kernel_shape = [2, 2], strides = [2, 2], auto_pad = "SAME_LOWER"> (p, kernel)
+    larger = ConvTranspose <kernel_shape = [2, 2], strides = [2, 2], output_shape = [11, 13]> (p, kernel)
+    greatest = MaxPool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]> (p)
+    apart = MaxPool <kernel_shape = [2, 2], dilations = [2, 3], pads = [1, 1, 1, 1]> (p)
+    rounded = MaxPool <kernel_shape = [3, 2], strides = [2, 2], ceil_mode = 1> (p)
+    mean = AveragePool <kernel_shape = [3, 2], strides = [2, 2], pads = [1, 0, 0, 1], ceil_mode = 1> (p)
+    counted = AveragePool <kernel_shape = [3, 3], pads = [1, 1, 1, 1], count_include_pad = 1> (p)
+    both = AveragePool <kernel_shape = [3, 2], strides = [2, 2], pads = [1, 1, 1, 1], ceil_mode = 1,
+        count_include_pad = 1> (p)
+    dilated = AveragePool <kernel_shape = [2, 2], dilations = [2, 3], pads = [1, 0, 0, 1]> (p)
+    root = LpPool <kernel_shape = [3, 2], strides = [2, 1], pads = [1, 1, 0, 0]> (p)
+    of_rows = LpPool <kernel_shape = [2], p = 1> (s)
+    over_rows = MaxPool <kernel_shape = [3], pads = [1, 1]> (below)
+    whole = GlobalLpPool <p = 3> (p)
+"""
+# Every dimension that nncase may take for another, and for none.
+APART = """
+    split = Reshape (r, heads)
+    turned = Transpose <perm = [0, 2, 1, 3]> (split)
+    joined = Concat <axis = 2> (past, turned)
+    last = Transpose <perm = [0, 2, 1, 3]> (q)
+    rows = Reshape (last, three)
+    list = Transpose <perm = [0, 2, 3, 1]> (boxes)
+    curved = Sigmoid (list)
+    anchors = Reshape (curved, of_five)
+    wide = Unsqueeze (s, second)
+    high = Transpose <perm = [1, 0, 3, 2]> (wide)
+"""
+SMALL = """
+    inverse = Reciprocal (s)
+    none = Div (zero, zero)
+    isnt = IsNaN (none)
+    filled = Where (isnt, low, none)
+    hot = OneHot <axis = -2> (m, depth, values)
+    plain = Reshape <allowzero = 1> (s, three)
+    most = Max (s, low, inverse)
+    least = Min (s, low, inverse, plane)
+    sum = Sum (plane, s, low)
+    same = Max (s)
+    mean = Mean (s, plane, low)
+"""
+CONSTANT = "moved = Add (s, stored)  same = Identity (stored)"
 OLD = "over_all = Softmax <axis = 1> (s)  logarithm = LogSoftmax (s)"
 ATTENTION = "y = Attention <q_num_heads = 2, kv_num_heads = 2> (s, s, s)  z = RMSNormalization (y, norm)"
 
@@ -155,9 +200,58 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
             "low": np.float32(-3),
         },
     ),
+    "windows": (
+        19,
+        WINDOWS,
+        [
+            *("upper", "lower", "wider", "larger", "greatest", "apart", "rounded", "mean", "counted", "both"),
+            *("dilated", "root", "of_rows", "over_rows", "whole"),
+        ],
+        {"p": numbers(2, 3, 6, 7) - 2, "s": numbers(6, 3, 4), "below": numbers(2, 3, 9) - 5},
+        {"kernel": numbers(3, 3, 2, 2)},
+    ),
+    "apart": (
+        13,
+        APART,
+        ["joined", "rows", "anchors", "high"],
+        {
+            "r": numbers(2, 8, 32),
+            "past": numbers(2, 4, 40, 8),
+            "q": numbers(4, 4, 48, 8),
+            "boxes": numbers(2, 5, 3, 5),
+            "s": numbers(6, 3, 4),
+        },
+        {
+            "heads": np.array([2, 8, 4, 8]),
+            "three": np.array([4, 48, 32]),
+            "of_five": np.array([2, -1, 5]),
+            "second": np.array([1]),
+        },
+    ),
+    "small": (
+        14,
+        SMALL,
+        ["inverse", "filled", "hot", "plain", "most", "least", "sum", "same", "mean"],
+        {"s": numbers(6, 3, 4), "m": np.array([[1, 0, 2], [0, 0, 3]]), "zero": np.zeros((2, 2), np.float32)},
+        {
+            "low": np.float32(-3),
+            "depth": np.array([4]),
+            "values": np.array([0, 1], np.float32),
+            "three": np.array([3, 6, 4]),
+            "plane": numbers(3, 1),
+        },
+    ),
+    "constant": (13, CONSTANT, ["moved", "same"], {"s": numbers(2, 3)}, {"stored": numbers(3)}),
     "old": (12, OLD, ["over_all", "logarithm"], {"s": numbers(6, 3, 4)}, {}),
     "attention": (23, ATTENTION, ["z"], {"s": numbers(2, 6, 4)}, {"norm": numbers(4)}),
 }
+
+
+WHOLE = {"shapes": ("least",), "places": ("same",)}
+"""Which outputs are whole numbers."""
+
+NNCASE = ("layers", "sums", "windows", "apart", "small", "quantised", "attention", "constant")
+"""What is written out for nncase as well, or for it alone."""
 
 
 def model(name: str) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
@@ -165,7 +259,7 @@ def model(name: str) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     opset, text, outputs, feeds, constants = MODELS[name]
     parsed = onnx.parser.parse_graph(f"g (float[1] unused) => (float[1] none) {{ {text} }}")
     types = {key: helper.np_dtype_to_tensor_dtype(value.dtype) for key, value in feeds.items()}
-    whole = {key: TensorProto.INT64 if key in ("least", "same") else TensorProto.FLOAT for key in outputs}
+    whole = {key: TensorProto.INT64 if key in WHOLE.get(name, ()) else TensorProto.FLOAT for key in outputs}
     graph = helper.make_graph(
         list(parsed.node),
         name,
@@ -178,7 +272,7 @@ def model(name: str) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
 
 @pytest.mark.parametrize(
     ("backend", "name"),
-    [*(("lite", name) for name in MODELS), ("nncase", "layers"), ("nncase", "sums")],
+    [*(("lite", name) for name in MODELS if name != "constant"), *(("nncase", name) for name in NNCASE)],
 )
 def test_it_answers_as_the_original(backend: str, name: str, tmp_path: Path):
     options = OPTIONS[backend]

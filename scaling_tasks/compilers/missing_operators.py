@@ -1,0 +1,85 @@
+"""Operators that some importers do not have, in others that all have.
+
+Neither MindSpore Lite 2.0.0 nor nncase 2.11.0 has an IsNaN; nncase has no Reciprocal. MindSpore Lite takes no sum, no
+least and no greatest of three, of which nncase leaves some out, and neither takes them of one. Both lose
+their way in a OneHot whose new axis is counted from the end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scaling_tasks.compilers.node_writer import Writer, attributes_of, element_types, replace_nodes, static_shapes
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["compare_with_itself", "count_axes_from_first", "divide_one", "take_two_at_a_time"]
+
+_FLOAT = 1
+_OF_MANY = {"Max": "Max", "Mean": "Add", "Min": "Min", "Sum": "Add"}
+
+
+def compare_with_itself(model: onnx.ModelProto) -> bool:
+    """Ask whether a number is not equal to itself where IsNaN does, in place; return whether any does."""
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type != "IsNaN":
+            return None
+        write = Writer(model, f"{node.output[0]}/itself")
+        write.node("Not", [write.node("Equal", [node.input[0], node.input[0]])], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def divide_one(model: onnx.ModelProto) -> bool:
+    """Divide one by what a Reciprocal is of, in place; return whether there was any."""
+    if all(node.op_type != "Reciprocal" for node in model.graph.node):
+        return False
+    types = element_types(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type != "Reciprocal" or types.get(node.input[0]) != _FLOAT:
+            return None
+        write = Writer(model, f"{node.output[0]}/quotient")
+        write.node("Div", [write.constant(1.0), node.input[0]], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def take_two_at_a_time(model: onnx.ModelProto) -> bool:
+    """Compute sums, means, the least and the greatest of two at a time, in place; return whether any was of others."""
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        kind = _OF_MANY.get(node.op_type)
+        if kind is None or (node.op_type == kind and len(node.input) == 2):
+            return None
+        write, (made, *rest) = Writer(model, f"{node.output[0]}/two"), node.input
+        for at, name in enumerate(rest, 2):
+            is_last = at == len(node.input) and node.op_type != "Mean"
+            made = write.node(kind, [made, name], node.output[0] if is_last else "")
+        if node.op_type == "Mean":
+            write.node("Mul", [made, write.constant(1 / len(node.input))], node.output[0])
+        elif not rest:
+            write.node("Identity", [made], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def count_axes_from_first(model: onnx.ModelProto) -> bool:
+    """Count the new axis of a OneHot from the first, in place; return whether any was counted from the last."""
+    from onnx import helper
+
+    if all(node.op_type != "OneHot" for node in model.graph.node):
+        return False
+    shapes, changed = static_shapes(model), False
+    for node in model.graph.node:
+        axis = attributes_of(node).get("axis", -1) if node.op_type == "OneHot" else 0
+        if axis < 0 and node.input[0] in shapes:
+            del node.attribute[:]
+            node.attribute.append(helper.make_attribute("axis", len(shapes[node.input[0]]) + 1 + axis))
+            changed = True
+    return changed
