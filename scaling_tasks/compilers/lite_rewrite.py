@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from scaling_tasks.compilers.along_axis import gather_reversed, sum_by_products
 from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.control_flow import without_bodies
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
 from scaling_tasks.compilers.lite_arithmetic import compute_by_halves, say_defaults
 from scaling_tasks.compilers.lite_indices import (
@@ -108,8 +109,12 @@ def static_model(job: CompileJob, workdir: Path) -> Path:
     (values,) = job.unit.values()
     fixed = write_fixed_model(job.model, job.signature.shapes(values), workdir / f"{job.unit.stem}.fixed.onnx")
     inline_in_file(fixed, DEFINED_BY_OTHERS)
-    folded = workdir / f"{job.unit.stem}.folded.onnx"
-    return rewrite_for_lite(optimise(fixed, folded, "ORT_ENABLE_BASIC", without=_UNKNOWN), workdir)
+
+    def fold(source: Path, target: Path) -> Path:
+        return optimise(source, target, "ORT_ENABLE_BASIC", without=_UNKNOWN)
+
+    folded = fold(fixed, workdir / f"{job.unit.stem}.folded.onnx")
+    return rewrite_for_lite(without_bodies(folded, "MindSpore Lite", fold), workdir)
 
 
 def _write_importable(job: CompileJob, workdir: Path) -> None:

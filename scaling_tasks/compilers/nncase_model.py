@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scaling_tasks.compilers.along_axis import gather_reversed
 from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.control_flow import without_bodies
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
 from scaling_tasks.compilers.missing_operators import (
     compare_with_itself,
@@ -63,7 +64,11 @@ def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Pat
     fixed.write_bytes(model.SerializeToString(deterministic=True))
     outputs = [value.name for value in model.graph.output]
     if simplify:
-        fixed = optimise(fixed, workdir / f"{job.unit.stem}.simple.onnx", "ORT_ENABLE_BASIC", without=FUSIONS)
+
+        def fold(source: Path, target: Path) -> Path:
+            return optimise(source, target, "ORT_ENABLE_BASIC", without=FUSIONS)
+
+        fixed = without_bodies(fold(fixed, workdir / f"{job.unit.stem}.simple.onnx"), "nncase", fold)
     return _write_out(fixed), outputs
 
 

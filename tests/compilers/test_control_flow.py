@@ -1,0 +1,197 @@
+"""Loops and branches written out: the same under onnxruntime, and compiled for real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from scaling_tasks.compilers.contract import CompileJob
+from scaling_tasks.compilers.control_flow import choose_between_branches, write_out_loops
+from scaling_tasks.compilers.isolation import run_job
+from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.engines.registry import load_engine
+from scaling_tasks.errors import CompileError, EngineError
+from scaling_tasks.shapes.signature import Signature, TensorSpec
+from scaling_tasks.shapes.unit import Unit
+
+OPTIONS = {
+    "lite": {"backend": "lite", "device": "cpu"},
+    "nncase": {"backend": "nncase", "options": {"target": "cpu"}},
+}
+FLAG, NUMBER, ROW = (TensorProto.BOOL, []), (TensorProto.INT64, []), (TensorProto.FLOAT, [3, 4])
+FEEDS = {"x": np.random.default_rng(3).normal(0, 1, (5, 3, 4)).astype(np.float32)}
+
+
+def body(text: str, inputs: dict[str, tuple], outputs: dict[str, tuple], **constants: object) -> onnx.GraphProto:
+    """Return a graph that stands within a node."""
+    parsed = onnx.parser.parse_graph(f"g (float[1] unused) => (float[1] none) {{ {text} }}")
+    return helper.make_graph(
+        list(parsed.node),
+        "body",
+        [helper.make_tensor_value_info(name, *kind) for name, kind in inputs.items()],
+        [helper.make_tensor_value_info(name, *kind) for name, kind in outputs.items()],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+
+
+def model(nodes: list[onnx.NodeProto], outputs: list[str], opset: int = 17, **constants: object) -> onnx.ModelProto:
+    """Return a model of ``x``, ``[5, 3, 4]``."""
+    graph = helper.make_graph(
+        nodes,
+        "m",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [5, 3, 4])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def looped(most: object = 5, opset: int = 17) -> onnx.ModelProto:
+    """Return a loop with a state, what each turn gives, a constant of its own and a tensor from around it."""
+    turn = body(
+        "row = Gather <axis = 0> (x, at)  less = Mul (state, share)  new = Add (less, row)  seen = Identity (new) "
+        "go = Identity (going)",
+        {"at": NUMBER, "going": FLAG, "state": ROW},
+        {"go": FLAG, "new": ROW, "seen": ROW},
+        share=np.float32(0.5),
+    )
+    nodes = [helper.make_node("Loop", ["most", "", "start"], ["last", "rows"], body=turn)]
+    return model(nodes, ["last", "rows"], opset, most=np.int64(most), start=np.ones((3, 4), np.float32))
+
+
+def counted() -> onnx.ModelProto:
+    """Return a loop whose condition is a count, and within it another."""
+    inner = body(
+        "more = Mul (held, twice)  on = Identity (ongoing)",
+        {"n": NUMBER, "ongoing": FLAG, "held": ROW},
+        {"on": FLAG, "more": ROW},
+        twice=np.float32(1.5),
+    )
+    turn = body(
+        "next = Add (count, one)  go = Less (next, limit)  row = Gather <axis = 0> (x, count)  new = Sub (row, state)",
+        {"at": NUMBER, "going": FLAG, "count": NUMBER, "state": ROW},
+        {"go": FLAG, "next": NUMBER, "grown": ROW},
+        one=np.int64(1),
+        limit=np.int64(4),
+    )
+    turn.node.append(helper.make_node("Loop", ["two", "", "new"], ["grown"], body=inner))
+    nodes = [
+        helper.make_node("Loop", ["", "true", "zero", "start"], ["count_of_turns", "last"], body=turn),
+        helper.make_node("Relu", ["last"], ["y"]),
+    ]
+    constants = {"two": np.int64(2), "true": np.array(True), "zero": np.int64(0)}
+    return model(nodes, ["y"], start=np.ones((3, 4), np.float32), **constants)
+
+
+def scanned(**attributes: list[int]) -> onnx.ModelProto:
+    """Return a scan over steps with a state, and over the last axis where the attributes say so."""
+    steps = attributes.get("scan_input_axes", [0])[0]
+    row = (TensorProto.FLOAT, [[3, 4], None, [5, 3]][steps])
+    turn = body("new = Add (state, row)  seen = Tanh (new)", {"state": row, "row": row}, {"new": row, "seen": row})
+    nodes = [helper.make_node("Scan", ["start", "x"], ["last", "rows"], body=turn, num_scan_inputs=1, **attributes)]
+    return model(nodes, ["last", "rows"], start=np.ones(row[1], np.float32))
+
+
+def branched() -> onnx.ModelProto:
+    """Return a choice by the data between branches that share a name, each with a constant."""
+    sides = {
+        name: body("same = Mul (x, factor)", {}, {"same": (TensorProto.FLOAT, [5, 3, 4])}, factor=np.float32(factor))
+        for name, factor in (("then_branch", 2), ("else_branch", -3))
+    }
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Greater", ["most", "limit"], ["large"]),
+        helper.make_node("If", ["large"], ["y"], **sides),
+    ]
+    return model(nodes, ["y"], limit=np.float32(1))
+
+
+MODELS = {
+    "looped": looped(),
+    "looped, old": looped(opset=11),
+    "counted": counted(),
+    "scanned": scanned(),
+    "scanned backwards": scanned(
+        scan_input_axes=[2], scan_input_directions=[1], scan_output_axes=[1], scan_output_directions=[1]
+    ),
+    "branched": branched(),
+}
+
+
+def answer(proto: onnx.ModelProto, feeds: dict[str, np.ndarray] = FEEDS) -> dict[str, np.ndarray]:
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    return dict(zip((each.name for each in session.get_outputs()), session.run(None, feeds), strict=True))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_they_are_alike_under_onnxruntime(name: str, tmp_path: Path):
+    proto = onnx.ModelProto()
+    proto.CopyFrom(MODELS[name])
+    while write_out_loops(proto, tmp_path, importer="It") or choose_between_branches(proto):
+        assert onnx.shape_inference.infer_shapes(proto, strict_mode=True)
+    assert not {"If", "Loop", "Scan"} & {node.op_type for node in proto.graph.node}
+    for sign in (1, -1):
+        feeds = {"x": sign * np.abs(FEEDS["x"])}
+        for key, value in answer(MODELS[name], feeds).items():
+            np.testing.assert_allclose(answer(proto, feeds)[key], value, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("backend", OPTIONS)
+def test_they_compile(backend: str, name: str, tmp_path: Path):
+    options = OPTIONS[backend]
+    try:
+        get_backend(backend).identity(options)
+    except (CompileError, EngineError) as error:
+        pytest.skip(str(error))
+    path = tmp_path / "m.onnx"
+    onnx.save(MODELS[name], str(path))
+    signature = Signature((TensorSpec("x", (5, 3, 4), "float32"),))
+    job = CompileJob(path, signature, Unit("all", "m_static", (), ((),)), options)
+    files = run_job(job, tmp_path / "made", log=tmp_path / "m.log", timeout=100).artefact.files
+    engine = load_engine(get_backend(backend).engine, files[0], options)
+    for sign in (1, -1):
+        feeds = {"x": sign * np.abs(FEEDS["x"])}
+        found = engine.run(feeds)
+        for key, value in answer(MODELS[name], feeds).items():
+            np.testing.assert_allclose(found[key], value, atol=5e-6, err_msg=key)
+    engine.close()
+
+
+def test_a_loop_that_its_data_ends_is_left(tmp_path: Path):
+    turn = body(
+        "new = Mul (state, half)  most = ReduceMax <keepdims = 0> (new)  go = Greater (most, limit)",
+        {"at": NUMBER, "going": FLAG, "state": ROW},
+        {"go": FLAG, "new": ROW},
+        half=np.float32(0.5),
+        limit=np.float32(0.1),
+    )
+    nodes = [
+        helper.make_node("Gather", ["x", "zero"], ["start"]),
+        helper.make_node("Loop", ["most", "", "start"], ["y"], body=turn),
+    ]
+    proto = model(nodes, ["y"], zero=np.int64(0), most=np.int64(9))
+    assert not write_out_loops(proto, tmp_path, importer="It")
+
+
+def test_branches_of_other_shapes_are_left():
+    sides = {
+        name: body(f"{name} = Transpose <perm = {perm}> (x)", {}, {name: (TensorProto.FLOAT, None)})
+        for name, perm in (("then_branch", [0, 1, 2]), ("else_branch", [2, 1, 0]))
+    }
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Greater", ["most", "limit"], ["large"]),
+        helper.make_node("If", ["large"], ["y"], **sides),
+    ]
+    assert not choose_between_branches(model(nodes, ["y"], limit=np.float32(1)))
+
+
+def test_too_many_turns_are_refused(tmp_path: Path):
+    with pytest.raises(CompileError, match="It has no Loop, and the 5 turns of 'last' written out make 25 nodes"):
+        write_out_loops(looped(), tmp_path, importer="It", most_nodes=20)
