@@ -133,7 +133,7 @@ def follow_branches(walk: GraphWalk, op: Operation) -> list[Tensor]:
     if condition is None or condition.axes is None or condition.variables:
         raise Refused("the shape of its condition is not known")
     if is_symbolic(condition.value):
-        op.use(0, walk.told(condition))
+        condition = op.use(0, walk.told(condition))
     found = []
     for name in ("then_branch", "else_branch"):
         body = next(attribute.g for attribute in op.node.attribute if attribute.name == name)

@@ -84,7 +84,10 @@ class Cleaner:
             low, high = min(tensor.low, fill), max(tensor.high, fill)
             whole = set(axes) >= {at for at, axis in enumerate(tensor.known_axes) if axis.variables - {self.rows}}
             finite = (tensor.finite or whole) and math.isfinite(fill)
-            known = tensor.changed(name=name, fills=fills, low=low, high=high, finite=finite)
+            # Later operators start from it, which in the model as it is would find no such padding.
+            variables = frozenset().union(*(tensor.known_axes[at].variables for at in axes)) - {self.rows}
+            cleaned = tensor.cleaned | {name for name in variables if name and not name.startswith(DATA)}
+            known = tensor.changed(name=name, fills=fills, low=low, high=high, finite=finite, cleaned=cleaned)
             self._done[key] = replace(known, positions=tensor.positions)
         return self._done[key]
 
@@ -105,12 +108,10 @@ class Cleaner:
             source.layout(),
             cast("Literal['step', 'reflect', 'edge', 'wrap']", mode),
         )
-        key = (tensor.name, axis, spec)
+        key, order = (tensor.name, axis, spec), self._emitter.size_input(spec)
         if key not in self._done:
             self.places += 1
-            name = self._emitter.node(
-                "Gather", [tensor.name, self._emitter.size_input(spec)], axis=axis, kind="aligned"
-            )
+            name = self._emitter.node("Gather", [tensor.name, order], axis=axis, kind="aligned")
             axes = (*tensor.known_axes[:axis], target, *tensor.known_axes[axis + 1 :])
             fills = {at: fill for at, fill in tensor.fills.items() if at != axis}
             self._done[key] = tensor.changed(name=name, axes=axes, fills=fills)

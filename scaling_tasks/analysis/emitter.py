@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling_tasks.shapes.expressions import variables_of
+from scaling_tasks.shapes.layouts import layout_variables
 from scaling_tasks.shapes.size_inputs import SizeInput
 
 if TYPE_CHECKING:
@@ -26,6 +28,13 @@ class Emitter:
     Args:
         opset: Version of the default operator set.
         taken: Names that the original graph uses.
+
+    Attributes:
+        opset: As given.
+        nodes: Those of the graph, or of the body that is being put together.
+        constants: By name.
+        size_inputs: The extra inputs.
+        told: The variables of whose exact sizes an extra input tells, of those asked for since this was last emptied.
     """
 
     def __init__(self, opset: int, taken: set[str]) -> None:
@@ -33,6 +42,7 @@ class Emitter:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, NDArray[Any]] = {}
         self.size_inputs: list[SizeInput] = []
+        self.told: set[str] = set()
         self._taken = taken
         self._made: dict[Any, str] = {}
         self._next: dict[str, int] = {}
@@ -72,6 +82,7 @@ class Emitter:
 
     def size_input(self, spec: SizeInput) -> str:
         """Return the name of an extra input like ``spec``, whose own name does not matter."""
+        self.told |= _told(spec)
         key = ("input", replace(spec, name=""))
         if key not in self._made:
             self._made[key] = name = self.fresh(spec.kind)
@@ -131,3 +142,11 @@ class Emitter:
         if as_input:
             return self.node(operator, [name, self.numbers(axes)], keepdims=keepdims)
         return self.node(operator, [name], axes=list(axes), keepdims=keepdims)
+
+
+def _told(spec: SizeInput) -> frozenset[str]:
+    """Return the variables whose exact sizes change what an extra input holds, rows among them."""
+    found = frozenset().union(*map(variables_of, spec.expressions))
+    if spec.kind in ("valid", "index", "matrix"):
+        return found.union(*map(layout_variables, (*spec.layouts, spec.source)))
+    return found

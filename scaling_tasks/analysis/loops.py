@@ -224,7 +224,10 @@ def _passes_on(body: onnx.GraphProto, output: str, given: str) -> bool:
 
 def _outputs(op: Operation, states: Sequence[Tensor], turn: _Turn, count: _Count | None) -> list[Tensor]:
     names = list(op.node.output)
-    found = [_named(op, state, name) for state, name in zip(states, names, strict=False)]
+    # How often a state is changed is how many turns there are; of what each turn gives, only what follows the last.
+    turns = turn.again.cleaned.union(*[each.cleaned for each in op.inputs[:2] if each is not None])
+    ended = [replace(state, cleaned=state.cleaned | turns) for state in states]
+    found = [_named(op, state, name) for state, name in zip(ended, names, strict=False)]
     collected = names[len(states) :]
     if count is not None and count.name and any(collected):
         op.emitter.nodes.append(op.node)
@@ -234,13 +237,15 @@ def _outputs(op: Operation, states: Sequence[Tensor], turn: _Turn, count: _Count
             found.append(_named(op, tensor, name))
             continue
         axis = op.data_axis() if count is None else grid(count.length)
+        if count is None or (count.name and name):
+            tensor = replace(tensor, cleaned=tensor.cleaned | turns)
         fills = {place + 1: fill for place, fill in tensor.fills.items()}
         if count is not None and count.name and name:
             op.node.output[at] = op.emitter.fresh("collected")
             _filled_up(op, op.node.output[at], name, tensor.rank, count)
             fills = {place: fill for place, fill in fills.items() if fill == 0} | {0: 0.0}
         low, high = min(tensor.low, 0.0), max(tensor.high, 0.0)
-        whole = tensor.changed(name, axes=(axis, *tensor.axes), fills=fills, low=low, high=high)
+        whole = tensor.changed(name, axes=(axis, *tensor.known_axes), fills=fills, low=low, high=high)
         found.append(_named(op, whole, name))
     return found
 

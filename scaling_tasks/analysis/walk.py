@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import grid
 from scaling_tasks.analysis.bodies import follow_branches
-from scaling_tasks.analysis.cleaning import Cleaner, RowsMixed
+from scaling_tasks.analysis.cleaning import Cleaner
 from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.evaluation import evaluate_node
 from scaling_tasks.analysis.growing import collect_what_grows
-from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.loops import follow_loop
 from scaling_tasks.analysis.operation import Operation, Surroundings
 from scaling_tasks.analysis.origins import explained
@@ -26,17 +23,17 @@ from scaling_tasks.analysis.placement import Step, unfilled_axes
 from scaling_tasks.analysis.positions import positions_of
 from scaling_tasks.analysis.preparation import outer_names, renamed
 from scaling_tasks.analysis.quotients import note_quotients
-from scaling_tasks.analysis.refusal import Refused, no_data
-from scaling_tasks.analysis.registry import Rule, refusal_for, rule_for
+from scaling_tasks.analysis.refusal import Refused
+from scaling_tasks.analysis.registry import refusal_for, rule_for
 from scaling_tasks.analysis.scans import scan_as_loop
 from scaling_tasks.analysis.sequences import Sequences
 from scaling_tasks.analysis.shapes_of_data import note_shape
 from scaling_tasks.analysis.symbolic import follow_sizes
+from scaling_tasks.analysis.telling import Telling
 from scaling_tasks.analysis.tensors import Reason, Tensor, constant_tensor, is_symbolic
 from scaling_tasks.analysis.triangles import follow_order
 from scaling_tasks.errors import ModelError, one_line
 from scaling_tasks.shapes.behaviour import DATA
-from scaling_tasks.shapes.size_inputs import SizeInput
 
 if TYPE_CHECKING:
     import onnx
@@ -85,6 +82,7 @@ class Walk:
         self.emitter = Emitter(opset, taken)
         self.cleaner = Cleaner(self.emitter, rows)
         self.domain = domain
+        self._telling = Telling(self.emitter, self.cleaner, domain)
         self.tensors: dict[str, Tensor] = {tensor.name: tensor for tensor in inputs}
         self._around = Surroundings(domain, self.emitter, self.cleaner, opset, self.tensors)
         self.steps: list[Step] = []
@@ -133,7 +131,7 @@ class Walk:
     def _output_told(self, tensor: Tensor) -> Tensor | None:
         """Return sizes that are an output as they are at the exact size; where they cannot be told, blame that."""
         try:
-            return self._told(tensor, None)
+            return self._telling.told(tensor)
         except Refused as refusal:
             reason = Reason(tensor.name, "Shape", refusal.text, refusal.fix)
             blames = dict.fromkeys(self.domain.limits, reason)
@@ -184,6 +182,14 @@ class Walk:
         return self.tensors.get(name) or (Tensor(name, 1, None) if name else None)
 
     def _outputs(self, op: Operation) -> Sequence[Tensor]:
+        """Return an operator's outputs; whatever had to be told an exact size is not exact as it is."""
+        before, self.emitter.told = self.emitter.told, set()
+        found = [_carrying(tensor, op) for tensor in self._followed(op)]
+        told = frozenset(name for name in self.emitter.told - {self.cleaner.rows} if not name.startswith(DATA))
+        self.emitter.told = before
+        return [replace(tensor, cleaned=tensor.cleaned | told) for tensor in found]
+
+    def _followed(self, op: Operation) -> Sequence[Tensor]:
         given = list(op.inputs)
         try:
             folded = self._folded(op)
@@ -198,7 +204,7 @@ class Walk:
                     return _WITH_BODIES[op.kind](self, op)
             if rule is None:
                 return self._unknown(op)
-            self._tell_sizes(op, rule)
+            self._telling.inputs(op, rule)
             found = rule.function(op)
         except Refused as refusal:
             return self._refused(op, explained(refusal, op, self.steps), refusal.fix)
@@ -228,7 +234,7 @@ class Walk:
 
     def told(self, tensor: Tensor) -> Tensor:
         """Return a tensor of sizes as data: those of the request."""
-        return self._told(tensor, None)
+        return self._telling.told(tensor)
 
     def mark(self) -> tuple[Any, ...]:
         """Return where the walk is, before it goes into a body."""
@@ -245,59 +251,6 @@ class Walk:
         self.emitter.leave(mark[2])
         self.cleaner.leave(mark[3], keep=keep)
         self._around.order = mark[4]
-
-    def _tell_sizes(self, op: Operation, rule: Rule) -> None:
-        """Tell the exact sizes where they are used as data."""
-        for at, tensor in enumerate(op.inputs):
-            if tensor is not None and is_symbolic(tensor.value) and at not in rule.sizes:
-                others = [t for i, t in enumerate(op.inputs) if i != at and t is not None and t.axes is not None]
-                like = max((t for t in others if rule.broadcasts), key=lambda t: t.rank, default=None)
-                op.use(at, self._told(tensor, like))
-
-    def _told(self, tensor: Tensor, like: Tensor | None) -> Tensor:
-        assert tensor.value is not None
-        elements = [as_length(element) for element in tensor.value.reshape(-1)]
-        variables = frozenset().union(*(element.variables for element in elements))
-        if self.cleaner.rows in variables:
-            raise RowsMixed(f"{tensor.name!r} depends on how many rows there are")
-        if variables and all(name.startswith(DATA) for name in variables):
-            # How many there are is the same in a bucket, so that the graph itself tells it.
-            return replace(tensor, value=None, low=0.0)
-        no_data(variables)
-        known = [self.domain.constant(element) if element.is_whole else None for element in elements]
-        low = 0.0 if all(bool((self.domain.values(element) >= 0).all()) for element in elements) else -math.inf
-        emitter, shape = self.emitter, tensor.value.shape
-        if all(number is not None for number in known):
-            value = np.array(known, _numpy(tensor.dtype)).reshape(shape)
-            return constant_tensor(emitter.constant(value), tensor.dtype, value)
-        if len(elements) == 1 and like is not None and like.rank >= tensor.rank:
-            name = self._scalar(elements[0], tensor.dtype, like)
-            rows = self.cleaner.rows
-            axes = tuple(axis if rows is not None and axis.has_factor(rows) else grid(1) for axis in like.known_axes)
-            if not any(axis.variables for axis in axes):
-                axes = tuple(grid(1) for _ in axes)
-            return Tensor(name, tensor.dtype, axes, low=low)
-        parts = [self._scalar(element, tensor.dtype, None) for element in elements]
-        whole = parts[0] if len(parts) == 1 else emitter.once("Concat", parts, axis=0)
-        if len(shape) != 1:
-            whole = emitter.once("Reshape", [whole, emitter.numbers(shape)])
-        return Tensor(whole, tensor.dtype, tuple(grid(size) for size in shape), low=low)
-
-    def _scalar(self, element: Length, dtype: int, like: Tensor | None) -> str:
-        """Return the name of a length at the exact size, as a number of the given type."""
-        scale = math.lcm(*(Fraction(factor).denominator for _, factor in element.terms))
-        whole = (element * scale).expression()
-        spec = SizeInput("", "value", "float32" if scale > 1 else _numpy(dtype).name, expressions=(whole,))
-        if like is None:
-            self.cleaner.uniform |= element.variables if self.cleaner.rows is not None else set()
-            name = self.emitter.size_input(spec)
-        else:
-            # The companion would cast a float to the type of the tensor it goes with; this one has its own.
-            name = self.cleaner.companion(like, [], spec, dtype=1)
-        if scale > 1:
-            name = self.emitter.once("Mul", [name, self.emitter.constant(np.array(1 / scale, np.float32))])
-            return name if dtype == 1 else self.emitter.cast(name, dtype)
-        return name
 
     def _touched(self, op: Operation) -> bool:
         """Return whether sizes reach an operator or its bodies."""
@@ -384,6 +337,15 @@ class Walk:
                 self.tensors[name] = tensor
 
 
+def _carrying(tensor: Tensor, op: Operation) -> Tensor:
+    """Return an output; lengths that data decides hang on what the data went through."""
+    lengths = tensor.value.reshape(-1) if is_symbolic(tensor.value) and tensor.value is not None else ()
+    if not any(name.startswith(DATA) for length in lengths for name in as_length(length).variables):
+        return tensor
+    known = op.result(None)
+    return replace(tensor, cleaned=tensor.cleaned | known.cleaned, blames={**known.blames, **tensor.blames})
+
+
 def _element_type(value: NDArray[Any], op: Operation) -> int:
     from onnx import helper
 
@@ -391,10 +353,3 @@ def _element_type(value: NDArray[Any], op: Operation) -> int:
         first = next((tensor.dtype for tensor in op.inputs if tensor is not None and tensor.value is not None), 7)
         return int(op.attribute("to", first))
     return int(helper.np_dtype_to_tensor_dtype(value.dtype))
-
-
-def _numpy(dtype: int) -> np.dtype[Any]:
-    from onnx import helper
-
-    found: np.dtype[Any] = np.dtype(helper.tensor_dtype_to_np_dtype(dtype))
-    return found

@@ -16,7 +16,7 @@ __all__ = ["Table", "padding_tables", "sizes_text", "smaller_table", "verdict_ta
 Table: TypeAlias = "tuple[list[str], list[list[str]]]"
 
 _WORDS = {"cleaned": "exact (cleaned)"}
-_WHY = {"exact": "padding cannot reach it", "cleaned": "padding is cleaned before it could reach it"}
+_WHY = {"exact": "padding cannot reach it", "cleaned": "padding is cleaned, or the true size told, before it matters"}
 
 
 def verdict_table(verdicts: Sequence[Mapping[str, str]]) -> dict[str, Table]:

@@ -56,6 +56,15 @@ def test_loop_over_positions(turns: int | None) -> None:
     assert_exact(draft.model(last, kept, summed), BUCKET, [{"N": 1, "T": 4}, {"N": 1, "T": 4}])
 
 
+def test_what_a_loop_has_at_its_end_hangs_on_how_many_turns_it_takes() -> None:
+    draft = Draft(18)
+    x = draft.input("x", ["N", "T", 3])
+    first = draft.add("Gather", [x, draft.constant(0, np.int64)], axis=1)
+    last, _ = draft.add("Loop", [length(draft, x), draft.constant(True), first], body=steps(x), outputs=2)
+    behaviour = assert_exact(draft.model(last), BUCKET, [{"N": 1, "T": 4}]).behaviour
+    assert [verdict.kind for verdict in behaviour.verdicts] == ["exact", "cleaned"]
+
+
 def test_what_a_body_mixes_is_cleaned_each_turn() -> None:
     def write(inner: Draft) -> Sequence[tuple[str, int]]:
         y = inner.add("Conv", ["state", inner.weights(3, 3, 3)], pads=[1, 1])
