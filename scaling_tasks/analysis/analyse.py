@@ -16,11 +16,12 @@ from scaling_tasks.analysis.operators import load_rules
 from scaling_tasks.analysis.placement import cleaned_elements, early_tensors
 from scaling_tasks.analysis.preparation import PreparedModel, prepare
 from scaling_tasks.analysis.tensors import Tensor
-from scaling_tasks.analysis.verdicts import verdicts_of
+from scaling_tasks.analysis.verdicts import untold_axis, verdicts_of
 from scaling_tasks.analysis.walk import Walk
 from scaling_tasks.errors import ModelError, one_line
 from scaling_tasks.shapes.behaviour import DATA, Behaviour
 from scaling_tasks.shapes.expressions import Expression
+from scaling_tasks.shapes.layouts import Layout
 from scaling_tasks.shapes.signature import Signature
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _analysed(
     names = [value.name for value in prepared.model.graph.output]
     found = {name: walk.tensors[name] for name in names}
     outputs = {
-        name: None if tensor.axes is None else tuple(axis.layout() for axis in tensor.axes)
+        name: None if tensor.axes is None or untold_axis(tensor) is not None else _layouts(tensor)
         for name, tensor in found.items()
     }
     cleaned, size_inputs = assemble(prepared, walk, names)
@@ -128,6 +129,10 @@ def _analysed(
         tuple(name for name in prepared.inputs.variables if lows.get(name, 1) == 0),
     )
     return Analysis(prepared.inputs, behaviour, walk.cleaner.places, cleaned)
+
+
+def _layouts(tensor: Tensor) -> tuple[Layout, ...]:
+    return tuple(axis.layout() for axis in tensor.known_axes)
 
 
 def _walked(

@@ -43,7 +43,7 @@ def signature_of(model: Any, input_shape: Mapping[str, Dims], *, where: str) -> 
     """Return the inputs and outputs of a loaded model; see ``read_signature``."""
     graph = model.graph
     initialised = {tensor.name for tensor in graph.initializer}
-    given = [_tensor(value, where) for value in graph.input if value.name not in initialised]
+    given = [_tensor(value, where, input_shape) for value in graph.input if value.name not in initialised]
     if not given:
         raise ModelError("the model takes no input", where=where)
     dims = {name: _unnamed(shape) if looks_like_image(shape) else shape for name, shape, _ in given}
@@ -53,7 +53,28 @@ def signature_of(model: Any, input_shape: Mapping[str, Dims], *, where: str) -> 
         inputs = name_dimensions(merged, {name: dtype for name, _, dtype in given})
     except ConfigError as cause:
         raise ModelError(cause.what, where=f"{where}: {cause.where}", fix=cause.fix) from cause
-    return ModelSignature(inputs, tuple(_output(value, where) for value in graph.output))
+    return ModelSignature(inputs, tuple(_output(value, where) for value in _outputs(model)))
+
+
+def _outputs(model: Any) -> Sequence[Any]:
+    """Return what a model says of its outputs; where it does not say of what type and rank they are, what follows."""
+    from onnx import shape_inference
+
+    if all(_is_typed(value) for value in model.graph.output):
+        return list(model.graph.output)
+    try:
+        inferred = shape_inference.infer_shapes(model)
+    except Exception:  # What it cannot infer it reports with types of its own.
+        return list(model.graph.output)
+    pairs = zip(model.graph.output, inferred.graph.output, strict=True)
+    return [said if _is_typed(said) else found for said, found in pairs]
+
+
+def _is_typed(value: Any) -> bool:
+    kind = value.type.WhichOneof("value")
+    return kind not in (None, "tensor_type") or (
+        kind == "tensor_type" and value.type.tensor_type.HasField("shape") and value.type.tensor_type.elem_type > 0
+    )
 
 
 def _unnamed(dims: Dims) -> list[int | str | None]:
@@ -107,18 +128,25 @@ def whole_model(path: Path) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _tensor(value: Any, where: str) -> tuple[str, list[int | str | None], str]:
+def _tensor(
+    value: Any, where: str, input_shape: Mapping[str, Dims] | None = None
+) -> tuple[str, list[int | str | None], str]:
     """Return name, dimensions and element type of a graph input or output."""
     from onnx import helper
 
     kind = value.type.WhichOneof("value")
-    if kind != "tensor_type" or not value.type.tensor_type.HasField("shape"):
-        what = "has no shape" if kind == "tensor_type" else f"is a {kind or 'value without a type'}, not a tensor"
-        raise ModelError(
-            f"{one_line(repr(value.name), 60)} {what}", where=where, fix="Export the model with typed tensors."
-        )
-    tensor = value.type.tensor_type
+    tensor, given = value.type.tensor_type, (input_shape or {}).get(value.name)
+    shaped = tensor.HasField("shape") or given is not None
+    if kind != "tensor_type" or not shaped or not tensor.elem_type:
+        what = "says no element type" if shaped else "has no shape"
+        what = what if kind == "tensor_type" else f"is a {kind or 'value without a type'}, not a tensor"
+        fix = "Export the model with typed tensors."
+        if kind == "tensor_type" and not shaped:
+            fix = "Say how many dimensions it has: under input_shape if it is an input, else in the model."
+        raise ModelError(f"{one_line(repr(value.name), 60)} {what}", where=where, fix=fix)
     dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    if not tensor.HasField("shape"):
+        return value.name, [None] * len(given or ()), dtype
     return value.name, [_dimension(dim) for dim in tensor.shape.dim], dtype
 
 

@@ -89,13 +89,16 @@ class Behaviour:
     def accepted(self, *, zeros: bool = True) -> Behaviour:
         """Return the behaviour of the model as it is, with whatever padding does to it accepted.
 
+        An output whose shape is not known stays refused: nobody could tell which part of it is the answer.
+
         Args:
             zeros: Whether inputs are padded with zeros at their end, for which verdicts were found; padded otherwise,
                 only rows are known to be left alone.
         """
         softened = tuple(
             verdict
-            if verdict.kind == "exact" and (zeros or verdict.variable == self.rows)
+            if (verdict.kind == "exact" and (zeros or verdict.variable == self.rows))
+            or (verdict.kind == "refused" and self.layouts[verdict.output] is None)
             else replace(verdict, kind="approximate")
             for verdict in self.verdicts
         )

@@ -24,10 +24,10 @@ from scaling_tasks.stages.inputs import digests, inside, model_files, spec_param
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature
-from scaling_tasks.stages.verdict import ACCEPT, verdict_line
+from scaling_tasks.stages.verdict import verdict_line, way_out
 
 if TYPE_CHECKING:
-    from scaling_tasks.shapes.behaviour import Behaviour, Verdict, VerdictKind
+    from scaling_tasks.shapes.behaviour import Behaviour, VerdictKind
     from scaling_tasks.shapes.signature import ModelSignature
 
 __all__ = [
@@ -203,7 +203,7 @@ def check_buckets(
     largest = {name: max(int(bucket[at]) for bucket in buckets) for at, name in enumerate(variables)} if buckets else {}
     planned = behaviour.planned(largest)
     if planned.refusals:
-        raise _refusal(planned.refusals, where)
+        raise _refusal(planned, where)
     return planned
 
 
@@ -233,15 +233,14 @@ def check_split(target: Target, behaviour: Behaviour) -> None:
         raise ConfigError(what, where="runtime.oversize", fix=fix)
 
 
-def _refusal(blocking: Sequence[Verdict], where: str) -> ModelError:
-    first = blocking[0]
+def _refusal(behaviour: Behaviour, where: str) -> ModelError:
+    blocking = behaviour.refusals
     outputs = sorted({verdict.output for verdict in blocking})
     variables = sorted({verdict.variable for verdict in blocking})
-    fix = f"{first.fix} " if first.fix else ""
     return ModelError(
-        f"padding {' and '.join(variables)} would change the answer {', '.join(map(repr, outputs))}: {first}",
+        f"padding {' and '.join(variables)} would change the answer {', '.join(map(repr, outputs))}: {blocking[0]}",
         where=where,
-        fix=f"{fix}{ACCEPT.format(variable=variables[0])}",
+        fix=way_out(behaviour, blocking[0]),
     )
 
 

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scaling_tasks.shapes.behaviour import Behaviour, Verdict, VerdictKind
 
-__all__ = ["ACCEPT", "verdict_line"]
+__all__ = ["verdict_line", "way_out"]
 
-ACCEPT = "Fix {variable} with input_shape, or accept it with `runtime: {{padding: accept}}`."
-"""What can be done about any refusal."""
+
+def way_out(behaviour: Behaviour, refusal: Verdict) -> str:
+    """Return what can be done about a refusal: an output of unknown shape cannot be cut, whatever is accepted."""
+    own = f"{refusal.fix} " if refusal.fix else ""
+    fix = f"{own}Fix {refusal.variable} with input_shape"
+    if behaviour.layouts[refusal.output] is None:
+        return f"{fix}, or leave the output {refusal.output!r} out of the model."
+    return f"{fix}, or accept it with `runtime: {{padding: accept}}`."
 
 
 def verdict_line(behaviour: Behaviour, places: int, possible: VerdictKind) -> str:
@@ -30,11 +36,6 @@ def verdict_line(behaviour: Behaviour, places: int, possible: VerdictKind) -> st
         if possible == "refused":
             return "approximate: accepted"
         return "approximate: accepted; exact by cleaning is possible: write `runtime: {padding: exact}`"
-    return _refused(behaviour.refusals)
-
-
-def _refused(refusals: tuple[Verdict, ...]) -> str:
-    first = refusals[0]
-    others = f" ({len(refusals) - 1} more)" if len(refusals) > 1 else ""
-    fix = f"{first.fix} " if first.fix else ""
-    return f"refused: {first}{others}. {fix}{ACCEPT.format(variable=first.variable)}"
+    first = behaviour.refusals[0]
+    others = f" ({len(behaviour.refusals) - 1} more)" if len(behaviour.refusals) > 1 else ""
+    return f"refused: {first}{others}. {way_out(behaviour, first)}"

@@ -91,3 +91,22 @@ def test_an_unreadable_file_is_a_model_error(tmp_path: Path, content: bytes | No
         path.write_bytes(content)
     with pytest.raises(ModelError, match=r"m\.onnx"):
         read_signature(path)
+
+
+def test_outputs_without_a_shape_have_what_follows_from_the_graph(tmp_path: Path) -> None:
+    path = save_identity(tmp_path / "m.onnx", a=["n", 3])
+    model = onnx.load(str(path))
+    model.graph.output[0].type.Clear()
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    onnx.save(model, str(path))
+    assert [(len(t.dims), t.dtype) for t in read_signature(path).outputs] == [(2, "int64")]
+
+
+def test_inputs_without_a_shape_have_that_of_the_configuration(tmp_path: Path) -> None:
+    path = save_identity(tmp_path / "m.onnx", a=["n", 3])
+    model = onnx.load(str(path))
+    model.graph.input[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, str(path))
+    with pytest.raises(ModelError, match=r"'a' has no shape.*input_shape"):
+        read_signature(path)
+    assert [t.dims for t in read_signature(path, {"a": ["rows", 3]}).inputs.inputs] == [("rows", 3)]

@@ -143,9 +143,9 @@ def follow_compress(op: Operation) -> Tensor:
     """Follow Compress along an axis: padding is not chosen; how many are depends on data."""
     tensor, chosen = op.input(0), op.input(1)
     axis = op.attribute("axis")
-    if axis is None:
-        raise Refused("it flattens what it chooses from")
-    place = op.axis(int(axis), tensor.rank)
+    if axis is None and tensor.rank != 1:
+        raise Refused("it flattens what it chooses from", "Reshape to one axis before it.")
+    place = op.axis(int(axis or 0), tensor.rank)
     for index, at in ((0, place), (1, 0)):
         op.mix(index, at)
     if op.input(0).known_axes[place].variables and not op.domain.at_most(
