@@ -65,21 +65,22 @@ def windows(op: Operation, kernel: Sequence[int], lengths: Sequence[Length]) -> 
     return found
 
 
-def even_out(op: Operation, kernel: Sequence[int], fill: float) -> None:
-    """Pad explicitly where ``auto_pad`` adds another number of positions before an axis at each size.
+def even_out(op: Operation, kernel: Sequence[int], fill: float) -> bool:
+    """Pad explicitly where ``auto_pad`` adds another number of positions before an axis at each size; say if it does.
 
     The axis gets as many as any size needs, before it as many as the exact size has there, the rest after it. Those are
     few numbers, one or two for a stride of two, so that the axis is padded in each of these ways, and one is chosen.
     """
     ends = _uneven(op, kernel)
     if not ends:
-        return
+        return False
     op.clean(0, [at + 2 for at, end in enumerate(ends) if end.varies], fill)
     for at, end in enumerate(ends):
         if end.varies:
             op.use(0, op.around.cleaner.extended(op.input(0), at + 2, end.before, end.counts, end.total, fill))
     known = [(0, 0) if end.varies else (end.counts[0], end.total - end.counts[0]) for end in ends]
     _pad_explicitly(op, known)
+    return True
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import grid
 from scaling_tasks.analysis.lengths import Length, smaller
@@ -36,9 +41,17 @@ def follow_max_pool(op: Operation) -> Sequence[Tensor]:
 @operator("AveragePool")
 def follow_average_pool(op: Operation) -> Tensor:
     """Follow AveragePool: padding must be zero, and a window at the end is divided by what it truly holds."""
+    counted, image = bool(op.attribute("count_include_pad", 0)), op.input(0)
+    automatic = Operation(type(op.node).FromString(op.node.SerializeToString()), [image], op.around)
+    kernel = [int(each) for each in op.attribute("kernel_shape")]
+    if even_out(op, kernel, 0.0):
+        _count_zeros(op)
+        found, lengths = _pooled(op)
+        low, high = min(image.low, 0.0), max(image.high, 0.0)
+        axes = _axes(op, op.input(0), found, lengths)
+        result = op.result(axes, image.dtype, finite=op.input(0).finite, low=low, high=high)
+        return result if counted else _divided(op, result, automatic, kernel)
     found, lengths = _pooled(op)
-    tensor = op.input(0)
-    counted = bool(op.attribute("count_include_pad", 0))
     tensor = op.clean(0, _reached(op, found, lengths), 0.0)
     axes = _axes(op, tensor, found, lengths)
     wrong = [
@@ -48,6 +61,47 @@ def follow_average_pool(op: Operation) -> Tensor:
     ]
     result = op.result(axes, tensor.dtype, finite=tensor.finite, low=min(tensor.low, 0.0), high=max(tensor.high, 0.0))
     return _corrected(op, result, wrong, counted=counted) if wrong else result
+
+
+def _count_zeros(op: Operation) -> None:
+    from onnx import helper
+
+    kept = [attribute for attribute in op.node.attribute if attribute.name != "count_include_pad"]
+    del op.node.attribute[:]
+    op.node.attribute.extend([*kept, helper.make_attribute("count_include_pad", 1)])
+
+
+def _divided(op: Operation, result: Tensor, automatic: Operation, kernel: Sequence[int]) -> Tensor:
+    """Divide what the pool gives, zeros around the image included, by the share of the image in each window.
+
+    That share is what the same pool gives of ones.
+    """
+    emitter, image = op.emitter, automatic.input(0)
+    spatial = [grid(axis.length) for axis in image.known_axes[2:]]
+    padded = [at + 2 for at, axis in enumerate(spatial) if axis.variables]
+    fixed = [int(axis.constant or 1) for axis in spatial]
+    ones = Tensor("", image.dtype, (image.known_axes[0], grid(1), *spatial), low=0.0, high=1.0)
+    name = emitter.once("Mul", [op.around.cleaner.valid(ones, padded), _number(op, image, np.ones([1, 1, *fixed]))])
+    rows = image.known_axes[0] if op.rows is not None and image.known_axes[0].has_factor(op.rows) else grid(1)
+    axes = (rows, *ones.known_axes[1:])
+    automatic.use(0, replace(ones, name=name, axes=axes, fills=dict.fromkeys(padded, 0.0)))
+    even_out(automatic, kernel, 0.0)
+    _count_zeros(automatic)
+    automatic.node.output[0] = share = emitter.fresh("share")
+    automatic.node.name = share
+    emitter.nodes.append(automatic.node)
+    least = _number(op, image, np.array(1 / math.prod(kernel)))
+    op.node.output[0] = raw = emitter.fresh("pooled")
+    emitter.nodes.append(op.node)
+    emitter.into(result.name, "Div", [raw, emitter.node("Max", [share, least])])
+    op.replaced = True
+    return result
+
+
+def _number(op: Operation, like: Tensor, value: NDArray[Any]) -> str:
+    from onnx import helper
+
+    return op.emitter.constant(value.astype(helper.tensor_dtype_to_np_dtype(like.dtype)))
 
 
 def _corrected(op: Operation, result: Tensor, wrong: Sequence[tuple[int, Window]], *, counted: bool) -> Tensor:
