@@ -59,6 +59,27 @@ def test_planes_and_vectors(kind: str) -> None:
     rows_apart(draft, *(found if isinstance(found, list) else [found]))
 
 
+@pytest.mark.parametrize("chances", [False, True])
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_scores_of_vectors_are_chosen_by_number(classes: int, chances: bool) -> None:
+    draft, pairs = Draft(17), classes * (classes - 1) // 2
+    x = draft.shifted(draft.input("x", ["N", 3]))
+    known: dict[str, Any] = {
+        "coefficients": np.linspace(-1, 1, classes * (classes - 1)).tolist(),
+        "support_vectors": np.linspace(-2, 1, classes * 3).tolist(),
+        "rho": [0.3] * pairs,
+        "kernel_type": "RBF",
+        "kernel_params": [0.4, 0.0, 3.0],
+        "vectors_per_class": [1] * classes,
+        "classlabels_ints": list(range(classes)),
+    }
+    if chances:
+        known |= {"prob_a": [-1.0] * pairs, "prob_b": [0.1] * pairs}
+    label, scores = draft.add("SVMClassifier", [x], outputs=2, **known, **ML)
+    last = draft.add("ArrayFeatureExtractor", [scores, draft.constant([1])], **ML)
+    rows_apart(draft, label, scores, last)
+
+
 @pytest.mark.parametrize("kind", ["Scaler", "Normalizer", "Binarizer", "Imputer", "LabelEncoder", "OneHotEncoder"])
 def test_features(kind: str) -> None:
     draft = Draft(17)

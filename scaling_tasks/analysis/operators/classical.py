@@ -16,7 +16,7 @@ _LABELS = ("classlabels_strings", "classlabels_int64s", "classlabels_ints")
 _KINDS = {"strings": _STRING, "int64s": _INT64, "floats": _FLOAT}
 
 refuse(
-    "its result is a list of maps; export the model with zipmap=False",
+    "its result is a list of maps; export the model with zipmap=False, or without this node",
     *("ZipMap", "CastMap", "DictVectorizer"),
     domain=_OWN,
     always=True,
@@ -59,11 +59,19 @@ def follow_classifier(op: Operation) -> Sequence[Tensor]:
     name, labels = next(((name, found) for name in _LABELS if (found := op.attribute(name))), ("", []))
     if not name:
         raise Refused("its classes have no labels")
-    # How many scores a support vector machine gives is told by more than its labels.
-    scores = op.data_axis() if op.kind == "SVMClassifier" else grid(len(labels))
+    scores = _scores(op, len(labels)) if op.kind == "SVMClassifier" else grid(len(labels))
     rows = _rows(op)
     kind = _STRING if name.endswith("strings") else _INT64
     return [op.result([rows], kind), op.result([rows, scores], _FLOAT, output=1, finite=_finds_finite(op))]
+
+
+def _scores(op: Operation, classes: int) -> Axis:
+    """Return the scores of a support vector machine: one per class, or per pair of them where it knows no chances."""
+    if not op.attribute("support_vectors"):
+        return op.data_axis()  # How many a plane gives is told by more than its labels.
+    if op.attribute("prob_a"):
+        return grid(classes)
+    return grid(max(classes * (classes - 1) // 2, 2))
 
 
 @operator("Scaler", "Imputer", "Normalizer", domain=_OWN)
