@@ -32,11 +32,14 @@ class Body:
     """
 
     def __init__(self, model: onnx.ModelProto, graph: onnx.GraphProto, stem: str) -> None:
+        from onnx import numpy_helper
+
         self._model, self._graph, self._stem, self._count = model, graph, stem, 0
         self._own = {tensor.name: f"{stem}/{tensor.name}" for tensor in graph.initializer}
         self._values: dict[str, Array] = {}
         for tensor in graph.initializer:
-            self._values[tensor.name] = _array(tensor)
+            if not tensor.external_data:  # What lies in a side file is no number of turns.
+                self._values[tensor.name] = numpy_helper.to_array(tensor)
             model.graph.initializer.append(tensor)
             model.graph.initializer[-1].name = self._own[tensor.name]
         self.inputs = [value.name for value in graph.input]
@@ -75,14 +78,6 @@ class Body:
                 known |= _evaluated(self._model, node, inputs)
             unknown.update(name for name in node.output if name not in known)
         return [known.get(name) for name in self.outputs]
-
-
-def _array(tensor: onnx.TensorProto) -> Array:
-    from onnx import numpy_helper
-
-    # What lies in a side file is no number of turns.
-    array: Array = np.empty(0) if tensor.external_data else numpy_helper.to_array(tensor)
-    return array
 
 
 def _count(graph: onnx.GraphProto) -> int:
