@@ -88,7 +88,7 @@ def write_out_loops(model: onnx.ModelProto, directory: Path, *, importer: str, m
         turns = loop.turns()
         if not turns:
             return None
-        total += turns * len(loop.body)
+        total += turns * max(1, len(loop.body))
         if total > most_nodes:
             raise CompileError(
                 f"{importer} has no {node.op_type}, and the {turns} turns of {node.name or node.output[0]!r} written "
@@ -177,7 +177,7 @@ class _Loop(_Repeated):
         goes = self._constants.get(self._go_on) if self._go_on else np.array(True)
         states = [self._constants.get(name) for name in self._states]
         turn = 0
-        while most is not None and goes is not None and goes.item() and turn < most.item() and turn < MOST_NODES:
+        while most is not None and goes is not None and goes.item() and turn < most.item() and turn <= MOST_NODES:
             told = [np.array(turn, np.int64), np.array(True), *states]
             goes, *made = self.body.values(told, self._constants)
             states, turn = made[: len(states)], turn + 1
