@@ -12,6 +12,7 @@ from benchmarks.zoo.images import IMAGES
 from benchmarks.zoo.indexing import INDEXING
 from benchmarks.zoo.model import ZooModel
 from benchmarks.zoo.recurrent import RECURRENT
+from benchmarks.zoo.tensorflow import TENSORFLOW
 from benchmarks.zoo.text import TEXT
 from benchmarks.zoo.wheels import WHEELS
 
@@ -28,6 +29,7 @@ BUILT: tuple[ZooModel, ...] = (
     *INDEXING,
     *CONTROL,
     *EXPORTED,
+    *TENSORFLOW,
 )
 """Models that need no package but onnx."""
 
