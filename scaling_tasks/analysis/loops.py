@@ -72,9 +72,11 @@ def follow_loop(walk: GraphWalk, op: Operation) -> list[Tensor]:
     for at, tensor in enumerate(given):
         if tensor is not None and is_symbolic(tensor.value):
             op.use(at, walk.told(tensor))
-    states = [_forgetful(tensor) for tensor in op.inputs[2:] if tensor is not None]
-    if len(states) + 2 != len(body.input):
+    known = [tensor for tensor in op.inputs[2:] if tensor is not None]
+    if len(known) + 2 != len(body.input):
         raise Refused("its body takes another number of states")
+    passed = zip(known, body.input[2:], body.output[1:], strict=False)
+    states = [each if each.is_constant and _is_kept(body, *names) else _forgetful(each) for each, *names in passed]
     turn, states = _settled(walk, op, body, states)
     count = _count(op, body, given, turn)
     results = [turn.again, *turn.states, *turn.collected]
@@ -220,6 +222,15 @@ def _source(body: onnx.GraphProto, producers: dict[str, Any], name: str) -> str:
 
 def _passes_on(body: onnx.GraphProto, output: str, given: str) -> bool:
     return _source(body, {name: node for node in body.node for name in node.output}, output) == given
+
+
+def _is_kept(body: onnx.GraphProto, given: onnx.ValueInfoProto, output: onnx.ValueInfoProto) -> bool:
+    """Return whether a state is the same in every turn."""
+    copies = {node.output[0]: node.input[0] for node in body.node if node.op_type == "Identity"}
+    name = output.name
+    while name in copies:
+        name = copies[name]
+    return bool(name == given.name)
 
 
 def _outputs(op: Operation, states: Sequence[Tensor], turn: _Turn, count: _Count | None) -> list[Tensor]:

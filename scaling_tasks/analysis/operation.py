@@ -39,6 +39,7 @@ class Surroundings:
         order: What causal masks are made of.
         quotients: Of small vectors of floats the quotients of lengths and the numbers that they hold, by name.
         shapes: Of shapes of which data decides a part what they are made of, by name.
+        elements: Of small vectors of which data decides some elements all of them, by name.
         place: Names of the operators in whose bodies the walk is.
     """
 
@@ -50,6 +51,7 @@ class Surroundings:
     order: Order = field(default_factory=Order)
     quotients: dict[str, list[Any]] = field(default_factory=dict)
     shapes: dict[str, list[Any]] = field(default_factory=dict)
+    elements: dict[str, list[Any]] = field(default_factory=dict)
     place: tuple[str, ...] = ()
 
     @contextlib.contextmanager

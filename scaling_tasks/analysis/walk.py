@@ -19,6 +19,7 @@ from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.loops import follow_loop
 from scaling_tasks.analysis.operation import Operation, Surroundings
 from scaling_tasks.analysis.origins import explained
+from scaling_tasks.analysis.parts import note_elements
 from scaling_tasks.analysis.placement import Step, unfilled_axes
 from scaling_tasks.analysis.positions import positions_of
 from scaling_tasks.analysis.preparation import outer_names, renamed
@@ -215,6 +216,7 @@ class Walk:
             return self._refused(op, "more of its outputs are used than are followed", "")
         note_quotients(op, given, outputs[0])
         note_shape(op, given, outputs[0])
+        note_elements(op, given, outputs[0])
         told = positions_of(op, given, outputs[0])
         return [replace(outputs[0], positions=told), *outputs[1:]] if told else outputs
 

@@ -56,6 +56,29 @@ def test_loop_over_positions(turns: int | None) -> None:
     assert_exact(draft.model(last, kept, summed), BUCKET, [{"N": 1, "T": 4}, {"N": 1, "T": 4}])
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_state_that_no_turn_changes_is_known_in_the_body(kept: bool) -> None:
+    def write(inner: Draft) -> Sequence[tuple[str, int]]:
+        row = inner.add("Slice", [x, "turns", inner.add("Add", ["turns", inner.constant([1])]), "axis"])
+        changed = "axis" if kept else inner.add("Mul", ["axis", inner.constant([1])])
+        state = inner.add("Add", ["state", inner.add("Squeeze", [row, inner.constant([1])])])
+        turns = inner.add("Add", ["turns", inner.constant([1])])
+        return [(inner.add("Identity", ["on"]), BOOL), (turns, INT64), (state, FLOAT), (changed, INT64)]
+
+    draft = Draft(18)
+    x = draft.shifted(draft.input("x", ["N", "T", 3]))
+    first = draft.add("Gather", [x, draft.constant(0, np.int64)], axis=1)
+    names = [("turn", INT64), ("on", BOOL), ("turns", INT64), ("state", FLOAT), ("axis", INT64)]
+    inner = body(names, write)
+    for at in (2, 4):
+        inner.input[at].type.tensor_type.shape.dim.add().dim_value = 1
+        inner.output[at - 1].type.tensor_type.ClearField("shape")
+    given = [draft.constant([0]), first, draft.constant([1])]
+    _, last, _ = draft.add("Loop", [length(draft, x), draft.constant(True), *given], body=inner, outputs=3)
+    analysis = assert_exact(draft.model(last), BUCKET, [{"N": 1, "T": 4}], refusable=not kept)
+    assert bool(analysis.behaviour.refusals) != kept
+
+
 def test_what_a_loop_has_at_its_end_hangs_on_how_many_turns_it_takes() -> None:
     draft = Draft(18)
     x = draft.input("x", ["N", "T", 3])

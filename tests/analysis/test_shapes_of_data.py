@@ -33,6 +33,48 @@ def test_slice_between_bounds_of_data(data: Draw) -> None:
     assert_exact(draft.model(y, mean), bucket, [sizes], data=content)
 
 
+@given(st.data())
+@thorough
+def test_slice_of_several_axes_of_which_data_bounds_one(data: Draw) -> None:
+    """TensorFlow's strided slices say of all axes where they begin and end, and put masks over that."""
+    draft, far = Draft(17), 1_000_000_000
+    kind = data.draw(st.sampled_from([np.int64, np.int32]), label="kind")
+    x = draft.shifted(draft.input("x", ["N", "T", 3]))
+    number = data.draw(st.sampled_from([0, 1, 3, 20, -1, -4]), label="start")
+    start = draft.input("start", [1], kind)
+    starts = draft.add("Concat", [draft.constant([0], kind), start], axis=0)
+    after = draft.add("Add", [start, draft.constant(data.draw(st.sampled_from([1, 2])), kind)])
+    ends = draft.add("Concat", [draft.constant([0], kind), after], axis=0)
+    step = data.draw(st.sampled_from([1, 2, far]), label="step")
+    if step == far or data.draw(st.booleans(), label="to the end"):
+        floats = draft.add("Cast", [ends], to=1)
+        ends = draft.add("Max", [floats, draft.constant([far, far], np.float32)])
+        ends = draft.add("Cast", [ends], to=7 if kind == np.int64 else 6)
+    else:
+        ends = draft.add("Where", [draft.constant([True, False]), draft.constant(far, kind), ends])
+    backwards = draft.add("Less", [draft.constant([1, step], kind), draft.constant([0], kind)])
+    starts = draft.add("Where", [backwards, draft.constant(far, kind), starts])
+    last = draft.add("And", [draft.add("Equal", [ends, draft.constant(far, kind)]), backwards])
+    ends = draft.add("Where", [last, draft.constant(-far, kind), ends])
+    y = draft.add("Slice", [x, starts, ends, draft.constant([0, 1], kind), draft.constant([1, step], kind)])
+    total = draft.add("ReduceSum", [y, draft.constant([1])])
+    sizes = {"N": 1, "T": data.draw(st.integers(1, 8), label="T")}
+    bucket = {"N": 2, "T": sizes["T"] + data.draw(st.integers(0, 6), label="room")}
+    content = {"start": lambda shape, generator: np.full(shape, number, kind)}
+    analysis = assert_exact(draft.model(y, total), bucket, [sizes], data=content)
+    assert analysis.behaviour.refusals == ()
+
+
+@pytest.mark.parametrize("other", [[0, -1], [1, 9], [0, 3]])
+def test_slice_that_cuts_beside_what_data_bounds_is_refused(other: list[int]) -> None:
+    draft = Draft(17)
+    x, start = draft.input("x", ["H", "W"]), draft.input("start", [1], np.int64)
+    bounds = [draft.add("Concat", [draft.constant([each]), start], axis=0) for each in other]
+    y = draft.add("Slice", [x, *bounds, draft.constant([0, 1])])
+    (refusal,) = {each.reason for each in analyse_model(draft.model(y)).behaviour.refusals}
+    assert refusal == "its input 1 depends on data, so that the size of the result does"
+
+
 @pytest.mark.parametrize("count", [0, 1, 4])
 def test_shape_of_which_data_decides_a_part(count: int) -> None:
     draft = Draft(17)

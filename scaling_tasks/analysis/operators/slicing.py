@@ -10,6 +10,7 @@ import numpy as np
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length, as_length, larger, smaller
 from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.parts import known_elements
 from scaling_tasks.analysis.refusal import NotKnown, no_data
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor, is_symbolic
@@ -60,16 +61,10 @@ def _between(op: Operation) -> Tensor:
     Raises:
         NotKnown: It is of another form.
     """
-    bounds = [op.input(at) for at in (1, 2)]
-    unknown = next(at for at in (0, 1) if bounds[at].value is None)
-    axes, steps = op.constants(3) or [0], op.constants(4) or [1]
-    alone = (
-        len(axes) == 1 and steps == [1] and all(each.rank == 1 and each.known_axes[0].constant == 1 for each in bounds)
-    )
-    if not alone or op.opset < 12 or any(is_symbolic(each.value) for each in bounds):
-        raise NotKnown(unknown + 1)
-    place = op.axis(axes[0], op.input(0).rank)
+    at, place, step = _one_axis(op)
     axis = op.mix(0, place)
+    if len(op.input(1).known_axes) and op.input(1).known_axes[0].constant != 1:
+        _bound_only(op, at, place, step)
     if op.padded(axis):
         op.newly_cleaned |= op.padded(axis)
         for index in (1, 2):
@@ -78,6 +73,42 @@ def _between(op: Operation) -> Tensor:
     kept = [*tensor.known_axes[:place], op.data_axis(), *tensor.known_axes[place + 1 :]]
     fills = {at: fill for at, fill in tensor.fills.items() if at != place}
     return op.result(kept, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
+
+
+def _one_axis(op: Operation) -> tuple[int, int, int]:
+    """Return which of the bounds data decides, the axis that they bound, and its step; all other axes stay whole.
+
+    Raises:
+        NotKnown: Data decides more, or something else is cut too.
+    """
+    bounds = [op.input(index) for index in (1, 2)]
+    unknown = NotKnown(next(index for index in (1, 2) if op.input(index).value is None))
+    elements = [known_elements(op, bound) for bound in bounds]
+    if op.opset < 12 or None in elements or any(is_symbolic(bound.value) or bound.rank != 1 for bound in bounds):
+        raise unknown
+    pairs = list(zip(*[each for each in elements if each is not None], strict=True))
+    axes, steps = op.constants(3) or list(range(len(pairs))), op.constants(4) or [1] * len(pairs)
+    tensor, found = op.input(0), []
+    for at, (start, end) in enumerate(pairs):
+        place = op.axis(axes[at], tensor.rank)
+        length = tensor.known_axes[place].length
+        if None in (start, end) or len(pairs) == 1:
+            found.append((at, place, steps[at]))
+        elif steps[at] != 1 or start != 0 or not op.domain.at_most(length, as_length(end)):
+            raise unknown
+    if len(found) != 1 or found[0][2] < 1:
+        raise unknown
+    return found[0]
+
+
+def _bound_only(op: Operation, at: int, place: int, step: int) -> None:
+    """Let the node cut one axis alone, by the bounds at this place among those that it has."""
+    for index in (1, 2):
+        name = op.emitter.node("Gather", [op.input(index).name, op.emitter.numbers([at])])
+        op.use(index, op.input(index).changed(name, axes=(grid(1),)))
+    dtype = np.int64 if op.input(1).dtype == _INT64 else np.int32
+    del op.node.input[3:]
+    op.node.input.extend(op.emitter.constant(np.array([each], dtype)) for each in (place, step))
 
 
 def _count_from_start(op: Operation, index: int, length: Length) -> None:
