@@ -270,7 +270,7 @@ def _named(op: Operation, tensor: Tensor, name: str) -> Tensor:
 def _filled_up(op: Operation, raw: str, name: str, rank: int, count: _Count) -> None:
     """Fill what was collected up to as many turns as a bucket has."""
     if op.opset < 11:
-        raise Refused("it collects what follows the sizes")
+        raise Refused("it collects what follows the sizes", "Export the model with opset 11 or newer.")
     emitter = op.emitter
     one, less = (emitter.numbers([number]) for number in (1, count.less))
     bucket = emitter.once("Sub", [emitter.once("Reshape", [emitter.cast(count.name, _INT64), one]), less])

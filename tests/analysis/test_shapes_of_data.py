@@ -98,6 +98,15 @@ def test_bounds_of_data_in_other_forms_are_refused() -> None:
     assert {each.reason for each in refusals} == {"its input 1 depends on data, so that the size of the result does"}
 
 
+def test_a_newer_opset_is_asked_for_where_bounds_of_data_need_it() -> None:
+    draft = Draft(11)
+    x, start = draft.input("x", ["T"]), draft.input("start", [1], np.int64)
+    y = draft.add("Slice", [x, start, draft.constant([9])])
+    assert {each.fix for each in analyse_model(draft.model(y)).behaviour.refusals} == {
+        "Export the model with opset 12 or newer."
+    }
+
+
 def test_an_axis_is_not_expanded_to_as_many_as_data_says() -> None:
     draft = Draft(17)
     x, count = draft.input("x", ["T"]), draft.input("count", [1], np.int64)

@@ -84,6 +84,8 @@ def _one_axis(op: Operation) -> tuple[int, int, int]:
     bounds = [op.input(index) for index in (1, 2)]
     unknown = NotKnown(next(index for index in (1, 2) if op.input(index).value is None))
     elements = [known_elements(op, bound) for bound in bounds]
+    if op.opset < 12:
+        unknown.fix = "Export the model with opset 12 or newer."
     if op.opset < 12 or None in elements or any(is_symbolic(bound.value) or bound.rank != 1 for bound in bounds):
         raise unknown
     pairs = list(zip(*[each for each in elements if each is not None], strict=True))
@@ -184,7 +186,8 @@ def _without(op: Operation, kept: Sequence[int], places: Sequence[int]) -> None:
         op.replaced = True
         return
     if op.opset < 10:
-        raise Refused("its bounds are attributes and follow the sizes of the request")
+        what = "its bounds are attributes and follow the sizes of the request"
+        raise Refused(what, "Export the model with opset 10 or newer.")
     chosen = op.emitter.numbers(kept)
     while len(op.node.input) < 5:
         op.node.input.append("")
