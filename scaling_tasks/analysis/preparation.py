@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["PreparedModel", "fix_inputs", "outer_names", "prepare", "renamed"]
 
 
+_OPTIONAL = ("LSTM", "GRU", "RNN", "MaxPool", "Dropout", "LayerNormalization")
+"""Operators of which all outputs behind the first may be left out."""
+
+
 @dataclass(frozen=True)
 class PreparedModel:
     """A model ready to be walked.
@@ -55,18 +59,18 @@ def prepare(
     copy.CopyFrom(proto)
     fix_inputs(copy, fixed_inputs, where=where)
     _order(copy.graph)
-    _leave_out_unused_states(copy.graph)
     choose_where_masked(copy.graph)
     _leave_out_unused(copy.graph)
+    _leave_out_unused_outputs(copy.graph)
     return PreparedModel(copy, signature_of(inputs_only(copy), input_shape, where=where).inputs)
 
 
-def _leave_out_unused_states(graph: onnx.GraphProto) -> None:
-    """Leave out last states of recurrent layers that nobody takes: exporters name all, and each has its price."""
+def _leave_out_unused_outputs(graph: onnx.GraphProto) -> None:
+    """Leave out further outputs that nobody takes: exporters name all, and each has its price, or is refused."""
     used = {value.name for value in graph.output}
     used |= {name for node in graph.node for name in (*node.input, *outer_names(node))}
     for node in graph.node:
-        if node.op_type not in ("LSTM", "GRU", "RNN") or node.domain not in ("", "ai.onnx"):
+        if node.op_type not in _OPTIONAL or node.domain not in ("", "ai.onnx"):
             continue
         while len(node.output) > 1 and node.output[-1] not in used:
             del node.output[-1]

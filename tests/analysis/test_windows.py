@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaling_tasks.analysis.analyse import analyse_model
 from tests.analysis.drafts import Draft, assert_exact
 from tests.analysis.drawing import Draw, requests, thorough
 
@@ -163,3 +164,14 @@ def test_averages_with_automatic_pads_differ_by_row(
     rows = [{"N": 1, "H": 9 + at, "W": 15 - at} for at in range(5)]
     analysis = assert_exact(draft.model(y), {"N": 5, "H": 16, "W": 18}, rows)
     assert not analysis.behaviour.uniform
+
+
+def test_positions_of_the_largest_that_nobody_takes_do_no_harm() -> None:
+    draft = Draft()
+    x = draft.shifted(draft.input("x", ["N", 2, "H", "W"]))
+    largest, places = draft.add("MaxPool", [x], outputs=2, kernel_shape=[2, 2], strides=[2, 2], auto_pad="SAME_UPPER")
+    draft.add("Mul", [places, draft.constant(2)])
+    rows = [{"N": 1, "H": 3, "W": 7}, {"N": 1, "H": 5, "W": 1}]
+    assert_exact(draft.model(largest), {"N": 2, "H": 6, "W": 9}, rows)
+    (refusal,) = {each.reason for each in analyse_model(draft.model(largest, places)).behaviour.refusals}
+    assert refusal == "its second output numbers positions of the padded tensor"
