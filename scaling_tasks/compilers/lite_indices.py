@@ -1,30 +1,26 @@
-"""Gathers, softmaxes and outputs as MindSpore Lite 2.0.0 takes them.
+"""Gathers and outputs as MindSpore Lite 2.0.0 takes them.
 
 * It makes no truth of whole numbers, neither gathers nor reshapes it, and its GatherND takes batch dimensions for none.
-* Its Softmax is over one axis, as from opset 13 on; before, it is over all axes from one on.
 * An output that is an input goes by another name then, or gives it to the input.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scaling_tasks.compilers.node_writer import Writer, attributes_of, element_types, replace_nodes, static_shapes
-from scaling_tasks.onnx_model.reading import opset_of
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compare_with_nothing", "compute_outputs", "flatten_softmaxes", "gather_plainly"]
+__all__ = ["compare_with_nothing", "compute_outputs", "gather_plainly"]
 
 _FLOAT, _BOOL = 1, 9
 _WHOLE = {6: "int32", 7: "int64"}
 _NUMBERS = {1: "float32", **_WHOLE}
 _GATHERS = ("Gather", "GatherElements", "GatherND", "Reshape")
-_ONE_AXIS = 13  # From this opset on a softmax is over one axis.
 
 
 def gather_plainly(model: onnx.ModelProto) -> bool:
@@ -71,28 +67,6 @@ def compare_with_nothing(model: onnx.ModelProto) -> bool:
             return None
         write = Writer(model, f"{node.output[0]}/truth")
         write.node("Not", [write.node("Equal", [node.input[0], write.constant(0, dtype)])], node.output[0])
-        return write.nodes
-
-    return replace_nodes(model, replace)
-
-
-def flatten_softmaxes(model: onnx.ModelProto) -> bool:
-    """Make one axis of those that a softmax before opset 13 is over, in place; return whether any was of several."""
-    kinds = ("LogSoftmax", "Softmax")
-    if opset_of(model) >= _ONE_AXIS or all(node.op_type not in kinds for node in model.graph.node):
-        return False
-    shapes = static_shapes(model)
-
-    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        shape = shapes.get(node.input[0], ()) if node.op_type in kinds else ()
-        if not shape:
-            return None
-        axis = attributes_of(node).get("axis", 1) % len(shape)
-        if math.prod(shape[axis + 1 :]) == 1 and node.attribute:
-            return None
-        write = Writer(model, f"{node.output[0]}/flat")
-        flat = write.reshape(node.input[0], [math.prod(shape[:axis]), math.prod(shape[axis:])])
-        write.reshape(write.node(node.op_type, [flat], axis=1), shape, node.output[0])
         return write.nodes
 
     return replace_nodes(model, replace)

@@ -26,7 +26,6 @@ from scaling_tasks.compilers.lite_arithmetic import compute_by_halves, say_defau
 from scaling_tasks.compilers.lite_indices import (
     compare_with_nothing,
     compute_outputs,
-    flatten_softmaxes,
     gather_plainly,
 )
 from scaling_tasks.compilers.lite_operands import (
@@ -56,6 +55,7 @@ from scaling_tasks.compilers.operator_functions import inline_in_file
 from scaling_tasks.compilers.pools import mean_by_sums, pool_by_power, pool_by_slices
 from scaling_tasks.compilers.products import multiply_einsums, multiply_resizes
 from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
+from scaling_tasks.compilers.reductions import LOGARITHMS, find_by_places, flatten_softmaxes, reduce_plainly
 from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.compilers.whole_numbers import quantise_in_floats
 from scaling_tasks.compilers.windows import say_pads
@@ -176,7 +176,9 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
         split_by_attribute(model, directory),
         add_apart(model),
         find_least_by_greatest(model),
-        flatten_softmaxes(model),
+        flatten_softmaxes(model, ("Hardmax", "LogSoftmax", "Softmax")),
+        find_by_places(model),
+        reduce_plainly(model, ("ReduceL1", "ReduceL2", "ReduceMax", "ReduceSumSquare", *LOGARITHMS)),
         say_defaults(model),
         compare_with_itself(model),
         quantise_in_floats(model, directory),

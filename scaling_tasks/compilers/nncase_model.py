@@ -28,6 +28,7 @@ from scaling_tasks.compilers.pools import (
 )
 from scaling_tasks.compilers.products import multiply_einsums, multiply_resizes
 from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
+from scaling_tasks.compilers.reductions import flatten_softmaxes
 from scaling_tasks.compilers.whole_numbers import quantise_in_floats
 from scaling_tasks.compilers.windows import SAME, say_pads
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
@@ -89,6 +90,7 @@ def _write_out(source: Path) -> Path:
         pool_over_edges(model),
         mean_by_sums(model, only_rounded_up=True),
         round_up_means(model),
+        flatten_softmaxes(model, ["Hardmax"]),
         take_two_at_a_time(model),
         divide_one(model),
         compare_with_itself(model),

@@ -16,6 +16,7 @@ __all__ = [
     "attributes_of",
     "constants_of",
     "element_types",
+    "ranks_of",
     "replace_nodes",
     "static_shapes",
     "store_as_bytes",
@@ -130,6 +131,18 @@ def element_types(model: onnx.ModelProto) -> dict[str, int]:
     found = {tensor.name: int(tensor.data_type) for tensor in inferred.initializer}
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
         found[value.name] = int(value.type.tensor_type.elem_type)
+    return found
+
+
+def ranks_of(model: onnx.ModelProto) -> dict[str, int]:
+    """Return how many dimensions tensors have of which that can be told."""
+    import onnx
+
+    inferred: Any = onnx.shape_inference.infer_shapes(model).graph
+    found = {tensor.name: len(tensor.dims) for tensor in inferred.initializer}
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        if value.type.tensor_type.HasField("shape"):
+            found[value.name] = len(value.type.tensor_type.shape.dim)
     return found
 
 

@@ -88,9 +88,11 @@ class OpenVinoBackend(BackendBase):
         """Reshape and save."""
         import openvino
 
+        from scaling_tasks.compilers.openvino_operators import readable_model
+
         shapes = [job.signature.shapes(values) for values in job.unit.values()]
         try:
-            model = openvino.Core().read_model(job.model)
+            model = openvino.Core().read_model(readable_model(job.model, workdir))
             model.reshape({name: _span([shape[name] for shape in shapes]) for name in shapes[0]})
         except RuntimeError as cause:
             raise CompileError(last_line(cause), where=str(job.model)) from cause

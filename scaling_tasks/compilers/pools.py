@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling_tasks.compilers.node_writer import Writer, attributes_of, element_types, replace_nodes, static_shapes
+from scaling_tasks.compilers.node_writer import (
+    Writer,
+    attributes_of,
+    element_types,
+    ranks_of,
+    replace_nodes,
+    static_shapes,
+)
 from scaling_tasks.compilers.windows import Window, window_of
 from scaling_tasks.onnx_model.reading import opset_of
 
@@ -206,26 +213,29 @@ def round_up_means(model: onnx.ModelProto) -> bool:
     return replace_nodes(model, replace)
 
 
-def pool_by_power(model: onnx.ModelProto) -> bool:
-    """Take roots of sums of powers where a pool is a power mean, in place; return whether any is."""
-    pools, kinds = _pools(model, ["LpPool"]), ("GlobalLpPool", "LpPool")
+def pool_by_power(model: onnx.ModelProto, kinds: Collection[str] = ("GlobalLpPool", "LpPool")) -> bool:
+    """Take roots of sums of powers where a pool is a power mean, in place; return whether any is.
+
+    Args:
+        model: The model; what is pooled in parts must have one shape.
+        kinds: GlobalLpPool and LpPool, or one of them.
+    """
+    pools = _pools(model, ["LpPool"])
     if all(node.op_type not in kinds for node in model.graph.node):
         return False
-    shapes = static_shapes(model)
+    ranks = ranks_of(model)
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        shape, pool = shapes.get(node.input[0], ()), pools.get(node.output[0])
-        if node.op_type not in kinds or not shape or (node.op_type == "LpPool" and pool is None):
+        rank, pool = ranks.get(node.input[0]), pools.get(node.output[0])
+        if node.op_type not in kinds or rank is None or (node.op_type == "LpPool" and pool is None):
             return None
         write = Writer(model, f"{node.output[0]}/pooled")
         power = float(attributes_of(node).get("p", 2))
         size = write.node("Abs", [node.input[0]])
         powers = write.node("Mul", [size, size]) if power == 2 else size
         powers = powers if power in (1, 2) else write.node("Pow", [size, write.constant(power)])
-        if pool is None:
-            total = _summed(write, model, powers, list(range(2, len(shape))))
-        else:
-            total = _convolved(write, pool, powers)
+        whole = range(2, rank)
+        total = _convolved(write, pool, powers) if pool else _summed(write, model, powers, list(whole))
         if power == 2:
             write.node("Sqrt", [total], node.output[0])
         elif power == 1:

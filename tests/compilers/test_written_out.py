@@ -20,6 +20,7 @@ from scaling_tasks.shapes.signature import Signature, TensorSpec
 from scaling_tasks.shapes.unit import Unit
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    "openvino": {"backend": "openvino"},
     "lite": {"backend": "lite", "device": "cpu"},
     "nncase": {"backend": "nncase", "options": {"target": "cpu"}},
 }
@@ -131,6 +132,19 @@ SMALL = """
     same = Max (s)
     mean = Mean (s, plane, low)
 """
+REDUCTIONS = """
+    most = ReduceMax <axes = [1]> (below)
+    sizes = ReduceL1 <axes = [0, -1], keepdims = 0> (s)
+    squares = ReduceSumSquare <axes = [2]> (s)
+    length = ReduceL2 <axes = [-1], keepdims = 0> (s)
+    least = ReduceMin <axes = [1]> (s)
+    product = ReduceProd <axes = [1]> (s)
+    magnitude = Abs (s)
+    logarithm = ReduceLogSum <axes = [0]> (magnitude)
+    of_powers = ReduceLogSumExp <axes = [1], keepdims = 0> (s)
+    of_all = ReduceLogSumExp (s)
+"""
+GREATEST = "soft = Softmax <axis = 1> (s)  hard = Hardmax <axis = 1> (s)  one = Hardmax <axis = 2> (s)"
 CONSTANT = "moved = Add (s, stored)  same = Identity (stored)"
 OLD = "over_all = Softmax <axis = 1> (s)  logarithm = LogSoftmax (s)"
 ATTENTION = "y = Attention <q_num_heads = 2, kv_num_heads = 2> (s, s, s)  z = RMSNormalization (y, norm)"
@@ -241,6 +255,22 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
             "plane": numbers(3, 1),
         },
     ),
+    "reductions": (
+        13,
+        REDUCTIONS,
+        ["most", "sizes", "squares", "length", "least", "product", "logarithm", "of_powers", "of_all"],
+        {"s": numbers(6, 3, 4), "below": numbers(6, 3, 4) - 9},
+        {},
+    ),
+    "whole": (
+        13,
+        "root = GlobalLpPool (p)  sum = GlobalLpPool <p = 1> (s)",
+        ["root", "sum"],
+        {"p": numbers(2, 3, 6, 7), "s": numbers(6, 3, 4)},
+        {},
+    ),
+    "greatest": (12, GREATEST, ["soft", "hard", "one"], {"s": numbers(6, 3, 4)}, {}),
+    "greatest now": (13, GREATEST, ["soft", "hard", "one"], {"s": numbers(6, 3, 4)}, {}),
     "constant": (13, CONSTANT, ["moved", "same"], {"s": numbers(2, 3)}, {"stored": numbers(3)}),
     "old": (12, OLD, ["over_all", "logarithm"], {"s": numbers(6, 3, 4)}, {}),
     "attention": (23, ATTENTION, ["z"], {"s": numbers(2, 6, 4)}, {"norm": numbers(4)}),
@@ -250,8 +280,9 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
 WHOLE = {"shapes": ("least",), "places": ("same",)}
 """Which outputs are whole numbers."""
 
-NNCASE = ("layers", "sums", "windows", "apart", "small", "quantised", "attention", "constant")
-"""What is written out for nncase as well, or for it alone."""
+NNCASE = ("layers", "sums", "windows", "apart", "small", "quantised", "attention", "constant", "greatest")
+OPENVINO = ("reductions", "greatest", "greatest now", "old", "whole")
+"""What is written out for these as well, or for them alone."""
 
 
 def model(name: str) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
@@ -272,7 +303,11 @@ def model(name: str) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
 
 @pytest.mark.parametrize(
     ("backend", "name"),
-    [*(("lite", name) for name in MODELS if name != "constant"), *(("nncase", name) for name in NNCASE)],
+    [
+        *(("lite", name) for name in MODELS if name != "constant"),
+        *(("nncase", name) for name in NNCASE),
+        *(("openvino", name) for name in OPENVINO),
+    ],
 )
 def test_it_answers_as_the_original(backend: str, name: str, tmp_path: Path):
     options = OPTIONS[backend]

@@ -1,0 +1,140 @@
+"""Reductions, softmaxes and the like in plainer ones, for importers that know no others or take them otherwise.
+
+* MindSpore Lite 2.0.0 has no ReduceL1 and no Hardmax, and no ReduceLogSum and no ReduceLogSumExp where ONNX does not
+  define them by others, before opset 18. Its ReduceMax is of no number below 0, and its ReduceL2 and ReduceSumSquare
+  leave squares where their input was, for whoever takes that next.
+* OpenVINO 2026.4 takes all axes for those of a ReduceL1, ReduceLogSum and ReduceLogSumExp before opset 18, and a
+  softmax before opset 13, which is over all axes from one on, for one over that axis; so nncase 2.11.0 does a Hardmax.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from scaling_tasks.compilers.node_writer import (
+    Writer,
+    attributes_of,
+    element_types,
+    ranks_of,
+    replace_nodes,
+    static_shapes,
+)
+from scaling_tasks.onnx_model.reading import opset_of
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["LOGARITHMS", "find_by_places", "flatten_softmaxes", "reduce_plainly"]
+
+LOGARITHMS = ("ReduceLogSum", "ReduceLogSumExp")
+"""What is a sum's logarithm."""
+
+_FLOAT, _SUMS_TAKE_AXES, _OTHERS_TAKE_AXES = 1, 13, 18
+_ONE_AXIS = 13  # From this opset on a softmax is over one axis.
+_LEAST = -3.4028234663852886e38
+
+
+def reduce_plainly(model: onnx.ModelProto, kinds: Collection[str]) -> bool:
+    """Replace reductions of floats by sums and by the least, in place; return whether there was any.
+
+    Args:
+        model: The model.
+        kinds: Which of ReduceL1, ReduceL2, ReduceLogSum, ReduceLogSumExp, ReduceMax and ReduceSumSquare.
+    """
+    if all(node.op_type not in kinds for node in model.graph.node):
+        return False
+    types, opset = element_types(model), opset_of(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type not in kinds or types.get(node.input[0]) != _FLOAT:
+            return None
+        write, given = Writer(model, f"{node.output[0]}/reduced"), attributes_of(node)
+        axes, told = given.pop("axes", None), list(node.input[1:])
+
+        def reduced(kind: str, name: str, keeps: int, output: str = "") -> str:
+            said = {name: value for name, value in given.items() if name != "keepdims"} | {"keepdims": keeps}
+            if axes is None:
+                return write.node(kind, [name, *told], output, **said)
+            if opset < (_SUMS_TAKE_AXES if kind == "ReduceSum" else _OTHERS_TAKE_AXES):
+                return write.node(kind, [name], output, axes=axes, **said)
+            return write.node(kind, [name, write.constant(axes, "int64")], output, **said)
+
+        def greatest(name: str, keeps: int, output: str = "") -> str:
+            if "ReduceMax" not in kinds:
+                return reduced("ReduceMax", name, keeps, output)
+            return write.node("Neg", [reduced("ReduceMin", write.node("Neg", [name]), keeps)], output)
+
+        keeps, (x, *_), y = given.get("keepdims", 1), node.input, node.output[0]
+        if node.op_type == "ReduceMax":
+            greatest(x, keeps, y)
+        elif node.op_type == "ReduceL1":
+            reduced("ReduceSum", write.node("Abs", [x]), keeps, y)
+        elif node.op_type == "ReduceSumSquare":
+            reduced("ReduceSum", write.node("Mul", [x, x]), keeps, y)
+        elif node.op_type == "ReduceL2":
+            write.node("Sqrt", [reduced("ReduceSum", write.node("Mul", [x, x]), keeps)], y)
+        elif node.op_type == "ReduceLogSum":
+            write.node("Log", [reduced("ReduceSum", x, keeps)], y)
+        else:
+            # Nothing is taken from minus infinity, which would make no number of it.
+            least = write.constant(_LEAST)
+            powers = write.node("Exp", [write.node("Sub", [x, write.node("Max", [greatest(x, 1), least])])])
+            total = write.node("Log", [reduced("ReduceSum", powers, keeps)])
+            write.node("Add", [total, write.node("Max", [greatest(x, keeps), least])], y)
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def flatten_softmaxes(model: onnx.ModelProto, kinds: Collection[str] = ("LogSoftmax", "Softmax")) -> bool:
+    """Make one axis of those that a softmax before opset 13 is over, in place; return whether any was of several.
+
+    Args:
+        model: The model, of one shape or of any.
+        kinds: LogSoftmax, Softmax and Hardmax, or some of them.
+    """
+    if opset_of(model) >= _ONE_AXIS or all(node.op_type not in kinds for node in model.graph.node):
+        return False
+    shapes, ranks = static_shapes(model), ranks_of(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        rank = ranks.get(node.input[0]) if node.op_type in kinds else None
+        if not rank:
+            return None
+        shape, axis = shapes.get(node.input[0]), attributes_of(node).get("axis", 1) % rank
+        single = axis == rank - 1 if shape is None else math.prod(shape[axis + 1 :]) == 1
+        if single and node.attribute:
+            return None
+        write = Writer(model, f"{node.output[0]}/flat")
+        if shape is not None:
+            flat = write.reshape(node.input[0], [math.prod(shape[:axis]), math.prod(shape[axis:])])
+            write.reshape(write.node(node.op_type, [flat], axis=1), shape, node.output[0])
+        else:
+            flat = write.node("Flatten", [node.input[0]], axis=axis)
+            made = write.node(node.op_type, [flat], axis=1)
+            write.node("Reshape", [made, write.node("Shape", [node.input[0]])], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def find_by_places(model: onnx.ModelProto) -> bool:
+    """Mark the place of the greatest where a Hardmax is over one axis, in place; return whether any was."""
+    if all(node.op_type != "Hardmax" for node in model.graph.node):
+        return False
+    shapes, types, old = static_shapes(model), element_types(model), opset_of(model) < _ONE_AXIS
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        shape = shapes.get(node.input[0], ()) if node.op_type == "Hardmax" else ()
+        if not shape or types.get(node.input[0]) != _FLOAT:
+            return None
+        axis = attributes_of(node).get("axis", 1 if old else -1) % len(shape)
+        write = Writer(model, f"{node.output[0]}/place")
+        place = write.node("ArgMax", [node.input[0]], axis=axis, keepdims=0)
+        marks = [write.constant(shape[axis], "int64"), write.constant([0.0, 1.0])]
+        write.node("OneHot", [place, *marks], node.output[0], axis=axis)
+        return write.nodes
+
+    return replace_nodes(model, replace)
