@@ -4,7 +4,6 @@
 * A product, sum, minimum or maximum whose second operand comes straight from an input of the model spoils the inference
   of shapes in the converter, and what was converted fails when it runs; with that operand first all is well.
 * A Clip without ``min`` takes its ``max`` for one, and a Clip to a tiny ``min`` alone counts as Relu.
-* A Reshape to no dimensions never ends where it runs: its empty shape counts as not there yet.
 * It takes a node for what computes the tensor of the same name, which may be another node's ("input U8 not found").
 """
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     Dims = tuple[int | str | None, ...]
 
-__all__ = ["bound_by_one", "element_type", "expand_where", "lead_with_inputs", "name_apart", "squeeze_to_scalars"]
+__all__ = ["bound_by_one", "element_type", "expand_where", "lead_with_inputs", "name_apart"]
 
 _COMMUTATIVE = ("Add", "Mul", "Min", "Max")
 _RESHAPING = ("Unsqueeze", "Cast")
@@ -62,23 +61,6 @@ def bound_by_one(model: onnx.ModelProto) -> bool:
         del node.attribute[:]
         changed = True
     return changed
-
-
-def squeeze_to_scalars(model: onnx.ModelProto) -> bool:
-    """Make a Squeeze of every Reshape to no dimensions; return whether there was any."""
-    constants = {
-        node.output[0]: attribute.t
-        for node in model.graph.node
-        for attribute in node.attribute
-        if node.op_type == "Constant" and attribute.name == "value"
-    }
-    constants |= {tensor.name: tensor for tensor in model.graph.initializer}
-    empty = {name for name, tensor in constants.items() if list(tensor.dims) == [0]}
-    changed = [node for node in model.graph.node if node.op_type == "Reshape" and empty.intersection(node.input[1:])]
-    for node in changed:
-        node.op_type, node.input[:] = "Squeeze", [node.input[0]]
-        del node.attribute[:]
-    return bool(changed)
 
 
 def element_type(model: onnx.ModelProto, name: str) -> int:

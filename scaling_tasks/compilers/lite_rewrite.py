@@ -34,7 +34,6 @@ from scaling_tasks.compilers.lite_operands import (
     expand_where,
     lead_with_inputs,
     name_apart,
-    squeeze_to_scalars,
 )
 from scaling_tasks.compilers.lite_operators import (
     DEFINED_BY_OTHERS,
@@ -48,10 +47,12 @@ from scaling_tasks.compilers.lite_operators import (
 from scaling_tasks.compilers.missing_operators import (
     compare_with_itself,
     count_axes_from_first,
+    squeeze_to_scalars,
     take_two_at_a_time,
 )
 from scaling_tasks.compilers.node_writer import store_as_bytes
 from scaling_tasks.compilers.operator_functions import inline_in_file
+from scaling_tasks.compilers.paddings import gather_padding
 from scaling_tasks.compilers.pools import mean_by_sums, pool_by_power, pool_by_slices
 from scaling_tasks.compilers.products import multiply_einsums, multiply_resizes
 from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
@@ -165,6 +166,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
         sum_by_products(model, directory),
         multiply_einsums(model),
         multiply_resizes(model, directory),
+        gather_padding(model, directory, ("edge", "wrap", "cut")),
         say_pads(model, _PADS_TAKEN_OTHERWISE),
         pool_by_power(model),
         pool_by_slices(model),

@@ -2,7 +2,8 @@
 
 Neither MindSpore Lite 2.0.0 nor nncase 2.11.0 has an IsNaN; nncase has no Reciprocal. MindSpore Lite takes no sum, no
 least and no greatest of three, of which nncase leaves some out, and neither takes them of one. Both lose
-their way in a OneHot whose new axis is counted from the end.
+their way in a OneHot whose new axis is counted from the end, and in a Reshape to no dimensions: MindSpore Lite, whose
+run never ends, takes its empty shape for one that is not there yet.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from scaling_tasks.compilers.node_writer import Writer, attributes_of, element_t
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compare_with_itself", "count_axes_from_first", "divide_one", "take_two_at_a_time"]
+__all__ = ["compare_with_itself", "count_axes_from_first", "divide_one", "squeeze_to_scalars", "take_two_at_a_time"]
 
 _FLOAT = 1
 _OF_MANY = {"Max": "Max", "Mean": "Add", "Min": "Min", "Sum": "Add"}
@@ -83,3 +84,20 @@ def count_axes_from_first(model: onnx.ModelProto) -> bool:
             node.attribute.append(helper.make_attribute("axis", len(shapes[node.input[0]]) + 1 + axis))
             changed = True
     return changed
+
+
+def squeeze_to_scalars(model: onnx.ModelProto) -> bool:
+    """Make a Squeeze of every Reshape to no dimensions, in place; return whether there was any."""
+    constants = {
+        node.output[0]: attribute.t
+        for node in model.graph.node
+        for attribute in node.attribute
+        if node.op_type == "Constant" and attribute.name == "value"
+    }
+    constants |= {tensor.name: tensor for tensor in model.graph.initializer}
+    empty = {name for name, tensor in constants.items() if list(tensor.dims) == [0]}
+    changed = [node for node in model.graph.node if node.op_type == "Reshape" and empty.intersection(node.input[1:])]
+    for node in changed:
+        node.op_type, node.input[:] = "Squeeze", [node.input[0]]
+        del node.attribute[:]
+    return bool(changed)

@@ -12,13 +12,15 @@ from scaling_tasks.compilers.missing_operators import (
     compare_with_itself,
     count_axes_from_first,
     divide_one,
+    squeeze_to_scalars,
     take_two_at_a_time,
 )
 from scaling_tasks.compilers.nncase_masks import choose_by_masks
-from scaling_tasks.compilers.nncase_operators import compute_constants, reshape_without_zeros
+from scaling_tasks.compilers.nncase_operators import compute_constants, keep_pads_apart, reshape_without_zeros
 from scaling_tasks.compilers.nncase_options import quantizes
 from scaling_tasks.compilers.nncase_reshapes import keep_reshapes_apart
 from scaling_tasks.compilers.operator_functions import inline_operators
+from scaling_tasks.compilers.paddings import gather_padding
 from scaling_tasks.compilers.pools import (
     mean_by_sums,
     pool_by_power,
@@ -84,6 +86,7 @@ def _write_out(source: Path) -> Path:
         multiply_einsums(model),
         multiply_resizes(model, source.parent),
         quantise_in_floats(model, source.parent),
+        gather_padding(model, source.parent, ("wrap", "cut")),
         say_pads(model, _PADS_TAKEN_OTHERWISE),
         pool_by_power(model),
         pool_by_slices(model),
@@ -95,8 +98,10 @@ def _write_out(source: Path) -> Path:
         divide_one(model),
         compare_with_itself(model),
         count_axes_from_first(model),
+        squeeze_to_scalars(model),
         reshape_without_zeros(model, source.parent),
         compute_constants(model),
+        keep_pads_apart(model, source.parent),
         keep_reshapes_apart(model),
     ]
     if not any(changes):

@@ -2,6 +2,7 @@
 
 * It refuses a Reshape that says what it is to make of sizes of 0, though there be none.
 * It takes no constant for an output.
+* It makes one of a Pad and of what slides over it, and forgets with what was padded, and that a mean is to count it.
 """
 
 from __future__ import annotations
@@ -9,12 +10,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling_tasks.compilers.node_writer import constants_of
+import numpy as np
+
+from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, replace_nodes, static_shapes
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compute_constants", "reshape_without_zeros"]
+__all__ = ["compute_constants", "keep_pads_apart", "reshape_without_zeros"]
+
+_CONVOLUTIONS, _POOLS = frozenset(("Conv", "ConvTranspose")), frozenset(("AveragePool", "LpPool", "MaxPool"))
 
 
 def reshape_without_zeros(model: onnx.ModelProto, directory: Path) -> bool:
@@ -42,3 +47,35 @@ def compute_constants(model: onnx.ModelProto) -> bool:
             model.graph.node.append(helper.make_node("Identity", [tensor.name], [name], name=name))
             changed = True
     return changed
+
+
+def keep_pads_apart(model: onnx.ModelProto, directory: Path) -> bool:
+    """Copy what is padded with numbers before a convolution or a pool, in place; return whether any was.
+
+    The copy is a Gather of everything in its order, which no rule sees through. Zeros before a convolution stay.
+    """
+    if all(node.op_type != "Pad" for node in model.graph.node):
+        return False
+    shapes, constants = static_shapes(model), constants_of(model, directory)
+    taken_by: dict[str, set[str]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            taken_by.setdefault(name, set()).add(node.op_type)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        given, (name, *_) = attributes_of(node), [*node.output, ""]
+        if node.op_type != "Pad" or given.get("mode", "constant") != "constant" or not shapes.get(name):
+            return None
+        told = node.input[2] if len(node.input) > 2 else ""
+        value = constants.get(told) if told else given.get("value", 0.0)
+        slides = _POOLS if value is not None and not np.any(value) else _POOLS | _CONVOLUTIONS
+        if not slides & taken_by.get(name, set()):
+            return None
+        write, padded = Writer(model, f"{name}/apart"), type(node)()
+        padded.CopyFrom(node)
+        padded.output[0] = f"{name}/padded"
+        write.nodes.append(padded)
+        write.node("Gather", [padded.output[0], write.constant(range(shapes[name][0]), "int64")], name, axis=0)
+        return write.nodes
+
+    return replace_nodes(model, replace)

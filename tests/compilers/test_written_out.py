@@ -132,6 +132,19 @@ SMALL = """
     same = Max (s)
     mean = Mean (s, plane, low)
 """
+PADDED = """
+    around = Pad <mode = "wrap"> (p, pads)
+    edges = Pad <mode = "edge"> (p, pads)
+    cut = Pad <mode = "reflect"> (p, less)
+    filled = Pad (p, pads, seven)
+    convolved = Conv <kernel_shape = [2, 2]> (filled, kernel)
+    greatest = MaxPool <kernel_shape = [2, 2]> (filled)
+    zeros = Pad (p, pads)
+    mean = AveragePool <kernel_shape = [3, 3]> (zeros)
+    single = Reshape (length, no_dimension)
+    number = Cast <to = 1> (single)
+    share = Div (p, number)
+"""
 REDUCTIONS = """
     most = ReduceMax <axes = [1]> (below)
     sizes = ReduceL1 <axes = [0, -1], keepdims = 0> (s)
@@ -255,6 +268,19 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
             "plane": numbers(3, 1),
         },
     ),
+    "padded": (
+        19,
+        PADDED,
+        ["around", "edges", "cut", "convolved", "greatest", "mean", "share"],
+        {"p": numbers(2, 3, 6, 7) - 2, "length": np.array([5])},
+        {
+            "pads": np.array([0, 0, 1, 2, 0, 0, 2, 1]),
+            "less": np.array([0, 0, -1, 2, 0, 0, 1, -1]),
+            "seven": np.float32(-7),
+            "kernel": numbers(3, 3, 2, 2),
+            "no_dimension": np.zeros(0, np.int64),
+        },
+    ),
     "reductions": (
         13,
         REDUCTIONS,
@@ -280,7 +306,7 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
 WHOLE = {"shapes": ("least",), "places": ("same",)}
 """Which outputs are whole numbers."""
 
-NNCASE = ("layers", "sums", "windows", "apart", "small", "quantised", "attention", "constant", "greatest")
+NNCASE = ("layers", "sums", "windows", "apart", "small", "quantised", "attention", "constant", "greatest", "padded")
 OPENVINO = ("reductions", "greatest", "greatest now", "old", "whole")
 """What is written out for these as well, or for them alone."""
 
