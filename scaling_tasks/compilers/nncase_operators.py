@@ -63,7 +63,7 @@ def keep_pads_apart(model: onnx.ModelProto, directory: Path) -> bool:
             taken_by.setdefault(name, set()).add(node.op_type)
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        given, (name, *_) = attributes_of(node), [*node.output, ""]
+        given, name = attributes_of(node), next(iter(node.output), "")
         if node.op_type != "Pad" or given.get("mode", "constant") != "constant" or not shapes.get(name):
             return None
         told = node.input[2] if len(node.input) > 2 else ""
