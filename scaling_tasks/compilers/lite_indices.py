@@ -1,6 +1,7 @@
 """Gathers and outputs as MindSpore Lite 2.0.0 takes them.
 
 * It makes no truth of whole numbers, neither gathers nor reshapes it, and its GatherND takes batch dimensions for none.
+* An input that nothing takes it does not find ("input U15 not found in graph").
 * An output that is an input goes by another name then, or gives it to the input.
 """
 
@@ -15,7 +16,7 @@ from scaling_tasks.compilers.node_writer import Writer, attributes_of, element_t
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compare_with_nothing", "compute_outputs", "gather_plainly"]
+__all__ = ["compare_with_nothing", "compute_outputs", "gather_plainly", "take_inputs"]
 
 _FLOAT, _BOOL = 1, 9
 _WHOLE = {6: "int32", 7: "int64"}
@@ -91,3 +92,27 @@ def compute_outputs(model: onnx.ModelProto) -> bool:
         return write.nodes
 
     return replace_nodes(model, replace)
+
+
+def take_inputs(model: onnx.ModelProto) -> bool:
+    """Add nothing to an output for every input that nothing takes, in place; return whether any was added to.
+
+    The nothing is made of whether the input is equal to itself, for a number that is none times 0 is none.
+    """
+    stored = {tensor.name for tensor in model.graph.initializer}
+    taken = {name for node in model.graph.node for name in node.input} | stored
+    types = element_types(model)
+    idle = [value.name for value in model.graph.input if value.name not in taken and types[value.name] in _NUMBERS]
+    outputs = {value.name for value in model.graph.output if types.get(value.name) == _FLOAT} - taken
+    node = next((node for node in model.graph.node if len(node.output) == 1 and node.output[0] in outputs), None)
+    if not idle or node is None:
+        return False
+    output, made = node.output[0], f"{node.output[0]}/before"
+    write, node.output[0] = Writer(model, f"{output}/taken"), made
+    for at, name in enumerate(idle, 1):
+        number = write.node("Cast", [name], to=_FLOAT)
+        same = write.node("Cast", [write.node("Equal", [number, number])], to=_FLOAT)
+        nothing = write.node("Mul", [write.node("ReduceMin", [same], keepdims=0), write.constant(0.0)])
+        made = write.node("Add", [made, nothing], output if at == len(idle) else "")
+    model.graph.node.extend(write.nodes)
+    return True

@@ -27,6 +27,7 @@ from scaling_tasks.compilers.lite_indices import (
     compare_with_nothing,
     compute_outputs,
     gather_plainly,
+    take_inputs,
 )
 from scaling_tasks.compilers.lite_operands import (
     bound_by_one,
@@ -192,6 +193,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
             gather_plainly(model),
             compare_with_nothing(model),
             compute_outputs(model),
+            take_inputs(model),
             compute_by_halves(model),
         ]
     changes += [

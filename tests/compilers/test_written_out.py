@@ -297,6 +297,13 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
     ),
     "greatest": (12, GREATEST, ["soft", "hard", "one"], {"s": numbers(6, 3, 4)}, {}),
     "greatest now": (13, GREATEST, ["soft", "hard", "one"], {"s": numbers(6, 3, 4)}, {}),
+    "idle inputs": (
+        13,
+        "y = Relu (s)",
+        ["y"],
+        {"s": numbers(2, 3), "whole": np.array([3, 1]), "none": np.full((2, 2), np.nan, np.float32)},
+        {},
+    ),
     "constant": (13, CONSTANT, ["moved", "same"], {"s": numbers(2, 3)}, {"stored": numbers(3)}),
     "old": (12, OLD, ["over_all", "logarithm"], {"s": numbers(6, 3, 4)}, {}),
     "attention": (23, ATTENTION, ["z"], {"s": numbers(2, 6, 4)}, {"norm": numbers(4)}),
