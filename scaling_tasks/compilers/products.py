@@ -34,9 +34,10 @@ _MOST_SIZE = 1024
 
 
 def multiply_einsums(model: onnx.ModelProto) -> bool:
-    """Replace Einsum of two operands of one shape by a matrix product, in place; return whether there was any."""
+    """Replace Einsum of operands of one shape by products of two matrices, in place; return whether there was any."""
     if all(node.op_type != "Einsum" for node in model.graph.node):
         return False
+    replace_nodes(model, lambda node: _two_at_a_time(model, node))
     shapes = static_shapes(model)
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
@@ -55,6 +56,24 @@ def multiply_einsums(model: onnx.ModelProto) -> bool:
         return _multiplied(Writer(model, f"{node.output[0]}/product"), node, operands, result, dims)
 
     return replace_nodes(model, replace)
+
+
+def _two_at_a_time(model: onnx.ModelProto, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+    """Write an Einsum of more than two operands as Einsums of two, the first two first."""
+    if node.op_type != "Einsum" or len(node.input) < 3:
+        return None
+    terms, arrow, result = str(attributes_of(node)["equation"]).replace(" ", "").partition("->")
+    if not arrow or "." in terms:
+        return None
+    write, (left, *others) = Writer(model, f"{node.output[0]}/pair"), terms.split(",")
+    made = node.input[0]
+    for at, (right, name) in enumerate(zip(others, node.input[1:], strict=True), 1):
+        wanted = {*result, *"".join(others[at:])}
+        kept = result if at == len(others) else "".join(dict.fromkeys(each for each in left + right if each in wanted))
+        output = node.output[0] if at == len(others) else ""
+        made = write.node("Einsum", [made, name], output, equation=f"{left},{right}->{kept}")
+        left = kept
+    return write.nodes
 
 
 def _multiplied(
