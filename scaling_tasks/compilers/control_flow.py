@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scaling_tasks.compilers.ended_loops import write_out_ended_loops
 from scaling_tasks.compilers.graph_bodies import Body
 from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, replace_nodes, static_shapes
 from scaling_tasks.errors import CompileError
@@ -53,6 +54,7 @@ def without_bodies(source: Path, importer: str, fold: Callable[[Path, Path], Pat
         model = onnx.load(str(source), load_external_data=False)
         changes = [
             write_out_loops(model, source.parent, importer=importer),
+            write_out_ended_loops(model, source.parent, most_nodes=MOST_NODES),
             choose_between_branches(model),
         ]
         if not any(changes):

@@ -19,7 +19,7 @@ _MOST_NUMBERS = 4096
 
 
 class Body:
-    """A graph within a node; its constants join the model's initialisers.
+    """A graph within a node; its constants join the model's initialisers with the first copy.
 
     Args:
         model: The model.
@@ -36,12 +36,9 @@ class Body:
 
         self._model, self._graph, self._stem, self._count = model, graph, stem, 0
         self._own = {tensor.name: f"{stem}/{tensor.name}" for tensor in graph.initializer}
-        self._values: dict[str, Array] = {}
-        for tensor in graph.initializer:
-            if not tensor.external_data:  # What lies in a side file is no number of turns.
-                self._values[tensor.name] = numpy_helper.to_array(tensor)
-            model.graph.initializer.append(tensor)
-            model.graph.initializer[-1].name = self._own[tensor.name]
+        # What lies in a side file is no number of turns.
+        inside = [tensor for tensor in graph.initializer if not tensor.external_data]
+        self._values: dict[str, Array] = {tensor.name: numpy_helper.to_array(tensor) for tensor in inside}
         self.inputs = [value.name for value in graph.input]
         self.outputs = [value.name for value in graph.output]
 
@@ -50,6 +47,10 @@ class Body:
 
     def copied(self, nodes: list[onnx.NodeProto], given: Sequence[str] = ()) -> list[str]:
         """Add copies of its nodes that take ``given`` for its inputs; return the names of what they give."""
+        if not self._count:
+            for tensor in self._graph.initializer:
+                self._model.graph.initializer.append(tensor)
+                self._model.graph.initializer[-1].name = self._own[tensor.name]
         self._count += 1
         names = {**self._own, **dict(zip(self.inputs, given, strict=True))}
         stem = f"{self._stem}{self._count}"
@@ -62,8 +63,16 @@ class Body:
             nodes.append(copy)
         return [names.get(name, name) for name in self.outputs]
 
-    def values(self, given: Sequence[Array | None], around: Mapping[str, Array]) -> list[Array | None]:
-        """Return the values of what it gives that follow from constants and from those inputs that are known."""
+    def values(
+        self, given: Sequence[Array | None], around: Mapping[str, Array], seen: dict[str, Array] | None = None
+    ) -> list[Array | None]:
+        """Return the values of what it gives that follow from constants and from those inputs that are known.
+
+        Args:
+            given: The values of its inputs, None where they are not known.
+            around: The constants around it.
+            seen: Where to put all values that are known.
+        """
         pairs = zip(self.inputs, given, strict=True)
         known = {**self._values, **{name: value for name, value in pairs if value is not None}}
         unknown = {name for name in self.inputs if name not in known}
@@ -77,6 +86,8 @@ class Body:
             else:
                 known |= _evaluated(self._model, node, inputs)
             unknown.update(name for name in node.output if name not in known)
+        if seen is not None:
+            seen |= known
         return [known.get(name) for name in self.outputs]
 
 

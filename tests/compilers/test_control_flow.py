@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.control_flow import choose_between_branches, write_out_loops
+from scaling_tasks.compilers.ended_loops import write_out_ended_loops
 from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.engines.registry import load_engine
@@ -88,6 +89,46 @@ def counted() -> onnx.ModelProto:
     return model(nodes, ["y"], start=np.ones((3, 4), np.float32), **constants)
 
 
+def halved() -> onnx.ModelProto:
+    """Return a loop that its data ends, and a number ends at the latest."""
+    turn = body(
+        "new = Mul (state, half)  peak = ReduceMax <keepdims = 0> (new)  go = Greater (peak, limit)",
+        {"at": NUMBER, "going": FLAG, "state": ROW},
+        {"go": FLAG, "new": ROW},
+        half=np.float32(0.5),
+        limit=np.float32(0.1),
+    )
+    nodes = [
+        helper.make_node("Gather", ["x", "zero"], ["start"]),
+        helper.make_node("Loop", ["most", "", "start"], ["y"], body=turn),
+    ]
+    return model(nodes, ["y"], zero=np.int64(0), most=np.int64(9))
+
+
+def told(*, cleaned: bool = True) -> onnx.ModelProto:
+    """Return a loop of as many turns as an input says, whose rows are padded to as many as there can be."""
+    turn = body(
+        "row = Gather <axis = 0> (x, at)  new = Add (state, row)  seen = Neg (new)  go = Identity (going)",
+        {"at": NUMBER, "going": FLAG, "state": ROW},
+        {"go": FLAG, "new": ROW, "seen": ROW},
+    )
+    nodes = [
+        helper.make_node("Squeeze", ["turns", "front"], ["most"]),
+        helper.make_node("Loop", ["most", "", "start"], ["last", "seen_rows"], body=turn),
+        helper.make_node("Shape", ["seen_rows"], ["shape"]),
+        helper.make_node("Slice", ["shape", "front", "one"], ["made"]),
+        helper.make_node("Sub", ["all", "made"], ["missing"]),
+        helper.make_node("Concat", ["nothing", "missing", "rest"], ["pads"], axis=0),
+        helper.make_node("Pad", ["seen_rows", "pads"], ["rows"]),
+        helper.make_node("Cast", ["made"], ["count"], to=TensorProto.FLOAT),
+    ]
+    constants = {"front": np.array([0]), "one": np.array([1]), "all": np.array([5]), "rest": np.array([0, 0])}
+    constants |= {"start": np.ones((3, 4), np.float32), "nothing": np.array([0, 0, 0])}
+    result = model(nodes[: 7 if cleaned else 8], ["last", "rows"] if cleaned else ["last", "count"], **constants)
+    result.graph.input.append(helper.make_tensor_value_info("turns", TensorProto.INT64, [1]))
+    return result
+
+
 def scanned(**attributes: list[int]) -> onnx.ModelProto:
     """Return a scan over steps with a state, and over the last axis where the attributes say so."""
     steps = attributes.get("scan_input_axes", [0])[0]
@@ -120,7 +161,17 @@ MODELS = {
         scan_input_axes=[2], scan_input_directions=[1], scan_output_axes=[1], scan_output_directions=[1]
     ),
     "branched": branched(),
+    "ended by data": halved(),
+    "ended by a size": told(),
 }
+
+
+def requests(proto: onnx.ModelProto) -> list[dict[str, np.ndarray]]:
+    """Return what models are asked: with and without a number above 0, and for fewer turns than there can be."""
+    found: list[dict[str, np.ndarray]] = [{"x": sign * np.abs(FEEDS["x"])} for sign in (1, -1)]
+    if len(proto.graph.input) > 1:
+        found = [{**FEEDS, "turns": np.array([turns])} for turns in (1, 3, 5)]
+    return found
 
 
 def answer(proto: onnx.ModelProto, feeds: dict[str, np.ndarray] = FEEDS) -> dict[str, np.ndarray]:
@@ -132,11 +183,14 @@ def answer(proto: onnx.ModelProto, feeds: dict[str, np.ndarray] = FEEDS) -> dict
 def test_they_are_alike_under_onnxruntime(name: str, tmp_path: Path):
     proto = onnx.ModelProto()
     proto.CopyFrom(MODELS[name])
-    while write_out_loops(proto, tmp_path, importer="It") or choose_between_branches(proto):
+    while (
+        write_out_loops(proto, tmp_path, importer="It")
+        or write_out_ended_loops(proto, tmp_path, most_nodes=500)
+        or choose_between_branches(proto)
+    ):
         assert onnx.shape_inference.infer_shapes(proto, strict_mode=True)
     assert not {"If", "Loop", "Scan"} & {node.op_type for node in proto.graph.node}
-    for sign in (1, -1):
-        feeds = {"x": sign * np.abs(FEEDS["x"])}
+    for feeds in requests(proto):
         for key, value in answer(MODELS[name], feeds).items():
             np.testing.assert_allclose(answer(proto, feeds)[key], value, rtol=1e-6)
 
@@ -151,32 +205,28 @@ def test_they_compile(backend: str, name: str, tmp_path: Path):
         pytest.skip(str(error))
     path = tmp_path / "m.onnx"
     onnx.save(MODELS[name], str(path))
-    signature = Signature((TensorSpec("x", (5, 3, 4), "float32"),))
+    specs = [TensorSpec(key, value.shape, str(value.dtype)) for key, value in requests(MODELS[name])[0].items()]
+    signature = Signature(tuple(specs))
     job = CompileJob(path, signature, Unit("all", "m_static", (), ((),)), options)
     files = run_job(job, tmp_path / "made", log=tmp_path / "m.log", timeout=100).artefact.files
     engine = load_engine(get_backend(backend).engine, files[0], options)
-    for sign in (1, -1):
-        feeds = {"x": sign * np.abs(FEEDS["x"])}
+    for feeds in requests(MODELS[name]):
         found = engine.run(feeds)
         for key, value in answer(MODELS[name], feeds).items():
             np.testing.assert_allclose(found[key], value, atol=5e-6, err_msg=key)
     engine.close()
 
 
-def test_a_loop_that_its_data_ends_is_left(tmp_path: Path):
-    turn = body(
-        "new = Mul (state, half)  most = ReduceMax <keepdims = 0> (new)  go = Greater (most, limit)",
-        {"at": NUMBER, "going": FLAG, "state": ROW},
-        {"go": FLAG, "new": ROW},
-        half=np.float32(0.5),
-        limit=np.float32(0.1),
-    )
-    nodes = [
-        helper.make_node("Gather", ["x", "zero"], ["start"]),
-        helper.make_node("Loop", ["most", "", "start"], ["y"], body=turn),
-    ]
-    proto = model(nodes, ["y"], zero=np.int64(0), most=np.int64(9))
-    assert not write_out_loops(proto, tmp_path, importer="It")
+def test_loops_of_which_no_last_turn_is_known_are_left(tmp_path: Path):
+    assert not write_out_loops(halved(), tmp_path, importer="It")
+    endless = halved()
+    endless.graph.node[1].input[0] = ""
+    assert not write_out_ended_loops(endless, tmp_path, most_nodes=500)
+    assert not write_out_ended_loops(halved(), tmp_path, most_nodes=20)
+
+
+def test_rows_whose_number_shows_elsewhere_are_left(tmp_path: Path):
+    assert not write_out_ended_loops(told(cleaned=False), tmp_path, most_nodes=500)
 
 
 def test_branches_of_other_shapes_are_left():
