@@ -103,6 +103,7 @@ def _pools(model: onnx.ModelProto, kinds: Collection[str]) -> dict[str, _Pool]:
 def pool_over_edges(model: onnx.ModelProto) -> bool:
     """Repeat edges where a pool that looks for the greatest pads what may be negative, in place; return whether any.
 
+    One that rounds the number of windows up is padded in any case.
     A window that is not dilated and reaches beyond an edge has the edge in it, which changes no greatest.
     """
     pools = _pools(model, ["MaxPool"])
@@ -110,7 +111,9 @@ def pool_over_edges(model: onnx.ModelProto) -> bool:
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
         pool = pools.get(node.output[0]) if node.output else None
-        if pool is None or not pool.is_padded or pool.is_dilated or is_positive(node.input[0]):
+        if pool is None or not pool.is_padded or pool.is_dilated:
+            return None
+        if not pool.given.get("ceil_mode") and is_positive(node.input[0]):
             return None
         write = Writer(model, f"{node.output[0]}/pooled")
         padded = _padded(write, model, pool, pool.beyond, mode="edge")

@@ -143,6 +143,9 @@ def test_what_is_never_negative_is_padded_with_zeros_as_it_is():
         "{ r = Relu (x) t = Concat <axis = 1> (r, r) y = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (r) }"
     )
     assert not pool_over_edges(proto)
+    rounded = next(node for node in proto.graph.node if node.op_type == "MaxPool")
+    rounded.attribute.extend([onnx.helper.make_attribute(*each) for each in (("ceil_mode", 1), ("strides", [2, 2]))])
+    assert pool_over_edges(proto)
 
 
 def test_pools_of_an_old_opset_are_alike(tmp_path: Path):

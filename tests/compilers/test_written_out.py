@@ -97,6 +97,8 @@ WINDOWS = """
     greatest = MaxPool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]> (p)
     apart = MaxPool <kernel_shape = [2, 2], dilations = [2, 3], pads = [1, 1, 1, 1]> (p)
     rounded = MaxPool <kernel_shape = [3, 2], strides = [2, 2], ceil_mode = 1> (p)
+    positive = Relu (p)
+    upwards = MaxPool <kernel_shape = [2, 2], strides = [2, 2], ceil_mode = 1> (positive)
     mean = AveragePool <kernel_shape = [3, 2], strides = [2, 2], pads = [1, 0, 0, 1], ceil_mode = 1> (p)
     counted = AveragePool <kernel_shape = [3, 3], pads = [1, 1, 1, 1], count_include_pad = 1> (p)
     both = AveragePool <kernel_shape = [3, 2], strides = [2, 2], pads = [1, 1, 1, 1], ceil_mode = 1,
@@ -237,7 +239,19 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
         19,
         WINDOWS,
         [
-            *("upper", "lower", "wider", "larger", "greatest", "apart", "rounded", "mean", "counted", "both"),
+            *(
+                "upper",
+                "lower",
+                "wider",
+                "larger",
+                "greatest",
+                "apart",
+                "rounded",
+                "upwards",
+                "mean",
+                "counted",
+                "both",
+            ),
             *("dilated", "root", "of_rows", "over_rows", "whole"),
         ],
         {"p": numbers(2, 3, 6, 7) - 2, "s": numbers(6, 3, 4), "below": numbers(2, 3, 9) - 5},
