@@ -35,6 +35,29 @@ def automatic_averages() -> onnx.ModelProto:
     return g.model()
 
 
+def blocks_for_dilation() -> onnx.ModelProto:
+    """A convolution with holes over blocks that are put beside each other; what fills the last ones is cut off."""
+    g, block = Graph("blocks_for_dilation", opset=15), 2
+    image = g.input("image", ["N", "H", "W", 3])
+    x = str(g.op("Transpose", image, perm=[0, 3, 1, 2]))
+    x = str(g.op("Relu", conv(g, x, 3, 8, 3, auto_pad="SAME_UPPER")))
+    size = g.op("Slice", g.op("Shape", x), g.const([2]), g.const([4]))
+    rest = g.op("Mod", g.op("Neg", size), g.const([block, block]))
+    around = g.op("Add", rest, g.const([2, 2]))
+    filled = g.op("Pad", x, g.op("Concat", g.const([0, 0, 2, 2, 0, 0]), around, axis=0))
+    phases = g.op("SpaceToDepth", g.op("Transpose", filled, perm=[1, 0, 2, 3]), blocksize=block)
+    y = g.op("Conv", g.op("Transpose", phases, perm=[1, 0, 2, 3]), g.weight(4, 8, 3, 3), kernel_shape=[3, 3])
+    y = g.op("DepthToSpace", g.op("Transpose", y, perm=[1, 0, 2, 3]), blocksize=block)
+    none = g.op("Equal", rest, g.const([0, 0]))
+    end = g.op("Mul", g.const([2**31 - 1]), g.cast(str(none), "int64"))
+    back = g.op("Mul", rest, g.op("Neg", g.cast(str(g.op("Not", none)), "int64")))
+    y = g.op("Slice", y, g.const([0, 0]), g.op("Add", end, back), g.const([2, 3]))
+    both = str(g.op("Concat", x, g.op("Transpose", y, perm=[1, 0, 2, 3]), axis=1))
+    scores = g.op("Softmax", conv(g, both, 12, 3, 1), axis=1)
+    g.output(str(g.op("Transpose", scores, perm=[0, 2, 3, 1])), "scores", ["N", "H", "W", 3])
+    return g.model()
+
+
 def strided_while() -> onnx.ModelProto:
     """A recurrence written as a while loop that reads x[:, t] by a strided slice of all axes, under masks."""
     g = Graph("strided_while", opset=15)
@@ -80,6 +103,7 @@ def _read(g: Graph, x: str, start: str, end: str, steps: str) -> str:
 
 TENSORFLOW = (
     built("image", automatic_averages, {"N": Span(1, 3), "H": Span(5, 48), "W": Span(5, 64)}),
+    built("image", blocks_for_dilation, {"N": Span(1, 3), "H": Span(3, 40), "W": Span(3, 44)}),
     built("control", strided_while, {"batch": Span(1, 4), "length": Span(1, 48)}),
 )
 """Their models."""

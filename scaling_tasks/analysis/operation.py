@@ -40,6 +40,7 @@ class Surroundings:
         quotients: Of small vectors of floats the quotients of lengths and the numbers that they hold, by name.
         shapes: Of shapes of which data decides a part what they are made of, by name.
         elements: Of small vectors of which data decides some elements all of them, by name.
+        indicators: Of comparisons of sizes when they hold, by name.
         place: Names of the operators in whose bodies the walk is.
     """
 
@@ -52,6 +53,7 @@ class Surroundings:
     quotients: dict[str, list[Any]] = field(default_factory=dict)
     shapes: dict[str, list[Any]] = field(default_factory=dict)
     elements: dict[str, list[Any]] = field(default_factory=dict)
+    indicators: dict[str, Any] = field(default_factory=dict)
     place: tuple[str, ...] = ()
 
     @contextlib.contextmanager

@@ -15,6 +15,7 @@ from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.evaluation import evaluate_node
 from scaling_tasks.analysis.growing import collect_what_grows
+from scaling_tasks.analysis.indicators import indicated, note_indicators
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.loops import follow_loop
 from scaling_tasks.analysis.operation import Operation, Surroundings
@@ -217,6 +218,7 @@ class Walk:
         note_quotients(op, given, outputs[0])
         note_shape(op, given, outputs[0])
         note_elements(op, given, outputs[0])
+        note_indicators(op, given, outputs[0])
         told = positions_of(op, given, outputs[0])
         return [replace(outputs[0], positions=told), *outputs[1:]] if told else outputs
 
@@ -224,7 +226,7 @@ class Walk:
         """Return the outputs where they are constants or follow the sizes alone."""
         if op.kind in _RANDOM or any(attribute.HasField("g") for attribute in op.node.attribute):
             return None
-        sizes = follow_sizes(op)
+        sizes = follow_sizes(op) or indicated(op)
         if sizes is not None:
             return sizes
         given = [tensor for tensor in op.inputs if tensor is not None]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.errors import UnsatisfiedAssumption
 
 from tests.analysis.drafts import Draft, assert_exact
 from tests.analysis.drawing import Draw, requests, thorough
@@ -304,3 +305,20 @@ def test_one_hot_numbers_of_as_many_places_as_a_size(first: int) -> None:
     chosen = draft.add("OneHot", [at, depth, draft.constant([0.0, 1.0], np.float32)])
     y = draft.add("MatMul", [chosen, x])
     assert_exact(draft.model(y), {"N": 2, "T": 9}, [{"N": 1, "T": 4}, {"N": 1, "T": 7}])
+
+
+@pytest.mark.parametrize("start", [-5, 0, 2])
+@pytest.mark.parametrize("end", [-3, 0, 4])
+@pytest.mark.parametrize("turned", [False, True])
+def test_bounds_that_are_counted_from_either_end(start: int, end: int, turned: bool) -> None:
+    for width in range(1, 8):
+        draft = Draft()
+        x = draft.shifted(draft.input("x", ["N", 2, "W"]))
+        size = draft.add("Slice", [draft.add("Shape", [x]), draft.constant([2]), draft.constant([3])])
+        bounds = [draft.add("Add", [size, draft.constant([each])]) for each in (start, end)]
+        bounds = [draft.add("Neg", [each]) for each in bounds] if turned else bounds
+        y = draft.add("Slice", [x, *bounds, draft.constant([2])])
+        try:
+            assert_exact(draft.model(y), {"N": 2, "W": 12}, [{"N": 1, "W": width}] * 2, refusable=True)
+        except UnsatisfiedAssumption:
+            continue  # Nothing is left at this size.

@@ -372,3 +372,24 @@ def test_a_size_that_is_written_into_a_shape() -> None:
     written = draft.add("ScatterElements", [shape, draft.constant([2]), more], axis=0)
     y = draft.add("Expand", [draft.add("ReduceMax", [x], axes=[2]), written])
     assert_exact(draft.model(y), {"N": 2, "W": 9}, [{"N": 1, "W": 4}, {"N": 1, "W": 7}])
+
+
+@pytest.mark.parametrize("block", [2, 3])
+def test_what_is_added_to_fill_blocks_is_cut_off_where_there_is_any(block: int) -> None:
+    """TensorFlow's exporter counts what is cut from the end, or goes to the end where that is nothing."""
+    draft = Draft()
+    x = draft.shifted(draft.input("x", ["N", 2, "W"]))
+    size, whole = draft.add("Slice", [draft.add("Shape", [x]), draft.constant([2]), draft.constant([3])]), [block]
+    rest = draft.add("Mod", [draft.add("Neg", [size]), draft.constant(whole)])
+    padded = draft.add("Pad", [x, draft.add("Concat", [draft.constant([0] * 5), rest], axis=0)])
+    blocks = draft.add("Reshape", [padded, draft.constant([0, 2, -1, block])])
+    blocks = draft.add("Reshape", [draft.add("Sigmoid", [blocks]), draft.constant([0, 2, -1])])
+    none = draft.add("Equal", [rest, draft.constant([0])])
+    far = draft.add("Mul", [draft.constant([2**31 - 1]), draft.add("Cast", [none], to=7)])
+    back = draft.add("Mul", [rest, draft.add("Neg", [draft.add("Cast", [draft.add("Not", [none])], to=7)])])
+    y = draft.add("Slice", [blocks, draft.constant([0]), draft.add("Add", [far, back]), draft.constant([2])])
+    y = draft.add("Conv", [draft.add("Add", [y, x]), draft.weights(3, 2, 3)], pads=[1, 1])
+    scaled = draft.add("Mul", [x, draft.add("Cast", [draft.add("Cast", [none], to=7)], to=1)])
+    for width in range(5, 9):
+        assert_exact(draft.model(y), {"N": 2, "W": 10}, [{"N": 1, "W": width}, {"N": 1, "W": width}])
+        assert_exact(draft.model(scaled), {"N": 2, "W": 10}, [{"N": 1, "W": width}])

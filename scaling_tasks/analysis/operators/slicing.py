@@ -35,6 +35,8 @@ def follow_slice(op: Operation) -> Tensor:
     for at, place in enumerate(places):
         found = axes[place]
         start, count = _bounds(op, found.length, starts[at], ends[at], steps[at])
+        if len(count.variables) == 1 and op.domain.equal(count, as_length(*count.variables)):
+            count = as_length(*count.variables)
         piece = _pieces(op, found, start, count) if steps[at] == 1 else None
         if piece is not None:
             axes[place] = piece
@@ -151,7 +153,8 @@ def _counted(op: Operation, bound: Length, length: Length) -> Length:
         return bound
     if op.domain.at_most(bound, as_length(-1)):
         return length + bound
-    raise Refused(f"the bound {bound} is counted from the start at some sizes and from the end at others")
+    negative = smaller(larger(-bound, as_length(0)), as_length(1))
+    return bound + length * negative
 
 
 def _within(op: Operation, bound: Length, low: Length, high: Length) -> Length:
