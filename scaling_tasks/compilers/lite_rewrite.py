@@ -5,6 +5,8 @@
 * It refuses a convolution that leaves out ``kernel_shape``, ``strides`` or ``dilations``, which ONNX allows.
 * Its LayerNormalization is none, see ``layer_norms``; recurrent layers it knows in one form, see ``recurrent_layers``;
   and of what goes along an axis in order it knows little, see ``along_axis``.
+* Loops and branches it cannot follow, see ``control_flow``; of pools, padding and reductions it takes some for others,
+  see ``pools``, ``windows``, ``paddings`` and ``reductions``; some operators it has none of, see ``missing_operators``.
 * Some operands it takes in one form only, see ``lite_operands``; some operators it reads otherwise or not at all, see
   ``lite_operators``, ``lite_indices`` and ``products``; some functions it computes roughly, see ``lite_arithmetic``.
 * It loses its way in the shape arithmetic that exporters write out, and behind that cannot load what it converted, or
