@@ -92,7 +92,7 @@ class OpenVinoBackend(BackendBase):
 
         shapes = [job.signature.shapes(values) for values in job.unit.values()]
         try:
-            model = openvino.Core().read_model(readable_model(job.model, workdir))
+            model = openvino.Core().read_model(readable_model(job, workdir))
             model.reshape({name: _span([shape[name] for shape in shapes]) for name in shapes[0]})
         except RuntimeError as cause:
             raise CompileError(last_line(cause), where=str(job.model)) from cause

@@ -8,39 +8,53 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.pools import pool_by_power
 from scaling_tasks.compilers.reductions import LOGARITHMS, flatten_softmaxes, reduce_plainly
+from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.onnx_model.fixing import link_external_data
 from scaling_tasks.onnx_model.reading import opset_of
 
 __all__ = ["readable_model"]
 
 _AXES_ARE_INPUTS = 18
+_READABLE = "readable.onnx"
 _WRITTEN_OTHERWISE = frozenset(("GlobalLpPool", "LogSoftmax", "ReduceL1", "Softmax", *LOGARITHMS))
 
 
-def readable_model(source: Path, directory: Path) -> Path:
-    """Return a model that OpenVINO reads as it is meant: ``source`` itself, or a copy in ``directory``.
+def readable_model(job: CompileJob, workdir: Path) -> Path:
+    """Return a model that OpenVINO reads as it is meant: the job's own, or a copy in ``workdir``.
+
+    It is the same for all units: the first looks it through, the others need not even import onnx.
 
     Raises:
         ModelError: The model names external data outside its directory.
     """
-    if source.suffix != ".onnx":
-        return source
+    if job.model.suffix != ".onnx":
+        return job.model
+    target = workdir / _READABLE
+
+    def make() -> None:
+        target.write_bytes(_rewritten(job.model))
+
+    made_once(job, workdir, (_READABLE,), make)
+    if not target.stat().st_size:
+        return job.model
+    link_external_data(job.model, workdir)
+    return target
+
+
+def _rewritten(source: Path) -> bytes:
+    """Return the model as OpenVINO takes it, nothing where it takes that as it is."""
     import onnx
 
     try:
         model = onnx.load(str(source), load_external_data=False)
     except Exception:  # OpenVINO says better what is wrong with it.
-        return source
+        return b""
     if all(node.op_type not in _WRITTEN_OTHERWISE for node in model.graph.node):
-        return source
+        return b""
     changes = [pool_by_power(model, ["GlobalLpPool"]), flatten_softmaxes(model)]
     if opset_of(model) < _AXES_ARE_INPUTS:
         changes.append(reduce_plainly(model, ("ReduceL1", *LOGARITHMS)))
-    if not any(changes):
-        return source
-    link_external_data(source, directory)
-    target = directory / f"{source.stem}.rewritten.onnx"
-    target.write_bytes(model.SerializeToString(deterministic=True))
-    return target
+    return bytes(model.SerializeToString(deterministic=True)) if any(changes) else b""
