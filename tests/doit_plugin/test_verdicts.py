@@ -105,7 +105,7 @@ def test_a_refusal_names_the_node_its_operator_and_what_to_do(repository: Reposi
     write_refused_model(repository)
     said = planned(repository)["net"]
     assert said.startswith("refused: Mystery 'riddle': ")
-    assert "accept it with `runtime: {padding: accept}`" in said
+    assert "leave the output 'y' out of the model" in said
     run = repository.doit()
     assert not run.ok
     assert run.compiled == []
