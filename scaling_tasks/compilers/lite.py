@@ -232,7 +232,7 @@ def _refuse(status: int, output: str, job: CompileJob) -> None:
         )
     if errors:
         unknown = any(_UNKNOWN.search(line) for line in errors)
-        fix = _OTHERWISE if unknown else ""
+        fix = _OTHERWISE if unknown else "Export the model otherwise, or choose another backend."
         raise CompileError(f"MindSpore Lite failed: {_message(errors[0])}", where=str(job.model), fix=fix)
     if status != 0:
         raise CompileError(f"MindSpore Lite {status_text(status)}{_last_words(output)}", where=str(job.model))
@@ -249,7 +249,7 @@ def _last_words(output: str) -> str:
 def _message(line: str) -> str:
     """Return a log line without its time stamp, process id and source position."""
     found = re.search(r"\[ERROR\][^\[]*\[[^\]]*\]\s*\w+\]\s*(.*)", line)
-    return (found[1] if found else line).strip()
+    return (found[1] if found else line).strip().rstrip(".")
 
 
 def _device(options: Mapping[str, Any]) -> str:
