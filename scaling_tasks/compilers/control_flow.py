@@ -31,7 +31,6 @@ __all__ = ["MOST_NODES", "choose_between_branches", "without_bodies", "write_out
 MOST_NODES = 6000
 """How many nodes the turns of all loops are written out to: importers take a hundredth of a second or more for each."""
 
-_AXES_ARE_INPUTS = 13  # From this opset on those of Unsqueeze are.
 _MODERN_SCAN = 9  # Before this opset it had a batch.
 _DEEPEST = 4
 
@@ -113,14 +112,8 @@ class _Repeated:
         self.body = Body(model, self._given["body"], f"{stem}/turn")
 
     def _stacked(self, rows: Sequence[str], axis: int = 0) -> str:
-        write, old = self._write, opset_of(self._model) < _AXES_ARE_INPUTS
-        parts = [
-            write.node("Unsqueeze", [each], axes=[axis])
-            if old
-            else write.node("Unsqueeze", [each, write.constant([axis], "int64")])
-            for each in rows
-        ]
-        return write.node("Concat", parts, axis=axis) if len(parts) > 1 else parts[0]
+        parts = [self._write.over("Unsqueeze", each, [axis]) for each in rows]
+        return self._write.node("Concat", parts, axis=axis) if len(parts) > 1 else parts[0]
 
     def _given_out(self, made: Sequence[str]) -> list[onnx.NodeProto]:
         for name, each in zip(self._node.output, made, strict=False):

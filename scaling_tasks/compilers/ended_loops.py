@@ -15,7 +15,6 @@ import numpy as np
 
 from scaling_tasks.compilers.graph_bodies import Body
 from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, replace_nodes, static_shapes
-from scaling_tasks.onnx_model.reading import opset_of
 
 if TYPE_CHECKING:
     import onnx
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_out_ended_loops"]
 
-_FLOAT, _AXES_ARE_INPUTS = 1, 13
+_FLOAT = 1
 _OF_SIZES = frozenset(("Add", "Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Sub", "Unsqueeze"))
 
 
@@ -147,9 +146,7 @@ class _Ended:
     def _row(self, runs: str, row: str, fill: float | None) -> str:
         write = self._write
         row = write.node("Where", [runs, row, write.constant(fill or 0.0)]) if runs else row
-        if opset_of(self._model) < _AXES_ARE_INPUTS:
-            return write.node("Unsqueeze", [row], axes=[0])
-        return write.node("Unsqueeze", [row, write.constant([0], "int64")])
+        return write.over("Unsqueeze", row, [0])
 
     def _given_out(self, states: Sequence[str], columns: Sequence[Sequence[str]]) -> list[onnx.NodeProto]:
         write, count = self._write, len(states)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compute_constants", "keep_pads_apart", "reshape_without_zeros"]
+__all__ = ["compute_constants", "copied", "keep_pads_apart", "reshape_without_zeros"]
 
 _CONVOLUTIONS, _POOLS = frozenset(("Conv", "ConvTranspose")), frozenset(("AveragePool", "LpPool", "MaxPool"))
 
@@ -49,10 +50,15 @@ def compute_constants(model: onnx.ModelProto) -> bool:
     return changed
 
 
+def copied(write: Writer, name: str, shape: Sequence[int], output: str = "") -> str:
+    """Copy a tensor by a Gather of everything in its order, which none of nncase's rules sees through."""
+    return write.node("Gather", [name, write.constant(range(shape[0]), "int64")], output, axis=0)
+
+
 def keep_pads_apart(model: onnx.ModelProto, directory: Path) -> bool:
     """Copy what is padded with numbers before a convolution or a pool, in place; return whether any was.
 
-    The copy is a Gather of everything in its order, which no rule sees through. Zeros before a convolution stay.
+    Zeros before a convolution stay.
     """
     if all(node.op_type != "Pad" for node in model.graph.node):
         return False
@@ -75,7 +81,7 @@ def keep_pads_apart(model: onnx.ModelProto, directory: Path) -> bool:
         padded.CopyFrom(node)
         padded.output[0] = f"{name}/padded"
         write.nodes.append(padded)
-        write.node("Gather", [padded.output[0], write.constant(range(shapes[name][0]), "int64")], name, axis=0)
+        copied(write, padded.output[0], shapes[name], name)
         return write.nodes
 
     return replace_nodes(model, replace)

@@ -2,8 +2,7 @@
 
 Where a Reshape gives one dimension more than a Transpose takes, or takes one more than that gives, nncase looks for the
 dimension that came or went by its size alone: of ``[2, 8, 32]`` made ``[2, 8, 4, 8]`` it thinks that 4 was added to the
-rest, and is killed by the wrong shape that it then infers. Between the two goes a copy that none of its rules sees
-through: a Gather of everything in its order.
+rest, and is killed by the wrong shape that it then infers. Between the two goes a copy.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from scaling_tasks.compilers.nncase_operators import copied
 from scaling_tasks.compilers.node_writer import Writer, replace_nodes, static_shapes
 
 if TYPE_CHECKING:
@@ -57,18 +57,14 @@ def keep_reshapes_apart(model: onnx.ModelProto) -> bool:
         write, kept = Writer(model, f"{node.output[0]}/apart"), type(node)()
         kept.CopyFrom(node)
         if before:
-            kept.input[0] = _copy(write, node.input[0], graph.shapes[node.input[0]])
+            kept.input[0] = copied(write, node.input[0], graph.shapes[node.input[0]])
         write.nodes.append(kept)
         if behind:
             kept.output[0] = f"{node.output[0]}/reshaped"
-            _copy(write, kept.output[0], graph.shapes[node.output[0]], node.output[0])
+            copied(write, kept.output[0], graph.shapes[node.output[0]], node.output[0])
         return write.nodes
 
     return replace_nodes(model, replace)
-
-
-def _copy(write: Writer, name: str, shape: Sequence[int], output: str = "") -> str:
-    return write.node("Gather", [name, write.constant(range(shape[0]), "int64")], output, axis=0)
 
 
 class _Neighbours:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scaling_tasks.onnx_model.reading import opset_of
+
 if TYPE_CHECKING:
     import numpy as np
     import onnx
@@ -21,6 +23,8 @@ __all__ = [
     "static_shapes",
     "store_as_bytes",
 ]
+
+_AXES_ARE_INPUTS = 13  # From this opset on those of ReduceSum, Squeeze and Unsqueeze are.
 
 
 class Writer:
@@ -64,6 +68,12 @@ class Writer:
     def reshape(self, name: str, shape: Sequence[int], output: str = "") -> str:
         """Give a tensor another shape."""
         return self.node("Reshape", [name, self.constant(shape, "int64")], output)
+
+    def over(self, kind: str, name: str, axes: Sequence[int], **attributes: Any) -> str:
+        """Make a ReduceSum, Squeeze or Unsqueeze over ``axes``, which the opset has as an attribute or an input."""
+        if opset_of(self._model) < _AXES_ARE_INPUTS:
+            return self.node(kind, [name], axes=list(axes), **attributes)
+        return self.node(kind, [name, self.constant(axes, "int64")], **attributes)
 
     def _fresh(self) -> str:
         self._count += 1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["gather_padding"]
 
-_MODES = {"edge": "edge", "reflect": "reflect", "wrap": "wrap"}
+_MODES = ("edge", "reflect", "wrap")
 
 
 def gather_padding(model: onnx.ModelProto, directory: Path, modes: Collection[str]) -> bool:
@@ -36,10 +36,10 @@ def gather_padding(model: onnx.ModelProto, directory: Path, modes: Collection[st
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
         given = attributes_of(node) if node.op_type == "Pad" else {}
-        mode, shape = _MODES.get(given.get("mode", "constant")), shapes.get(node.input[0], ())
+        mode, shape = given.get("mode", "constant"), shapes.get(node.input[0], ())
         pads = given.get("pads", constants.get(node.input[1]) if len(node.input) > 1 else None)
         axes = constants.get(node.input[3]) if len(node.input) > 3 and node.input[3] else np.arange(len(shape))
-        if mode is None or not shape or pads is None or axes is None:
+        if mode not in _MODES or not shape or pads is None or axes is None:
             return None
         cuts = min(pads, default=0) < 0
         if mode not in modes and not (cuts and "cut" in modes):

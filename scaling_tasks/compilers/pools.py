@@ -34,7 +34,6 @@ __all__ = ["mean_by_sums", "pool_by_power", "pool_by_slices", "pool_over_edges",
 
 _FLOAT = 1
 _PADS_ARE_INPUTS = 11  # From this opset on those of Pad are.
-_AXES_ARE_INPUTS = 13  # From this opset on those of ReduceSum are.
 _LOWEST = -3.0e38
 _MOST_SLICES = 81
 # What they give is never below 0, or never where what they take is not.
@@ -237,8 +236,7 @@ def pool_by_power(model: onnx.ModelProto, kinds: Collection[str] = ("GlobalLpPoo
         size = write.node("Abs", [node.input[0]])
         powers = write.node("Mul", [size, size]) if power == 2 else size
         powers = powers if power in (1, 2) else write.node("Pow", [size, write.constant(power)])
-        whole = range(2, rank)
-        total = _convolved(write, pool, powers) if pool else _summed(write, model, powers, list(whole))
+        total = _convolved(write, pool, powers) if pool else write.over("ReduceSum", powers, range(2, rank), keepdims=1)
         if power == 2:
             write.node("Sqrt", [total], node.output[0])
         elif power == 1:
@@ -248,12 +246,6 @@ def pool_by_power(model: onnx.ModelProto, kinds: Collection[str] = ("GlobalLpPoo
         return write.nodes
 
     return replace_nodes(model, replace)
-
-
-def _summed(write: Writer, model: onnx.ModelProto, name: str, axes: list[int]) -> str:
-    if opset_of(model) < _AXES_ARE_INPUTS:
-        return write.node("ReduceSum", [name], axes=axes, keepdims=1)
-    return write.node("ReduceSum", [name, write.constant(axes, "int64")], keepdims=1)
 
 
 def _convolved(write: Writer, pool: _Pool, name: str) -> str:
