@@ -40,9 +40,12 @@ def load(kmodel: str) -> Callable[[Arrays], Arrays]:
         for index, name in enumerate(names["inputs"]):
             simulator.set_input_tensor(index, nncase.RuntimeTensor.from_numpy(arrays[name].copy()))
         simulator.run()
-        # After an error a simulator gives wrong answers; only one that succeeded is kept, for its shapes alone.
-        ready[shapes] = simulator
-        return {name: simulator.get_output_tensor(index).to_numpy() for index, name in enumerate(names["outputs"])}
+        found = {name: simulator.get_output_tensor(index).to_numpy() for index, name in enumerate(names["outputs"])}
+        # After an error a simulator gives wrong answers, and of one element in one axis it gives the first for ever;
+        # only one that succeeded is kept, for its shapes alone.
+        if all(array.shape != (1,) for array in found.values()):
+            ready[shapes] = simulator
+        return found
 
     _simulator(content)
     return run

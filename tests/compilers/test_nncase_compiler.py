@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from scaling_tasks.compilers.conformance import CompilerConformance, _inputs, _reference
 from scaling_tasks.compilers.conformance_models import (
@@ -132,6 +133,22 @@ def test_a_wrong_size_is_refused_before_it_ends_the_simulator(tmp_path: Path):
         engine.run({"left": inputs["left"]})
     np.testing.assert_allclose(engine.run(inputs)["y"], _reference(case.model, inputs)["y"], atol=1e-4)
     engine.close()
+
+
+def test_an_output_of_one_element_is_each_request_s_own(tmp_path: Path):
+    """The simulator gives the first request's answer again, where an output has one axis of length 1."""
+    total = helper.make_node("ReduceSum", ["x"], ["y"], keepdims=1)
+    values = [helper.make_tensor_value_info(name, 1, dims) for name, dims in (("x", ["length"]), ("y", [1]))]
+    model = helper.make_model(
+        helper.make_graph([total], "total", values[:1], values[1:]), opset_imports=[helper.make_opsetid("", 13)]
+    )
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    case = ConformanceCase(tmp_path / "m.onnx", name_dimensions({"x": ["length"]}), ((4,),))
+    _, files = compile_case(case, tmp_path, CPU)
+    engine = load_engine("nncase", files[0], CPU)
+    found = [float(engine.run({"x": np.full(4, number, np.float32)})["y"][0]) for number in (1, 2, 3)]
+    engine.close()
+    assert found == [4.0, 8.0, 12.0]
 
 
 def test_the_native_kmodel_takes_every_size_up_to_the_largest_bucket(tmp_path: Path):
