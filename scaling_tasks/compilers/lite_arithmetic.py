@@ -3,20 +3,24 @@
 * Its Tanh is a fraction of polynomials, off by 1e-4 where it is nearly 1.
 * Its Cos is off by 2e-3, where its Sin is right.
 * What a node leaves out of ``alpha`` and ``epsilon`` is 0.
+* It takes a Cast to whole numbers or truth values and one back for nothing at all, though the first cuts off what is
+  behind the point.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaling_tasks.compilers.node_writer import Writer, element_types, replace_nodes
+from scaling_tasks.compilers.node_writer import Writer, attributes_of, element_types, replace_nodes
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compute_by_halves", "say_defaults"]
+__all__ = ["compute_by_halves", "cut_off_before_casts", "say_defaults"]
 
-_FLOAT = 1
+_FLOAT, _BOOL = 1, 9
+_WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
+_MAKE_WHOLE = ("Ceil", "Floor", "Round", "Sign")
 _DEFAULTS = {
     "BatchNormalization": ("epsilon", 1e-5),
     "Elu": ("alpha", 1.0),
@@ -47,6 +51,32 @@ def compute_by_halves(model: onnx.ModelProto) -> bool:
             write.node("Div", [write.node("Mul", [part, two]), write.node("Add", [square, one])], node.output[0])
         else:
             write.node("Sub", [one, write.node("Mul", [square, two])], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def cut_off_before_casts(model: onnx.ModelProto) -> bool:
+    """Make numbers whole, or truth values, before they are cast to such, in place; return whether any are."""
+    kinds = (*_WHOLE, _BOOL)
+    if all(node.op_type != "Cast" or attributes_of(node)["to"] not in kinds for node in model.graph.node):
+        return False
+    types = element_types(model)
+    whole = {name for node in model.graph.node if node.op_type in _MAKE_WHOLE for name in node.output}
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type != "Cast" or types.get(node.input[0]) != _FLOAT or node.input[0] in whole:
+            return None
+        kind, write = attributes_of(node)["to"], Writer(model, f"{node.output[0]}/whole")
+        zero = write.constant(0.0)
+        if kind == _BOOL:
+            write.node("Not", [write.node("Equal", [node.input[0], zero])], node.output[0])
+        elif kind in _WHOLE:
+            below = write.node("Min", [write.node("Ceil", [node.input[0]]), zero])
+            above = write.node("Max", [write.node("Floor", [node.input[0]]), zero])
+            write.node("Cast", [write.node("Add", [above, below])], node.output[0], to=kind)
+        else:
+            return None
         return write.nodes
 
     return replace_nodes(model, replace)

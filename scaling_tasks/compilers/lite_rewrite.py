@@ -24,7 +24,7 @@ from scaling_tasks.compilers.along_axis import gather_reversed, sum_by_products
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.control_flow import without_bodies
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
-from scaling_tasks.compilers.lite_arithmetic import compute_by_halves, say_defaults
+from scaling_tasks.compilers.lite_arithmetic import compute_by_halves, cut_off_before_casts, say_defaults
 from scaling_tasks.compilers.lite_indices import (
     compare_with_nothing,
     compute_outputs,
@@ -197,6 +197,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
             compute_outputs(model),
             take_inputs(model),
             compute_by_halves(model),
+            cut_off_before_casts(model),
         ]
     changes += [
         spell_out(model),

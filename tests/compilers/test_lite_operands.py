@@ -142,6 +142,32 @@ def test_shape_arithmetic_is_done_before_it_can_lead_the_converter_astray(lite: 
     np.testing.assert_allclose(answer(path, feeds, tmp_path), expected, atol=1e-4)
 
 
+CASTS = {
+    "to int64 and back": "a = Cast <to = 7> (x) y = Cast <to = 1> (a)",
+    "to int32 and back": "a = Cast <to = 6> (x) y = Cast <to = 1> (a)",
+    "to truth and back": "a = Cast <to = 9> (x) y = Cast <to = 1> (a)",
+    "times 1": "a = Cast <to = 7> (x) b = Mul (a, one) y = Cast <to = 1> (b)",
+    "of several kinds": "a = Cast <to = 7> (x) b = Cast <to = 6> (a) c = Cast <to = 7> (b) y = Cast <to = 1> (c)",
+    "to uint8 and back": "z = Abs (x) a = Cast <to = 2> (z) y = Cast <to = 1> (a)",
+    "of what is whole": "z = Round (x) a = Cast <to = 7> (z) b = Add (a, one) y = Cast <to = 1> (b)",
+    "as an output": "y = Cast <to = 7> (x)",
+}
+
+
+@pytest.mark.parametrize("casts", CASTS)
+def test_a_cast_cuts_off_what_is_behind_the_point(casts: str, lite: None, tmp_path: Path):
+    kind = "int64" if casts == "as an output" else "float"
+    source = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["": 13]> g (float[7] x) => ({kind}[7] y) '
+        f"<int64[1] one = {{1}}> {{ {CASTS[casts]} }}"
+    )
+    path = tmp_path / "m.onnx"
+    onnx.save(source, str(path))
+    feeds = {"x": np.array([0.6, -0.6, 1.4, 2.6, -2.6, 3.0, 0.0], np.float32)}
+    expected = onnxruntime.InferenceSession(source.SerializeToString()).run(None, feeds)[0]
+    np.testing.assert_array_equal(answer(path, feeds, tmp_path), expected)
+
+
 def answer(path: Path, feeds, directory: Path):
     """Return the first output of the model at ``path``, compiled for the shapes of ``feeds``."""
     specs = tuple(TensorSpec(name, array.shape, str(array.dtype)) for name, array in feeds.items())
