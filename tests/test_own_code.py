@@ -18,7 +18,7 @@ from scaling_tasks.compilers.registry import BUILT_IN
 from scaling_tasks.known_digests import STATE
 from scaling_tasks.own_code import code_of
 from scaling_tasks.samples.container import CODE as MEASURING
-from scaling_tasks.stages.compile import CODE
+from scaling_tasks.stages.compile import BOUNDING_CODE, CODE
 from tests.doit_plugin.repository import Repository
 
 PACKAGE = Path(scaling_tasks.__file__).parent
@@ -129,7 +129,7 @@ def parts_run_by(*modules: str) -> set[str]:
 def test_the_code_of_compiling_is_all_that_a_compiler_runs():
     backends = (place.partition(":")[0] for place in BUILT_IN.values())
     parts = parts_run_by("scaling_tasks.compilers.isolation", *backends)
-    assert {"compilers", "engines"} <= parts <= {*CODE, *CARRIERS}
+    assert {"compilers", "engines"} <= parts <= {*CODE, *BOUNDING_CODE, *CARRIERS}
 
 
 def test_the_code_of_measuring_is_all_that_takes_data_sets_apart():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ __all__ = [
 
 _SECONDS = 300.0
 _PAIRS, _PATIENCE = 41, 4.0
+_FIXED_LENGTHS = ("lite", "nncase")
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {"lite": {"device": "cpu"}, "nncase": {"options": {"target": "cpu"}}}
 
 
@@ -64,9 +66,17 @@ def without_outputs(proto: onnx.ModelProto, names: set[str]) -> onnx.ModelProto:
 
 
 def compile_bucket(
-    backend: str, proto: onnx.ModelProto, inputs: Sequence[TensorSpec], bucket: Sizes, folder: Path
+    backend: str, model: ZooModel, proto: onnx.ModelProto, analysis: Analysis, folder: Path, *, plain: bool = False
 ) -> tuple[Path, ...]:
-    """Compile ``proto`` at one bucket in a process of its own; return the artefact's files.
+    """Compile a model at its bucket in a process of its own; return the artefact's files.
+
+    Args:
+        backend: Its name.
+        model: The model.
+        proto: What is compiled of it.
+        analysis: Of the model.
+        folder: Where the work is done.
+        plain: Whether ``proto`` takes the model's own inputs only.
 
     Raises:
         CompileError: The backend refuses it.
@@ -74,8 +84,13 @@ def compile_bucket(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"
     path.write_bytes(proto.SerializeToString())
-    static = Signature(tuple(TensorSpec(each.name, each.shape(bucket), each.dtype) for each in inputs))
-    job = CompileJob(path, static, Unit("static", "zoo_static", (), ((),)), backend_options(backend))
+    inputs = (*analysis.inputs.inputs, *(() if plain else analysis.behaviour.tensors()))
+    static = Signature(tuple(TensorSpec(each.name, each.shape(model.bucket), each.dtype) for each in inputs))
+    options = backend_options(backend)
+    if model.longest and backend in _FIXED_LENGTHS:
+        options["options"] = {**options.get("options", {}), "longest": dict(model.longest)}
+    unit = Unit("static", "zoo_static", (), ((),))
+    job = CompileJob(path, static, unit, options, behaviour=replace(analysis.behaviour, size_inputs=()))
     made = folder / "artefact"
     made.mkdir()
     result = run_job(job, made, log=folder / "compile.log", timeout=_SECONDS, threads=1)
@@ -128,7 +143,7 @@ def compile_plain(
         CompileError: The backend refuses it.
     """
     plain = prepare(proto, model.input_shape, model.fixed_inputs).model
-    return compile_bucket(backend, plain, analysis.inputs.inputs, model.bucket, folder)
+    return compile_bucket(backend, model, plain, analysis, folder, plain=True)
 
 
 def run_once(backend: str, file: Path, inputs: Arrays) -> Arrays:

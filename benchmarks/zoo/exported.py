@@ -148,6 +148,6 @@ EXPORTED = (
     built("image", assigned_slices, {"batch": Span(1, 4), "length": Span(4, 48)}),
     built("recurrent", packed_sequence, _TEXT, lengths=_lengths),
     built("control", counted_while, _TEXT),
-    built("audio", spoken_durations, {"length": Span(1, 24)}),
+    built("audio", spoken_durations, {"length": Span(1, 24)}, longest={"node_Range_20": 96}),
 )
 """Their models."""

@@ -67,6 +67,7 @@ class ZooModel:
         remark: What makes it worth having.
         input_shape: Dimensions per input that name what the model leaves unnamed, or fix what it leaves open.
         fixed_inputs: Values of inputs that are the same in all requests.
+        longest: For formats of fixed shapes, by node how long what it makes can get, where data decides that alone.
         fills: How an input is filled; whole numbers without one are 0 or 1, real numbers are normal.
     """
 
@@ -79,6 +80,7 @@ class ZooModel:
     input_shape: Mapping[str, Sequence[int | str]] = field(default_factory=dict)
     fixed_inputs: Mapping[str, Any] = field(default_factory=dict)
     fills: Mapping[str, Fill] = field(default_factory=dict)
+    longest: Mapping[str, int] = field(default_factory=dict)
 
     def build(self) -> onnx.ModelProto:
         """Return the model."""
@@ -126,6 +128,7 @@ def built(
     sizes: Mapping[str, Span],
     *,
     fixed: Mapping[str, Any] | None = None,
+    longest: Mapping[str, int] | None = None,
     **fills: Fill,
 ) -> ZooModel:
     """Return the model that ``make`` builds, whose name and documentation are the model's name and remark."""
@@ -138,6 +141,7 @@ def built(
         " ".join(str(make.__doc__).split()),
         fixed_inputs=fixed or {},
         fills=fills,
+        longest=longest or {},
     )
 
 

@@ -174,8 +174,7 @@ def _cell(
         itself = {name: 0.0 if problem else apart(answer.get(name), array) for name, array in exact.items()}
         alike = not problem and np.isfinite(list(itself.values())).all()
         try:
-            tensors = (*analysis.inputs.inputs, *analysis.behaviour.tensors())
-            files = compile_bucket(backend, analysis.cleaned, tensors, model.bucket, Path(folder, "cleaned"))
+            files = compile_bucket(backend, model, analysis.cleaned, analysis, Path(folder, "cleaned"))
             with serve(analysis, proto, backend, model.bucket, files) as served:
                 done: list[int] = []
                 asked = while_patient(seeds, patience, LEAST_SIZES, done)

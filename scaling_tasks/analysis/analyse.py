@@ -27,7 +27,7 @@ from scaling_tasks.shapes.signature import Signature
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["LARGEST_SIZE", "Analysis", "analyse_model"]
+__all__ = ["LARGEST_SIZE", "Analysis", "analyse_model", "input_tensors", "names_of"]
 
 
 LARGEST_SIZE = 1 << 20
@@ -127,6 +127,7 @@ def _analysed(
         tuple(_expressions(each) for each in walk.domain.requirements if _is_of_sizes(each)),
         size_inputs,
         tuple(name for name in prepared.inputs.variables if lows.get(name, 1) == 0),
+        data_lengths=tuple(sorted(name for name in walk.domain.points if name.startswith(DATA))),
     )
     return Analysis(prepared.inputs, behaviour, walk.cleaner.places, cleaned)
 
@@ -184,7 +185,7 @@ def _cheapest(
         for left, right in known:
             if left.variables | right.variables <= set(domain.limits):
                 domain.require(left, right)
-        walk = Walk(model, _tensors(inputs, model), domain, rows, taken=_names(model), early=early)
+        walk = Walk(model, input_tensors(inputs), domain, rows, taken=names_of(model), early=early)
         walk.run(model.graph)
         walk.finish(value.name for value in model.graph.output)
         return walk
@@ -219,7 +220,8 @@ def _candidates(inputs: Signature) -> list[str]:
     return found
 
 
-def _tensors(inputs: Signature, model: onnx.ModelProto) -> list[Tensor]:
+def input_tensors(inputs: Signature) -> list[Tensor]:
+    """Return what is known of a model's inputs, which the runtime pads."""
     import numpy as np
     from onnx import helper
 
@@ -235,7 +237,8 @@ def _tensors(inputs: Signature, model: onnx.ModelProto) -> list[Tensor]:
     return tensors
 
 
-def _names(model: onnx.ModelProto) -> set[str]:
+def names_of(model: onnx.ModelProto) -> set[str]:
+    """Return the names that a model's graph uses."""
     graph = model.graph
     taken = {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
     return taken | {name for node in graph.node for name in (*node.input, *node.output, node.name)}

@@ -48,6 +48,7 @@ class Domain:
         self._grows: dict[str, bool] = {}
         self._cache: dict[str, NDArray[np.int64]] = {}
         self._floats: dict[Length, NDArray[Any]] = {}
+        self._bounded: set[str] = set()
 
     @property
     def points(self) -> Mapping[str, NDArray[np.int64]]:
@@ -113,9 +114,13 @@ class Domain:
         """Narrow the domain to where the two are equal; return whether sizes remain.
 
         None do where data decides one of them and the request's sizes the other: they are equal by chance. Where data
-        decides both, the model runs if it makes them so; what is true at all sizes stays what it was.
+        decides both, the model runs if it makes them so; what is true at all sizes stays what it was. Those that are
+        bounded have to have one bound too.
         """
-        data = [name.startswith(DATA) for name in left.variables | right.variables]
+        names = left.variables | right.variables
+        if not self._bounded.isdisjoint(names):
+            return names <= self._bounded and bool(left.evaluate(self.limits) == right.evaluate(self.limits))
+        data = [name.startswith(DATA) for name in names]
         if any(data):
             return all(data)
         keep = self.values(left) == self.values(right)
@@ -193,6 +198,16 @@ class Domain:
         generator = np.random.default_rng([_SEED, *name.encode()])
         kinds, most = generator.integers(0, 4, self.count), generator.integers(0, _EVERY, self.count)
         self._points = {**self._points, name: np.where(kinds < 2, kinds, most)}  # Often none, or one.
+
+    def add_bounded(self, name: str, most: int) -> None:
+        """Add a length that data decides, which may be anything up to ``most``, whatever other sizes are."""
+        generator = np.random.default_rng([_SEED, *name.encode()])
+        values = np.concatenate([np.arange(min(most, _EVERY) + 1), generator.integers(0, most + 1, self.count)])
+        self._points = {**self._points, name: generator.permutation(values[: max(self.count, 1)])}
+        self.limits[name], self.lows[name] = most, 0
+        self._bounded.add(name)
+        self._lines = self._draw_lines()
+        self._grows.clear()
 
     def _draw(self) -> dict[str, NDArray[np.int64]]:
         generator = np.random.default_rng(_SEED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ class Emitter:
         constants: By name.
         size_inputs: The extra inputs.
         told: The variables of whose exact sizes an extra input tells, of those asked for since this was last emptied.
+        tells: Makes in the graph what an extra input would hold, where that is to be done; None where not.
     """
 
     def __init__(self, opset: int, taken: set[str]) -> None:
@@ -43,6 +44,7 @@ class Emitter:
         self.constants: dict[str, NDArray[Any]] = {}
         self.size_inputs: list[SizeInput] = []
         self.told: set[str] = set()
+        self.tells: Callable[[SizeInput], str] | None = None
         self._taken = taken
         self._made: dict[Any, str] = {}
         self._next: dict[str, int] = {}
@@ -84,6 +86,8 @@ class Emitter:
         """Return the name of an extra input like ``spec``, whose own name does not matter."""
         self.told |= _told(spec)
         key = ("input", replace(spec, name=""))
+        if key not in self._made and self.tells is not None:
+            self._made[key] = self.tells(spec)
         if key not in self._made:
             self._made[key] = name = self.fresh(spec.kind)
             self.size_inputs.append(replace(spec, name=name))

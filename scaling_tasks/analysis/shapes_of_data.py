@@ -9,7 +9,7 @@ from scaling_tasks.analysis.operation import Operation
 from scaling_tasks.analysis.refusal import NotKnown
 from scaling_tasks.analysis.tensors import Tensor
 
-__all__ = ["Part", "note_shape", "wanted_lengths"]
+__all__ = ["Part", "note_shape", "parts_of", "wanted_lengths"]
 
 _INT64 = 7
 
@@ -42,16 +42,27 @@ def wanted_lengths(op: Operation, index: int) -> list[Length | None]:
     tensor = op.inputs[index]
     if tensor is None or tensor.value is not None:
         return list(op.numbers(index) or [])
-    own = _part(tensor)
-    parts = op.around.shapes.get(tensor.name) or ([own] if own is not None else [])
-    if not parts:
-        raise NotKnown(index)
+    parts = parts_of(op, index)
     if len(parts) > 1:
         op.node.input[index] = op.emitter.once("Concat", [name for name, _ in parts], axis=0)
     found: list[Length | None] = []
     for _, lengths in parts:
         found += [None] if lengths is None else lengths
     return found
+
+
+def parts_of(op: Operation, index: int) -> list[Part]:
+    """Return of what a shape is made of which data decides a part.
+
+    Raises:
+        NotKnown: Data decides it in a way that is not followed.
+    """
+    tensor = op.input(index)
+    own = _part(tensor)
+    parts: list[Part] = op.around.shapes.get(tensor.name) or ([own] if own is not None else [])
+    if not parts:
+        raise NotKnown(index)
+    return parts
 
 
 def _part(tensor: Tensor | None) -> Part | None:

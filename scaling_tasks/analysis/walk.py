@@ -40,6 +40,8 @@ from scaling_tasks.shapes.behaviour import DATA
 if TYPE_CHECKING:
     import onnx
 
+    from scaling_tasks.analysis.bounding.bounds import Bounds
+
 __all__ = ["Walk"]
 
 _MOST_FOLDED = 1 << 24
@@ -63,6 +65,7 @@ class Walk:
         rows: The variable taken for independent rows.
         taken: Names that the original graph uses.
         early: Tensors to clean where they are computed, by name in the original graph.
+        bounds: Where lengths that data decides are to be fixed ones; None where they stay what they are.
 
     Attributes:
         tensors: What is known, by name in the original graph.
@@ -79,6 +82,7 @@ class Walk:
         *,
         taken: set[str],
         early: frozenset[str] = frozenset(),
+        bounds: Bounds | None = None,
     ) -> None:
         opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 1)
         self.emitter = Emitter(opset, taken)
@@ -88,7 +92,9 @@ class Walk:
         self.tensors: dict[str, Tensor] = {tensor.name: tensor for tensor in inputs}
         self._around = Surroundings(domain, self.emitter, self.cleaner, opset, self.tensors)
         self.steps: list[Step] = []
-        self._early = early
+        self._early, self._bounds = early, bounds
+        if bounds is not None:
+            self.emitter.tells = bounds.tell(self.emitter)
         self.kept_initializers: dict[str, Any] = {}
         self._sequences = Sequences(self.emitter.fresh, self.tensors, domain, opset)
 
@@ -201,18 +207,18 @@ class Walk:
                     for name, value in zip(op.node.output, folded, strict=False)
                 ]
             rule = rule_for(op.node.domain, op.kind)
-            if op.kind in _WITH_BODIES and self._touched(op):
+            if op.kind in _WITH_BODIES and (self._bounds is not None or self._touched(op)):
                 with self._around.inside(op):
-                    return _WITH_BODIES[op.kind](self, op)
+                    return self._fixed(op, _WITH_BODIES[op.kind](self, op))
             if rule is None:
                 return self._unknown(op)
             self._telling.inputs(op, rule)
             found = rule.function(op)
+            outputs = self._fixed(op, [found] if isinstance(found, Tensor) else list(found))
         except Refused as refusal:
             return self._refused(op, explained(refusal, op, self.steps), refusal.fix)
         except (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError) as fault:
             return self._refused(op, f"its inputs do not go together as its definition says ({fault})", "")
-        outputs = [found] if isinstance(found, Tensor) else list(found)
         if any(list(op.node.output)[len(outputs) :]):
             return self._refused(op, "more of its outputs are used than are followed", "")
         note_quotients(op, given, outputs[0])
@@ -221,6 +227,9 @@ class Walk:
         note_indicators(op, given, outputs[0])
         told = positions_of(op, given, outputs[0])
         return [replace(outputs[0], positions=told), *outputs[1:]] if told else outputs
+
+    def _fixed(self, op: Operation, outputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        return outputs if self._bounds is None else self._bounds.fixed(op, outputs, self.domain)
 
     def _folded(self, op: Operation) -> list[NDArray[Any]] | None:
         """Return the outputs where they are constants or follow the sizes alone."""

@@ -58,7 +58,8 @@ class CompileJob(msgspec.Struct, frozen=True):
         shared: A directory that units of the same model, inputs, options and toolchain may fill and read, see
             ``scaling_tasks.compilers.shared``; it may not exist yet. None where there is none.
         behaviour: How the inputs that tell exact sizes are filled (``rows`` and ``size_inputs``), for a backend that
-            runs the model to compile it; None where it is told none.
+            runs the model to compile it, and which lengths data decides (``data_lengths``), for one whose formats have
+            none; None where there is neither.
     """
 
     model: Path

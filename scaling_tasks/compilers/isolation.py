@@ -99,6 +99,7 @@ def compile_parameters(
         "options": dict(options),
         "size_inputs": [spec.to_payload() for spec in behaviour.size_inputs] if behaviour else [],
         "rows": behaviour.rows if behaviour else None,
+        "data_lengths": list(behaviour.data_lengths) if behaviour else [],
     }
 
 
@@ -137,13 +138,14 @@ def _job(inputs: Path, parameters: Mapping[str, Any]) -> CompileJob:
 
 
 def _behaviour(parameters: Mapping[str, Any]) -> Behaviour | None:
-    if not parameters["size_inputs"]:
+    if not parameters["size_inputs"] and not parameters["data_lengths"]:
         return None
     from scaling_tasks.shapes.behaviour import Behaviour
     from scaling_tasks.shapes.size_inputs import SizeInput
 
     told = tuple(SizeInput.from_payload(each) for each in parameters["size_inputs"])
-    return Behaviour({}, rows=parameters["rows"], size_inputs=told)
+    lengths = tuple(parameters["data_lengths"])
+    return Behaviour({}, rows=parameters["rows"], size_inputs=told, data_lengths=lengths)
 
 
 def located_options(options: Mapping[str, Any], inputs: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from scaling_tasks.compilers import lite_converter
 from scaling_tasks.compilers.base import BackendBase, backend_options, check_choice, is_dynamic
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
+from scaling_tasks.compilers.fixed_lengths import LONGEST, told_lengths
 from scaling_tasks.compilers.gears import MOST_GEARS, gear_units
 from scaling_tasks.compilers.lite_config import PRECISION_MODES, ascend_config
 from scaling_tasks.compilers.lite_toolchain import find_toolchain
@@ -47,6 +48,7 @@ class LiteOptions(Options, frozen=True):
 
     dynamic: Annotated[bool, option("CPU: one MindIR for all sizes")] = False
     weight_fp16: Annotated[bool, option("CPU: store weights in half precision")] = False
+    longest: LONGEST | UnsetType = UNSET
     gears: Annotated[str, option("Ascend: which gears share an artefact", "per_batch", "joint")] = "per_batch"
     precision_mode: Annotated[str, option("Ascend: how precisely it computes", *PRECISION_MODES)] | UnsetType = UNSET
     insert_op_conf: Annotated[str, option("Ascend: path of an AIPP file")] | UnsetType = UNSET
@@ -56,7 +58,7 @@ class LiteBackend(BackendBase):
     """Converts with MindSpore Lite, wherever it is found.
 
     ``device: cpu`` makes one static MindIR per bucket. Options: ``dynamic`` (true: one MindIR that takes any size) and
-    ``weight_fp16``.
+    ``weight_fp16``. ``longest`` says how long a result can get of which data decides the length.
 
     ``device: ascend`` makes MindOCR's artefacts with gears. Options: ``gears`` (``per_batch``, default, or ``joint``:
     N and sizes in one artefact), ``precision_mode`` and ``insert_op_conf`` (an AIPP file).
@@ -134,7 +136,7 @@ class LiteBackend(BackendBase):
         _refuse(status, output, job)
         if not (path.is_file() if loads else _finish(path)):
             raise CompileError("MindSpore Lite ended without error but wrote no file", where=str(path))
-        return Artefact((path,))
+        return told_lengths(Artefact((path,)))
 
     def accept(self, artefact: Artefact, options: Mapping[str, Any]) -> None:
         """Check that it is whole: for the CPU it was loaded, and an Ascend artefact loads on an NPU only."""

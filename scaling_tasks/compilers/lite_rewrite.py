@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from scaling_tasks.compilers.along_axis import gather_reversed, sum_by_products
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.control_flow import without_bodies
+from scaling_tasks.compilers.fixed_lengths import with_fixed_lengths
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
 from scaling_tasks.compilers.lite_arithmetic import compute_by_halves, cut_off_before_casts, say_defaults
 from scaling_tasks.compilers.lite_indices import (
@@ -118,6 +119,9 @@ def static_model(job: CompileJob, workdir: Path) -> Path:
         return optimise(source, target, "ORT_ENABLE_BASIC", without=_UNKNOWN)
 
     folded = fold(fixed, workdir / f"{job.unit.stem}.folded.onnx")
+    bounded = with_fixed_lengths(folded, job, workdir / f"{job.unit.stem}.mindir")
+    if bounded != folded:
+        folded = fold(bounded, workdir / f"{job.unit.stem}.bounded_folded.onnx")
     return rewrite_for_lite(without_bodies(folded, "MindSpore Lite", fold), workdir)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.compilers.base import BackendBase, backend_options, static_units
 from scaling_tasks.compilers.contract import Artefact, CompileJob, Limits, Tolerance
+from scaling_tasks.compilers.fixed_lengths import told_lengths
 from scaling_tasks.compilers.nncase_calibration import (
     calibration_samples,
     check_calibration,
@@ -54,10 +55,10 @@ class NncaseBackend(BackendBase):
 
     Options: ``target`` (``k230``, default, or ``cpu``), ``quantize`` (default: for k230), ``real_inputs`` (where real
     inputs are; by default the target's ``verify.samples`` or data set), ``samples_count``, ``calibration`` and its kin
-    (see ``nncase_calibration``), ``simplify`` (default true: fold constants first, without
-    which nncase aborts on some models), and the options of nncase's ``CompileOptions`` and ``PTQTensorOptions`` under
-    their own names. ``shape_bucket_enable: true`` leaves the buckets to nncase, with its ``shape_bucket_range_info``,
-    ``shape_bucket_segments_count`` and ``shape_bucket_fix_var_map``.
+    (see ``nncase_calibration``), ``simplify`` (default true: fold constants first, without which nncase aborts on some
+    models), ``longest`` (how long a result can get of which data decides the length), and the options of nncase's
+    ``CompileOptions`` and ``PTQTensorOptions`` under their own names. ``shape_bucket_enable: true`` leaves the buckets
+    to nncase, with its ``shape_bucket_range_info``, ``shape_bucket_segments_count`` and ``shape_bucket_fix_var_map``.
     """
 
     name = engine = "nncase"
@@ -129,7 +130,7 @@ class NncaseBackend(BackendBase):
         kmodel = workdir / f"{job.unit.stem}.kmodel"
         kmodel.write_bytes(compiler.gencode_tobytes())
         names_file(kmodel).write_text(json.dumps(_names(job, outputs), sort_keys=True) + "\n", encoding="utf-8")
-        return Artefact((kmodel, names_file(kmodel)))
+        return told_lengths(Artefact((kmodel, names_file(kmodel))))
 
     def accept(self, artefact: Artefact, options: Mapping[str, Any]) -> None:
         """Load the kmodel, in this process where it has nncase already, as after compiling."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from scaling_tasks.compilers.along_axis import gather_reversed
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.control_flow import without_bodies
+from scaling_tasks.compilers.fixed_lengths import with_fixed_lengths
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
 from scaling_tasks.compilers.missing_operators import (
     compare_with_itself,
@@ -65,14 +66,16 @@ def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Pat
     model = inline_operators(model, _DEFINED_BY_OTHERS)
     spell_out(model)
     fixed.write_bytes(model.SerializeToString(deterministic=True))
-    outputs = [value.name for value in model.graph.output]
-    if simplify:
 
-        def fold(source: Path, target: Path) -> Path:
-            return optimise(source, target, "ORT_ENABLE_BASIC", without=FUSIONS)
+    def fold(source: Path, target: Path) -> Path:
+        return optimise(source, target, "ORT_ENABLE_BASIC", without=FUSIONS) if simplify else source
 
-        fixed = without_bodies(fold(fixed, workdir / f"{job.unit.stem}.simple.onnx"), "nncase", fold)
-    return _write_out(fixed), outputs
+    folded = fold(fixed, workdir / f"{job.unit.stem}.simple.onnx")
+    bounded = with_fixed_lengths(folded, job, workdir / f"{job.unit.stem}.kmodel")
+    if bounded != folded:
+        folded = fold(bounded, workdir / f"{job.unit.stem}.bounded_simple.onnx")
+    outputs = [value.name for value in onnx.load(str(folded), load_external_data=False).graph.output]
+    return _write_out(without_bodies(folded, "nncase", fold) if simplify else folded), outputs
 
 
 def _write_out(source: Path) -> Path:

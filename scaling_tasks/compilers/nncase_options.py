@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from scaling_tasks.compilers.base import backend_options, check_choice
+from scaling_tasks.compilers.fixed_lengths import LONGEST
 from scaling_tasks.compilers.options import UNSET, Annotated, Options, UnsetType, option
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature
@@ -82,6 +83,7 @@ class _OwnOptions(Options, frozen=True):
     calibration_std: Annotated[float | list[float], option("by which pixels are divided")] = 0.5
     calibration_bgr: Annotated[bool, option("blue first")] = False
     simplify: Annotated[bool, option("fold constants first")] = True
+    longest: LONGEST | UnsetType = UNSET
     shape_bucket_enable: Annotated[bool, option("leave the buckets to nncase")] = False
     shape_bucket_range_info: Annotated[dict[str, tuple[int, int]], option("sizes per variable")] | UnsetType = UNSET
     shape_bucket_segments_count: Annotated[int, option("how many sizes per variable")] = 2

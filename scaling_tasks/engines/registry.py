@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.engines.contract import Engine, EngineKind
+from scaling_tasks.engines.cutting import CuttingEngine
 from scaling_tasks.errors import EngineError
+from scaling_tasks.shapes.fixed_lengths import FixedLengths, lengths_file
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["ENTRY_POINT_GROUP", "get_engine", "load_engine", "registered_engine"]
+__all__ = ["ENTRY_POINT_GROUP", "get_engine", "load_engine", "load_of_kind", "registered_engine"]
 
 ENTRY_POINT_GROUP = "scaling_tasks.engines"
 
@@ -61,7 +63,20 @@ def load_engine(name: str, path: Path, options: Mapping[str, Any]) -> Engine:
     """
     kind = get_engine(name)
     kind.check(options)
-    return kind.load(path, options)
+    return load_of_kind(kind, path, options)
+
+
+def load_of_kind(kind: EngineKind, path: Path, options: Mapping[str, Any]) -> Engine:
+    """Load an artefact of a kind that is known to be installed.
+
+    Raises:
+        EngineError: The artefact does not load.
+    """
+    lengths = lengths_file(path)
+    if not lengths.is_file():
+        return kind.load(path, options)
+    told = FixedLengths.read(lengths)
+    return CuttingEngine(kind.load(path, options), told)
 
 
 def registered_engine(name: str) -> EntryPoint | None:

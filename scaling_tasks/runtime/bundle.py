@@ -10,7 +10,7 @@ from typing import Any, Literal
 from scaling_tasks.documents import MOST_BYTES
 from scaling_tasks.engines.contract import Engine
 from scaling_tasks.engines.isolated import load_isolated
-from scaling_tasks.engines.registry import get_engine
+from scaling_tasks.engines.registry import get_engine, load_of_kind
 from scaling_tasks.engines.threads import limited_threads
 from scaling_tasks.errors import BundleError, EngineError
 from scaling_tasks.files import read_regular
@@ -120,6 +120,6 @@ def _loader(name: str, options: Mapping[str, Any], threads: int | None, isolated
 
     def load(path: Path, options: Mapping[str, Any]) -> Engine:
         with limited_threads(threads):
-            return load_isolated(name, path, options) if apart else kind.load(path, options)
+            return load_isolated(name, path, options) if apart else load_of_kind(kind, path, options)
 
     return load

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ __all__ = ["MANIFEST", "ArtefactFile", "BundleArtefact", "Fallback", "Manifest",
 
 MANIFEST = "manifest.json"
 
-_KIND, _VERSION = "manifest", 4
+_KIND, _VERSION = "manifest", 5
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ class BundleArtefact:
         buckets: The buckets it runs at, one value per variable of the manifest each.
         costs: What one inference at each bucket costs, in the plan's unit.
         hits: How often the data set that was planned for uses each bucket.
+        longest: Of outputs that have fixed shapes in this artefact though data decides how long they are: per axis how
+            long it can get, None where data does not decide that. The runtime cuts them to what the data made.
     """
 
     stem: str
@@ -73,6 +75,7 @@ class BundleArtefact:
     buckets: tuple[tuple[int, ...], ...]
     costs: tuple[float, ...]
     hits: tuple[float, ...]
+    longest: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,7 @@ def make_manifest(
     round_up: bool = False,
     fallback: Fallback | None = None,
     engine: str = "",
+    longest: Mapping[str, Mapping[str, Sequence[int | None]]] | None = None,
 ) -> Manifest:
     """Return the manifest of what was built.
 
@@ -201,6 +205,7 @@ def make_manifest(
         round_up: Whether a size at which the original does not run is padded to the next one at which it does.
         fallback: The dynamic model, needed for ``oversize="fallback"``.
         engine: Name of the engine that loads the artefacts; the backend's where left out.
+        longest: By stem of a unit, see ``BundleArtefact``.
 
     Raises:
         BundleError: Units over other variables, or a policy that names no input or lacks its model.
@@ -209,7 +214,10 @@ def make_manifest(
     policies = padding_of(signature.inputs, padding or {})
     if oversize == "fallback" and fallback is None:
         raise BundleError("the dynamic model is not in the bundle", where="oversize: fallback")
-    built = [_built(unit, files, variables, costs, hits or {}) for unit, files in artefacts]
+    built = [
+        replace(_built(unit, files, variables, costs, hits or {}), longest=_lengths((longest or {}).get(unit.stem, {})))
+        for unit, files in artefacts
+    ]
     return Manifest(
         model,
         backend,
@@ -256,7 +264,14 @@ def _artefact_payload(artefact: BundleArtefact) -> dict[str, Any]:
         "buckets": [list(bucket) for bucket in artefact.buckets],
         "costs": list(artefact.costs),
         "hits": list(artefact.hits),
+        "longest": {name: list(axes) for name, axes in artefact.longest.items()},
     }
+
+
+def _lengths(payload: Mapping[str, Sequence[int | None]]) -> dict[str, tuple[int | None, ...]]:
+    if any(each is not None and (type(each) is not int or each < 1) for axes in payload.values() for each in axes):
+        raise ValueError(f"{dict(payload)!r} are no lengths of outputs")
+    return {str(name): tuple(axes) for name, axes in payload.items()}
 
 
 def _from_payload(payload: Mapping[str, Any]) -> Manifest:
@@ -315,7 +330,7 @@ def _artefact(payload: Mapping[str, Any], variables: tuple[str, ...]) -> BundleA
         )
     ):
         raise ValueError(f"{payload['stem']} needs files, buckets, and a cost for each of them")
-    return BundleArtefact(payload["stem"], files, buckets, costs, hits)
+    return BundleArtefact(payload["stem"], files, buckets, costs, hits, _lengths(payload["longest"]))
 
 
 def _file(payload: Mapping[str, Any]) -> ArtefactFile:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.engines.contract import Engine
-from scaling_tasks.errors import BundleError, reason_of
+from scaling_tasks.errors import BundleError, RequestError, reason_of
 from scaling_tasks.process_memory import process_memory
 from scaling_tasks.runtime.buffers import PaddedBuffer
 from scaling_tasks.runtime.cropping import widened
@@ -93,6 +93,7 @@ class EnginePool:
 
         Raises:
             BundleError: The artefact is missing or damaged, or the engine failed.
+            RequestError: What the data makes is longer than the artefact has room for.
         """
         position = self._artefact_of[bucket]
         slot = self._slots[position].take()
@@ -103,6 +104,8 @@ class EnginePool:
             try:
                 outputs = engine.run(self._feeds(slot, bucket, parts) | self._sizes.feeds(bucket, shapes))
                 return widened(outputs, self._dtypes)
+            except RequestError:
+                raise  # The engine has done its work.
             except BaseException as cause:
                 # Whatever state it and its buffers are in, the next request gets fresh ones.
                 slot.abandon()

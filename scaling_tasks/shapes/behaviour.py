@@ -65,6 +65,7 @@ class Behaviour:
         empty: Variables that may be 0; all others are 1 at least.
         mixed: Where requests may be cut into pieces: variables whose positions are not known to be answered each by
             itself, along which none is cut.
+        data_lengths: What stands for lengths that requests' content makes, anywhere in the model.
     """
 
     layouts: Mapping[str, tuple[Layout, ...] | None]
@@ -75,6 +76,7 @@ class Behaviour:
     size_inputs: tuple[SizeInput, ...] = ()
     empty: tuple[str, ...] = ()
     mixed: tuple[str, ...] = ()
+    data_lengths: tuple[str, ...] = ()
 
     @property
     def refusals(self) -> tuple[Verdict, ...]:
@@ -203,6 +205,7 @@ class Behaviour:
             "size_inputs": [spec.to_payload() for spec in self.size_inputs],
             "empty": list(self.empty),
             "mixed": list(self.mixed),
+            "data_lengths": list(self.data_lengths),
         }
 
     @classmethod
@@ -217,7 +220,8 @@ class Behaviour:
         verdicts = tuple(Verdict(**each) for each in payload["verdicts"])
         if any(verdict.kind not in _KINDS for verdict in verdicts):
             raise ValueError("no verdict")
-        named = [*payload["uniform"], *payload["empty"], *payload["mixed"], *filter(None, [payload["rows"]])]
+        lists = ("uniform", "empty", "mixed", "data_lengths")
+        named = [*(name for key in lists for name in payload[key]), *filter(None, [payload["rows"]])]
         texts = [text for verdict in verdicts for text in vars(verdict).values()]
         if not all(isinstance(text, str) for text in (*named, *texts)):
             raise TypeError("a name or a reason that is no text")
@@ -233,6 +237,7 @@ class Behaviour:
             tuple(SizeInput.from_payload(each) for each in payload["size_inputs"]),
             tuple(payload["empty"]),
             tuple(payload["mixed"]),
+            tuple(payload["data_lengths"]),
         )
 
 

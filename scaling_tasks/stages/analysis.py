@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 DOCUMENT = "analysis.json"
-_KIND, _VERSION = "analysis", 3
+_KIND, _VERSION = "analysis", 4
 _WORTH_SENDING = 256 << 20
 """Bytes of a model that is larger than to be sent to be analysed and fetched as it was prepared."""
 

@@ -31,6 +31,7 @@ from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.units import planned_units
 
 __all__ = [
+    "BOUNDING_CODE",
     "CODE",
     "STAGE",
     "TOOLS",
@@ -64,6 +65,9 @@ CODE = (
     "stages/compile",
 )
 """What of this package makes artefacts: a compile takes hours, another planner must not cost it again."""
+
+BOUNDING_CODE = ("analysis",)
+"""What makes them besides, of models in which data decides lengths."""
 
 
 def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
@@ -129,9 +133,8 @@ def unit_action(
     whole = {**parameters, "options": options, "model": f"model/{target.model.name}"}
     stem = parameters["unit"][1]
     outputs = (f"{stem}*", f"{SHARED}-*")
-    return Action(
-        "compile", code_of(*CODE), {**model, **digests(files)}, whole, tools, platform(target, kind()), outputs
-    ), files
+    code = code_of(*CODE, *(BOUNDING_CODE if parameters["data_lengths"] else ()))
+    return Action("compile", code, {**model, **digests(files)}, whole, tools, platform(target, kind()), outputs), files
 
 
 def toolchain(target: Target) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from scaling_tasks.execution.contract import Subject
 from scaling_tasks.files import digest_file
 from scaling_tasks.names import Digest
 from scaling_tasks.own_code import code_of
+from scaling_tasks.shapes.fixed_lengths import FixedLengths, lengths_file
 from scaling_tasks.stages.inputs import model_places, planned_model
 from scaling_tasks.stages.stage import Made, Stage
 from scaling_tasks.stages.target import Target
@@ -34,10 +35,10 @@ _OPEN_ONNX = ("openvino", "onnxruntime")
 def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     model = planned_model(made)
     plan = {file.name: file for file in made.result("buckets").files}
-    artefacts = {
-        one.name: [[file.name, file.digest, file.size] for file in made.result("compile", one.name).files]
-        for one in planned_units(made).units
-    }
+    built = {one: made.result("compile", one.name).files for one in planned_units(made).units}
+    artefacts = {one.name: [[file.name, file.digest, file.size] for file in files] for one, files in built.items()}
+    lengths = {f"lengths/{one.stem}": lengths_of(files) for one, files in built.items()}
+    told = {name: file for name, file in lengths.items() if file is not None}
     parameters = {
         "model": f"model/{target.model.name}",
         "artefacts": artefacts,
@@ -46,12 +47,12 @@ def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
         "runtime": section(target.spec.runtime),
         "fixed_inputs": target.spec.inputs,
     }
-    inputs: dict[str, Digest] = {**model, **{name: file.digest for name, file in plan.items()}}
+    inputs: dict[str, Digest] = {**model, **{name: file.digest for name, file in (*plan.items(), *told.items())}}
     return ActionRequest(
         Action(
             "manifest", code_of(), inputs, parameters, outputs=("manifest.json", f"{target.model.stem}_original.onnx")
         ),
-        lambda: {**model_places(target, model), **places_of(plan)},
+        lambda: {**model_places(target, model), **places_of(plan), **places_of(told)},
         f"{__name__}:work",
         Subject(target.name, "the bundle", BundleError),
     )
@@ -92,9 +93,21 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         round_up=runtime.round_up,
         fallback=_fallback(model, outputs, parameters) if runtime.oversize == "fallback" else None,
         engine=parameters["engine"],
+        longest={file.name: _lengths(file) for file in (inputs / "lengths").glob("*")},
     )
     (outputs / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
     return {}
+
+
+def lengths_of(files: Sequence[ResultFile]) -> ResultFile | None:
+    """Return which file of an artefact tells how long its outputs are that data makes, None where none does."""
+    told = lengths_file(Path(files[0].name)).name
+    return next((file for file in files if file.name == told), None)
+
+
+def _lengths(file: Path) -> dict[str, list[int | None]]:
+    lengths = FixedLengths.read(file)
+    return {output: lengths.bounds(output) for output in lengths.layouts}
 
 
 def _fallback(model: Path, outputs: Path, parameters: Mapping[str, Any]) -> Fallback:

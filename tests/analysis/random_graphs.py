@@ -321,8 +321,10 @@ def load_operators() -> None:
 
 
 @st.composite
-def random_models(draw: Draw, *, most: int = 7, only: Sequence[str] = ()) -> RandomModel:
-    """Draw a model of up to ``most`` operators, or of those named alone."""
+def random_models(
+    draw: Draw, *, most: int = 7, only: Sequence[str] = (), first: Sequence[str] = ()
+) -> RandomModel:
+    """Draw a model of up to ``most`` operators, of those named alone if any are, one of ``first`` before them."""
     load_operators()
     step = draw(st.sampled_from([1, 1, 4]))
     graph = Growing(draw(st.integers(0, 2**16)), opset=draw(st.sampled_from(OPSETS)), step=step)
@@ -330,8 +332,8 @@ def random_models(draw: Draw, *, most: int = 7, only: Sequence[str] = ()) -> Ran
         graph.input(f"x{index}", dims)
     value, used = graph.values[0], []
     names = list(only) or list(OPERATORS)
-    for _ in range(draw(st.integers(1, most))):
-        name = draw(st.sampled_from(names))
+    for at in range(draw(st.integers(1, most))):
+        name = draw(st.sampled_from(first if first and not at else names))
         added = _put(graph, OPERATORS[name], draw, value)
         if added is not None:
             used.append(name)

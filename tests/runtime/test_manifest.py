@@ -65,6 +65,20 @@ def test_json_round_trip_keeps_everything() -> None:
     assert again.to_json() == manifest.to_json()
 
 
+def test_how_long_outputs_can_get_is_told_per_artefact() -> None:
+    manifest = manifest_of(longest={"m_a": {"y": [None, 20, None]}})
+    assert manifest.artefacts[0].longest == {"y": (None, 20, None)}
+    text = manifest.to_json()
+    assert Manifest.from_json(text) == manifest
+    with pytest.raises(BundleError, match="are no lengths of outputs"):
+        Manifest.from_json(resealed({**json.loads(text), "artefacts": [_with_longest(text, {"y": [0]})]}))
+
+
+def _with_longest(text: str, longest: object) -> dict[str, object]:
+    (artefact,) = json.loads(text)["artefacts"]
+    return {**artefact, "longest": longest}
+
+
 def test_a_mask_is_padded_at_the_side_of_what_it_masks() -> None:
     policies = manifest_of(padding={"ids": Padding(side="start")}).padding
     assert policies["attention_mask"] == Padding(side="start", mask=True)

@@ -84,8 +84,7 @@ def _skip_without_mindspore_lite() -> None:
 def _check_compiled(model: ZooModel, backend: str, tmp_path: Path) -> None:
     proto = model.build()
     analysis = analyse(model, proto)
-    tensors = (*analysis.inputs.inputs, *analysis.behaviour.tensors())
-    files = compile_bucket(backend, analysis.cleaned, tensors, model.bucket, tmp_path)
+    files = compile_bucket(backend, model, analysis.cleaned, analysis, tmp_path)
     _check(model, proto, analysis, backend, files)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length, as_length, larger
@@ -146,6 +147,9 @@ def follow_compress(op: Operation) -> Tensor:
     if axis is None and tensor.rank != 1:
         raise Refused("it flattens what it chooses from", "Reshape to one axis before it.")
     place = op.axis(int(axis or 0), tensor.rank)
+    known, length = op.value_of(1), tensor.known_axes[place].constant
+    if known is not None and length is not None:
+        return _taken(op, place, np.flatnonzero(known[:length]))
     for index, at in ((0, place), (1, 0)):
         op.mix(index, at)
     if op.input(0).known_axes[place].variables and not op.domain.at_most(
@@ -157,6 +161,16 @@ def follow_compress(op: Operation) -> Tensor:
     tensor = op.input(0)
     axes = [*tensor.known_axes[:place], op.data_axis(), *tensor.known_axes[place + 1 :]]
     return op.result(axes, tensor.dtype, finite=tensor.finite, low=tensor.low, high=tensor.high)
+
+
+def _taken(op: Operation, place: int, positions: NDArray[np.int64]) -> Tensor:
+    """Follow a choice that is always the same, which is a Gather."""
+    tensor = op.input(0)
+    op.emitter.into(op.node.output[0], "Gather", [tensor.name, op.emitter.numbers(positions)], axis=place)
+    op.replaced = True
+    axes = [*tensor.known_axes[:place], grid(len(positions)), *tensor.known_axes[place + 1 :]]
+    fills = {at: fill for at, fill in tensor.fills.items() if at != place}
+    return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=tensor.low, high=tensor.high)
 
 
 @operator("Inverse", domain="com.microsoft")

@@ -16,6 +16,7 @@ from scaling_tasks.planning.bucket_plan import BucketPlan
 from scaling_tasks.runtime.bundle import read_manifest
 from scaling_tasks.runtime.traffic import Traffic
 from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
+from scaling_tasks.shapes.fixed_lengths import FixedLengths
 from scaling_tasks.shapes.histogram import ShapeHistogram
 from scaling_tasks.stages.analysis import read_analysis
 from scaling_tasks.stages.units import UnitsDocument, read_units, write_units
@@ -77,7 +78,7 @@ def _analysis(directory: Path) -> list[Path]:
     path = directory / "analysis.json"
     behaviour = manifest_of().behaviour
     payload = {"behaviour": behaviour.to_payload(), "places": 2, "original": DIGEST, "possible": behaviour.kind}
-    path.write_text(document_text("analysis", 3, payload), encoding="utf-8")
+    path.write_text(document_text("analysis", 4, payload), encoding="utf-8")
     return [path]
 
 
@@ -142,10 +143,21 @@ READERS = (
         lambda directory: Traffic.load(directory / "traffic.json"),
     ),
     *_readers("analysis", "analysis.json", _analysis, lambda directory: read_analysis(directory / "analysis.json")),
+    *_readers(
+        "fixed lengths",
+        "m.lengths.json",
+        lambda directory: [_lengths(directory / "m.lengths.json")],
+        lambda directory: FixedLengths.read(directory / "m.lengths.json"),
+    ),
     *_readers("result", "result.json", _result, _whole_result),
     *_readers("store record", "*.json", _record, _get, refuses=False),
 )
 READERS = tuple(replace(each, allowed=_missing_allowed) if each.name == "store record" else each for each in READERS)
+
+
+def _lengths(path: Path) -> Path:
+    FixedLengths({"kept": "st_0"}, {"kept": 20}, {"boxes": ((("kept",),), ((4,),))}).write(path)
+    return path
 
 
 def _saved(path: Path) -> Path:

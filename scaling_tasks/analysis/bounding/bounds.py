@@ -1,0 +1,135 @@
+"""The lengths that data decides in one graph: how long each can get, and which tensor tells how long it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scaling_tasks.analysis.axes import Axis
+from scaling_tasks.analysis.bounding.told import Told
+from scaling_tasks.analysis.domain import Domain
+from scaling_tasks.analysis.emitter import Emitter
+from scaling_tasks.analysis.lengths import Length, as_length
+from scaling_tasks.analysis.operation import Operation
+from scaling_tasks.analysis.refusal import Refused
+from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.shapes.behaviour import DATA
+
+__all__ = ["Bounds", "Count", "Form"]
+
+_MOST = 1 << 20
+"""What floats count exactly, with room for products of small numbers."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """A length that data decides.
+
+    Attributes:
+        most: The most that it can be.
+        name: Of a tensor that tells how much it is, ``[1]`` of float32.
+        proven: Whether it cannot be more, whatever the data.
+    """
+
+    most: int
+    name: str
+    proven: bool = True
+
+
+Form = Callable[[Operation, "Bounds"], Sequence[Count]]
+"""Emits an operator with results of fixed lengths; returns one count per axis that data makes, in their order."""
+
+
+class Bounds:
+    """What is known of them, and how operators that make them are written instead.
+
+    Args:
+        forms: By operator how it is written.
+        longest: What the user says that a length can be, by the name of the node that makes it.
+
+    Attributes:
+        counts: By length, in the order in which they are made.
+        unused: Nodes of which the user says something, and that have not been met.
+        wanted: Whether any operator was met that makes one.
+    """
+
+    def __init__(self, forms: Mapping[str, Form], longest: Mapping[str, int]) -> None:
+        self._forms, self._longest = forms, longest
+        self.counts: dict[str, Count] = {}
+        self.unused = set(longest)
+        self.wanted = False
+        self._most: dict[str, int] = {}
+        self._names: dict[str, str] = {}
+
+    def tell(self, emitter: Emitter) -> Told:
+        """Return what tells exact lengths in the graph."""
+        return Told(emitter, self._names, self._most)
+
+    def full(self, axis: Axis) -> int:
+        """Return how long an axis is where all lengths are as long as they can get."""
+        return int(axis.length.evaluate(self._most))
+
+    def exact(self, op: Operation, length: Length) -> str:
+        """Return the name of a tensor that tells a length, ``[1]`` of float32."""
+        return self.tell(op.emitter).number(length.expression())
+
+    def said(self, op: Operation, found: float) -> tuple[int, bool]:
+        """Return how long the axis of an operator can get, and whether that is proven.
+
+        Args:
+            op: The operator.
+            found: What follows from the graph, infinite where nothing does.
+
+        Raises:
+            Refused: Nothing follows from the graph, and the user says nothing either.
+        """
+        self.unused.discard(op.name)
+        if op.name in self._longest:
+            return min(int(min(found, _MOST)), self._longest[op.name]), self._longest[op.name] >= found
+        if found > _MOST:
+            raise Refused(
+                "data decides how long its result is, and nothing bounds it",
+                f"Say how long it can get: `compile.options.longest: {{{op.name!r}: 1000}}`.",
+            )
+        return int(found), True
+
+    def fixed(self, op: Operation, outputs: Sequence[Tensor], domain: Domain) -> Sequence[Tensor]:
+        """Return an operator's outputs with lengths that can be padded in place of those that data decides.
+
+        Raises:
+            Refused: There is no form of the operator with a fixed length.
+        """
+        wanted = [name for tensor in outputs for axis in tensor.axes or () for name in _data_of(axis)]
+        new = list(dict.fromkeys(wanted))
+        if not new:
+            return outputs
+        self.wanted = True
+        form = self._forms.get(op.kind)
+        if form is None or op.node.domain not in ("", "ai.onnx") or op.around.place:
+            raise Refused("data decides how long its result is, for which it has no form of a fixed length")
+        counts = form(op, self)
+        op.replaced = True
+        for name, count in zip(new, counts, strict=True):
+            own = name.removeprefix(DATA)
+            if not 0 < count.most <= _MOST:
+                raise Refused(f"its result can have {count.most} positions, of at most {_MOST} that are counted")
+            self.counts[own], self._most[own], self._names[own] = count, count.most, count.name
+            domain.add_bounded(own, count.most)
+        return [replace(tensor, axes=None if tensor.axes is None else _bounded(tensor.axes)) for tensor in outputs]
+
+
+def _data_of(axis: Axis) -> list[str]:
+    return sorted(name for name in axis.variables if name.startswith(DATA))
+
+
+def _bounded(axes: Sequence[Axis]) -> tuple[Axis, ...]:
+    return tuple(Axis(tuple(tuple(_renamed(length) for length in piece) for piece in axis.pieces)) for axis in axes)
+
+
+def _renamed(length: Length) -> Length:
+    """Return a length that data alone makes, which is one name, under the name of what can be padded."""
+    names: Any = length.variables
+    if len(names) != 1 or not next(iter(names)).startswith(DATA):
+        return length
+    return as_length(next(iter(names)).removeprefix(DATA))

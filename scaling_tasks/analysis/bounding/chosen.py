@@ -1,0 +1,43 @@
+"""What is chosen of many, moved to the front."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from scaling_tasks.analysis.emitter import Emitter
+
+__all__ = ["chosen_positions"]
+
+_INT64 = 7
+
+
+def chosen_positions(emitter: Emitter, chosen: str, most: int) -> tuple[str, str]:
+    """Return the positions at which ``chosen``, ``[most]`` of float32, is 1 in their order, and how many there are.
+
+    Behind them 0 is repeated. The first positions are the largest keys where these fall from one to the next.
+    """
+    falling = emitter.constant(np.arange(most, 0, -1, dtype=np.float32))
+    keys = emitter.node("Mul", [chosen, falling])
+    largest = _sorted(emitter, keys, most)
+    all_of_them = emitter.constant(np.array([most], np.float32))
+    place = emitter.node("Sub", [all_of_them, largest])
+    found = emitter.node("Min", [largest, emitter.constant(np.ones(1, np.float32))])
+    place = emitter.cast(emitter.node("Mul", [place, found]), _INT64)
+    return place, emitter.reduce("ReduceSum", chosen, [0], keepdims=1)
+
+
+def _sorted(emitter: Emitter, name: str, count: int) -> str:
+    """Return all elements, the largest first."""
+    from onnx import helper
+
+    outputs = [emitter.fresh("largest"), emitter.fresh("places")]
+    inputs = [name]
+    attributes: dict[str, Any] = {}
+    if emitter.opset < 10:
+        attributes["k"] = count
+    else:
+        inputs.append(emitter.numbers([count]))
+    emitter.nodes.append(helper.make_node("TopK", inputs, outputs, name=outputs[0], axis=-1, **attributes))
+    return outputs[0]
