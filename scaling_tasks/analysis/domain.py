@@ -15,10 +15,10 @@ __all__ = ["Domain", "Requirement"]
 
 _EVERY = 2048
 _ABOVE = 512
-_JOINT = 512
+_JOINT, _SMALL = 512, 16
 _MULTIPLE = 64
 _MOST_MULTIPLES = 512
-_MOST_JOINT = 4096
+_MOST_JOINT, _BITS = 4096, 40
 """Sizes beside others are no larger, so that products of all of them are numbers of 64 bits."""
 _STEPS = (1, 2, 3, 4, 5, 7, 8, 16, 32, 64)
 _SEED = 20230607
@@ -191,7 +191,8 @@ class Domain:
         )
 
     def _ends(self, name: str) -> tuple[int, int]:
-        return self.lows[name], min(_MOST_JOINT, max(self.lows[name], self.limits[name]))
+        most = min(_MOST_JOINT, 1 << (_BITS // max(1, len(self.limits) - 1)))
+        return self.lows[name], min(most, max(self.lows[name], self.limits[name]))
 
     def add(self, name: str) -> None:
         """Add something that may have any size and that nothing is known of, beside others least of all."""
@@ -202,8 +203,11 @@ class Domain:
     def add_bounded(self, name: str, most: int) -> None:
         """Add a length that data decides, which may be anything up to ``most``, whatever other sizes are."""
         generator = np.random.default_rng([_SEED, *name.encode()])
-        values = np.concatenate([np.arange(min(most, _EVERY) + 1), generator.integers(0, most + 1, self.count)])
-        self._points = {**self._points, name: generator.permutation(values[: max(self.count, 1)])}
+        ends = np.minimum(most, 2.0 ** generator.integers(0, 1 + int(most).bit_length(), self.count)).astype(np.int64)
+        values = generator.integers(0, ends + 1)
+        every = np.arange(min(most, _EVERY, self.count - 1) + 1)
+        values[generator.permutation(self.count)[: len(every)]] = every
+        self._points = {**self._points, name: values}
         self.limits[name], self.lows[name] = most, 0
         self._bounded.add(name)
         self._lines = self._draw_lines()
@@ -215,16 +219,36 @@ class Domain:
         blocks: list[dict[str, NDArray[np.int64]]] = []
         for name in names:
             span = self._span(name)
-            for step in (1, 32):
-                others = {other: self._some(other, len(span), step, generator) for other in names if other != name}
+            for step, most in ((1, None), (32, None), (1, _SMALL)):
+                others = {other: self._some(other, step, generator, len(span), most) for other in names if other != name}
                 blocks.append({name: span, **others})
         if len(names) > 1:
-            blocks += [{name: self._some(name, _JOINT, step, generator) for name in names} for step in _STEPS]
+            for step in _STEPS:
+                blocks.append({name: self._some(name, step, generator) for name in names})
+                # What is true of large sizes need not be where all of them are small, or of one magnitude.
+                blocks.append(self._smallest(names, step))
+                most = np.exp(generator.uniform(0, np.log(_MOST_JOINT), _JOINT)).astype(np.int64) * step
+                blocks.append({name: self._some(name, step, generator, _JOINT, most) for name in names})
         return {name: np.concatenate([block[name] for block in blocks]) for name in names}
 
-    def _some(self, name: str, count: int, step: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    def _smallest(self, names: list[str], step: int) -> dict[str, NDArray[np.int64]]:
+        """Return the least sizes, multiples of a step, each beside each of all others."""
+        count = max(2, int((_MOST_JOINT if step in (1, 32) else _JOINT) ** (1 / len(names)) + 1e-9))
+        lines = []
+        for name in names:
+            low, high = self._ends(name)
+            least = low if step == 1 else -(-max(low, 1) // step) * step
+            lines.append((least + np.arange(count) * step).clip(low, max(high, least)))
+        found = np.meshgrid(*lines, indexing="ij")
+        return {name: each.reshape(-1)[:_MOST_JOINT] for name, each in zip(names, found, strict=True)}
+
+    def _some(
+        self, name: str, step: int, generator: np.random.Generator, count: int = _JOINT, most: Any = None
+    ) -> NDArray[np.int64]:
+        """Return random sizes, some of them no larger than given, multiples of a step where there are such."""
         low, high = self._ends(name)
-        found = generator.integers(low, high + 1, count)
+        ends = high if most is None else np.clip(low + np.asarray(most), low, high)
+        found = generator.integers(low, ends + 1, count)
         if high >= step > 1:
             found = np.maximum(step, found // step * step)
         return found.astype(np.int64)
