@@ -321,9 +321,7 @@ def load_operators() -> None:
 
 
 @st.composite
-def random_models(
-    draw: Draw, *, most: int = 7, only: Sequence[str] = (), first: Sequence[str] = ()
-) -> RandomModel:
+def random_models(draw: Draw, *, most: int = 7, only: Sequence[str] = (), first: Sequence[str] = ()) -> RandomModel:
     """Draw a model of up to ``most`` operators, of those named alone if any are, one of ``first`` before them."""
     load_operators()
     step = draw(st.sampled_from([1, 1, 4]))

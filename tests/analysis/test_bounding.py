@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, assume, event, given, settings
 from numpy.typing import NDArray
 from onnx import helper
 
 from scaling_tasks.analysis.fixed_lengths import bound_lengths
 from scaling_tasks.errors import CompileError, RequestError
+from scaling_tasks.onnx_model.fixing import fix_dimensions
 from tests.analysis.bounded import assert_bounded
 from tests.analysis.drafts import Draft
+from tests.analysis.drawing import thorough
+from tests.analysis.random_graphs import RandomModel, random_models
 
 
 def _noise(*shape: int, count: int = 6) -> list[dict[str, NDArray[Any]]]:
@@ -174,3 +178,21 @@ def test_a_model_without_such_lengths_is_left_alone() -> None:
     draft = Draft()
     x = draft.input("x", [4, 4])
     assert bound_lengths(draft.model(draft.add("Relu", [x])), {}) is None
+
+
+@settings(thorough, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(random_models(first=("Compress", "NonZero")))
+def test_random_graphs_answer_with_fixed_lengths(random: RandomModel) -> None:
+    assume("MeanVarianceNorm" not in random.operators)  # Of equal numbers onnxruntime makes 0 / 0, ONNX 0.
+    inputs = [random.inputs(random.limits, seed) for seed in range(3)]
+    fixed = fix_dimensions(random.model, {name: array.shape for name, array in inputs[0].items()})
+    try:
+        bounded = bound_lengths(fixed, {})
+    except CompileError as error:
+        event(f"refused: {error.what.partition(': ')[0]}")
+        return
+    if bounded is None:
+        event("all lengths are fixed")
+        return
+    event("bounded")
+    assert_bounded(random.model, inputs)

@@ -175,3 +175,20 @@ def test_positions_of_the_largest_that_nobody_takes_do_no_harm() -> None:
     assert_exact(draft.model(largest), {"N": 2, "H": 6, "W": 9}, rows)
     (refusal,) = {each.reason for each in analyse_model(draft.model(largest, places)).behaviour.refusals}
     assert refusal == "its second output numbers positions of the padded tensor"
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool", "LpPool"])
+@pytest.mark.parametrize(("kernel", "stride", "pads"), [(3, 2, 0), (4, 3, 0), (4, 4, 0), (5, 3, 1)])
+@pytest.mark.parametrize("height", [1, 2, 3, 4, 5])
+def test_a_kernel_that_is_larger_than_the_axis_where_lengths_are_rounded_up(
+    kind: str, kernel: int, stride: int, pads: int, height: int
+) -> None:
+    draft = Draft(19)
+    x = draft.shifted(draft.input("x", [1, 2, "H", "W"]))
+    shape = {"kernel_shape": [kernel, 1], "strides": [stride, 1], "pads": [pads, 0, pads, 0]}
+    model = draft.model(draft.add(kind, [x], ceil_mode=1, **shape))
+    room = height + 2 * pads - kernel
+    behaviour = analyse_model(model).behaviour
+    assert behaviour.runs_at({"H": height, "W": 3}) == (room > -stride)
+    if room > -stride:
+        assert_exact(model, {"H": 9, "W": 4}, [{"H": height, "W": 3}])

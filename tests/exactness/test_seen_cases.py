@@ -198,3 +198,18 @@ def test_what_is_refused_can_be_accepted_and_is_measured(build: Build) -> None:
 
     with st.load_bundle(outcome.root / "build/net") as loaded:
         assert {verdict.kind for verdict in loaded.verdicts} == {"approximate"}
+
+
+def test_numbers_that_point_outside_are_refused_as_the_original_does(build: Build) -> None:
+    import scaling_tasks as st
+    from scaling_tasks.errors import BundleError
+
+    model = parsed("""g (int64[N,T] ids) => (float[N,T,2] y) <float[3,2] table = {1, 2, 3, 4, 5, 6}> {
+        y = Gather(table, ids)
+    }""")
+    outcome = build(model, [{"N": 1, "T": 8}])
+    outcome.check([{"ids": np.array([[0, 2, -1, -3, 1]])}, {"ids": np.array([[2]])}])
+    with st.load_bundle(outcome.root / "build/net") as served:
+        for number in (3, -4):
+            with pytest.raises(BundleError, match=rf"idx={number}"):
+                served.run({"ids": np.array([[0, number, 1]])})

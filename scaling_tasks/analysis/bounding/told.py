@@ -52,7 +52,9 @@ class Told:
         make = self._kinds.get(spec.kind)
         if make is None:
             raise Refused("it resizes along a length that data decides")
-        made = make(spec)
+        made, shape = make(spec), [int(layout_length(layout, self._longest)) for layout in spec.layouts]
+        if spec.kind in ("value", "ratio") and shape != [1]:
+            made = self._emitter.once("Expand", [made, self._emitter.numbers(shape)])
         dtype = int(helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)))
         return made if dtype == _FLOAT else self._emitter.cast(made, dtype)
 

@@ -90,7 +90,8 @@ def safe_numbers(op: Operation, index: int, lengths: Sequence[Length], *, clamp:
     held = indices.low >= 0 and all(
         indices.high < (1 << 31) and op.domain.at_most(as_length(int(indices.high) + 1), length) for length in lengths
     )
-    if not held and padded:
+    # What the runtime pads with is 0: clamped, a request's own numbers that lie outside would be answered as others.
+    if not held and padded and any(indices.fills.get(at) != 0 for at in padded):
         if clamp and op.opset >= 12 and indices.dtype in (6, 7) and not any(length.variables for length in lengths):
             _clamp(op, index, [int(length.constant or 0) for length in lengths])
         else:

@@ -203,7 +203,8 @@ def _length(op: Operation, window: Window, length: Length) -> Length:
     if not op.attribute("ceil_mode", 0) or str(op.attribute("auto_pad", "")).startswith("SAME"):
         return output_length(op, window, length)
     room = length + (window.before + window.after - window.span)
-    op.positive(room + 1, f"a kernel of {window.span} does not fit into {length}")
+    # Rounded up, a kernel counts that begins inside and would end behind the axis, by less than its stride.
+    op.positive(room + window.stride, f"a kernel of {window.span} does not fit into {length}")
     # The last window has to start inside the axis or in what is added before it.
     starts = (length + (window.before - 1)) // window.stride + 1
     return smaller((room + (window.stride - 1)) // window.stride + 1, starts)
