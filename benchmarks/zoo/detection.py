@@ -95,6 +95,32 @@ def yolo_suppressed() -> onnx.ModelProto:
     return g.model()
 
 
+def proposals() -> onnx.ModelProto:
+    """A region proposal network: cells above a threshold, their boxes suppressed, how many are left and their mean."""
+    g = Graph("proposals")
+    x = g.input("image", [1, 3, "H", "W"])
+    y = swish(g, conv(g, x, 3, 8, 3, strides=[4, 4]))
+    scores = g.reshape(str(g.op("Sigmoid", conv(g, y, 8, 1, 1))), -1)
+    sides = g.op("Abs", conv(g, y, 8, 4, 3))
+    boxes = g.reshape(str(g.op("Transpose", sides, perm=[0, 2, 3, 1])), -1, 4)
+    passed = g.op("NonZero", g.op("Greater", scores, g.op("ReduceMean", scores, keepdims=1)))
+    places = g.op("Squeeze", passed, g.const([0]))
+    chosen, own = g.op("Gather", boxes, places, axis=0), g.op("Gather", scores, places, axis=0)
+    kept = g.op(
+        "NonMaxSuppression",
+        g.op("Unsqueeze", chosen, g.const([0])),
+        g.op("Unsqueeze", own, g.const([0, 1])),
+        g.const([12]),
+        g.const([0.4]),
+    )
+    rows = g.op("Gather", chosen, g.op("Gather", kept, g.const(2), axis=1), axis=0)
+    g.output(linear(g, str(rows), 4, 6), "classes", ["count", 6])
+    mean = g.op("ReduceMean", rows, axes=[0], keepdims=0)
+    g.output(str(mean), "mean", [4])
+    g.output(str(g.op("Shape", own)), "passed", [1], "int64")
+    return g.model()
+
+
 def anchor_free() -> onnx.ModelProto:
     """A detector with channels last: grids made rows by Transpose and Reshape, one output for each scale."""
     g = Graph("anchor_free")
@@ -147,6 +173,7 @@ _MULTIPLES = {"N": Span(1, 2), "H": Span(32, 96, 32), "W": Span(32, 160, 32)}
 DETECTION = (
     built("detection", yolo_head, _MULTIPLES),
     built("detection", yolo_suppressed, {"H": Span(32, 96, 32), "W": Span(32, 160, 32)}),
+    built("detection", proposals, {"H": Span(8, 64), "W": Span(8, 96)}),
     built("detection", anchor_free, _MULTIPLES),
     built("detection", heat_map, {"N": Span(1, 2), "H": Span(16, 64), "W": Span(16, 96)}),
     built("detection", regions, {"H": Span(36, 64), "W": Span(36, 96), "boxes": Span(1, 6)}),

@@ -58,8 +58,16 @@ def _each(function: Callable[..., Any]) -> Callable[[list[Elements]], Elements]:
     return apply
 
 
-def _both(function: Callable[[Any, Any], Any]) -> Callable[[list[Elements]], Elements]:
-    return _each(lambda left, right: None if left is None or right is None else function(left, right))
+def _all(function: Callable[..., Any]) -> Callable[[list[Elements]], Elements]:
+    return _each(lambda *values: None if any(value is None for value in values) else function(*values))
+
+
+def _greatest(*values: Any) -> Any:
+    return max(values)
+
+
+def _least(*values: Any) -> Any:
+    return min(values)
 
 
 def _and(left: Any, right: Any) -> Any:
@@ -75,9 +83,9 @@ _RULES: dict[str, Callable[[list[Elements]], Elements]] = {
     "Cast": lambda inputs: inputs[0],
     "Where": _each(_where),
     "And": _each(_and),
-    "Max": _both(max),
-    "Min": _both(min),
-    "Equal": _both(operator.eq),
-    "Less": _both(operator.lt),
-    "Greater": _both(operator.gt),
+    "Max": _all(_greatest),
+    "Min": _all(_least),
+    "Equal": _all(operator.eq),
+    "Less": _all(operator.lt),
+    "Greater": _all(operator.gt),
 }

@@ -207,7 +207,7 @@ class Walk:
                     for name, value in zip(op.node.output, folded, strict=False)
                 ]
             rule = rule_for(op.node.domain, op.kind)
-            if op.kind in _WITH_BODIES and (self._bounds is not None or self._touched(op)):
+            if op.kind in _WITH_BODIES and (self._touched(op) or self._hides_lengths(op)):
                 with self._around.inside(op):
                     return self._fixed(op, _WITH_BODIES[op.kind](self, op))
             if rule is None:
@@ -270,6 +270,10 @@ class Walk:
         outer = [self.tensors[name] for name in outer_names(op.node) if name in self.tensors]
         given = [tensor for tensor in [*op.inputs, *outer] if tensor is not None]
         return any(tensor.axes is None or tensor.variables or is_symbolic(tensor.value) for tensor in given)
+
+    def _hides_lengths(self, op: Operation) -> bool:
+        """Return whether data may decide lengths in an operator's bodies, where that matters."""
+        return self._bounds is not None and any(tensor.axes is None for tensor in self._static(op))
 
     def _unknown(self, op: Operation) -> list[Tensor]:
         refusal = refusal_for(op.node.domain, op.kind)

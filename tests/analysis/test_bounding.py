@@ -196,3 +196,20 @@ def test_random_graphs_answer_with_fixed_lengths(random: RandomModel) -> None:
         return
     event("bounded")
     assert_bounded(random.model, inputs)
+
+
+def test_a_loop_beside_such_lengths_is_left_as_it_is() -> None:
+    draft = Draft()
+    x = draft.input("x", [4, 4])
+    values = [helper.make_tensor_value_info(name, kind, []) for name, kind in (("at", 7), ("going", 9), ("goes", 9))]
+    state = [helper.make_tensor_value_info(name, 1, [4, 4]) for name in ("before", "after")]
+    turn = helper.make_graph(
+        [helper.make_node("Identity", ["going"], ["goes"]), helper.make_node("Tanh", ["before"], ["after"])],
+        "turn",
+        [*values[:2], state[0]],
+        [values[2], state[1]],
+    )
+    again = draft.add("Loop", [draft.constant(3), "", x], body=turn)
+    chosen = draft.add("NonZero", [draft.add("Relu", [again])])
+    bounded = assert_bounded(draft.model(again, chosen), _noise(4, 4))
+    assert "Loop" in {node.op_type for node in bounded.model.graph.node}

@@ -147,3 +147,15 @@ def test_what_data_makes_none_of_is_guarded_as_the_model_does(kind: str, shift: 
     y = draft.add("Gather", [draft.constant([1.0, 2.0], np.float32), chosen])
     ones = draft.add("Expand", [draft.constant(1.0, np.float32), draft.add("Reshape", [chosen, draft.constant([1])])])
     assert_exact(draft.model(y, ones), {"T": 9}, [{"T": 4}])
+
+
+@pytest.mark.parametrize("operator", ["Max", "Min"])
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_the_extreme_of_any_number_of_small_vectors(operator: str, count: int) -> None:
+    draft = Draft()
+    x = draft.input("x", ["T", 4])
+    total = draft.add("Cast", [draft.add("ReduceSum", [draft.add("Relu", [x])], keepdims=0)], to=7)
+    known = [draft.constant([at + 2]) for at in range(count - 1)]
+    ends = draft.add(operator, [draft.add("Reshape", [total, draft.constant([1])]), *known])
+    y = draft.add("Slice", [x, draft.constant([0]), ends, draft.constant([0])])
+    assert_exact(draft.model(y), {"T": 9}, [{"T": 5}])

@@ -18,7 +18,8 @@ _FLOAT = 1
 _MOST_TURNS = 1 << 10
 _MOST_PAIRS = 1 << 24
 """Of boxes; more are not compared all at once, which takes 64 MiB."""
-_GONE = float(np.finfo(np.float32).min)
+_GONE = -1.7e38
+"""The score of a box that is gone; twice as much is a number too."""
 
 
 def suppress(op: Operation, bounds: Bounds) -> Sequence[Count]:
@@ -78,17 +79,14 @@ class _Overlap:
         self._corners = [emitter.node("Transpose", [column], perm=[0, 2, 1]) for column in columns]
         self._pairs = images * count**2 <= _MOST_PAIRS
         if self._pairs:
-            left = emitter.node(
-                "Where",
-                [emitter.constant(np.eye(count, dtype=bool)), _number(emitter, _GONE), self._left(columns)],
-            )
+            left = self._left(columns, emitter.constant(np.eye(count, dtype=bool)[None]))
             self._listed = emitter.node("Reshape", [left, emitter.numbers([images * count, count])])
         else:
             listed = emitter.node("Concat", columns, axis=2)
             self._listed = emitter.node("Reshape", [listed, emitter.numbers([images * count, len(columns)])])
 
     def left(self, number: str) -> str:
-        """Return the lowest number for the boxes that go with one of them, the largest for others, as the scores.
+        """Return the most that boxes can score once one of them is taken: nothing for it and all that overlap it.
 
         Args:
             number: That box, ``[images, classes, 1]``.
@@ -104,11 +102,10 @@ class _Overlap:
         for at in range(len(self._corners)):
             bounds = [emitter.numbers([each]) for each in (at, at + 1, 2)]
             columns.append(emitter.node("Slice", [own, *bounds]))
-        itself = emitter.node("Equal", [emitter.numbers(range(self._count)), number])
-        return emitter.node("Where", [itself, _number(emitter, _GONE), self._left(columns)])
+        return self._left(columns, emitter.node("Equal", [emitter.numbers(range(self._count)), number]))
 
-    def _left(self, columns: Sequence[str]) -> str:
-        """Return the same for several boxes, one per line, which may not leave themselves."""
+    def _left(self, columns: Sequence[str], themselves: str) -> str:
+        """Return the same for several boxes, one per line; a box of no size does not overlap itself."""
         emitter = self._emitter
         (low_y, low_x, high_y, high_x, area), own = columns, self._corners
         sides = []
@@ -118,8 +115,9 @@ class _Overlap:
         both = emitter.node("Mul", sides)
         either = emitter.node("Sub", [emitter.node("Add", [area, own[4]]), both])
         share = emitter.node("Div", [both, emitter.node("Max", [either, _number(emitter, 1e-30)])])
-        over = emitter.node("Greater", [share, _number(emitter, self._most)])
-        return emitter.node("Where", [over, _number(emitter, _GONE), _number(emitter, -_GONE)])
+        over = emitter.node("Or", [emitter.node("Greater", [share, _number(emitter, self._most)]), themselves])
+        gone = emitter.node("Mul", [emitter.cast(over, _FLOAT), _number(emitter, -2 * _GONE)])
+        return emitter.node("Sub", [_number(emitter, -_GONE), gone])
 
 
 def _corners(op: Operation, boxes: str) -> list[str]:
