@@ -220,15 +220,16 @@ class Domain:
         for name in names:
             span = self._span(name)
             for step, most in ((1, None), (32, None), (1, _SMALL)):
-                others = {other: self._some(other, step, generator, len(span), most) for other in names if other != name}
-                blocks.append({name: span, **others})
+                others = [other for other in names if other != name]
+                drawn = {other: self._some(other, step, generator, len(span), most) for other in others}
+                blocks.append({name: span, **drawn})
         if len(names) > 1:
             for step in _STEPS:
                 blocks.append({name: self._some(name, step, generator) for name in names})
                 # What is true of large sizes need not be where all of them are small, or of one magnitude.
                 blocks.append(self._smallest(names, step))
-                most = np.exp(generator.uniform(0, np.log(_MOST_JOINT), _JOINT)).astype(np.int64) * step
-                blocks.append({name: self._some(name, step, generator, _JOINT, most) for name in names})
+                magnitudes = np.exp(generator.uniform(0, np.log(_MOST_JOINT), _JOINT)).astype(np.int64) * step
+                blocks.append({name: self._some(name, step, generator, _JOINT, magnitudes) for name in names})
         return {name: np.concatenate([block[name] for block in blocks]) for name in names}
 
     def _smallest(self, names: list[str], step: int) -> dict[str, NDArray[np.int64]]:
