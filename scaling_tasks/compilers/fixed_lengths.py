@@ -15,7 +15,7 @@ __all__ = ["LONGEST", "told_lengths", "with_fixed_lengths"]
 
 LONGEST = Annotated[
     dict[str, Annotated[int, Meta(ge=1)]],
-    option("how long what a node makes can get, by its name, where data decides and nothing bounds it"),
+    option("how long what a node makes may get, by its name, where data decides that"),
 ]
 """The option's type."""
 

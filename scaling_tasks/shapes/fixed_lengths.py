@@ -37,7 +37,8 @@ class FixedLengths:
     """Lengths that data decides, in an artefact whose outputs have fixed shapes.
 
     Attributes:
-        counts: By length the output that tells it, ``[1, 1]`` of float32; it is none of the model's own.
+        counts: By length, called after the node that makes it, the output that tells it, ``[1, 1]`` of float32; it is
+            none of the model's own.
         longest: By length the most that it can be.
         layouts: The axes of each output that has such a length in some axis.
     """
@@ -58,8 +59,8 @@ class FixedLengths:
         for name, count in told.items():
             if count > self.longest[name]:
                 raise RequestError(
-                    f"the request makes {name!r} {count} long, of at most {self.longest[name]}",
-                    fix="Raise `compile.options.longest` and build again.",
+                    f"{name!r} makes {count} positions of what the request holds, where {self.longest[name]} fit",
+                    fix="Raise it in `compile.options.longest` and build again.",
                 )
         hidden = set(self.counts.values())
         found = {name: array for name, array in outputs.items() if name not in hidden}

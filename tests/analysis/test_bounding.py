@@ -93,8 +93,8 @@ def test_what_nothing_bounds_is_as_long_as_the_user_says() -> None:
         bound_lengths(model, {})
     assert f"longest: {{'{name}': 1000}}" in error.value.fix
     bounded = assert_bounded(model, _noise(4, 4), longest={name: 16})
-    with pytest.raises(RequestError, match="17 long, of at most 16"):
-        bounded.lengths.cut({bounded.lengths.counts[numbers]: np.array([17.0])})
+    with pytest.raises(RequestError, match=r"makes 17 positions .*, where 16 fit"):
+        bounded.lengths.cut({bounded.lengths.counts[name]: np.array([17.0])})
     with pytest.raises(CompileError, match="'Rang' is no node"):
         bound_lengths(model, {name: 16, "Rang": 3})
 
@@ -116,7 +116,7 @@ def test_a_range_is_as_long_as_its_end_can_be() -> None:
         "Cast", [draft.add("Clip", [total, draft.constant(0, np.float32), draft.constant(6, np.float32)])], to=7
     )
     numbers = draft.add("Range", [draft.constant(1), end, draft.constant(2)])
-    assert assert_bounded(draft.model(numbers), _noise(4, 4)).lengths.longest == {numbers: 3}
+    assert assert_bounded(draft.model(numbers), _noise(4, 4)).lengths.bounds(numbers) == [3]
 
 
 def _suppression(images: int, classes: int, boxes: int, limits: list[Any], **attributes: Any) -> onnx.ModelProto:
@@ -150,6 +150,30 @@ def test_suppression_in_any_form(
     inputs.append({**inputs[0], "scores": inputs[0]["scores"] * 0})
     bounded = assert_bounded(model, inputs)
     assert bounded.lengths.bounds(model.graph.output[0].name) == [images * classes * 5, None]
+
+
+@pytest.mark.parametrize(("images", "classes"), [(1, 1), (2, 3)])
+def test_fewer_than_there_could_be_are_enough_where_the_user_says_so(images: int, classes: int) -> None:
+    draft = Draft()
+    boxes, scores = draft.input("boxes", [images, 30, 4]), draft.input("scores", [images, classes, 30])
+    limits = (draft.constant(each) for each in (np.int64([20]), np.float32([0.0]), np.float32([0.5])))
+    kept = draft.add("NonMaxSuppression", [boxes, scores, *limits])
+    places = draft.add("NonZero", [draft.add("Relu", [draft.add("Sub", [scores, draft.constant(0.97, np.float32)])])])
+    rows = draft.add(
+        "Slice",
+        [
+            boxes,
+            draft.constant([0]),
+            draft.add("Slice", [draft.add("Shape", [places]), *(draft.constant([at]) for at in (1, 2))]),
+            draft.constant([1]),
+        ],
+    )
+    names = {node.op_type: node.name for node in draft.nodes}
+    longest = {names["NonMaxSuppression"]: 10 * images * classes, names["NonZero"]: 11}
+    inputs = [_boxes(images, classes, 30, seed=seed, ties=False) for seed in range(8)]
+    bounded = assert_bounded(draft.model(kept, places, rows), inputs, longest=longest)
+    assert bounded.lengths.bounds(kept) == [10 * images * classes, None]
+    assert bounded.lengths.bounds(places) == [None, 11]
 
 
 def test_suppression_without_a_threshold_and_of_more_than_there_are() -> None:

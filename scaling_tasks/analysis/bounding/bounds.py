@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from scaling_tasks.analysis.axes import Axis
 from scaling_tasks.analysis.bounding.told import Told
@@ -75,7 +74,7 @@ class Bounds:
         return self.tell(op.emitter).number(length.expression())
 
     def said(self, op: Operation, found: float) -> tuple[int, bool]:
-        """Return how long the axis of an operator can get, and whether that is proven.
+        """Return how long the axis of an operator may get, and whether that is proven: no longer than the user says.
 
         Args:
             op: The operator.
@@ -86,7 +85,7 @@ class Bounds:
         """
         self.unused.discard(op.name)
         if op.name in self._longest:
-            return min(int(min(found, _MOST)), self._longest[op.name]), self._longest[op.name] >= found
+            return int(min(found, self._longest[op.name])), self._longest[op.name] >= found
         if found > _MOST:
             raise Refused(
                 "data decides how long its result is, and nothing bounds it",
@@ -109,27 +108,32 @@ class Bounds:
         if form is None or op.node.domain not in ("", "ai.onnx") or op.around.place:
             raise Refused("data decides how long its result is, for which it has no form of a fixed length")
         counts = form(op, self)
+        renamed: dict[str, str] = {}
         op.replaced = True
         for name, count in zip(new, counts, strict=True):
-            own = name.removeprefix(DATA)
+            own = self._called(op.name)
             if not 0 < count.most <= _MOST:
                 raise Refused(f"its result can have {count.most} positions, of at most {_MOST} that are counted")
             self.counts[own], self._most[own], self._names[own] = count, count.most, count.name
             domain.add_bounded(own, count.most)
-        return [replace(tensor, axes=None if tensor.axes is None else _bounded(tensor.axes)) for tensor in outputs]
+            renamed[name] = own
+        return [
+            replace(tensor, axes=None if tensor.axes is None else _bounded(tensor.axes, renamed)) for tensor in outputs
+        ]
+
+    def _called(self, node: str) -> str:
+        """Return what to call a length, after the node that makes it: the user knows that by its name."""
+        names = (f"{node}, {number}" if number else node for number in range(len(self.counts) + 1))
+        return next(name for name in names if name not in self.counts)
 
 
 def _data_of(axis: Axis) -> list[str]:
     return sorted(name for name in axis.variables if name.startswith(DATA))
 
 
-def _bounded(axes: Sequence[Axis]) -> tuple[Axis, ...]:
-    return tuple(Axis(tuple(tuple(_renamed(length) for length in piece) for piece in axis.pieces)) for axis in axes)
-
-
-def _renamed(length: Length) -> Length:
-    """Return a length that data alone makes, which is one name, under the name of what can be padded."""
-    names: Any = length.variables
-    if len(names) != 1 or not next(iter(names)).startswith(DATA):
-        return length
-    return as_length(next(iter(names)).removeprefix(DATA))
+def _bounded(axes: Sequence[Axis], names: Mapping[str, str]) -> tuple[Axis, ...]:
+    """Return axes with what data alone makes under the name of what can be padded."""
+    lengths = {as_length(old): as_length(new) for old, new in names.items()}
+    return tuple(
+        Axis(tuple(tuple(lengths.get(length, length) for length in piece) for piece in axis.pieces)) for axis in axes
+    )

@@ -13,23 +13,29 @@ __all__ = ["chosen_positions"]
 _INT64 = 7
 
 
-def chosen_positions(emitter: Emitter, chosen: str, most: int) -> tuple[str, str]:
-    """Return the positions at which ``chosen``, ``[most]`` of float32, is 1 in their order, and how many there are.
+def chosen_positions(emitter: Emitter, chosen: str, length: int, most: int | None = None) -> tuple[str, str]:
+    """Return the positions at which ``chosen`` is 1 in their order, and how many there are.
 
     Behind them 0 is repeated. The first positions are the largest keys where these fall from one to the next.
+
+    Args:
+        emitter: Where the nodes go.
+        chosen: Ones and zeros, ``[length]`` of float32.
+        length: Of it.
+        most: How many positions to return; as many as there are by default.
     """
-    falling = emitter.constant(np.arange(most, 0, -1, dtype=np.float32))
+    falling = emitter.constant(np.arange(length, 0, -1, dtype=np.float32))
     keys = emitter.node("Mul", [chosen, falling])
-    largest = _sorted(emitter, keys, most)
-    all_of_them = emitter.constant(np.array([most], np.float32))
+    largest = _largest(emitter, keys, length if most is None else most)
+    all_of_them = emitter.constant(np.array([length], np.float32))
     place = emitter.node("Sub", [all_of_them, largest])
     found = emitter.node("Min", [largest, emitter.constant(np.ones(1, np.float32))])
     place = emitter.cast(emitter.node("Mul", [place, found]), _INT64)
     return place, emitter.reduce("ReduceSum", chosen, [0], keepdims=1)
 
 
-def _sorted(emitter: Emitter, name: str, count: int) -> str:
-    """Return all elements, the largest first."""
+def _largest(emitter: Emitter, name: str, count: int) -> str:
+    """Return the largest elements, the largest first."""
     from onnx import helper
 
     outputs = [emitter.fresh("largest"), emitter.fresh("places")]

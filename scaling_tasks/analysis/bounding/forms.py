@@ -43,28 +43,30 @@ def find_non_zero(op: Operation, bounds: Bounds) -> Sequence[Count]:
     """Write NonZero: positions out of a table of all coordinates."""
     tensor, emitter = op.input(0), op.emitter
     shape = [bounds.full(axis) for axis in tensor.known_axes]
-    most = math.prod(shape)
-    ones = emitter.node("Reshape", [_as_ones(op, op.node.input[0], tensor.dtype), emitter.numbers([most])])
-    place, count = chosen_positions(emitter, ones, most)
+    length = math.prod(shape)
+    most, proven = bounds.said(op, length)
+    ones = emitter.node("Reshape", [_as_ones(op, op.node.input[0], tensor.dtype), emitter.numbers([length])])
+    place, count = chosen_positions(emitter, ones, length, most)
     if len(shape) == 1:
         emitter.into(op.node.output[0], "Identity", [emitter.unsqueeze(place, [0])])
     else:
-        table = emitter.constant(np.indices(shape).reshape(len(shape), most).astype(np.int64))
+        table = emitter.constant(np.indices(shape).reshape(len(shape), length).astype(np.int64))
         emitter.into(op.node.output[0], "Gather", [table, place], axis=1)
-    return [Count(most, count)]
+    return [Count(most, count, proven)]
 
 
 def compress(op: Operation, bounds: Bounds) -> Sequence[Count]:
     """Write Compress along an axis."""
     emitter, tensor = op.emitter, op.input(0)
     axis = op.axis(int(op.attribute("axis", 0)), tensor.rank)
-    chosen, most = emitter.cast(op.node.input[1], _FLOAT), bounds.full(op.input(1).known_axes[0])
-    if most > bounds.full(tensor.known_axes[axis]):  # What is said of positions that there are not is left alone.
-        most = bounds.full(tensor.known_axes[axis])
-        chosen = emitter.node("Slice", [chosen, emitter.numbers([0]), emitter.numbers([most])])
-    place, count = chosen_positions(emitter, chosen, most)
+    chosen, length = emitter.cast(op.node.input[1], _FLOAT), bounds.full(op.input(1).known_axes[0])
+    if length > bounds.full(tensor.known_axes[axis]):  # What is said of positions that there are not is left alone.
+        length = bounds.full(tensor.known_axes[axis])
+        chosen = emitter.node("Slice", [chosen, emitter.numbers([0]), emitter.numbers([length])])
+    most, proven = bounds.said(op, length)
+    place, count = chosen_positions(emitter, chosen, length, most)
     emitter.into(op.node.output[0], "Gather", [op.node.input[0], place], axis=axis)
-    return [Count(most, count)]
+    return [Count(most, count, proven)]
 
 
 def slice_between(op: Operation, bounds: Bounds) -> Sequence[Count]:
@@ -79,12 +81,12 @@ def slice_between(op: Operation, bounds: Bounds) -> Sequence[Count]:
     pace = emitter.constant(np.array([step], np.float32))
     span = emitter.node("Max", [emitter.node("Sub", [end, start]), zero])
     count = span if step == 1 else emitter.node("Ceil", [emitter.node("Div", [span, pace])])
-    most = -(-full // step)
+    most, proven = bounds.said(op, -(-full // step))
     steps = emitter.constant(np.arange(most, dtype=np.float32) * step)
     last = emitter.constant(np.array([max(full - 1, 0)], np.float32))
     read = emitter.node("Min", [emitter.node("Add", [start, steps]), last])
     emitter.into(op.node.output[0], "Gather", [op.node.input[0], emitter.cast(read, _INT64)], axis=place)
-    return [Count(most, count)]
+    return [Count(most, count, proven)]
 
 
 def _within(emitter: Emitter, bound: str, length: str) -> str:

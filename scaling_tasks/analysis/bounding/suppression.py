@@ -45,7 +45,7 @@ def suppress(op: Operation, bounds: Bounds) -> Sequence[Count]:
         best.append(emitter.reduce("ReduceMax", scores, [2], keepdims=1))
         numbers.append(emitter.node("ArgMax", [scores], axis=2, keepdims=1))
         scores = emitter.node("Min", [scores, overlapping.left(numbers[-1])])
-    return [_rows(op, numbers, best, (images, classes, turns))]
+    return [_rows(op, numbers, best, (images, classes, turns), *bounds.said(op, images * classes * turns))]
 
 
 def _setting(op: Operation, index: int) -> float | None:
@@ -141,19 +141,22 @@ def _corners(op: Operation, boxes: str) -> list[str]:
     return [*ends, emitter.node("Mul", sides)]
 
 
-def _rows(op: Operation, numbers: Sequence[str], best: Sequence[str], shape: tuple[int, int, int]) -> Count:
-    """Write the output, ``[boxes, 3]``: image, class and number of each box that was taken."""
+def _rows(
+    op: Operation, numbers: Sequence[str], best: Sequence[str], shape: tuple[int, int, int], most: int, proven: bool
+) -> Count:
+    """Write the output, ``[most, 3]``: image, class and number of each box that was taken."""
     emitter, output = op.emitter, op.node.output[0]
     images, classes, turns = shape
-    most = images * classes * turns
-    taken = emitter.node("Reshape", [emitter.node("Concat", best, axis=2), emitter.numbers([most])])
+    length = images * classes * turns
+    taken = emitter.node("Reshape", [emitter.node("Concat", best, axis=2), emitter.numbers([length])])
     taken = emitter.cast(emitter.node("Greater", [taken, _number(emitter, _GONE)]), _FLOAT)
-    column = emitter.node("Reshape", [emitter.node("Concat", numbers, axis=2), emitter.numbers([most, 1])])
-    whose = np.indices(shape).reshape(3, most)[:2].T.astype(np.int64)
+    column = emitter.node("Reshape", [emitter.node("Concat", numbers, axis=2), emitter.numbers([length, 1])])
+    whose = np.indices(shape).reshape(3, length)[:2].T.astype(np.int64)
     rows = [emitter.constant(np.ascontiguousarray(whose)), column]
+    listed = emitter.node("Concat", rows, axis=1)
     if images * classes == 1:  # Those that were taken come first.
-        emitter.into(output, "Concat", rows, axis=1)
-        return Count(most, emitter.reduce("ReduceSum", taken, [0], keepdims=1))
-    place, count = chosen_positions(emitter, taken, most)
-    emitter.into(output, "Gather", [emitter.node("Concat", rows, axis=1), place], axis=0)
-    return Count(most, count)
+        emitter.into(output, "Slice", [listed, emitter.numbers([0]), emitter.numbers([most])])
+        return Count(most, emitter.reduce("ReduceSum", taken, [0], keepdims=1), proven)
+    place, count = chosen_positions(emitter, taken, length, most)
+    emitter.into(output, "Gather", [listed, place], axis=0)
+    return Count(most, count, proven)
