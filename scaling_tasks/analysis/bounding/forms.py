@@ -62,7 +62,8 @@ def compress(op: Operation, bounds: Bounds) -> Sequence[Count]:
     chosen, length = emitter.cast(op.node.input[1], _FLOAT), bounds.full(op.input(1).known_axes[0])
     if length > bounds.full(tensor.known_axes[axis]):  # What is said of positions that there are not is left alone.
         length = bounds.full(tensor.known_axes[axis])
-        chosen = emitter.node("Slice", [chosen, emitter.numbers([0]), emitter.numbers([length])])
+        zero = emitter.numbers([0])
+        chosen = emitter.node("Slice", [chosen, zero, emitter.numbers([length]), zero])
     most, proven = bounds.said(op, length)
     place, count = chosen_positions(emitter, chosen, length, most)
     emitter.into(op.node.output[0], "Gather", [op.node.input[0], place], axis=axis)

@@ -155,7 +155,8 @@ def _rows(
     rows = [emitter.constant(np.ascontiguousarray(whose)), column]
     listed = emitter.node("Concat", rows, axis=1)
     if images * classes == 1:  # Those that were taken come first.
-        emitter.into(output, "Slice", [listed, emitter.numbers([0]), emitter.numbers([most])])
+        zero = emitter.numbers([0])
+        emitter.into(output, "Slice", [listed, zero, emitter.numbers([most]), zero])
         return Count(most, emitter.reduce("ReduceSum", taken, [0], keepdims=1), proven)
     place, count = chosen_positions(emitter, taken, length, most)
     emitter.into(output, "Gather", [listed, place], axis=0)
