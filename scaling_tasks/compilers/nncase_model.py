@@ -17,7 +17,12 @@ from scaling_tasks.compilers.missing_operators import (
     take_two_at_a_time,
 )
 from scaling_tasks.compilers.nncase_masks import choose_by_masks
-from scaling_tasks.compilers.nncase_operators import compute_constants, keep_pads_apart, reshape_without_zeros
+from scaling_tasks.compilers.nncase_operators import (
+    compute_constants,
+    keep_pads_apart,
+    reshape_without_zeros,
+    say_axes_of_slices,
+)
 from scaling_tasks.compilers.nncase_options import quantizes
 from scaling_tasks.compilers.nncase_reshapes import keep_reshapes_apart
 from scaling_tasks.compilers.operator_functions import inline_operators
@@ -103,6 +108,7 @@ def _write_out(source: Path) -> Path:
         count_axes_from_first(model),
         squeeze_to_scalars(model),
         reshape_without_zeros(model, source.parent),
+        say_axes_of_slices(model),
         compute_constants(model),
         keep_pads_apart(model, source.parent),
         keep_reshapes_apart(model),

@@ -1,7 +1,7 @@
 """Operators as nncase 2.11.0 reads them.
 
 * It refuses a Reshape that says what it is to make of sizes of 0, though there be none.
-* It takes no constant for an output.
+* It takes no constant for an output, and no Slice of some axes that leaves out which.
 * It makes one of a Pad and of what slides over it, and forgets with what was padded, and that a mean is to count it.
 """
 
@@ -18,7 +18,7 @@ from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compute_constants", "copied", "keep_pads_apart", "reshape_without_zeros"]
+__all__ = ["compute_constants", "copied", "keep_pads_apart", "reshape_without_zeros", "say_axes_of_slices"]
 
 _CONVOLUTIONS, _POOLS = frozenset(("Conv", "ConvTranspose")), frozenset(("AveragePool", "LpPool", "MaxPool"))
 
@@ -31,6 +31,20 @@ def reshape_without_zeros(model: onnx.ModelProto, directory: Path) -> bool:
         sizes = constants.get(node.input[1]) if said else None
         if said and (not said[0].i or (sizes is not None and (sizes != 0).all())):
             node.attribute.remove(said[0])
+            changed = True
+    return changed
+
+
+def say_axes_of_slices(model: onnx.ModelProto) -> bool:
+    """Say along which axes a Slice cuts that leaves them out, in place; return whether any did."""
+    bare = [node for node in model.graph.node if node.op_type == "Slice" and not "".join(node.input[3:4])]
+    shapes = static_shapes(model) if bare else {}
+    changed = False
+    for node in bare:
+        bounds = shapes.get(node.input[1]) if len(node.input) > 1 else None
+        if bounds:
+            write = Writer(model, f"{node.output[0]}/cut")
+            node.input[3:4] = [write.constant(range(bounds[0]), "int64")]
             changed = True
     return changed
 

@@ -134,6 +134,7 @@ SMALL = """
     sum = Sum (plane, s, low)
     same = Max (s)
     mean = Mean (s, plane, low)
+    rows = Slice (s, one, two)
 """
 PADDED = """
     around = Pad <mode = "wrap"> (p, pads)
@@ -278,7 +279,7 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
     "small": (
         14,
         SMALL,
-        ["inverse", "filled", "hot", "plain", "most", "least", "sum", "same", "mean"],
+        ["inverse", "filled", "hot", "plain", "most", "least", "sum", "same", "mean", "rows"],
         {"s": numbers(6, 3, 4), "m": np.array([[1, 0, 2], [0, 0, 3]]), "zero": np.zeros((2, 2), np.float32)},
         {
             "low": np.float32(-3),
@@ -286,6 +287,8 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
             "values": np.array([0, 1], np.float32),
             "three": np.array([3, 6, 4]),
             "plane": numbers(3, 1),
+            "one": np.array([1]),
+            "two": np.array([2]),
         },
     ),
     "padded": (
