@@ -18,7 +18,7 @@ _ABOVE = 512
 _JOINT, _SMALL = 512, 16
 _MULTIPLE = 64
 _MOST_MULTIPLES = 512
-_MOST_JOINT, _BITS = 4096, 40
+_MOST_JOINT, _BITS, _MOST_ADDED = 4096, 40, 1 << 17
 """Sizes beside others are no larger, so that products of all of them are numbers of 64 bits."""
 _STEPS = (1, 2, 3, 4, 5, 7, 8, 16, 32, 64)
 _SEED = 20230607
@@ -128,10 +128,29 @@ class Domain:
             return False
         if not keep.all():
             self.requirements.append((left, right))
-            self._points = {name: values[keep] for name, values in self._points.items()}
+            # What floating-point arithmetic gave is known at these sizes only.
+            more = [] if self._floats else [*self._made_equal(left, right), *self._made_equal(right, left)]
+            kept = {name: values[keep] for name, values in self._points.items()}
+            self._points = {name: np.concatenate([each[name] for each in (kept, *more)]) for name in kept}
             self._floats = {length: values[keep] for length, values in self._floats.items()}
             self._cache.clear()
         return True
+
+    def _made_equal(self, own: Length, other: Length) -> list[dict[str, NDArray[np.int64]]]:
+        """Return the sizes that are looked at with one of them made what it has to be, where that is admissible.
+
+        Few sizes that are drawn at random are equal, and a claim is no better than the sizes at which it is tested.
+        """
+        name = next(iter(own.variables), "")
+        if name not in self.limits or own != as_length(name) or name in other.variables:
+            return []
+        with np.errstate(divide="ignore"):
+            wanted = np.broadcast_to(np.asarray(other.evaluate(self._points), np.int64), (self.count,))
+            made = {**self._points, name: wanted}
+            kept = self._admitted(made) & (wanted >= self.lows[name]) & (wanted <= self.limits[name])
+        new = np.flatnonzero(kept & (wanted != self._points[name]))
+        new = new[:: 1 + len(new) // _MOST_ADDED]
+        return [{each: values[new] for each, values in made.items()}]
 
     def grows(self, length: Length) -> bool:
         """Return whether a larger size never makes the length smaller, so that what is exact fits into a bucket."""

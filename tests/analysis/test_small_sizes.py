@@ -73,3 +73,19 @@ def test_small_multiples_are_looked_at_together(step: int) -> None:
         assert domain.require(as_length(name), as_length(name) // step * step)
     area = as_length("H") // step * (as_length("W") // step)
     assert set(range(1, 9)) <= set(np.unique(domain.values(area)).tolist())
+
+
+@pytest.mark.parametrize("factor", [1, 2, 4])
+def test_sizes_that_must_agree_are_looked_at_where_they_do(factor: int) -> None:
+    domain = Domain(dict.fromkeys("PST", 1 << 20))
+    p, s, t = map(as_length, "PST")
+    assert domain.require(p, s * factor)
+    assert set(range(1, 2049)) <= set(domain.points["S"].tolist())
+    assert domain.equal(p, s * factor)
+    for size in (100, 1000, 10_000):
+        assert not domain.at_most(s, as_length(size))
+        assert not domain.at_most(as_length(size), s)
+        assert not domain.at_most(s + t, as_length(size))
+    assert domain.require(t, p + s)
+    assert set(range(1, 1025)) <= set(domain.points["S"].tolist())
+    assert domain.values(t - s * (factor + 1)).max() == 0
