@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx
 import pytest
 
+from scaling_tasks.analysis.analyse import analyse_model
 from tests.analysis.drafts import Draft, assert_exact
 
 BUCKET = {"N": 2, "T": 9}
@@ -47,3 +48,13 @@ def test_what_starts_from_a_cleaned_tensor_is_cleaned_too() -> None:
     x = draft.shifted(draft.input("x", ["N", "T", 4]))
     sums = [draft.add(operator, [x], axes=[1]) for operator in ("ReduceL2", "ReduceL1", "ReduceSumSquare")]
     assert kinds(draft.model(*sums)) == ["cleaned"] * 3
+
+
+def test_entries_in_no_order_are_refused_for_the_axis_that_they_are_chosen_from() -> None:
+    """All variables were blamed, and nobody could tell the outputs' shape: fixing n was no way out, nor accepting."""
+    draft = Draft()
+    x = draft.input("x", ["n", "t"])
+    found = analyse_model(draft.model(*draft.add("TopK", [x, draft.constant([3])], outputs=2, axis=1, sorted=0)))
+    assert {each.variable for each in found.behaviour.refusals} == {"t"}
+    assert [len(axes or ()) for axes in found.behaviour.layouts.values()] == [2, 2]
+    assert found.behaviour.accepted().kind == "approximate"

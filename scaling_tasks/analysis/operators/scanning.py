@@ -9,7 +9,7 @@ import numpy as np
 
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length, as_length
-from scaling_tasks.analysis.operation import Operation, Refused
+from scaling_tasks.analysis.operation import Operation
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
@@ -62,9 +62,10 @@ def follow_top(op: Operation) -> Sequence[Tensor]:
     tensor = op.input(0)
     (count,) = op.numbers(1, "k") or [as_length(1)]
     place = op.axis(int(op.attribute("axis", -1)), tensor.rank)
-    if op.padded(op.mix(0, place)):
+    axis = op.mix(0, place)
+    if op.padded(axis):
         if not op.attribute("sorted", 1):
-            raise Refused("it gives its entries in no order")
+            op.blame(op.padded(axis), "it gives its entries in no order")
         op.clean(0, [place], -math.inf if op.attribute("largest", 1) else math.inf)
     tensor = op.input(0)
     axes: list[Axis] = list(tensor.known_axes)
