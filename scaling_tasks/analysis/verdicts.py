@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scaling_tasks.analysis.tensors import Tensor
-from scaling_tasks.shapes.behaviour import Verdict
+from scaling_tasks.shapes.behaviour import BEHIND, Verdict
 from scaling_tasks.shapes.data_lengths import is_mixed, is_told
 
 __all__ = ["untold_axis", "verdicts_of"]
@@ -24,11 +24,11 @@ def untold_axis(tensor: Tensor) -> int | None:
 
 
 def _verdict(name: str, tensor: Tensor, variable: str) -> Verdict:
-    blame = tensor.blames.get(variable)
+    blame, behind = tensor.blames.get(variable), ""
     if blame is None and tensor.axes is None:
-        blame = next(iter(tensor.blames.values()), None)
+        blame, behind = next(iter(tensor.blames.values()), None), BEHIND
     if blame is not None:
-        return Verdict(name, variable, "refused", blame.node, blame.operator, blame.text, blame.fix)
+        return Verdict(name, variable, "refused", blame.node, blame.operator, f"{blame.text}{behind}", blame.fix)
     if tensor.axes is None:
         return Verdict(name, variable, "refused", reason="its shape cannot be followed")
     at = untold_axis(tensor)

@@ -282,7 +282,8 @@ class Walk:
         return self._static(op)
 
     def _refused(self, op: Operation, text: str, fix: str) -> list[Tensor]:
-        variables = frozenset().union(*(tensor.variables for tensor in op.inputs if tensor is not None))
+        given = [tensor for tensor in op.inputs if tensor is not None]
+        variables = frozenset().union(*(tensor.variables | _counted(tensor) for tensor in given))
         unknown = any(tensor is not None and tensor.axes is None for tensor in op.inputs)
         blamed_before = any(tensor.blames for tensor in op.inputs if tensor is not None)
         if not unknown or not blamed_before:
@@ -356,11 +357,16 @@ class Walk:
 
 def _carrying(tensor: Tensor, op: Operation) -> Tensor:
     """Return an output; lengths that data decides hang on what the data went through."""
-    lengths = tensor.value.reshape(-1) if is_symbolic(tensor.value) and tensor.value is not None else ()
-    if not any(name.startswith(DATA) for length in lengths for name in as_length(length).variables):
+    if not any(name.startswith(DATA) for name in _counted(tensor)):
         return tensor
     known = op.result(None)
     return replace(tensor, cleaned=tensor.cleaned | known.cleaned, blames={**known.blames, **tensor.blames})
+
+
+def _counted(tensor: Tensor) -> frozenset[str]:
+    """Return the variables that a tensor's numbers follow."""
+    numbers = tensor.value.reshape(-1) if is_symbolic(tensor.value) and tensor.value is not None else ()
+    return frozenset().union(*(as_length(number).variables for number in numbers))
 
 
 def _element_type(value: NDArray[Any], op: Operation) -> int:

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["DATA", "Behaviour", "Verdict", "VerdictKind", "depends_on_data", "plain_layouts"]
+__all__ = ["BEHIND", "DATA", "Behaviour", "Verdict", "VerdictKind", "depends_on_data", "plain_layouts"]
 
 VerdictKind = Literal["exact", "cleaned", "approximate", "refused"]
 _KINDS = ("exact", "cleaned", "approximate", "refused")
 
 DATA = "?"
 """What the names of lengths start with that depend on the content of a request."""
+
+BEHIND = ", behind which shapes are not known"
+"""What a reason ends with that is about other variables: the output is refused for this one since it has no shape."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,12 @@ class Behaviour:
     def kind(self) -> VerdictKind:
         """The verdict of the whole: the worst of all."""
         return max((verdict.kind for verdict in self.verdicts), key=_KINDS.index, default="exact")
+
+    @property
+    def blamed(self) -> tuple[Verdict, ...]:
+        """The refusals whose reason is about their own variable: with these out of the way, the others may be too."""
+        refused = self.refusals
+        return tuple(verdict for verdict in refused if not verdict.reason.endswith(BEHIND)) or refused
 
     def accepted(self, *, zeros: bool = True) -> Behaviour:
         """Return the behaviour of the model as it is, with whatever padding does to it accepted.

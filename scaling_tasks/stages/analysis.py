@@ -24,7 +24,7 @@ from scaling_tasks.stages.inputs import digests, inside, model_files, spec_param
 from scaling_tasks.stages.stage import Built, Made, Stage
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature
-from scaling_tasks.stages.verdict import verdict_line, way_out
+from scaling_tasks.stages.verdict import listed, verdict_line, way_out
 
 if TYPE_CHECKING:
     from scaling_tasks.shapes.behaviour import Behaviour, VerdictKind
@@ -234,14 +234,12 @@ def check_split(target: Target, behaviour: Behaviour) -> None:
 
 
 def _refusal(behaviour: Behaviour, where: str) -> ModelError:
-    blocking = behaviour.refusals
-    outputs = sorted({verdict.output for verdict in blocking})
-    variables = sorted({verdict.variable for verdict in blocking})
-    return ModelError(
-        f"padding {' and '.join(variables)} would change the answer {', '.join(map(repr, outputs))}: {blocking[0]}",
-        where=where,
-        fix=way_out(behaviour, blocking[0]),
-    )
+    blocking = behaviour.blamed
+    outputs = {repr(verdict.output) for verdict in blocking}
+    padded = listed(verdict.variable for verdict in blocking)
+    answers = f"answer{'s' * (len(outputs) > 1)} {listed(outputs)}"
+    what = f"padding {padded} would change the {answers}: {blocking[0]}"
+    return ModelError(what, where=where, fix=way_out(behaviour))
 
 
 def _followed(

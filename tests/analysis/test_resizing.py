@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_tasks.analysis.analyse import analyse_model
+from scaling_tasks.shapes.behaviour import BEHIND
 from scaling_tasks.shapes.interpolation import Interpolation
 from scaling_tasks.shapes.size_inputs import SizeInput
 from tests.analysis.drafts import Draft, assert_exact
@@ -108,7 +109,8 @@ def test_scales_of_another_tensor_are_refused() -> None:
     x, y = (draft.input(name, ["N", 2, name]) for name in ("V", "W"))
     scales = draft.add("Concat", [draft.constant([1.0, 1.0], np.float32), *by_how_much(draft, x, y, [2])], axis=0)
     refusals = analyse_model(draft.model(draft.add("Resize", [x, scales]))).behaviour.refusals
-    assert {each.reason for each in refusals} == {"its scale (V)/(W), of V positions, is rounded"}
+    blamed = {each.reason for each in refusals if not each.reason.endswith(BEHIND)}
+    assert blamed == {"its scale (V)/(W), of V positions, is rounded"}
 
 
 def test_positions_that_repeat_the_edge_are_no_zeros() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scaling_tasks.reporting.figures import difference, verdict
 from scaling_tasks.reporting.summary import markdown_table, table
 from scaling_tasks.shapes.behaviour import Behaviour, Verdict
+from scaling_tasks.stages.verdict import way_out
 from tests.doit_plugin.repository import Repository
 
 ACCEPT = "runtime: {padding: accept}\n"
@@ -105,7 +107,9 @@ def test_a_refusal_names_the_node_its_operator_and_what_to_do(repository: Reposi
     write_refused_model(repository)
     said = planned(repository)["net"]
     assert said.startswith("refused: Mystery 'riddle': ")
-    assert "leave the output 'y' out of the model" in said
+    assert (
+        "Fix H, N and W with input_shape; accepting it is no way out, as the shape of output 'y' is not known." in said
+    )
     run = repository.doit()
     assert not run.ok
     assert run.compiled == []
@@ -132,3 +136,45 @@ def test_what_is_never_padded_stands_in_no_ones_way() -> None:
     behaviour = Behaviour({"y": None}, (refused, Verdict("y", "W", "cleaned")))
     assert behaviour.planned({"N": 1, "W": 64}).kind == "cleaned"
     assert behaviour.planned({"N": 2, "W": 64}).refusals == (refused,)
+
+
+def test_what_is_refused_by_name_is_compiled_where_it_is_accepted(repository: Repository) -> None:
+    """docs/exactness.md shows this refusal, and the way out of it."""
+    nodes = (
+        helper.make_node("Reshape", ["x", "shape"], ["flat"]),
+        helper.make_node("TopK", ["flat", "k"], ["y", "at"], name="select_12", sorted=0),
+    )
+    fixed = [numpy_helper.from_array(np.array(each), name) for name, each in (("shape", [1, 3, -1]), ("k", [3]))]
+    ends = [("x", TensorProto.FLOAT, [1, 3, "h", "w"]), ("y", TensorProto.FLOAT, [1, 3, 3])]
+    given, answer = (helper.make_tensor_value_info(*end) for end in ends)
+    graph = helper.make_graph(nodes, "net", [given], [answer], fixed)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, repository.root / "models/net.onnx")
+    scaling = "auto_scaling: {max_scaling_num: 2, interval: 8}\ncompile: {backend: onnxruntime}\n"
+    text = f"model: models/net.onnx\ndataset: datasets/images\n{scaling}"
+    (repository.root / "configs/net.yaml").write_text(text)
+    run = repository.doit()
+    said = "padding H and W would change the answer 'y': TopK 'select_12': it gives its entries in no order."
+    assert said in run.output
+    assert "Fix H and W with input_shape, or accept it with `runtime: {padding: accept}`." in run.output
+    (repository.root / "configs/net.yaml").write_text(text + ACCEPT)
+    run = repository.doit()
+    assert run.ok, run.output
+    assert verdict_cells(run.output)["net"].startswith("approximate")
+
+
+REFUSED = Verdict("y", "t", "refused", "riddle", "Mystery", "it is not known")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "advice"),
+    [
+        ({"y": None, "i": None}, "Fix n and t with input_shape; accepting it is no way out"),
+        ({"y": None, "i": None, "z": ()}, "Fix n and t with input_shape, or leave the outputs 'i' and 'y' out of"),
+        ({"y": (), "i": ()}, "Fix n and t with input_shape, or accept it with `runtime: {padding: accept}`."),
+    ],
+)
+def test_the_way_out_names_all_that_the_reason_is_about(outputs: dict[str, Any], advice: str) -> None:
+    """`Fix n` was refused again, and to leave out the model's only outputs is no advice."""
+    verdicts = [replace(REFUSED, output=output, variable=name) for output in ("i", "y") for name in ("n", "t")]
+    assert way_out(Behaviour(outputs, tuple(verdicts))).startswith(advice)
