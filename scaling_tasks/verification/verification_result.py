@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -13,6 +14,16 @@ from scaling_tasks.verification.comparison import Difference, Sizes, worst
 from scaling_tasks.verification.findings import Findings
 
 __all__ = ["BucketCheck", "VerificationResult"]
+
+_NUMBERS = "If this precision is wanted, raise verify.absolute or verify.relative."
+_OTHER = (
+    "No tolerance accepts that: the compiler made another model of it. Choose another backend or other options of it, "
+    "or report it."
+)
+_WHOLE = (
+    "It holds whole numbers, of which rounding may choose another one where scores nearly tie: let the model give the "
+    "scores instead, or choose another backend; raise verify.absolute only where near numbers mean nearly the same."
+)
 
 
 @dataclass(frozen=True)
@@ -88,8 +99,12 @@ class VerificationResult(Findings):
             "buckets": [check.to_payload() for check in self.buckets],
         }
 
-    def failure(self) -> VerificationFailed | None:
-        """Return the error to raise, None where the artefact passed."""
+    def failure(self, whole: Collection[str] = ()) -> VerificationFailed | None:
+        """Return the error to raise, None where the artefact passed.
+
+        Args:
+            whole: Outputs of whole numbers, which stand for places or classes more often than for amounts.
+        """
         if self.passed:
             return None
         failed = [check for check in self.buckets if not check.worst.passed]
@@ -97,12 +112,13 @@ class VerificationResult(Findings):
             return VerificationFailed("there is no bucket to compare it at", where=self.artefact)
         check = max(failed, key=lambda each: each.worst.excess)
         difference = check.worst
-        found = difference.problem or (
-            f"the largest difference is {difference.absolute:.3g} ({difference.relative:.3g} of the largest value)"
-        )
-        return VerificationFailed(
-            f"output {difference.output!r} differs from the original model at {dict(check.sizes) or 'its only shape'}: "
-            f"{found}; accepted are {self.tolerance.absolute:g} + {self.tolerance.relative:g}·|value|",
-            where=self.artefact,
-            fix="If this precision is wanted, raise verify.absolute or verify.relative.",
-        )
+        found, fix = difference.problem, _OTHER
+        if not found:
+            found = (
+                f"the largest difference is {difference.absolute:.3g} ({difference.relative:.3g} of the largest "
+                f"value); accepted are {self.tolerance.absolute:g} + {self.tolerance.relative:g}·|value|"
+            )
+            fix = _WHOLE if difference.output in whole else _NUMBERS
+        where = dict(check.sizes) or "its only shape"
+        what = f"output {difference.output!r} differs from the original model at {where}: {found}"
+        return VerificationFailed(what, where=self.artefact, fix=fix)

@@ -198,3 +198,22 @@ def test_what_was_found_of_several_outputs_survives_its_document(amounts: list[t
         path = Path(directory) / "verification.json"
         path.write_text(result.to_json())
         assert VerificationResult.read(path).to_json() == result.to_json()
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "advice"),
+    [
+        (np.zeros((1, 8)), np.zeros((1, 3)), "No tolerance accepts that"),
+        (np.zeros(3, np.float32), np.zeros(3), "No tolerance accepts that"),
+        (np.full(3, np.nan), np.zeros(3), "No tolerance accepts that"),
+        (np.ones(3), np.zeros(3), "raise verify.absolute or verify.relative"),
+        (np.ones(3, np.int64), np.zeros(3, np.int64), "It holds whole numbers"),
+    ],
+)
+def test_a_tolerance_is_offered_only_where_it_helps(left: Any, right: Any, advice: str) -> None:
+    """To raise a tolerance was the advice for another shape, too."""
+    found = (compare("y", left, right, TIGHT),)
+    result = VerificationResult("net", "openvino", TIGHT, (BucketCheck({"n": 4}, {"n": 4}, found),))
+    said = str(result.failure(["y"] if right.dtype.kind == "i" else []))
+    assert advice in said
+    assert ("accepted are" in said) != ("No tolerance" in said)
