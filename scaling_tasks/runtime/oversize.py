@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,28 @@ class OversizeServer:
 
     def error(self, shape: tuple[int, ...]) -> RequestError:
         """Return what to raise for ``shape``."""
-        sizes = dict(zip(self._manifest.variables, shape, strict=True))
-        largest = dict(zip(self._manifest.variables, self._table.largest, strict=True))
+        limits = zip(self._manifest.variables, self._table.largest, shape, strict=True)
+        beyond = [f"{name} is {most} at most" for name, most, size in limits if size > most]
+        # Each of the sizes is in some bucket: that the largest of each are larger would be no reason.
+        told = ", ".join(beyond) or f"the nearest are {' and '.join(map(self._named, self._nearest(shape)))}"
+        others = "`runtime.oversize: fallback`" + (" or `split`" if self.policy == "error" else "")
+        fix = f"Make the input smaller, or build the bundle for such sizes, or with {others}."
         return RequestError(
-            f"no bucket contains {sizes}; the largest sizes are {largest}",
+            f"no bucket contains {self._named(shape)}{'' if beyond else ' together'}: {told}",
             where=self._manifest.model,
-            fix="Make the input smaller, plan for such sizes, or set oversize to fallback or split.",
+            fix="The original model serves it." if self.policy == "fallback" else fix,
         )
+
+    def _named(self, sizes: Sequence[int]) -> str:
+        return str(dict(zip(self._manifest.variables, sizes, strict=True)))
+
+    def _nearest(self, shape: Sequence[int]) -> list[tuple[int, ...]]:
+        """Return the buckets of which a shape is beyond by the least, in proportion: two at most."""
+
+        def beyond(bucket: Sequence[int]) -> float:
+            return max(size / have for size, have in zip(shape, bucket, strict=True))
+
+        return sorted(set(self._table.buckets), key=lambda each: (beyond(each), each))[:2]
 
     def run(self, arrays: Arrays) -> Arrays:
         """Run the dynamic model at exactly this size.
@@ -152,7 +168,7 @@ class OversizeServer:
                 raise RequestError(
                     f"output {name!r} cannot be joined from pieces along {variables[column]}",
                     where=self._manifest.model,
-                    fix="Set oversize to fallback, or plan for such sizes.",
+                    fix="Build the bundle with `runtime.oversize: fallback`, or for such sizes.",
                 )
             joined[name] = at
         return joined

@@ -82,3 +82,15 @@ def test_sizes_are_whole_numbers(opened: Any, size: Any) -> None:
     with pytest.raises(BundleError, match=r"W is .* Sizes are whole numbers from 1 to 2147483647"):
         model.select({"W": size})
     assert model.select({"W": np.int64(8)}) == {"N": 1, "W": 64}
+
+
+def test_sizes_that_are_in_buckets_but_in_none_together_are_told_by_the_nearest(opened: Any) -> None:
+    """It said that 20 and 30 are in no bucket, and that the largest sizes are 32 and 32."""
+    model, _ = opened([(1, 64), (4, 16), (2, 32)])
+    with pytest.raises(BundleError) as caught:
+        model.select({"N": 3, "W": 30})
+    said = "no bucket contains {'N': 3, 'W': 30} together: the nearest are {'N': 2, 'W': 32} and {'N': 4, 'W': 16}."
+    assert said in str(caught.value)
+    assert "with `runtime.oversize: fallback` or `split`" in str(caught.value)
+    with pytest.raises(BundleError, match=r"\{'N': 9, 'W': 65\}: N is 4 at most, W is 64 at most\."):
+        model.select({"N": 9, "W": 65})
