@@ -54,7 +54,8 @@ class DatasetSpec(_Spec, frozen=True):
     Attributes:
         path: Image folder, tar shards, det annotation, or table of sizes or lengths, here or at a URL of a store.
         format: What the path holds; told from the path where ``auto``.
-        strict: Whether files and lines that cannot be measured are an error instead of being counted and skipped.
+        strict: Whether images, boxes and lines of an annotation that cannot be measured are an error instead of being
+            counted and skipped; a row of a table always is.
         preprocessing: A kind by its name, or a mapping with ``kind`` and its parameters.
     """
 
