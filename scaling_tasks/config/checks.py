@@ -106,6 +106,23 @@ def _check_ranges(spec: TargetSpec, source: Source) -> Iterator[ConfigError]:
             yield ConfigError(what, where=source.where(path), fix="Write the smaller number first.")
 
 
+def _check_auto(spec: TargetSpec, source: Source) -> Iterator[ConfigError]:
+    scaling, ranged = spec.auto_scaling, spec.shape_bucket is not None and spec.shape_bucket.shape_bucket_enable
+    if scaling.max_scaling_num != "auto" and scaling.target_padding is not None:
+        yield ConfigError(
+            f"{scaling.max_scaling_num} buckets may be used, whatever padding they reach",
+            where=source.where(("auto_scaling", "target_padding")),
+            fix="Write `max_scaling_num: auto`, or leave it out (`null` where shared settings give it).",
+        )
+    priced = scaling.target_padding is not None or scaling.bucket_price
+    if scaling.max_scaling_num == "auto" and not priced and spec.dataset is not None and not ranged:
+        yield ConfigError(
+            "'auto' needs to know what a bucket is worth",
+            where=source.where(("auto_scaling", "max_scaling_num")),
+            fix="Write auto_scaling.target_padding, such as 1.1, or auto_scaling.bucket_price.",
+        )
+
+
 def _check_batches(spec: TargetSpec, source: Source) -> Iterator[ConfigError]:
     if not spec.auto_scaling.batch_choices:
         where = source.where(("auto_scaling", "batch_choices"))
@@ -161,6 +178,7 @@ _RULES: tuple[tuple[tuple[str, ...], _Rule], ...] = (
     ((), _check_dataset),
     (("verify.metric", "verify.dataset"), _check_metric),
     ((), _check_ranges),
+    (tuple(f"auto_scaling.{key}" for key in ("max_scaling_num", "target_padding", "bucket_price")), _check_auto),
     (("auto_scaling.batch_choices",), _check_batches),
     (("auto_scaling.limits",), _check_limits),
     (("auto_scaling.strategy",), _check_buckets),

@@ -172,7 +172,10 @@ def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStat
         "limits": [limits.fewest_buckets, most, limits.product_only],
         "model": digest_file(target.model) if scaling.cost == "flops" and target.spec.model else None,
     }
-    plan = search() if scaling.cost == "measured" else shared_plan(made_from, search)
+    try:
+        plan = search() if scaling.cost == "measured" else shared_plan(made_from, search)
+    except PlanError as error:
+        raise PlanError(error.what, where=_key(target, error.where), fix=error.fix) from error
     if statistics is not None and plan.coverage <= 0:
         raise PlanError(
             "no bucket contains any of the data set's samples",
@@ -180,6 +183,16 @@ def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStat
             fix="Choose larger buckets, or another strategy.",
         )
     return replace(plan, warnings=(*plan.warnings, *notes, *_accepted(target)))
+
+
+def _key(target: Target, option: str) -> str:
+    """Return the configuration's key for an option of the planner, with the file; what is no option as it is."""
+    name = {"max_buckets": "max_scaling_num"}.get(option, option)
+    if name in type(target.spec.auto_scaling).__struct_fields__:
+        name = f"auto_scaling.{name}"
+    elif not name.startswith(("auto_scaling.", "shape_bucket.")) and name != "dataset":
+        return option
+    return f"{target.config or target.name}: {name}"
 
 
 def _accepted(target: Target) -> tuple[str, ...]:

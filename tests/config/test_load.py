@@ -79,6 +79,16 @@ def test_a_bare_path_is_a_data_set() -> None:
         ("model: m\nruntime: {round_up: 1}\n", ":2", "1 is a whole number. Write true or false."),
         ("model: m\ndataset: {format: csv}\n", ":2: dataset", "'path' is missing. Write `path: …`."),
         ("model: m\nauto_scaling:\n  buckets: [{N: 1}]\n", ":3: auto_scaling.buckets", "or leave `buckets` out"),
+        (
+            "model: m\nauto_scaling:\n  target_padding: 1.1\n",
+            ":3: auto_scaling.target_padding",
+            "100 buckets may be used, whatever padding they reach. Write `max_scaling_num: auto`",
+        ),
+        (
+            "model: m\ndataset: d\nauto_scaling:\n  max_scaling_num: auto\n",
+            ":4: auto_scaling.max_scaling_num",
+            "Write auto_scaling.target_padding",
+        ),
         ("model: m\ninput_shape: {x: [1, 0]}\n", ":2: input_shape.x", "dimension 1 is 0"),
         ("model: m\ninput_shape: {x: [1, -2]}\n", ":2: input_shape.x", "dimension 1 is -2"),
         ("model: m\nmodel: n\n", ":2: model", "first in line 1"),

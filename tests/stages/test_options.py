@@ -315,3 +315,9 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
     probe = "import sys, scaling_tasks; assert not {'numpy', 'onnx', 'doit'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0
+
+
+def test_what_the_planner_says_names_the_configuration_s_key(repository: Repository) -> None:
+    configure(repository, "", NET.replace("interval: 8", "interval: 8, strategy: quantiles, bucket_price: 1"))
+    run = repository.doit()
+    assert "configs/net.yaml: auto_scaling.bucket_price: the strategy 'quantiles' does not mind it" in run.output
