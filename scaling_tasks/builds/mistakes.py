@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,7 @@ def find_mistakes(
     if signature is not None:
         found += _tried([partial(check, target, signature) for check in (_check_compiler, _check_padding)])
         found += _bucket_mistakes(target, signature)
+        found += _tried([partial(_check_sizes, target, signature)])
         found += _unknown_variables(target, signature)
         if thorough and target.compiles and target.spec.model is not None:
             found += _tried([partial(_check_split, target)])
@@ -180,10 +182,37 @@ def check_output(target: Target) -> None:
         and place.is_relative_to(Path(target.config).parent.resolve()),
         "in the data set": any(place.is_relative_to(each.resolve()) for each in data),
         "no directory": place.exists() and not place.is_dir(),
+        **(_sources(target) if target.config is not None else {}),
     }
     for what in (what for what, holds in taken.items() if holds):
         fix = "Name a directory that is the bundle's alone, or leave it out for build/<name>."
         raise ConfigError(f"{one_line(repr(str(target.directory)))} is {what}", where="output", fix=fix)
+    if not place.is_relative_to(here):
+        _check_writable(place)
+
+
+def _sources(target: Target) -> dict[str, bool]:
+    """Return of which of a target's sources its bundle would lie beside; flags of MindOCR's converter may say so."""
+    place, verify, dataset = target.directory.resolve(), target.spec.verify, target.spec.dataset
+    named = {
+        "where the model is": target.spec.model,
+        "where the configurations are": target.config,
+        "where the data set is": local_path(dataset.path) if dataset and not is_url(dataset.path) else None,
+        "where the labelled data is": verify.dataset,
+        "where the samples are": verify.samples,
+    }
+    return {what: path is not None and Path(path).resolve().is_relative_to(place) for what, path in named.items()}
+
+
+def _check_writable(place: Path) -> None:
+    """Refuse a place outside the repository where no directory can be made, which permissions alone do not tell."""
+    try:
+        above = next(each for each in (place, *place.parents) if each.exists())
+        with tempfile.TemporaryDirectory(dir=above, prefix=".scaling-"):
+            pass
+    except OSError as cause:
+        what = f"no directory can be made at {one_line(repr(str(place)))} ({cause.strerror})"
+        raise ConfigError(what, where="output", fix="Name a directory that can be written.") from cause
 
 
 def _check_inputs(target: Target) -> None:
@@ -238,6 +267,16 @@ def _bucket_mistakes(target: Target, signature: Signature) -> Iterator[ScalingTa
             if parts:
                 where = f"auto_scaling.buckets.{place}"
                 yield ConfigError("; ".join(parts), where=where, fix=_meant(strange, signature))
+
+
+def _check_sizes(target: Target, signature: Signature) -> None:
+    """Refuse a target without data whose model has variables that MindOCR's default lists say nothing of."""
+    from scaling_tasks.planning.strategies.defaults import default_sizes
+
+    spec = target.spec
+    ranged = spec.shape_bucket is not None and spec.shape_bucket.shape_bucket_enable
+    if spec.dataset is None and not ranged and spec.auto_scaling.strategy != "explicit":
+        default_sizes(spec.auto_scaling.default_scaling, signature.variables)
 
 
 def _check_split(target: Target) -> None:

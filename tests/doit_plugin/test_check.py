@@ -160,6 +160,9 @@ ALONE = {
     "state": ("output: .scaling/net", "'.scaling/net' is where this tool keeps its state"),
     "over": ("output: configs", "'configs' is where the configurations are"),
     "among": ("output: datasets/images", "'datasets/images' is in the data set"),
+    "beside": ("output: datasets", "'datasets' is where the data set is"),
+    "sources": ("output: models", "'models' is where the model is"),
+    "nowhere": ("output: /proc/net.bundle/a", "output: no directory can be made at '/proc/net.bundle/a'"),
     "file": ("output: dodo.py", "'dodo.py' is no directory"),
     "ranges": ("shape_bucket: {shape_bucket_range_info: {H: [1, 8], W: [1, 8]}}", "'N' has neither a range nor"),
     "unlisted": ("auto_scaling: {strategy: explicit}", "auto_scaling.buckets: no bucket is listed"),
@@ -248,6 +251,18 @@ def test_what_may_be_an_oversight_is_a_note(repository: Repository) -> None:
     run = repository.doit("check")
     assert run.ok, run.output
     assert run.output.splitlines() == ["note: net: no data set: MindOCR's default lists", "1 target: no mistake found"]
+
+
+def test_sizes_that_nothing_tells_are_a_mistake(repository: Repository) -> None:
+    text = "model: models/net.onnx\ninput_shape: {x: [-1, 3, seq, 8]}\ncompile: {backend: onnxruntime}\n"
+    path = repository.root / "configs/net.yaml"
+    path.write_text(text)
+    run = repository.doit("check")
+    said = "configs/net.yaml: dataset: there is neither a data set nor a default list for 'x_0'. Name a data set, or"
+    assert said in run.output
+    assert said in repository.doit().output
+    path.write_text(text + "auto_scaling: {strategy: explicit, buckets: [{x_0: 1, seq: 8}]}\n")
+    assert repository.doit("check").ok
 
 
 def test_mistakes_that_keep_a_configuration_from_being_read_are_counted(repository: Repository) -> None:

@@ -9,12 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.config.specs import DefaultScaling
-from scaling_tasks.errors import PlanError
+from scaling_tasks.errors import PlanError, one_line
 from scaling_tasks.planning.solver.product import product_of
 from scaling_tasks.planning.strategies.mindocr import cut_evenly
 from scaling_tasks.shapes.signature import HEIGHT, WIDTH, is_batch
 
-__all__ = ["default_buckets"]
+__all__ = ["default_buckets", "default_sizes"]
+
+
+def default_sizes(defaults: DefaultScaling, variables: Sequence[str]) -> dict[str, list[int]]:
+    """Return the list of each variable, in order.
+
+    Raises:
+        PlanError: A variable has none.
+    """
+    known = {name: defaults.batch_size for name in variables if is_batch(name)}
+    known |= {HEIGHT: defaults.height, WIDTH: defaults.width}
+    for name in variables:
+        if not known.get(name):
+            raise PlanError(
+                f"there is neither a data set nor a default list for {one_line(repr(name), 60)}",
+                where="dataset",
+                fix="Name a data set, or give ranges under shape_bucket.",
+            )
+    return {name: sorted(set(known[name])) for name in variables}
 
 
 def default_buckets(
@@ -34,16 +52,7 @@ def default_buckets(
     Raises:
         PlanError: A variable has no default list.
     """
-    known = {name: defaults.batch_size for name in variables if is_batch(name)}
-    known |= {HEIGHT: defaults.height, WIDTH: defaults.width}
-    for name in variables:
-        if not known.get(name):
-            raise PlanError(
-                f"there is neither a data set nor a default list for {name!r}",
-                where="dataset",
-                fix="Name a data set, or give ranges under shape_bucket.",
-            )
-    lists = {name: sorted(set(known[name])) for name in variables}
+    lists = default_sizes(defaults, variables)
     limited = [name for name in variables if not is_batch(name) or not per_batch] or list(variables)
     whole = math.prod(len(lists[name]) for name in limited)
     warnings: tuple[str, ...] = ()
