@@ -81,9 +81,6 @@ def run_stage(name: str, target: Target, unit: str | None = None, *, others: boo
 
     refuse_mistakes(target)
     stage = STAGES[name]
-    if stage.after_plan and target.spec.runtime.oversize == "split":  # Known once the model is analysed.
-        analysed = Built(target).result("analysis").file(analysis.DOCUMENT)
-        analysis.check_split(target, analysis.read_analysis(analysed.path).behaviour)
     if stage.do is not None or stage.request is None:
         return stage.do(target, lambda: open_workshop(target.spec.executor)) if stage.do is not None else {}
     note_target(target)

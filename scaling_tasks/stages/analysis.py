@@ -213,8 +213,6 @@ def check_split(target: Target, behaviour: Behaviour) -> None:
     Raises:
         ConfigError: Naming the output that stands in the way.
     """
-    if target.spec.runtime.oversize != "split":
-        return
     variables = [name for name in target_signature(target).inputs.variables if name != behaviour.rows]
     stuck, fix = [], "Write `fallback` or `error`."
     for variable in variables:
@@ -230,7 +228,7 @@ def check_split(target: Target, behaviour: Behaviour) -> None:
             return
     if stuck:
         what = f"split cannot join answers: {' and '.join(stuck)}"
-        raise ConfigError(what, where="runtime.oversize", fix=fix)
+        raise ConfigError(what, where=f"{target.config or target.name}: runtime.oversize", fix=fix)
 
 
 def _refusal(behaviour: Behaviour, where: str) -> ModelError:

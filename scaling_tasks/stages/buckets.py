@@ -19,7 +19,7 @@ from scaling_tasks.machine import versions
 from scaling_tasks.names import Digest
 from scaling_tasks.own_code import code_of
 from scaling_tasks.shapes.signature import Signature
-from scaling_tasks.stages.analysis import DOCUMENT, Analysed, check_buckets, read_analysis
+from scaling_tasks.stages.analysis import DOCUMENT, Analysed, check_buckets, check_split, read_analysis
 from scaling_tasks.stages.inputs import digests, inside, model_files, spec_parameters
 from scaling_tasks.stages.shared_plans import shared_plan
 from scaling_tasks.stages.stage import Made, Stage
@@ -57,6 +57,7 @@ def _request(target: Target, made: Made, unit: str | None) -> ActionRequest:
     elif scaling.cost == "measured" and _is_measured(target):
         files[_LATENCY] = target.latency
     if target.compiles:
+        parameters["cut"] = target.spec.runtime.oversize == "split"
         analysed = made.result("analysis").file(DOCUMENT)
         known[DOCUMENT], files[DOCUMENT] = analysed.digest, analysed.path
     read = digests({name: path for name, path in files.items() if name not in known})
@@ -114,6 +115,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     Raises:
         PlanError: No plan can be made.
         CompileError: The backend is unknown or refuses its options.
+        ConfigError: Requests are to be cut, and no cut gives pieces whose answers make the whole's.
     """
     from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
 
@@ -124,7 +126,10 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     plan = make_plan(target, signature, statistics)
     told: dict[str, Any] = {}
     if target.compiles:
-        units = make_units(target, signature, plan, read_analysis(inputs / DOCUMENT))
+        analysed = read_analysis(inputs / DOCUMENT)
+        if parameters["cut"]:
+            check_split(target, analysed.behaviour)
+        units = make_units(target, signature, plan, analysed)
         write_units(outputs / "units.json", units)
         told["verdict"] = units.behaviour.kind
     (outputs / "buckets.json").write_text(plan.to_json(), encoding="utf-8")

@@ -225,9 +225,12 @@ def test_a_build_finds_before_it_compiles_that_pieces_make_no_whole(repository: 
     (repository.root / "datasets/images.csv").write_text(text)
     path = repository.root / "configs/reduced.yaml"
     path.write_text(path.read_text().replace("datasets/images", "datasets/images.csv"))
+    said = "configs/reduced.yaml: runtime.oversize: split cannot join answers: output 'y'"
+    plan = repository.doit("plan", "bundle:reduced").output
+    assert f"it will fail: {said}" in plan
     run = repository.doit("-n", "2", "--continue", "bundle:reduced")
     assert not run.ok
-    assert "split cannot join answers: output 'y'" in run.output
+    assert f"buckets:reduced failed: {said}" in run.output
     assert run.compiled == []
 
 
