@@ -129,6 +129,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         analysed = read_analysis(inputs / DOCUMENT)
         if parameters["cut"]:
             check_split(target, analysed.behaviour)
+        plan = replace(plan, warnings=(*plan.warnings, *_rounded_rows(target, plan, analysed.behaviour)))
         units = make_units(target, signature, plan, analysed)
         write_units(outputs / "units.json", units)
         told["verdict"] = units.behaviour.kind
@@ -209,6 +210,21 @@ def _accepted(target: Target) -> tuple[str, ...]:
         return ()
     note = "the model is compiled as it is, as with nncase's ShapeBucket, so that padding may change its answers"
     return (note if native else f"{note}; with `runtime: {{padding: exact}}` they are those of the exact size.",)
+
+
+def _rounded_rows(target: Target, plan: BucketPlan, behaviour: Behaviour) -> tuple[str, ...]:
+    """Return what to tell where a number of rows was rounded as sizes are, as its name does not say what it is."""
+    from scaling_tasks.planning.strategies.registry import STRATEGIES
+    from scaling_tasks.shapes.signature import is_batch
+
+    rows, interval = behaviour.rows, target.spec.auto_scaling.interval
+    rounded = plan.strategy in STRATEGIES.keys() - {"explicit"} and interval > 1
+    if rows is None or is_batch(rows) or not rounded:
+        return ()
+    note = (
+        f"{rows!r} counts rows, and its sizes are multiples of {interval} as others are: called batch in input_shape, "
+    )
+    return (f"{note}they would be those of auto_scaling.batch_choices.",)
 
 
 def _cost(target: Target, signature: ModelSignature) -> tuple[AutoScalingSpec, CostModel | None, tuple[str, ...]]:

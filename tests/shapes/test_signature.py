@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from scaling_tasks.errors import ConfigError
+from scaling_tasks.shapes import signature
 from scaling_tasks.shapes.signature import name_dimensions
 
 
@@ -58,3 +61,8 @@ def test_the_fixed_side_of_an_image() -> None:
 def test_impossible_dimensions_are_refused(bad: object) -> None:
     with pytest.raises(ConfigError, match="dimension 1"):
         name_dimensions({"x": [1, bad]})  # type: ignore[list-item]
+
+
+def test_the_names_of_a_batch_are_told() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert [name for name in signature._BATCH_NAMES if f"`{name}`" not in text] == []

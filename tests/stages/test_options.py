@@ -15,6 +15,7 @@ from onnx import helper
 import scaling_tasks as st
 from scaling_tasks.compilers.conformance_models import image_case, transformer_case
 from scaling_tasks.errors import BundleError, ConfigError
+from tests.analysis.drafts import Draft
 from tests.doit_plugin.repository import Repository
 
 NET = """
@@ -321,3 +322,16 @@ def test_what_the_planner_says_names_the_configuration_s_key(repository: Reposit
     configure(repository, "", NET.replace("interval: 8", "interval: 8, strategy: quantiles, bucket_price: 1"))
     run = repository.doit()
     assert "configs/net.yaml: auto_scaling.bucket_price: the strategy 'quantiles' does not mind it" in run.output
+
+
+def test_rows_that_are_rounded_as_sizes_are_told(repository: Repository) -> None:
+    """Requests of one row were padded to 32, and nothing said why."""
+    (repository.root / "datasets/sizes.csv").write_text("rows,T\n1,9\n3,20\n")
+    draft = Draft()
+    onnx.save(draft.model(draft.add("Relu", [draft.input("x", ["rows", "T"])])), repository.root / "models/net.onnx")
+    text = "model: models/net.onnx\ndataset: datasets/sizes.csv\n"
+    configure(repository, "compile: {backend: onnxruntime}\n", text)
+    said = "'rows' counts rows, and its sizes are multiples of 32 as others are: called batch in input_shape"
+    assert said in repository.doit("buckets:net").output
+    configure(repository, "auto_scaling: {interval: 1}\ncompile: {backend: onnxruntime}\n", text)
+    assert "counts rows" not in repository.doit("buckets:net").output
