@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from scaling_tasks.engines.contract import Engine
 from scaling_tasks.engines.isolated import load_isolated
 from scaling_tasks.engines.registry import get_engine, load_of_kind
 from scaling_tasks.engines.threads import limited_threads
-from scaling_tasks.errors import BundleError, EngineError
+from scaling_tasks.errors import BundleError, EngineError, one_line
 from scaling_tasks.files import read_regular
 from scaling_tasks.runtime.held import hold
 from scaling_tasks.runtime.loading import Loader
@@ -20,6 +21,9 @@ from scaling_tasks.runtime.manifest import MANIFEST, Manifest
 from scaling_tasks.runtime.model import BucketedModel
 
 __all__ = ["load_bundle", "read_manifest"]
+
+_LEAST_MEMORY = 1 << 16
+"""Bytes; whoever gives fewer means another unit."""
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -71,7 +75,7 @@ def load_bundle(
             until all is ready from larger buckets where these give the same.
 
     Raises:
-        BundleError: The bundle is missing or damaged, its engine is not installed, or a number is too small.
+        BundleError: The bundle is missing or damaged, its engine is not installed, or an argument is wrong.
     """
     for name, number, least in (
         ("resident", resident, 0),
@@ -81,8 +85,17 @@ def load_bundle(
         ("threads", 1 if threads is None else threads, 1),
         ("batch_wait", batch_wait, 0),
     ):
-        if not number >= least:
-            raise BundleError(f"{name} is {number!r}", where=str(path), fix=f"It is {least} at least.")
+        waits = name == "batch_wait"
+        if not isinstance(number, Real if waits else Integral) or not number >= least:
+            kind = "a number of seconds" if waits else "a whole number"
+            what = f"{name} is {one_line(repr(number), 60)}"
+            raise BundleError(what, where=str(path), fix=f"It is {least} at least, {kind}.")
+    if 0 < resident_memory < _LEAST_MEMORY:
+        what = f"resident_memory is {resident_memory} bytes, less than any engine takes"
+        raise BundleError(what, where=str(path), fix="Give bytes, such as `2 << 30` for 2 GiB, or 0 for no limit.")
+    if not isinstance(warm_up, bool) and warm_up != "background":
+        what = f"warm_up is {one_line(repr(warm_up), 60)}"
+        raise BundleError(what, where=str(path), fix="It is True, False or 'background'.")
     directory = hold(Path(path))
     manifest = read_manifest(directory)
     loader = _loader(manifest.engine, manifest.options, threads, isolated, directory)
@@ -100,12 +113,19 @@ def load_bundle(
         copies=copies,
         batch_wait=batch_wait,
         refuse_nan=refuse_nan,
+        name=_named(path, manifest),
     )
     if warm_up == "background":
         model.warm_up_in_background()
     elif warm_up:
         model.warm_up()
     return model
+
+
+def _named(path: str | Path, manifest: Manifest) -> str:
+    """Return the directory's name, and the model's where that is another."""
+    name = Path(os.path.abspath(path)).name  # noqa: PTH100 - A link's own name, not that of where it leads.
+    return manifest.model if name in ("", manifest.model) else f"{name} ({manifest.model})"
 
 
 def _loader(name: str, options: Mapping[str, Any], threads: int | None, isolated: bool, directory: Path) -> Loader:

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from operator import index
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +47,7 @@ class BucketedModel:
         copies: Most engines of one artefact; a second one is loaded when the first is in use. With one, requests for
             the same bucket run one after another, whatever ``in_flight`` says.
         refuse_nan: Whether NaN in an input is an error.
+        name: What messages call it; the model's name where left out, which bundles of one model share.
     """
 
     def __init__(
@@ -62,8 +64,12 @@ class BucketedModel:
         copies: int = 1,
         batch_wait: float = 0.0,
         refuse_nan: bool = True,
+        name: str = "",
     ) -> None:
         self.manifest = manifest
+        self.name = name or manifest.model
+        # Nothing below asks for the model but to name it in messages.
+        manifest = replace(manifest, model=self.name)
         self.variables = manifest.variables
         buckets = [bucket for artefact in manifest.artefacts for bucket in artefact.buckets]
         costs = [cost for artefact in manifest.artefacts for cost in artefact.costs]
@@ -123,11 +129,11 @@ class BucketedModel:
         return self.manifest.behaviour.verdicts
 
     def __repr__(self) -> str:
-        """Return model, backend, and what it takes."""
+        """Return name, backend, and what it takes."""
         limits = zip(self.variables, self._table.largest, strict=True)
         sizes = " × ".join(f"{name} ≤ {size}" for name, size in limits) or "static"
         count = len(self._table.buckets)
-        return f"<BucketedModel {self.manifest.model}: {self.manifest.backend}, {count} buckets, {sizes}>"
+        return f"<BucketedModel {self.name}: {self.manifest.backend}, {count} buckets, {sizes}>"
 
     def run(self, inputs: Mapping[str, Any]) -> Arrays:
         """Serve one request.
@@ -187,13 +193,13 @@ class BucketedModel:
         """
         if not isinstance(sizes, Mapping):
             what = f"sizes are a mapping from variable to number, not {type(sizes).__name__}"
-            raise RequestError(what, where=self.manifest.model)
+            raise RequestError(what, where=self.name)
         for name, size in sizes.items():
             if name not in self.variables:
                 near = nearest(name, self.variables)
                 raise BundleError(
                     f"there is no variable {one_line(repr(name))}",
-                    where=self.manifest.model,
+                    where=self.name,
                     fix=f"Did you mean {near!r}?" if near else "The model has none.",
                 )
             least = 0 if name in self.manifest.behaviour.empty else 1
@@ -201,7 +207,7 @@ class BucketedModel:
                 fix = f"Sizes are whole numbers from {least} to {_LARGEST}."
                 raise BundleError(
                     f"{name} is {one_line(size if isinstance(size, int) else repr(size))}",
-                    where=self.manifest.model,
+                    where=self.name,
                     fix=fix,
                 )
         shape = tuple(index(sizes.get(name, 1)) for name in self.variables)

@@ -38,12 +38,41 @@ def test_a_bundle_without_manifest_or_backend_is_refused(tmp_path: Path) -> None
         {"resident_memory": -1},
         {"batch_wait": -0.1},
         {"batch_wait": float("nan")},
+        {"resident_memory": "1GB"},
+        {"resident": 1.5},
     ],
 )
 def test_numbers_that_are_too_small_are_refused(opened: Any, tmp_path: Path, options: dict[str, Any]) -> None:
     opened()
     with pytest.raises(BundleError, match=rf"{next(iter(options))} is .* It is [01] at least"):
         load_bundle(tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"warm_up": "bg"}, "warm_up is 'bg'. It is True, False or 'background'."),
+        ({"resident_memory": 10}, "resident_memory is 10 bytes, less than any engine takes. Give bytes, such as"),
+    ],
+)
+def test_arguments_that_are_meant_otherwise_are_refused(
+    opened: Any, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    """'bg' loaded everything at once, 10 kept no engine for the next request."""
+    opened()
+    with pytest.raises(BundleError) as caught:
+        load_bundle(tmp_path, **options)
+    assert said in str(caught.value)
+
+
+def test_bundles_of_one_model_are_told_apart(opened: Any, tmp_path: Path) -> None:
+    opened([(1, 32)], engine="onnxruntime")
+    with load_bundle(tmp_path) as model:
+        assert repr(model).startswith(f"<BucketedModel {tmp_path.name} (m): fake, 1 buckets, ")
+        with pytest.raises(BundleError) as caught:
+            model.run({"z": 1})
+        assert str(caught.value).startswith(f"{tmp_path.name} (m): ")
+        assert model.manifest.model == "m"
 
 
 def test_an_unknown_engine_is_a_bundle_error(opened: Any, tmp_path: Path) -> None:
