@@ -156,11 +156,11 @@ def fix_inputs(model: onnx.ModelProto, values: Mapping[str, Any], *, where: str)
     inputs = {value.name: value for value in model.graph.input}
     for name, value in values.items():
         if name not in inputs:
-            near = difflib.get_close_matches(name, inputs, n=1, cutoff=0.0)
+            near = difflib.get_close_matches(name, inputs, n=1, cutoff=0.5)
             raise ModelError(
                 f"the model has no input {one_line(repr(name), 60)}; its inputs are {one_line(sorted(inputs))}",
                 where=f"{where}: inputs.{name}",
-                fix=f"Did you mean {near[0]!r}?" if near else "",
+                fix=f"Did you mean {near[0]!r}?" if near else "Name one of them, or leave it out.",
             )
         kind = inputs[name].type.tensor_type
         try:

@@ -18,6 +18,9 @@ _BEYOND = {">=": "is below", "<=": "is above", ">": "is not above", "<": "is not
 _CHOSEN = ("strategy", "format", "device", "kind", "mode", "side", "preprocessing")
 """Keys that are called what their values are."""
 
+_BY_NAME = {"compile": "backend"}
+"""Sections that a name alone may be given for, and the key that it is meant for."""
+
 
 def in_words(message: str, value: Any, kind: Any, key: str) -> tuple[str, str]:
     """Return what is wrong with a value, and what to write.
@@ -42,6 +45,8 @@ def in_words(message: str, value: Any, kind: Any, key: str) -> tuple[str, str]:
         return f"{given} {_BEYOND[bound['sign']]} {_number(float(bound['bound']))}", fix
     if length:
         return f"{given} has {length['count']} value{'s' * (length['count'] != '1')}", fix
+    if isinstance(value, str) and key in _BY_NAME:
+        fix = f"Write `{{{_BY_NAME[key]}: {one_line(value, 60)}}}`."
     if ", got " in message:
         return f"{given} is {_type(value)}", fix
     return f"{given} is not valid ({message[:1].lower()}{message[1:]})", fix

@@ -165,11 +165,11 @@ def _output(value: Any, where: str) -> TensorSpec:
 def _check_names(input_shape: Mapping[str, Dims], known: Mapping[str, Any], where: str) -> None:
     for name in input_shape:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             raise ModelError(
                 f"the model has no input {one_line(repr(name), 60)}; its inputs are {one_line(sorted(known))}",
                 where=f"{where}: input_shape.{name}",
-                fix=f"Did you mean {near[0]!r}?",
+                fix=f"Did you mean {near[0]!r}?" if near else "Name one of them, or leave it out.",
             )
 
 

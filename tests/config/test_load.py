@@ -72,6 +72,7 @@ def test_a_bare_path_is_a_data_set() -> None:
         ("model: m\nauto_scaling:\n  limits: {bytes: {most: 9}}\n", ":3: auto_scaling.limits", "takes anything"),
         ("model: m\nauto_scaling:\n  buckets_per: {N: 0}\n", ":3: auto_scaling.buckets_per", "0 is below 1"),
         ("model: m\nauto_scaling: {strategy: optimall}\n", ":2", "is no strategy. Did you mean 'optimal'?"),
+        ("model: m\ncompile: onnxruntime\n", ":2: compile", "is a text. Write `{backend: onnxruntime}`."),
         ("model: m\ncompile: {memory: 1k}\n", ":2", "'1k' is a text. Write a whole number of at least 16777216."),
         ("model: m\nauto_scaling: {drop_quantile: 2}\n", ":2", "2 is not below 1. Write a number below 1."),
         ("model: m\nauto_scaling: {width_range: [1]}\n", ":2", "[1] has 1 value. Write a list of 2 values."),

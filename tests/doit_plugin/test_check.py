@@ -153,7 +153,7 @@ ALONE = {
     "absent": ("verify: {metric: 'json.decoder:JSONDecode', dataset: dodo.py}", "decoder.py has no 'JSONDecode'"),
     "device": ("compile: {backend: openvino, options: {device: GPUU}}", "'GPUU' is no device of OpenVINO"),
     "imports": ("verify: {metric: 'more:f', dataset: dodo.py}", "metrics.py, line 2, imports 'nowhere_at_all'"),
-    "rate": ("inputs: {sr: 16000}", "inputs.sr: the model has no input 'sr'; its inputs are ['x']"),
+    "rate": ("inputs: {sr: 16000}", "inputs.sr: the model has no input 'sr'; its inputs are ['x']. Name one of them"),
     "shape": ("inputs: {x: [[1.0]]}", "the value has the shape [1, 1], the input [None, 3, None, None]"),
     "root": ("output: .", "'.' is the repository itself"),
     "above": ("output: ../..", "'../..' is the repository itself"),

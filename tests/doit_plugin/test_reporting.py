@@ -137,9 +137,14 @@ def test_the_job_summary_is_appended(repository: Repository, tmp_path: Path) -> 
 
 
 def test_a_report_that_cannot_be_written_fails_nothing(repository: Repository) -> None:
+    """Each is told by what it is, and keeps no other from being written."""
+    profiles = repository.root / ".scaling/profiles"
+    profiles.parent.mkdir(exist_ok=True)
+    profiles.write_text("")
     run = repository.doit(environment={"GITHUB_STEP_SUMMARY": str(repository.root)})
     assert run.ok
-    assert "a report could not be written" in run.output
+    assert f"warning: {repository.root}: the job's summary could not be written (Is a directory)." in run.output
+    assert "the profile of this run could not be written" in run.output
 
 
 def test_names_of_files_steer_no_terminal_and_make_no_lines(repository: Repository) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from scaling_tasks.doit_plugin.console.status_line import StatusLine, wants_bar
 from scaling_tasks.doit_plugin.console.transfers import finish_transfers, transfers_line
 from scaling_tasks.doit_plugin.interruption import interruptible, run_is_over
 from scaling_tasks.doit_plugin.missing_toolchains import note_selection
-from scaling_tasks.errors import ConfigError, printable
+from scaling_tasks.errors import ConfigError, ScalingTasksError, of_disk, printable
 
 __all__ = ["ScalingReporter"]
 
@@ -141,15 +143,19 @@ class ScalingReporter(ConsoleReporter):  # type: ignore[misc]  # doit carries no
     def _write_reports(self) -> None:
         if not self.run.outcomes:
             return
-        try:
-            if self.settings.junit:
-                _write_junit(self.settings.junit, self.run)
-            if self.settings.summary:
-                _append_summary(self.settings.summary, self.run)
-            if self.run.spans:
-                _write_profile(self.run)
-        except OSError as error:
-            self.lines.line(f"warning: a report could not be written ({error})")
+        junit, summary = self.settings.junit, self.settings.summary
+        reports: dict[str, Callable[[], None] | None] = {
+            "JUnit report": partial(_write_junit, junit, self.run) if junit else None,
+            "job's summary": partial(_append_summary, summary, self.run) if summary else None,
+            "profile of this run": partial(_write_profile, self.run) if self.run.spans else None,
+        }
+        for what, write in reports.items():
+            try:
+                if write is not None:
+                    write()
+            except OSError as error:
+                told = of_disk(error, ScalingTasksError, where="", what=f"the {what} could not be written")
+                self.lines.line(f"warning: {told}")
 
 
 def _settings(outstream: Any) -> tuple[EnvironmentSettings, bool]:
