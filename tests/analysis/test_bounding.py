@@ -26,7 +26,7 @@ def _noise(*shape: int, count: int = 6) -> list[dict[str, NDArray[Any]]]:
     return [{"x": array} for array in (*several, np.ones(shape, np.float32), -np.ones(shape, np.float32))]
 
 
-@pytest.mark.parametrize("shape", [(7,), (3, 5), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [(7,), (3, 5), (2, 3, 4), (1, 3, 211, 307)])
 def test_non_zero_of_any_rank(shape: tuple[int, ...]) -> None:
     draft = Draft()
     x = draft.input("x", [None] * len(shape))
@@ -34,6 +34,14 @@ def test_non_zero_of_any_rank(shape: tuple[int, ...]) -> None:
     bounded = assert_bounded(draft.model(places), _noise(*shape))
     assert bounded.lengths.bounds(places) == [None, int(np.prod(shape))]
     assert "NonZero" not in {node.op_type for node in bounded.model.graph.node}
+
+
+def test_more_positions_than_floats_tell_apart_are_refused() -> None:
+    draft = Draft()
+    x = draft.input("x", [4096, 4097])
+    places = draft.add("NonZero", [draft.add("Relu", [x])])
+    with pytest.raises(CompileError, match="16777216 are told apart"):
+        bound_lengths(draft.model(places), {draft.nodes[-1].name: 100})
 
 
 def test_what_follows_chosen_rows_is_cleaned() -> None:

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from scaling_tasks.analysis.emitter import Emitter
+from scaling_tasks.analysis.refusal import Refused
 
 __all__ = ["chosen_positions"]
 
 _INT64 = 7
+_TOLD_APART = 1 << 24
+"""Whole numbers up to which a float is exact."""
 
 
 def chosen_positions(emitter: Emitter, chosen: str, length: int, most: int | None = None) -> tuple[str, str]:
@@ -23,7 +26,12 @@ def chosen_positions(emitter: Emitter, chosen: str, length: int, most: int | Non
         chosen: Ones and zeros, ``[length]`` of float32.
         length: Of it.
         most: How many positions to return; as many as there are by default.
+
+    Raises:
+        Refused: There are more than floats tell apart.
     """
+    if length > _TOLD_APART:
+        raise Refused(f"it chooses among {length} positions, of which {_TOLD_APART} are told apart")
     falling = emitter.constant(np.arange(length, 0, -1, dtype=np.float32))
     keys = emitter.node("Mul", [chosen, falling])
     largest = _largest(emitter, keys, length if most is None else most)

@@ -40,19 +40,28 @@ def _numpy(dtype: int) -> Any:
 
 
 def find_non_zero(op: Operation, bounds: Bounds) -> Sequence[Count]:
-    """Write NonZero: positions out of a table of all coordinates."""
+    """Write NonZero: the positions along the flattened axes, and the coordinates that they stand for."""
     tensor, emitter = op.input(0), op.emitter
     shape = [bounds.full(axis) for axis in tensor.known_axes]
     length = math.prod(shape)
     most, proven = bounds.said(op, length)
     ones = emitter.node("Reshape", [_as_ones(op, op.node.input[0], tensor.dtype), emitter.numbers([length])])
     place, count = chosen_positions(emitter, ones, length, most)
-    if len(shape) == 1:
-        emitter.into(op.node.output[0], "Identity", [emitter.unsqueeze(place, [0])])
-    else:
-        table = emitter.constant(np.indices(shape).reshape(len(shape), length).astype(np.int64))
-        emitter.into(op.node.output[0], "Gather", [table, place], axis=1)
+    emitter.into(op.node.output[0], "Cast", [_coordinates(emitter, emitter.cast(place, _FLOAT), shape)], to=_INT64)
     return [Count(most, count, proven)]
+
+
+def _coordinates(emitter: Emitter, place: str, shape: Sequence[int]) -> str:
+    """Return the coordinates of positions along flattened axes, ``[axes, positions]`` of float32."""
+    lines = []
+    for axis in range(1, len(shape)):
+        stride, half = (emitter.constant(np.array([each], np.float32)) for each in (math.prod(shape[axis:]), 0.5))
+        # Half a position more is never so near to a whole number of strides that it could be rounded to one.
+        line = emitter.node("Floor", [emitter.node("Div", [emitter.node("Add", [place, half]), stride])])
+        place = emitter.node("Sub", [place, emitter.node("Mul", [line, stride])])
+        lines.append(emitter.unsqueeze(line, [0]))
+    lines.append(emitter.unsqueeze(place, [0]))
+    return lines[0] if len(lines) == 1 else emitter.node("Concat", lines, axis=0)
 
 
 def compress(op: Operation, bounds: Bounds) -> Sequence[Count]:
