@@ -118,11 +118,11 @@ def static_model(job: CompileJob, workdir: Path) -> Path:
     def fold(source: Path, target: Path) -> Path:
         return optimise(source, target, "ORT_ENABLE_BASIC", without=_UNKNOWN)
 
-    folded = fold(fixed, workdir / f"{job.unit.stem}.folded.onnx")
+    folded = without_bodies(fold(fixed, workdir / f"{job.unit.stem}.folded.onnx"), "MindSpore Lite", fold)
     bounded = with_fixed_lengths(folded, job, workdir / f"{job.unit.stem}.mindir")
     if bounded != folded:
         folded = fold(bounded, workdir / f"{job.unit.stem}.bounded_folded.onnx")
-    return rewrite_for_lite(without_bodies(folded, "MindSpore Lite", fold), workdir)
+    return rewrite_for_lite(folded, workdir)
 
 
 def _write_importable(job: CompileJob, workdir: Path) -> None:

@@ -76,11 +76,12 @@ def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Pat
         return optimise(source, target, "ORT_ENABLE_BASIC", without=FUSIONS) if simplify else source
 
     folded = fold(fixed, workdir / f"{job.unit.stem}.simple.onnx")
+    folded = without_bodies(folded, "nncase", fold) if simplify else folded
     bounded = with_fixed_lengths(folded, job, workdir / f"{job.unit.stem}.kmodel")
     if bounded != folded:
         folded = fold(bounded, workdir / f"{job.unit.stem}.bounded_simple.onnx")
     outputs = [value.name for value in onnx.load(str(folded), load_external_data=False).graph.output]
-    return _write_out(without_bodies(folded, "nncase", fold) if simplify else folded), outputs
+    return _write_out(folded), outputs
 
 
 def _write_out(source: Path) -> Path:

@@ -128,3 +128,21 @@ def test_a_length_that_nothing_bounds_is_asked_for(build: Build, section: Mappin
     assert outcome.status != 0
     assert "Range 'frames/Range': data decides how long its result is, and nothing bounds it" in outcome.output
     assert "`compile.options.longest: {'frames/Range': 1000}`" in outcome.output
+
+
+def test_a_loop_that_reads_by_its_turn_is_written_out_first(build: Build, section: Mapping[str, Any]) -> None:
+    """What it slices is as long as data says, until its turns are written out one after another."""
+    model = parsed("""g (float[T,4] x) => (float[4] y) <int64 turns = {3}, float[4] none = {0, 0, 0, 0}> {
+        y = Loop (turns, , none) <body = turn (int64 at, bool going, float[4] before) => (bool goes, float[4] after)
+            <int64[1] one = {1}, int64[1] first = {0}, float half = {0.5}> {
+            goes = Identity(going)
+            start = Reshape(at, one)
+            end = Add(start, one)
+            row = Slice(x, start, end, first)
+            sum = ReduceSum <keepdims = 0> (row, first)
+            less = Mul(before, half)
+            after = Add(less, sum)
+        }>
+    }""")
+    outcome = build(model, [{"T": 8}], compile=dict(section))
+    outcome.check([{"x": numbers(count, 4)} for count in (8, 5, 3)])
