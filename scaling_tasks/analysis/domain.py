@@ -15,11 +15,15 @@ __all__ = ["Domain", "Requirement"]
 
 _EVERY = 2048
 _ABOVE = 512
-_JOINT, _SMALL = 512, 16
+_JOINT = 512
+_SMALL = 16
 _MULTIPLE = 64
 _MOST_MULTIPLES = 512
-_MOST_JOINT, _BITS, _MOST_ADDED = 4096, 40, 1 << 17
-"""Sizes beside others are no larger, so that products of all of them are numbers of 64 bits."""
+_MOST_JOINT = 4096
+"""Sizes beside others are no larger, and only so many are large together that products are numbers of 64 bits."""
+_BITS = 62
+_MOST_ADDED = 1 << 17
+"""How many sizes are made equal at a time; there may be many that have to be."""
 _STEPS = (1, 2, 3, 4, 5, 7, 8, 16, 32, 64)
 _SEED = 20230607
 
@@ -44,7 +48,7 @@ class Domain:
         self.lows = {name: max(0, int((lows or {}).get(name, 1))) for name in limits}
         self.requirements: list[Requirement] = []
         self._points = self._draw()
-        self._lines = self._draw_lines()
+        self._lines: dict[str, list[dict[str, NDArray[np.int64]]]] = {}
         self._grows: dict[str, bool] = {}
         self._cache: dict[str, NDArray[np.int64]] = {}
         self._floats: dict[Length, NDArray[Any]] = {}
@@ -159,6 +163,7 @@ class Domain:
         ):
             return length.terms == () or length.terms[0][1] >= 0
         if length.key not in self._grows:
+            self._lines = self._lines or self._draw_lines()
             with np.errstate(divide="ignore"):
                 self._grows[length.key] = all(
                     bool((np.diff(length.evaluate(_whole(tied, length))[self._admitted(tied)]) >= 0).all())
@@ -195,7 +200,13 @@ class Domain:
             others = [other for other in self.limits if other != name]
             values = ((*self._ends(other), *_STEPS, 96) for other in others)
             lines[name] = [
-                {name: span, **{other: np.full(len(span), each) for other, each in zip(others, chosen, strict=True)}}
+                {
+                    name: span,
+                    **{
+                        other: np.broadcast_to(np.int64(each), span.shape)
+                        for other, each in zip(others, chosen, strict=True)
+                    },
+                }
                 for chosen in (zip(*values, strict=True) if others else [()])
             ]
         return lines
@@ -210,8 +221,7 @@ class Domain:
         )
 
     def _ends(self, name: str) -> tuple[int, int]:
-        most = min(_MOST_JOINT, 1 << (_BITS // max(1, len(self.limits) - 1)))
-        return self.lows[name], min(most, max(self.lows[name], self.limits[name]))
+        return self.lows[name], min(_MOST_JOINT, max(self.lows[name], self.limits[name]))
 
     def add(self, name: str) -> None:
         """Add something that may have any size and that nothing is known of, beside others least of all."""
@@ -229,7 +239,7 @@ class Domain:
         self._points = {**self._points, name: values}
         self.limits[name], self.lows[name] = most, 0
         self._bounded.add(name)
-        self._lines = self._draw_lines()
+        self._lines = {}
         self._grows.clear()
 
     def _draw(self) -> dict[str, NDArray[np.int64]]:
@@ -241,26 +251,47 @@ class Domain:
             for step, most in ((1, None), (32, None), (1, _SMALL)):
                 others = [other for other in names if other != name]
                 drawn = {other: self._some(other, step, generator, len(span), most) for other in others}
-                blocks.append({name: span, **drawn})
+                blocks.append(self._within_bits({name: span, **drawn}, generator))
         if len(names) > 1:
             for step in _STEPS:
-                blocks.append({name: self._some(name, step, generator) for name in names})
                 # What is true of large sizes need not be where all of them are small, or of one magnitude.
-                blocks.append(self._smallest(names, step))
+                blocks.append(self._smallest(names, step, generator))
                 magnitudes = np.exp(generator.uniform(0, np.log(_MOST_JOINT), _JOINT)).astype(np.int64) * step
-                blocks.append({name: self._some(name, step, generator, _JOINT, magnitudes) for name in names})
+                for ends in (None, magnitudes):
+                    drawn = {name: self._some(name, step, generator, most=ends) for name in names}
+                    blocks.append(self._within_bits(drawn, generator))
         return {name: np.concatenate([block[name] for block in blocks]) for name in names}
 
-    def _smallest(self, names: list[str], step: int) -> dict[str, NDArray[np.int64]]:
-        """Return the least sizes, multiples of a step, each beside each of all others."""
+    def _within_bits(
+        self, block: dict[str, NDArray[np.int64]], generator: np.random.Generator
+    ) -> dict[str, NDArray[np.int64]]:
+        """Return sizes of which so many are the least, others at each point, that a product of all has its bits."""
+        sizes = np.stack(list(block.values()))
+        if len(sizes) <= _BITS // int(np.log2(_MOST_JOINT)) - 1:
+            return block
+        chance = generator.random(sizes.shape)
+        chance[0] = 0  # What the block is about stays what it is.
+        order = chance.argsort(axis=0)
+        bits = np.take_along_axis(np.log2(np.maximum(sizes, 1)), order, axis=0).cumsum(axis=0)
+        whole = np.take_along_axis(bits, order.argsort(axis=0), axis=0) <= _BITS
+        lows = np.array([[self.lows[name]] for name in block])
+        return dict(zip(block, np.where(whole, sizes, lows), strict=True))
+
+    def _smallest(self, names: list[str], step: int, generator: np.random.Generator) -> dict[str, NDArray[np.int64]]:
+        """Return the least sizes, multiples of a step, each beside each of all others, or as many at random."""
         count = max(2, int((_MOST_JOINT if step in (1, 32) else _JOINT) ** (1 / len(names)) + 1e-9))
         lines = []
         for name in names:
             low, high = self._ends(name)
             least = low if step == 1 else -(-max(low, 1) // step) * step
             lines.append((least + np.arange(count) * step).clip(low, max(high, least)))
-        found = np.meshgrid(*lines, indexing="ij")
-        return {name: each.reshape(-1)[:_MOST_JOINT] for name, each in zip(names, found, strict=True)}
+        if count ** len(names) <= _MOST_JOINT:
+            places = np.indices((count,) * len(names)).reshape(len(names), -1)
+        else:
+            places = generator.integers(0, count, (len(names), _MOST_JOINT))
+            places[:, 0] = 0
+        chosen = (line[place] for line, place in zip(lines, places, strict=True))
+        return self._within_bits(dict(zip(names, chosen, strict=True)), generator)
 
     def _some(
         self, name: str, step: int, generator: np.random.Generator, count: int = _JOINT, most: Any = None

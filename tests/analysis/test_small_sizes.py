@@ -89,3 +89,23 @@ def test_sizes_that_must_agree_are_looked_at_where_they_do(factor: int) -> None:
     assert domain.require(t, p + s)
     assert set(range(1, 1025)) <= set(domain.points["S"].tolist())
     assert domain.values(t - s * (factor + 1)).max() == 0
+
+
+@pytest.mark.parametrize("count", [6, 12, 24, 40])
+def test_many_variables_are_looked_at_in_pairs_and_together(count: int) -> None:
+    """As of a decoder's caches whose dimensions carry no names: each is a variable of its own."""
+    names = [f"v{at}" for at in range(count)]
+    domain = Domain(dict.fromkeys(names, 1 << 20))
+    total, area = as_length(0), as_length(1)
+    for name in names:
+        total, area = total + as_length(name), area * as_length(name)
+    assert domain.values(total).min() == count
+    assert domain.values(area).min() == 1  # And none is beyond 64 bits, which would be negative.
+    for left, right in ((0, 1), (2, count - 1), (count - 2, count - 1)):
+        one, other = as_length(names[left]), as_length(names[right])
+        assert not domain.at_most(one * other, as_length(1 << 22))
+        assert not domain.at_most(as_length(4), one + other)
+        assert domain.values(one + other).min() == 2
+        assert not domain.at_most(one, other)
+    assert domain.grows(area)
+    assert not domain.grows(as_length(names[0]) * 3 - as_length(names[-1]))
