@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -214,10 +214,8 @@ def make_manifest(
     policies = padding_of(signature.inputs, padding or {})
     if oversize == "fallback" and fallback is None:
         raise BundleError("the dynamic model is not in the bundle", where="oversize: fallback")
-    built = [
-        replace(_built(unit, files, variables, costs, hits or {}), longest=_lengths((longest or {}).get(unit.stem, {})))
-        for unit, files in artefacts
-    ]
+    told = longest or {}
+    built = [_built(unit, files, variables, costs, hits or {}, told.get(unit.stem, {})) for unit, files in artefacts]
     return Manifest(
         model,
         backend,
@@ -239,13 +237,15 @@ def _built(
     variables: tuple[str, ...],
     costs: Mapping[tuple[int, ...], float],
     hits: Mapping[tuple[int, ...], float],
+    longest: Mapping[str, Sequence[int | None]],
 ) -> BundleArtefact:
     if set(unit.variables) != set(variables):
         raise BundleError(f"its variables are {list(unit.variables)}, not {list(variables)}", where=unit.stem)
     columns = [unit.variables.index(name) for name in variables]
     buckets = tuple(tuple(int(bucket[column]) for column in columns) for bucket in unit.buckets)
     spent = tuple(float(_cost(costs, bucket)) for bucket in buckets)
-    return BundleArtefact(unit.stem, tuple(files), buckets, spent, tuple(float(hits.get(each, 0)) for each in buckets))
+    used = tuple(float(hits.get(bucket, 0)) for bucket in buckets)
+    return BundleArtefact(unit.stem, tuple(files), buckets, spent, used, _lengths(longest))
 
 
 def _cost(costs: Mapping[tuple[int, ...], float], bucket: tuple[int, ...]) -> float:
