@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from scaling_tasks.compilers.base import backend_options
@@ -20,8 +20,8 @@ LONGEST = Annotated[
 """The option's type."""
 
 
-def with_fixed_lengths(source: Path, job: CompileJob, artefact: Path) -> Path:
-    """Return the job's model at its one bucket without lengths that data decides; ``source`` where it has none.
+def with_fixed_lengths(source: Path, job: CompileJob, artefact: Path, fold: Callable[[Path, Path], Path]) -> Path:
+    """Return the job's model at its one bucket without lengths that data decides, folded; ``source`` if it has none.
 
     How to cut the outputs is told beside the artefact.
 
@@ -29,6 +29,7 @@ def with_fixed_lengths(source: Path, job: CompileJob, artefact: Path) -> Path:
         source: The model, with fixed inputs.
         job: What is compiled.
         artefact: The artefact's first file, which need not be there.
+        fold: Writes a model to another path with its constants folded, and returns that.
 
     Raises:
         CompileError: An operator has no form of a fixed length, or ``longest`` names none that needs it.
@@ -50,7 +51,7 @@ def with_fixed_lengths(source: Path, job: CompileJob, artefact: Path) -> Path:
     model = fix_dimensions(bounded.model, {}, where=str(source))  # With all shapes, which what follows looks up.
     target.write_bytes(model.SerializeToString(deterministic=True))
     bounded.lengths.write(lengths_file(artefact))
-    return target
+    return fold(target, target.with_suffix(".folded.onnx"))
 
 
 def told_lengths(artefact: Artefact) -> Artefact:

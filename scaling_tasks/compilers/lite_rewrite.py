@@ -119,10 +119,7 @@ def static_model(job: CompileJob, workdir: Path) -> Path:
         return optimise(source, target, "ORT_ENABLE_BASIC", without=_UNKNOWN)
 
     folded = without_bodies(fold(fixed, workdir / f"{job.unit.stem}.folded.onnx"), "MindSpore Lite", fold)
-    bounded = with_fixed_lengths(folded, job, workdir / f"{job.unit.stem}.mindir")
-    if bounded != folded:
-        folded = fold(bounded, workdir / f"{job.unit.stem}.bounded_folded.onnx")
-    return rewrite_for_lite(folded, workdir)
+    return rewrite_for_lite(with_fixed_lengths(folded, job, workdir / f"{job.unit.stem}.mindir", fold), workdir)
 
 
 def _write_importable(job: CompileJob, workdir: Path) -> None:

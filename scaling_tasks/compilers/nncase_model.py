@@ -77,18 +77,18 @@ def static_model(job: CompileJob, workdir: Path, *, simplify: bool) -> tuple[Pat
 
     folded = fold(fixed, workdir / f"{job.unit.stem}.simple.onnx")
     folded = without_bodies(folded, "nncase", fold) if simplify else folded
-    bounded = with_fixed_lengths(folded, job, workdir / f"{job.unit.stem}.kmodel")
-    if bounded != folded:
-        folded = fold(bounded, workdir / f"{job.unit.stem}.bounded_simple.onnx")
-    outputs = [value.name for value in onnx.load(str(folded), load_external_data=False).graph.output]
-    return _write_out(folded), outputs
+    return _write_out(with_fixed_lengths(folded, job, workdir / f"{job.unit.stem}.kmodel", fold))
 
 
-def _write_out(source: Path) -> Path:
-    """Return the model with what nncase does not know written out in operators that it has, beside ``source``."""
+def _write_out(source: Path) -> tuple[Path, list[str]]:
+    """Return the model with what nncase does not know written out in operators that it has, beside ``source``.
+
+    Its outputs' names come with it.
+    """
     import onnx
 
     model = onnx.load(str(source), load_external_data=False)
+    outputs = [value.name for value in model.graph.output]
     changes = [
         write_out_recurrences(model, source.parent, importer="nncase", has_lstm=False),
         gather_reversed(model, source.parent),
@@ -115,10 +115,10 @@ def _write_out(source: Path) -> Path:
         keep_reshapes_apart(model),
     ]
     if not any(changes):
-        return source
+        return source, outputs
     target = source.with_suffix(".written.onnx")
     target.write_bytes(model.SerializeToString(deterministic=True))
-    return target
+    return target, outputs
 
 
 def named_model(job: CompileJob, workdir: Path) -> tuple[Path, list[str]]:
