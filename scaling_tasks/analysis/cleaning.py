@@ -13,7 +13,7 @@ from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length, larger, smaller
 from scaling_tasks.analysis.refusal import Refused, no_data
-from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.analysis.tensors import Tensor, numpy_type
 from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.expressions import variables_of
 from scaling_tasks.shapes.interpolation import Interpolation
@@ -70,7 +70,7 @@ class Cleaner:
 
     def clean(self, tensor: Tensor, axes: Sequence[int], fill: float) -> Tensor:
         """Return the tensor with padding along ``axes`` set to ``fill``: 0, 1 or plus or minus infinity."""
-        fill = _held(fill, _numpy_type(tensor.dtype))
+        fill = _held(fill, numpy_type(tensor.dtype))
         key = (tensor.name, tuple(axes), fill)
         if key not in self._done:
             self.places += 1
@@ -162,7 +162,7 @@ class Cleaner:
         return whole
 
     def _padded(self, tensor: Tensor, axis: int, before: int, total: int, fill: float) -> str:
-        emitter, number = self._emitter, np.array(_held(fill, dtype := _numpy_type(tensor.dtype)), dtype)
+        emitter, number = self._emitter, np.array(_held(fill, dtype := numpy_type(tensor.dtype)), dtype)
         pads = [0] * (2 * tensor.rank)
         pads[axis], pads[axis + tensor.rank] = before, total - before
         if emitter.opset < 11:
@@ -311,7 +311,7 @@ class Cleaner:
         mask = emitter.unsqueeze(line, [at for at in range(tensor.rank) if at != axes[0]])
         if dtype == _BOOL and (on, off) == (1.0, 0.0):
             return mask
-        numbers = [emitter.constant(np.array(number, _numpy_type(dtype))) for number in (on, off)]
+        numbers = [emitter.constant(np.array(number, numpy_type(dtype))) for number in (on, off)]
         return emitter.once("Where", [mask, *numbers])
 
     def agree(self, variables: frozenset[str]) -> None:
@@ -339,7 +339,7 @@ class Cleaner:
         return self._emitter.node("DequantizeLinear", [name, *source.parameters], kind="clean", **source.attributes)
 
     def _cleaned(self, tensor: Tensor, axes: Sequence[int], fill: float) -> str:
-        emitter, dtype = self._emitter, _numpy_type(tensor.dtype)
+        emitter, dtype = self._emitter, numpy_type(tensor.dtype)
         if dtype.kind == "b":
             mask = self.valid(tensor, axes, dtype=_BOOL)
             if fill > 0:
@@ -383,10 +383,3 @@ def _held(fill: float, dtype: np.dtype[Any]) -> float:
         info = np.iinfo(dtype)
         return max(fill, info.min) if fill < 0 else min(fill, info.max)
     return float(fill > 0) if dtype.kind == "b" else fill
-
-
-def _numpy_type(dtype: int) -> np.dtype[Any]:
-    from onnx import helper
-
-    found: np.dtype[Any] = np.dtype(helper.tensor_dtype_to_np_dtype(dtype))
-    return found

@@ -15,7 +15,7 @@ from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.refusal import no_data
-from scaling_tasks.analysis.tensors import Tensor, constant_tensor, is_symbolic
+from scaling_tasks.analysis.tensors import Tensor, constant_tensor, is_symbolic, numpy_type
 from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.size_inputs import SizeInput
 
@@ -68,7 +68,7 @@ class Telling:
         no_data(variables)
         known = [self._domain.constant(element) if element.is_whole else None for element in elements]
         if all(number is not None for number in known):
-            value = np.array(known, _numpy(tensor.dtype)).reshape(tensor.value.shape)
+            value = np.array(known, numpy_type(tensor.dtype)).reshape(tensor.value.shape)
             return constant_tensor(self._emitter.constant(value), tensor.dtype, value)
         low = 0.0 if all(bool((self._domain.values(element) >= 0).all()) for element in elements) else -math.inf
         before = set(self._emitter.told)
@@ -94,7 +94,7 @@ class Telling:
         """Return the name of a length at the exact size, as a number of the given type."""
         scale = math.lcm(*(Fraction(factor).denominator for _, factor in element.terms))
         whole = (element * scale).expression()
-        spec = SizeInput("", "value", "float32" if scale > 1 else _numpy(dtype).name, expressions=(whole,))
+        spec = SizeInput("", "value", "float32" if scale > 1 else numpy_type(dtype).name, expressions=(whole,))
         if like is None:
             self._cleaner.agree(element.variables)
             name = self._emitter.size_input(spec)
@@ -105,10 +105,3 @@ class Telling:
             name = self._emitter.once("Mul", [name, self._emitter.constant(np.array(1 / scale, np.float32))])
             return name if dtype == 1 else self._emitter.cast(name, dtype)
         return name
-
-
-def _numpy(dtype: int) -> np.dtype[Any]:
-    from onnx import helper
-
-    found: np.dtype[Any] = np.dtype(helper.tensor_dtype_to_np_dtype(dtype))
-    return found

@@ -16,7 +16,7 @@ from scaling_tasks.analysis.lengths import Length
 
 _STRING = 8
 
-__all__ = ["Dequantised", "Positions", "Reason", "Tensor", "constant_tensor", "is_symbolic"]
+__all__ = ["Dequantised", "Positions", "Reason", "Tensor", "constant_tensor", "is_symbolic", "numpy_type"]
 
 
 @dataclass(frozen=True)
@@ -169,3 +169,11 @@ def constant_tensor(name: str, dtype: int, value: NDArray[Any]) -> Tensor:
         return Tensor(name, dtype, axes, value)
     finite = bool(np.isfinite(value).all())
     return Tensor(name, dtype, axes, value, finite=finite, low=float(value.min()), high=float(value.max()))
+
+
+def numpy_type(dtype: int) -> np.dtype[Any]:
+    """Return the numpy type of an ONNX element type."""
+    from onnx import helper
+
+    found: np.dtype[Any] = np.dtype(helper.tensor_dtype_to_np_dtype(dtype))
+    return found

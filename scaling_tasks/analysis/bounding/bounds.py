@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from scaling_tasks.analysis.axes import Axis
-from scaling_tasks.analysis.bounding.told import Told
+from scaling_tasks.analysis.bounding.told import Count, Told
 from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length
@@ -15,25 +15,10 @@ from scaling_tasks.analysis.refusal import Refused
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.behaviour import DATA
 
-__all__ = ["Bounds", "Count", "Form"]
+__all__ = ["Bounds", "Form"]
 
 _MOST = 1 << 20
 """What floats count exactly, with room for products of small numbers."""
-
-
-@dataclass(frozen=True)
-class Count:
-    """A length that data decides.
-
-    Attributes:
-        most: The most that it can be.
-        name: Of a tensor that tells how much it is, ``[1]`` of float32.
-        proven: Whether it cannot be more, whatever the data.
-    """
-
-    most: int
-    name: str
-    proven: bool = True
 
 
 Form = Callable[[Operation, "Bounds"], Sequence[Count]]
@@ -58,16 +43,14 @@ class Bounds:
         self.counts: dict[str, Count] = {}
         self.unused = set(longest)
         self.wanted = False
-        self._most: dict[str, int] = {}
-        self._names: dict[str, str] = {}
 
     def tell(self, emitter: Emitter) -> Told:
         """Return what tells exact lengths in the graph."""
-        return Told(emitter, self._names, self._most)
+        return Told(emitter, self.counts)
 
     def full(self, axis: Axis) -> int:
         """Return how long an axis is where all lengths are as long as they can get."""
-        return int(axis.length.evaluate(self._most))
+        return int(axis.length.evaluate({name: count.most for name, count in self.counts.items()}))
 
     def exact(self, op: Operation, length: Length) -> str:
         """Return the name of a tensor that tells a length, ``[1]`` of float32."""
@@ -114,7 +97,7 @@ class Bounds:
             own = self._called(op.name)
             if not 0 < count.most <= _MOST:
                 raise Refused(f"its result can have {count.most} positions, of at most {_MOST} that are counted")
-            self.counts[own], self._most[own], self._names[own] = count, count.most, count.name
+            self.counts[own] = count
             domain.add_bounded(own, count.most)
             renamed[name] = own
         return [

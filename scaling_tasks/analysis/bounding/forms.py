@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from scaling_tasks.analysis.axes import grid
-from scaling_tasks.analysis.bounding.bounds import Bounds, Count
+from scaling_tasks.analysis.bounding.bounds import Bounds
 from scaling_tasks.analysis.bounding.chosen import chosen_positions
 from scaling_tasks.analysis.bounding.suppression import suppress
+from scaling_tasks.analysis.bounding.told import Count
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.operation import Operation
 from scaling_tasks.analysis.shapes_of_data import parts_of
+from scaling_tasks.analysis.tensors import numpy_type
 
 __all__ = ["FORMS"]
 
@@ -29,14 +30,8 @@ def _as_ones(op: Operation, name: str, dtype: int) -> str:
         return emitter.cast(name, _FLOAT)
     if op.opset < _EQUAL_TAKES_FLOATS:
         return emitter.cast(emitter.cast(name, _BOOL), _FLOAT)
-    zero = emitter.constant(np.zeros(1, _numpy(dtype)))
+    zero = emitter.constant(np.zeros(1, numpy_type(dtype)))
     return emitter.cast(emitter.node("Not", [emitter.node("Equal", [name, zero])]), _FLOAT)
-
-
-def _numpy(dtype: int) -> Any:
-    from onnx import helper
-
-    return helper.tensor_dtype_to_np_dtype(dtype)
 
 
 def find_non_zero(op: Operation, bounds: Bounds) -> Sequence[Count]:
@@ -116,7 +111,7 @@ def count_up(op: Operation, bounds: Bounds) -> Sequence[Count]:
     end = emitter.node("Reshape", [emitter.cast(op.node.input[1], _FLOAT), emitter.numbers([1])])
     steps = emitter.node("Div", [emitter.node("Sub", [end, first]), pace])
     count = emitter.node("Max", [emitter.node("Ceil", [steps]), zero])
-    numbers = (start + step * np.arange(most)).astype(_numpy(limit.dtype))
+    numbers = (start + step * np.arange(most)).astype(numpy_type(limit.dtype))
     emitter.into(op.node.output[0], "Identity", [emitter.constant(numbers)])
     return [Count(most, count, proven)]
 

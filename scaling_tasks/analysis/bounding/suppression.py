@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scaling_tasks.analysis.bounding.bounds import Bounds, Count
+from scaling_tasks.analysis.bounding.bounds import Bounds
 from scaling_tasks.analysis.bounding.chosen import chosen_positions
+from scaling_tasks.analysis.bounding.told import Count
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.operation import Operation
 from scaling_tasks.analysis.refusal import Refused

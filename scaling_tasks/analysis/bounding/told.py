@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,25 @@ from scaling_tasks.shapes.expressions import Expression, evaluate
 from scaling_tasks.shapes.layouts import Layout, is_plain, layout_length
 from scaling_tasks.shapes.size_inputs import SizeInput
 
-__all__ = ["Told"]
+__all__ = ["Count", "Told"]
 
 _FLOAT, _INT32, _INT64, _BOOL = 1, 6, 7, 9
 _OPERATORS = {"+": "Add", "-": "Sub", "*": "Mul", "min": "Min", "max": "Max"}
+
+
+@dataclass(frozen=True)
+class Count:
+    """A length that data decides.
+
+    Attributes:
+        most: The most that it can be.
+        name: Of a tensor that tells how much it is, ``[1]`` of float32.
+        proven: Whether it cannot be more, whatever the data.
+    """
+
+    most: int
+    name: str
+    proven: bool = True
 
 
 class Told:
@@ -26,12 +42,11 @@ class Told:
 
     Args:
         emitter: Where the nodes go.
-        counts: Per length the name of a tensor that holds it, ``[1]`` of float32.
-        longest: Per length the most that it can be.
+        counts: The lengths by name; more may be added to them.
     """
 
-    def __init__(self, emitter: Emitter, counts: Mapping[str, str], longest: Mapping[str, int]) -> None:
-        self._emitter, self._counts, self._longest = emitter, counts, longest
+    def __init__(self, emitter: Emitter, counts: Mapping[str, Count]) -> None:
+        self._emitter, self._counts = emitter, counts
         self._kinds: dict[str, Callable[[SizeInput], str]] = {
             "valid": self._valid,
             "at": self._at,
@@ -63,7 +78,7 @@ class Told:
         if isinstance(expression, int):
             return self._constant([expression])
         if isinstance(expression, str):
-            return self._counts[expression]
+            return self._counts[expression].name
         operator, left, right = expression
         sides = [self.number(left), self.number(right)]
         if operator == "//":
@@ -73,6 +88,10 @@ class Told:
     def full(self, expression: Expression) -> int:
         """Return an expression where all lengths are as long as they can get."""
         return int(evaluate(expression, self._longest))
+
+    @property
+    def _longest(self) -> dict[str, int]:
+        return {name: count.most for name, count in self._counts.items()}
 
     def _constant(self, values: Any) -> str:
         return self._emitter.constant(np.asarray(values, np.float32))

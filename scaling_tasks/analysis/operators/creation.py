@@ -15,7 +15,7 @@ from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.refusal import no_data
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.shapes_of_data import wanted_lengths
-from scaling_tasks.analysis.tensors import Tensor, constant_tensor
+from scaling_tasks.analysis.tensors import Tensor, constant_tensor, numpy_type
 from scaling_tasks.shapes.size_inputs import SizeInput
 
 _INT64 = 7
@@ -102,18 +102,11 @@ def _start_truly(op: Operation, start: Length) -> None:
     op.newly_cleaned |= start.variables - {op.rows}
     op.around.cleaner.agree(start.variables)
     first, limit, step = op.node.input
-    zero = emitter.constant(np.array(0, _type(kind)))
+    zero = emitter.constant(np.array(0, numpy_type(kind)))
     counted = emitter.node("Range", [zero, emitter.node("Sub", [limit, first]), step])
-    spec = SizeInput("", "value", _type(kind).name, expressions=(start.expression(),))
+    spec = SizeInput("", "value", numpy_type(kind).name, expressions=(start.expression(),))
     emitter.into(op.node.output[0], "Add", [counted, emitter.size_input(spec)])
     op.replaced = True
-
-
-def _type(kind: int) -> np.dtype[Any]:
-    from onnx import helper
-
-    found: np.dtype[Any] = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
-    return found
 
 
 @operator("EyeLike")

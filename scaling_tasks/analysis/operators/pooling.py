@@ -17,7 +17,7 @@ from scaling_tasks.analysis.operators.convolution import Window, even_out, outpu
 from scaling_tasks.analysis.operators.products import clean_to_zero_point
 from scaling_tasks.analysis.operators.reduction import reduce_axes
 from scaling_tasks.analysis.registry import operator
-from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.analysis.tensors import Tensor, numpy_type
 from scaling_tasks.shapes.size_inputs import SizeInput
 
 
@@ -99,9 +99,7 @@ def _divided(op: Operation, result: Tensor, automatic: Operation, kernel: Sequen
 
 
 def _number(op: Operation, like: Tensor, value: NDArray[Any]) -> str:
-    from onnx import helper
-
-    return op.emitter.constant(value.astype(helper.tensor_dtype_to_np_dtype(like.dtype)))
+    return op.emitter.constant(value.astype(numpy_type(like.dtype)))
 
 
 def _corrected(op: Operation, result: Tensor, wrong: Sequence[tuple[int, Window]], *, counted: bool) -> Tensor:

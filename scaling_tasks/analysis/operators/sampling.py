@@ -11,7 +11,7 @@ from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length, as_length, larger
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
-from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.analysis.tensors import Tensor, numpy_type
 from scaling_tasks.shapes.size_inputs import SizeInput
 
 
@@ -126,9 +126,7 @@ def _told(op: Operation, length: Length, count: int) -> str:
 
 
 def _number(op: Operation, number: int) -> str:
-    from onnx import helper
-
-    return op.emitter.constant(np.array(number, helper.tensor_dtype_to_np_dtype(op.input(0).dtype)))
+    return op.emitter.constant(np.array(number, numpy_type(op.input(0).dtype)))
 
 
 def _entry(op: Operation, row: int, column: int, count: int) -> str:
