@@ -37,6 +37,22 @@ def ocr_models() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "models"
 
 
+@pytest.fixture
+def lite_python(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The Python that has MindSpore Lite, for commands that run in other directories."""
+    from scaling_tasks.compilers.lite_toolchain import find_toolchain
+    from scaling_tasks.errors import CompileError
+
+    try:
+        python = find_toolchain("cpu").python
+    except CompileError as error:
+        pytest.skip(str(error))
+    if python is None:
+        pytest.skip("only converter_lite was found, which cannot run a model")
+    monkeypatch.setenv("SCALING_TASKS_MINDSPORE_LITE_PYTHON", str(python))
+    return str(python)
+
+
 def state_of(directory: Path) -> dict[str, tuple[bytes, int]]:
     files = (path for path in sorted(directory.rglob("*")) if path.is_file())
     return {path.as_posix(): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}

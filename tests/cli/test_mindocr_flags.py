@@ -12,27 +12,12 @@ import numpy as np
 import pytest
 
 import scaling_tasks as st
-from scaling_tasks.compilers.lite_toolchain import find_toolchain
-from scaling_tasks.errors import CompileError
 from tests.doit_plugin.repository import Repository
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path)
-
-
-@pytest.fixture
-def lite_python(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The Python that has MindSpore Lite, for commands that run in other directories."""
-    try:
-        python = find_toolchain("cpu").python
-    except CompileError as error:
-        pytest.skip(str(error))
-    if python is None:
-        pytest.skip("only converter_lite was found, which cannot run a model")
-    monkeypatch.setenv("SCALING_TASKS_MINDSPORE_LITE_PYTHON", str(python))
-    return str(python)
 
 
 def command(repository: Repository, *arguments: str) -> subprocess.CompletedProcess[str]:

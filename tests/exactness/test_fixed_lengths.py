@@ -11,11 +11,10 @@ import onnx
 import pytest
 
 import scaling_tasks as st
-from scaling_tasks.compilers.lite_toolchain import find_toolchain
 from scaling_tasks.compilers.nncase import NncaseBackend
 from scaling_tasks.errors import CompileError, RequestError
 from tests.exactness.conftest import Build
-from tests.exactness.test_seen_cases import numbers, parsed
+from tests.exactness.test_seen_cases import CHOSEN, chosen_beside_padded, numbers, parsed
 
 COMPILE: Mapping[str, Mapping[str, Any]] = {
     "lite": {"backend": "lite", "device": "cpu"},
@@ -24,19 +23,16 @@ COMPILE: Mapping[str, Mapping[str, Any]] = {
 
 
 @pytest.fixture(params=COMPILE)
-def section(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
+def section(request: pytest.FixtureRequest) -> Mapping[str, Any]:
     """Return a ``compile`` section of a backend that is installed."""
+    if request.param == "lite":
+        request.getfixturevalue("lite_python")
+        return COMPILE["lite"]
     try:
-        if request.param == "lite":
-            python = find_toolchain("cpu").python
-            if python is None:
-                pytest.skip("only converter_lite was found, which cannot run a model")
-            monkeypatch.setenv("SCALING_TASKS_MINDSPORE_LITE_PYTHON", str(python))
-        else:
-            NncaseBackend().identity(COMPILE["nncase"])
+        NncaseBackend().identity(COMPILE["nncase"])
     except CompileError as error:
         pytest.skip(str(error))
-    return COMPILE[request.param]
+    return COMPILE["nncase"]
 
 
 def longest(outcome: Any) -> list[Any]:
@@ -72,24 +68,8 @@ def test_boxes_that_are_kept(build: Build, section: Mapping[str, Any], images: i
 
 
 def test_positions_that_data_chooses_in_one_axis_with_padded_ones(build: Build, section: Mapping[str, Any]) -> None:
-    model = parsed("""g (float[T] x, float[H,T] rows) => (float[K] y, float[L] z, int64[2,M] places)
-        <float none = {0.0}, int64[1] line = {-1}> {
-        m = Greater(x, none)
-        chosen = Compress(x, m)
-        y = Concat <axis = 0> (chosen, x, chosen)
-        most = ReduceMax <axes = [1], keepdims = 0> (rows)
-        kept = Greater(most, none)
-        taken = Compress <axis = 0> (rows, kept)
-        z = Reshape(taken, line)
-        positive = Relu(rows)
-        places = NonZero(positive)
-    }""")
-    for output in model.graph.output:
-        output.type.tensor_type.ClearField("shape")
-    outcome = build(model, [{"H": 9, "T": 16}], compile=dict(section))
-    outcome.check(
-        [{"x": numbers(length), "rows": numbers(height, length)} for height, length in ((9, 16), (4, 7), (1, 2))]
-    )
+    outcome = build(chosen_beside_padded(), [{"H": 9, "T": 16}], compile=dict(section))
+    outcome.check(CHOSEN)
     assert longest(outcome) == [{"y": [48], "z": [144], "places": [None, 144]}]
 
 

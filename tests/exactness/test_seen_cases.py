@@ -116,9 +116,14 @@ def test_a_selection_that_depends_on_data(build: Build) -> None:
     outcome.check([{"boxes": corners[:, :count], "scores": scores[:, :, :count]} for count in (16, 9, 3)])
 
 
-def test_positions_that_data_chooses_in_one_axis_with_padded_ones(build: Build) -> None:
-    model = parsed("""g (float[T] x, float[H,T] rows) => (float[K] y, float[L] z)
-        <float none = {0.0}, int64[1] line = {-1}, int64[1] second = {1}> {
+CHOSEN = [{"x": numbers(length), "rows": numbers(height, length)} for height, length in ((9, 16), (4, 7), (1, 2))]
+"""Requests for ``chosen_beside_padded``."""
+
+
+def chosen_beside_padded() -> onnx.ModelProto:
+    """Positions that data chooses beside all of them in one axis, in rows made one line, and as coordinates."""
+    model = parsed("""g (float[T] x, float[H,T] rows) => (float[K] y, float[L] z, int64[2,M] places)
+        <float none = {0.0}, int64[1] line = {-1}> {
         m = Greater(x, none)
         chosen = Compress(x, m)
         y = Concat <axis = 0> (chosen, x, chosen)
@@ -126,13 +131,16 @@ def test_positions_that_data_chooses_in_one_axis_with_padded_ones(build: Build) 
         kept = Greater(most, none)
         taken = Compress <axis = 0> (rows, kept)
         z = Reshape(taken, line)
+        positive = Relu(rows)
+        places = NonZero(positive)
     }""")
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")  # As some exporters leave it.
-    outcome = build(model, [{"H": 9, "T": 16}])
-    outcome.check(
-        [{"x": numbers(length), "rows": numbers(height, length)} for height, length in ((9, 16), (4, 7), (1, 2))]
-    )
+    return model
+
+
+def test_positions_that_data_chooses_in_one_axis_with_padded_ones(build: Build) -> None:
+    build(chosen_beside_padded(), [{"H": 9, "T": 16}]).check(CHOSEN)
 
 
 def test_a_value_that_is_fixed_folds_its_branches(build: Build) -> None:
