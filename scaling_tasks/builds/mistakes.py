@@ -17,6 +17,7 @@ from scaling_tasks.config.load import section, source_of
 from scaling_tasks.config.yaml_values import KeyPath
 from scaling_tasks.errors import ConfigError, ModelError, ScalingTasksError, all_of, in_order, of_disk, one_line
 from scaling_tasks.known_digests import STATE
+from scaling_tasks.planning.request.caps import terms_of
 from scaling_tasks.samples.places import is_url, local_path
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.stages.analysis import analysed_now, check_split
@@ -304,8 +305,8 @@ def _unknown_variables(target: Target, signature: Signature) -> Iterator[Scaling
         "auto_scaling.headroom": scaling.headroom if isinstance(scaling.headroom, dict) else {},
         "shape_bucket.shape_bucket_range_info": ranges,
     }
-    products = {name: None for text in scaling.reachable for name in re.split(r"[\s*×]+", text) if name}
-    for where, names in {**named, "auto_scaling.reachable": products}.items():
+    reached = {name: None for text in scaling.reachable for _, names in terms_of(text) for name in names}
+    for where, names in {**named, "auto_scaling.reachable": reached}.items():
         for name in names:
             if name not in signature.variables:
                 what = f"{one_line(repr(name), 60)} is no variable of the model"

@@ -113,7 +113,7 @@ class AutoScalingSpec(_Spec, frozen=True):
         limits: What all buckets may take together, by a name of your own: ``{bytes: {each: 2e6, per_element: 12, most:
             1e9}}``. The plan says which limit binds, and what one more of it would save.
         buckets_per: Most buckets that share one size of a variable: ``{N: 10}`` where each batch size is one model.
-        reachable: Most that a product of sizes may come to in a bucket, such as ``{N*L: 8192}``.
+        reachable: Most that a product or sum of sizes may come to in a bucket, such as ``{N*L: 8192, past+seq: 4096}``.
         latency_limit: Most that one inference may cost, in the unit of ``cost``; with ``measured``, seconds.
         robust: Whether to plan for data that was not seen: sizes are spread by as much as cross-validation says helps.
         effort: How much work may go into a plan of several variables, and into its proof.

@@ -88,7 +88,9 @@ def _constrain(
     names, kind = histogram.variables, int(random.choice([0, 0, 1, 1, 2, 2, 2, 3, 4, 4]))
     whole = float(np.prod(histogram.samples.max(axis=0)))
     if kind in (0, 4):
-        options["reachable"] = {"*".join(names): max(1.0, float(random.uniform(0.4, 1.6)) * whole)}
+        largest, share = histogram.samples.max(axis=0), float(random.uniform(0.4, 1.6))
+        text, most = ("*".join(names), whole) if random.random() < 0.5 else ("+".join(names), float(largest.sum()))
+        options["reachable"] = {text: max(1.0, share * most)}
     if kind in (1, 4):
         options["latency_limit"] = float(random.uniform(0.3, 3)) * needed / histogram.total
     if kind == 2 and "min_buckets" not in options:
@@ -107,8 +109,8 @@ def _bytes(shapes: Shapes) -> NDArray[np.float64]:
 def _allowed(options: dict[str, Any], shapes: Shapes, costs: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return whether caps allow each shape."""
     allowed = np.ones(len(shapes), dtype=bool)
-    for most in options.get("reachable", {}).values():
-        allowed &= shapes.astype(float).prod(axis=1) <= most
+    for text, most in options.get("reachable", {}).items():
+        allowed &= (shapes.sum(axis=1) if "+" in text else shapes.prod(axis=1)) <= most
     return allowed & (costs <= options.get("latency_limit", np.inf) * (1 + 1e-12))
 
 

@@ -181,15 +181,20 @@ def test_limits_caps_and_robust_plans_are_configured():
     assert (row["name"], row["most"]) == ("reachable.N*L", 1600)
     assert row["ratio_without"] <= capped.padding_ratio
     assert plan(latency_limit=1600).buckets.tolist() == capped.buckets.tolist()
+    summed = plan(reachable={"64*N + L": 480})
+    assert (summed.buckets @ [64, 1]).max() <= 480
+    assert 0 < summed.coverage < 1
+    assert summed.details["caps"][0]["used"] == (summed.buckets @ [64, 1]).max()
     assert plan(robust=True).details["robust"]["seen"] >= free.padding_ratio
     assert plan(effort="quick").lower_bound < free.lower_bound
     assert plan(effort="thorough").padding_ratio <= free.padding_ratio
-    for plan_of in (few, single, capped):
+    for plan_of in (few, single, capped, summed):
         assert plan_of.lower_bound is not None
         assert free.lower_bound is not None
         assert plan_of.lower_bound <= plan_of.padding_ratio
-    with pytest.raises(PlanError, match=r"reachable\.N\*K"):
-        plan(reachable={"N*K": 5})
+    for text, strange in (("N*K", "K"), ("N+K", "K"), ("N-L", "N-L"), ("N+", ""), (f"{'9' * 5000}*N", "9")):
+        with pytest.raises(PlanError, match=rf"'{strange}.* is no variable"):
+            plan(reachable={text: 5})
 
 
 def test_platform_limits_bind_the_plan():

@@ -1,4 +1,4 @@
-"""Which shapes no bucket may have, beside what the lattice says: products of sizes, and what one inference may take.
+"""Which shapes no bucket may have, beside what the lattice says: sums of products, and what one inference may take.
 
 A shape that is not allowed is given a cost so high that serving a single sample by it costs more than any plan without
 it. So costs that never fall still never fall, and a bound for these costs holds for every plan of allowed shapes.
@@ -6,9 +6,11 @@ it. So costs that never fall still never fall, and a bound for these costs holds
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,12 @@ from numpy.typing import NDArray
 from scaling_tasks.errors import PlanError
 from scaling_tasks.planning.costs import CostModel, cost_of
 
-__all__ = ["CappedCost", "Caps", "make_caps"]
+__all__ = ["CappedCost", "Caps", "make_caps", "terms_of"]
+
+_NUMBER = re.compile("[0-9]{1,9}")
+
+Term: TypeAlias = "tuple[int, tuple[int, ...]]"
+"""A number, and the columns whose sizes it is multiplied with."""
 
 
 @dataclass(frozen=True)
@@ -24,30 +31,29 @@ class Caps:
     """What is allowed.
 
     Attributes:
-        products: By the text that the user wrote, such as ``N*L``: the columns whose product is limited, and the most.
+        sums: By the text that the user wrote, such as ``N*L`` or ``past+seq``: its terms, and the most.
         latency: The most that one inference may cost; None for no limit.
     """
 
-    products: Mapping[str, tuple[tuple[int, ...], float]]
+    sums: Mapping[str, tuple[tuple[Term, ...], float]]
     latency: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """How each cap is called in the plan document."""
-        return (*(f"reachable.{text}" for text in self.products), *(["latency"] if self.latency is not None else []))
+        return (*(f"reachable.{text}" for text in self.sums), *(["latency"] if self.latency is not None else []))
 
     def without(self, name: str) -> Caps:
         """Return all caps but one."""
         if name == "latency":
             return replace(self, latency=None)
-        kept = {text: cap for text, cap in self.products.items() if f"reachable.{text}" != name}
-        return replace(self, products=kept)
+        return replace(self, sums={text: cap for text, cap in self.sums.items() if f"reachable.{text}" != name})
 
     def allowed(self, shapes: NDArray[np.int64], model: CostModel) -> NDArray[np.bool_]:
         """Return whether each shape [n, d] may be a bucket, bool [n]."""
         good: NDArray[np.bool_] = np.ones(len(shapes), dtype=bool)
-        for columns, most in self.products.values():
-            good &= _multiplied(shapes, columns) <= most
+        for terms, most in self.sums.values():
+            good &= _come_to(shapes, terms) <= most
         if self.latency is not None and good.any():  # A cost need not be known beyond the other caps.
             good[good] = cost_of(model, shapes[good]) <= self.latency * (1 + 1e-12)
         return good
@@ -61,17 +67,19 @@ class Caps:
     def used(self, buckets: NDArray[np.int64], model: CostModel) -> dict[str, tuple[float, float]]:
         """Return what the buckets come to at most, and the cap, by name."""
         found = {
-            f"reachable.{text}": (float(_multiplied(buckets, columns).max()), most)
-            for text, (columns, most) in self.products.items()
+            f"reachable.{text}": (float(_come_to(buckets, terms).max()), most)
+            for text, (terms, most) in self.sums.items()
         }
         if self.latency is not None:
             found["latency"] = (float(cost_of(model, buckets).max()), self.latency)
         return found
 
 
-def _multiplied(shapes: NDArray[np.int64], columns: tuple[int, ...]) -> NDArray[np.float64]:
-    product: NDArray[np.float64] = shapes[:, list(columns)].astype(np.float64).prod(axis=1)
-    return product
+def _come_to(shapes: NDArray[np.int64], terms: Sequence[Term]) -> NDArray[np.float64]:
+    total: NDArray[np.float64] = np.zeros(len(shapes))
+    for number, columns in terms:
+        total += number * shapes[:, list(columns)].astype(np.float64).prod(axis=1)
+    return total
 
 
 class CappedCost:
@@ -91,18 +99,34 @@ class CappedCost:
         return self._model.describe()
 
 
+def terms_of(text: str) -> list[tuple[int, tuple[str, ...]]]:
+    """Return the terms of a sum of products, such as ``past + 2*seq``: of each the number and the names in it.
+
+    It never falls where a size grows, as plans of capped costs need it.
+    """
+    factors = [[factor.strip() for factor in term.split("*")] for term in text.split("+")]
+    return [
+        (
+            math.prod(int(factor) for factor in term if _NUMBER.fullmatch(factor)),
+            tuple(factor for factor in term if not _NUMBER.fullmatch(factor)),
+        )
+        for term in factors
+    ]
+
+
 def make_caps(variables: tuple[str, ...], reachable: Mapping[str, float] | None, latency: float | None) -> Caps:
     """Return the caps of some options.
 
     Raises:
-        PlanError: A product names something that is no variable.
+        PlanError: A sum or product names something that is no variable.
     """
-    products = {}
+    sums = {}
     for text, most in (reachable or {}).items():
-        names = [name.strip() for name in str(text).split("*")]
-        unknown = [name for name in names if name not in variables]
+        terms = terms_of(str(text))
+        unknown = [name for _, names in terms for name in names if name not in variables]
         if unknown:
-            fix = f"Write a product such as {'*'.join(variables)!r}."
+            fix = f"Write a product or a sum such as {'*'.join(variables)!r}."
             raise PlanError(f"{unknown[0]!r} is no variable", where=f"reachable.{text}", fix=fix)
-        products[str(text)] = (tuple(variables.index(name) for name in names), float(most))
-    return Caps(products, latency)
+        columns = [(number, tuple(variables.index(name) for name in names)) for number, names in terms]
+        sums[str(text)] = (tuple(columns), float(most))
+    return Caps(sums, latency)

@@ -46,8 +46,8 @@ class PlanOptions:
             most of all: ``{"bytes": (lambda shapes: 4 * shapes.prod(axis=1), 2**30)}``; see ``strategies.limits``.
         buckets_per: Most buckets that share one size of a variable, as where each batch size is one compiled model:
             ``{"N": 8}``.
-        reachable: Most that some sizes of a bucket may come to when multiplied, as in serving by tokens:
-            ``{"N*L": 8192}``; samples beyond are not covered.
+        reachable: Most that sizes of a bucket may come to when multiplied or added, as in serving by tokens or where a
+            cache ends: ``{"N*L": 8192, "past+seq": 4096}``; samples beyond are not covered.
         latency_limit: Most that one inference may cost, in the unit of ``cost``; samples beyond are not covered.
         curve: Whether to compute the padding ratio for every number of buckets, for this strategy and for the rules.
         folds: Number of parts for the estimate on unseen samples; 0 for none.
