@@ -86,17 +86,22 @@ class Signature:
     def may_be_empty(self) -> tuple[str, ...]:
         """The variables that may be 0, such as the past of a key-value cache at its first call.
 
-        They are plain dimensions of floating-point inputs only, and elsewhere a term of a sum, which does not vanish.
+        They are plain dimensions of floating-point inputs only, and elsewhere a term of a sum, which does not vanish;
+        a decoder that has no mask tells it by the name alone. What a size of 0 does is analysed as any other is.
         """
         plain: dict[str, set[bool]] = {}
         summed: set[str] = set()
+        vanish: set[str] = set()
         for tensor in self.inputs:
             for dim in tensor.dims:
                 if isinstance(dim, str):
                     plain.setdefault(dim, set()).add(tensor.dtype in _FLOATING)
                 elif isinstance(dim, tuple):
                     summed |= _terms(dim)
-        return tuple(name for name in self.variables if plain.get(name) == {True} and name in summed)
+                    vanish |= variables_of(dim) - _terms(dim)
+        states = (name for name in self.variables if plain.get(name) == {True})
+        past = {name for name in plain if name.lower().startswith("past")} - vanish
+        return tuple(name for name in states if name in summed | past)
 
     @property
     def size_variables(self) -> tuple[str, ...]:
