@@ -128,6 +128,7 @@ def _analysed(
         size_inputs,
         tuple(name for name in prepared.inputs.variables if lows.get(name, 1) == 0),
         data_lengths=tuple(sorted(name for name in walk.domain.points if name.startswith(DATA))),
+        limits=tuple(_expressions(each) for each in walk.domain.ends),
     )
     return Analysis(prepared.inputs, behaviour, walk.cleaner.places, cleaned)
 

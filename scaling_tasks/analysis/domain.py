@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_tasks.analysis.lengths import Length, Rounding, as_length
+from scaling_tasks.analysis.lengths import Length, Rounding, as_length, smaller
 from scaling_tasks.shapes.behaviour import DATA
 
 __all__ = ["Domain", "Requirement"]
@@ -47,6 +47,7 @@ class Domain:
         self.limits = {name: max(1, int(limit)) for name, limit in limits.items()}
         self.lows = {name: max(0, int((lows or {}).get(name, 1))) for name in limits}
         self.requirements: list[Requirement] = []
+        self.ends: list[Requirement] = []
         self._points = self._draw()
         self._lines: dict[str, list[dict[str, NDArray[np.int64]]]] = {}
         self._grows: dict[str, bool] = {}
@@ -96,6 +97,12 @@ class Domain:
     def at_most(self, left: Length, right: Length) -> bool:
         """Return whether ``left <= right`` at all admissible sizes."""
         return bool((self.values(left) <= self.values(right)).all())
+
+    def end_at(self, length: Length, most: int) -> None:
+        """Note that a request at which a length is more than ``most`` has no answer; a bucket may be larger."""
+        pair = (smaller(length, as_length(most)), length)
+        if not self.at_most(length, as_length(most)) and pair not in self.ends:
+            self.ends.append(pair)
 
     def constant(self, length: Length) -> int | None:
         """Return the one value that the length has at all admissible sizes, None where there are several."""

@@ -193,6 +193,7 @@ def _allowed_near(request: PlanRequest, column: int, base: int, count: int) -> l
         end = base + allowed.interval * (count + 1) if allowed.largest is None else allowed.largest
         first = max(low, base - allowed.interval * (count + 1))
         sizes = list(range(first, min(end, base + allowed.interval * (count + 1)) + 1, allowed.interval))
+        sizes += [allowed.end] if allowed.end is not None else []
     return sorted((size for size in sizes if size != base), key=lambda size: (size > base, abs(size - base)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def plan_statistics(
     product_only: bool = False,
     model: Path | None = None,
     cost: CostModel | None = None,
+    ends: Mapping[str, int] | None = None,
 ) -> BucketPlan:
     """Return a target's plan over ``signature.variables``.
 
@@ -59,6 +61,7 @@ def plan_statistics(
         product_only: Whether the platform takes only the product of one list per variable.
         model: The ONNX file, needed for ``cost: flops``.
         cost: A cost model to use in place of the configured one.
+        ends: The largest sizes at which the model runs, where it does not run at any.
 
     Raises:
         PlanError: No plan can be made.
@@ -75,7 +78,7 @@ def plan_statistics(
     limit = _limit(auto_scaling, most_buckets)
     if statistics is None or histogram is None:
         return _without_data(auto_scaling, variables, chosen_cost, limit, per_batch=most_buckets is not None)
-    options = _options(auto_scaling, variables, fewest_buckets, product_only)
+    options = replace(_options(auto_scaling, variables, fewest_buckets, product_only), ends=ends or None)
     notes: tuple[str, ...] = ()
     requests = statistics.requests if auto_scaling.batching == "partition" else None
     if signature.batch is not None:

@@ -22,7 +22,7 @@ __all__ = ["MANIFEST", "ArtefactFile", "BundleArtefact", "Fallback", "Manifest",
 
 MANIFEST = "manifest.json"
 
-_KIND, _VERSION = "manifest", 5
+_KIND, _VERSION = "manifest", 6
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ class RequestReader:
                 where=self._model,
                 fix="Send several requests.",
             )
-        if self._behaviour.requirements:
+        if self._behaviour.requirements or self._behaviour.limits:
             return self._running(arrays, values)
         return arrays, tuple(values)
 

@@ -64,6 +64,7 @@ class Behaviour:
         rows: The variable that counts independent rows: along it requests are put together and cut apart.
         uniform: Variables in which all rows of one batch must agree.
         requirements: Pairs of expressions that are equal at every size at which the model runs.
+        limits: More of such pairs, which say where a request would read beyond the end of a table; a bucket may.
         size_inputs: The extra inputs of the compiled model.
         empty: Variables that may be 0; all others are 1 at least.
         mixed: Where requests may be cut into pieces: variables whose positions are not known to be answered each by
@@ -80,6 +81,7 @@ class Behaviour:
     empty: tuple[str, ...] = ()
     mixed: tuple[str, ...] = ()
     data_lengths: tuple[str, ...] = ()
+    limits: tuple[tuple[Expression, Expression], ...] = ()
 
     @property
     def refusals(self) -> tuple[Verdict, ...]:
@@ -142,7 +144,7 @@ class Behaviour:
     def variables(self) -> frozenset[str]:
         """All variables that it speaks of; not what stands for lengths that requests' content makes."""
         layouts = [axis for axes in self.layouts.values() for axis in axes or ()]
-        expressions = [each for pair in self.requirements for each in pair]
+        expressions = [each for pair in (*self.requirements, *self.limits) for each in pair]
         for spec in self.size_inputs:
             layouts += [*spec.layouts, spec.source]
             expressions += spec.expressions
@@ -167,7 +169,29 @@ class Behaviour:
 
     def runs_at(self, sizes: Mapping[str, int]) -> bool:
         """Return whether the original model runs at these sizes, as far as its own shapes say."""
-        return all(bool(evaluate(left, sizes) == evaluate(right, sizes)) for left, right in self.requirements)
+        return bool(_all_equal((*self.requirements, *self.limits), sizes))
+
+    def takes(self, bucket: Mapping[str, int]) -> bool:
+        """Return whether the model can be compiled for a bucket: as it is only where the original runs there too."""
+        cleaned = self.kind in ("exact", "cleaned")
+        return bool(_all_equal(self.requirements, bucket)) if cleaned else self.runs_at(bucket)
+
+    def most_of(self, variable: str, largest: int) -> int | None:
+        """Return the largest size up to ``largest`` at which the model runs, all others as small as they can be.
+
+        None where it runs at larger ones too, or at none.
+        """
+        import numpy as np
+
+        sizes = np.arange(1, largest + 1)
+        at = {**{name: int(name not in self.empty) for name in self.variables}, variable: sizes}
+        runs = np.ones(largest, bool)
+        for pair in (*self.requirements, *self.limits):
+            if variable in variables_of(pair[0]) | variables_of(pair[1]):
+                holds = np.broadcast_to(_all_equal([pair], at), sizes.shape)
+                runs = runs & holds if holds.any() else runs
+        found = np.flatnonzero(runs)
+        return int(sizes[found[-1]]) if len(found) and found[-1] < largest // 2 else None
 
     def next_running(self, sizes: Mapping[str, int], most: int = 4096, *, step: int = 1) -> dict[str, int]:
         """Return the nearest sizes, each at least (``step`` 1) or at most (-1) as given, at which the model runs.
@@ -176,7 +200,8 @@ class Behaviour:
         several together; ``sizes`` come back where none are found within ``most`` steps.
         """
         found = dict(sizes)
-        involved = [(pair, variables_of(pair[0]) | variables_of(pair[1])) for pair in self.requirements]
+        pairs = (*self.requirements, *self.limits)
+        involved = [(pair, variables_of(pair[0]) | variables_of(pair[1])) for pair in pairs]
         for variable in dict.fromkeys(name for _, names in involved for name in sorted(names)):
             alone = [pair for pair, names in involved if names == {variable}]
             _move(found, variable, alone, most, step)
@@ -211,6 +236,7 @@ class Behaviour:
             "rows": self.rows,
             "uniform": list(self.uniform),
             "requirements": list(self.requirements),
+            "limits": list(self.limits),
             "size_inputs": [spec.to_payload() for spec in self.size_inputs],
             "empty": list(self.empty),
             "mixed": list(self.mixed),
@@ -242,12 +268,25 @@ class Behaviour:
             verdicts,
             payload["rows"],
             tuple(payload["uniform"]),
-            tuple((parse_expression(left), parse_expression(right)) for left, right in payload["requirements"]),
+            _pairs(payload["requirements"]),
             tuple(SizeInput.from_payload(each) for each in payload["size_inputs"]),
             tuple(payload["empty"]),
             tuple(payload["mixed"]),
             tuple(payload["data_lengths"]),
+            _pairs(payload["limits"]),
         )
+
+
+def _pairs(payload: Sequence[Sequence[Any]]) -> tuple[tuple[Expression, Expression], ...]:
+    return tuple((parse_expression(left), parse_expression(right)) for left, right in payload)
+
+
+def _all_equal(pairs: Sequence[tuple[Expression, Expression]], sizes: Mapping[str, Any]) -> Any:
+    """Return whether the two of each pair are equal, at sizes or at arrays of them."""
+    holds: Any = True
+    for left, right in pairs:
+        holds = holds & (evaluate(left, sizes) == evaluate(right, sizes))
+    return holds
 
 
 def _move(
@@ -258,10 +297,7 @@ def _move(
 
     tried = np.arange(most) * step + sizes[variable]
     tried = tried[tried > 0]
-    holds = np.ones(len(tried), bool)
-    for left, right in pairs:
-        at = {**sizes, variable: tried}
-        holds &= np.asarray(evaluate(left, at) == evaluate(right, at))
+    holds = np.broadcast_to(_all_equal(pairs, {**sizes, variable: tried}), tried.shape)
     if holds.any():
         sizes[variable] = int(tried[int(np.argmax(holds))])
 

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 DOCUMENT = "analysis.json"
-_KIND, _VERSION = "analysis", 4
+_KIND, _VERSION = "analysis", 5
 _WORTH_SENDING = 256 << 20
 """Bytes of a model that is larger than to be sent to be analysed and fetched as it was prepared."""
 
@@ -186,13 +186,13 @@ def check_buckets(
     where = target.config or target.name
     for bucket in buckets:
         sizes = dict(zip(variables, (int(size) for size in bucket), strict=True))
-        if not behaviour.runs_at(sizes):
+        below = behaviour.next_running(sizes, step=-1)
+        if not (behaviour.takes(sizes) and behaviour.runs_at(below)):
             near = behaviour.next_running(sizes)
-            raise ModelError(
-                f"the model does not run at the planned bucket {sizes}",
-                where=where,
-                fix=f"It does at {near}: set auto_scaling.interval accordingly." if near != sizes else "",
-            )
+            fix = f"It does at {near}: set auto_scaling.interval accordingly." if near != sizes else ""
+            if not fix and below != sizes:
+                fix = f"The nearest at which it does is {below}: keep buckets within it with auto_scaling.reachable."
+            raise ModelError(f"the model does not run at the planned bucket {sizes}", where=where, fix=fix)
     beyond = [int(size) for bucket in buckets for size in bucket if int(size) > LARGEST_SIZE]
     if beyond and behaviour.kind in ("exact", "cleaned") and behaviour.verdicts:
         raise ModelError(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
     from scaling_tasks.shapes.signature import ModelSignature
 
-__all__ = ["STAGE", "make_plan", "make_units", "tools", "work"]
+__all__ = ["STAGE", "ends_of", "make_plan", "make_units", "tools", "work"]
 
 
 _LATENCY, _TABLE = "latency.json", "latency_table.json"
@@ -123,10 +123,10 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     document = inputs / "statistics.json"
     statistics = DatasetStatistics.read(document) if document.exists() else None
     signature = target_signature(target)
-    plan = make_plan(target, signature, statistics)
+    analysed = read_analysis(inputs / DOCUMENT) if target.compiles else None
+    plan = make_plan(target, signature, statistics, ends_of(analysed))
     told: dict[str, Any] = {}
-    if target.compiles:
-        analysed = read_analysis(inputs / DOCUMENT)
+    if analysed is not None:
         if parameters["cut"]:
             check_split(target, analysed.behaviour)
         plan = replace(plan, warnings=(*plan.warnings, *_rounded_rows(target, plan, analysed.behaviour)))
@@ -148,8 +148,29 @@ def _with_table(target: Target, inputs: Path) -> Target:
     return msgspec.structs.replace(target, spec=msgspec.structs.replace(target.spec, auto_scaling=found))
 
 
-def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStatistics | None) -> BucketPlan:
-    """Return the plan of a target within what its backend's platform takes."""
+def ends_of(analysed: Analysed | None) -> dict[str, int]:
+    """Return the largest sizes at which the model runs, of those variables of which there is one."""
+    from scaling_tasks.analysis.analyse import LARGEST_SIZE
+
+    behaviour = analysed.behaviour if analysed else None
+    found = {name: behaviour.most_of(name, LARGEST_SIZE) for name in behaviour.variables} if behaviour else {}
+    return {name: most for name, most in sorted(found.items()) if most is not None}
+
+
+def make_plan(
+    target: Target,
+    signature: ModelSignature,
+    statistics: DatasetStatistics | None,
+    ends: Mapping[str, int] | None = None,
+) -> BucketPlan:
+    """Return the plan of a target within what its backend's platform takes.
+
+    Args:
+        target: The target.
+        signature: Of its model.
+        statistics: Of its data set, None where there is none.
+        ends: The largest sizes at which the model runs, of variables of which there is one.
+    """
     from scaling_tasks.planning.api import plan_statistics
 
     limits = _limits(target)
@@ -169,13 +190,14 @@ def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStat
             product_only=limits.product_only,
             model=target.model if target.spec.model else None,
             cost=cost,
+            ends=ends,
         )
 
     made_from = {
         "statistics": None if statistics is None else statistics.digest,
         "inputs": repr(signature.inputs),
         "scaling": [section(scaling), section(ranges)],
-        "limits": [limits.fewest_buckets, most, limits.product_only],
+        "limits": [limits.fewest_buckets, most, limits.product_only, dict(ends or {})],
         "model": digest_file(target.model) if scaling.cost == "flops" and target.spec.model else None,
     }
     try:
@@ -188,7 +210,19 @@ def make_plan(target: Target, signature: ModelSignature, statistics: DatasetStat
             where=f"{target.config or target.name}: auto_scaling",
             fix="Choose larger buckets, or another strategy.",
         )
-    return replace(plan, warnings=(*plan.warnings, *notes, *_accepted(target)))
+    stops = () if statistics is None else _beyond(statistics, ends or {})
+    return replace(plan, warnings=(*plan.warnings, *stops, *notes, *_accepted(target)))
+
+
+def _beyond(statistics: DatasetStatistics, ends: Mapping[str, int]) -> tuple[str, ...]:
+    """Return what to tell where the data set has sizes at which the model does not run."""
+    histogram = statistics.histogram
+    largest = dict(zip(histogram.variables, histogram.samples.max(axis=0).tolist(), strict=True))
+    return tuple(
+        f"the model runs up to {name} {most}, the data set has {largest[name]}."
+        for name, most in ends.items()
+        if largest.get(name, 0) > most
+    )
 
 
 def _key(target: Target, option: str) -> str:

@@ -29,7 +29,7 @@ __all__ = [
     "write_units",
 ]
 
-_KIND, _VERSION = "units", 4
+_KIND, _VERSION = "units", 5
 
 
 class UnitsDocument(msgspec.Struct, frozen=True, dict=True):

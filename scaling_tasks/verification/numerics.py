@@ -64,6 +64,8 @@ def verify_artefact(
     try:
         for bucket in artefact.buckets:
             sizes = dict(zip(manifest.variables, bucket, strict=True))
+            if not behaviour.runs_at(sizes):
+                continue  # It is larger than any request can be: the largest of these is among the smaller sizes.
             found: list[list[Difference]] = []
             real = backend.real_inputs(manifest.options, inputs.shapes(sizes), dtypes)
             seeds = range(_SEED, _SEED + rounds)
@@ -102,6 +104,9 @@ def _smaller(
     """Return what smaller sizes give: each alone, and requests of different sizes in one batch."""
     behaviour, inputs = model.manifest.behaviour, model.manifest.signature.inputs
     drawn: list[tuple[dict[str, int], Arrays, Arrays]] = []
+    if real is None and not behaviour.runs_at(bucket):
+        sizes = behaviour.next_running(bucket, step=-1)
+        drawn.append((sizes, arrays := random_inputs(inputs, sizes, seed=_SEED), original.run(arrays)))
     for sizes, arrays in _smaller_inputs(behaviour, inputs, bucket, 8 * count, real):
         try:
             drawn.append((sizes, arrays, original.run(arrays)))
@@ -155,6 +160,8 @@ def smaller_sizes(
         if turn % 4 < 2:
             sizes |= dict.fromkeys(behaviour.empty, 0)
         found = sizes if behaviour.runs_at(sizes) else behaviour.next_running(sizes)
+        if not behaviour.runs_at(found):
+            found = behaviour.next_running(sizes, step=-1)
         fits = behaviour.runs_at(found) and all(found[name] <= size for name, size in bucket.items())
         if fits and tuple(found.values()) not in seen:
             seen.add(tuple(found.values()))

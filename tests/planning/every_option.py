@@ -64,6 +64,8 @@ def make_instance(seed: int) -> Instance:
         options["choices"] = {histogram.variables[0]: [2, int(random.integers(side, side + 2))]}
     if random.random() < 0.25:
         options["ranges"] = {histogram.variables[-1]: (int(random.integers(1, 3)), side)}
+    if random.random() < 0.2:
+        options["ends"] = {histogram.variables[-1]: int(random.integers(max(1, side - 3), side + 3))}
     if random.random() < 0.25:
         options["drop_quantile"] = float(random.choice([0.1, 0.3, 0.5]))
     if random.random() < 0.25:
@@ -146,11 +148,15 @@ def _sizes(histogram: ShapeHistogram, options: dict[str, Any], side: int) -> lis
     found = []
     for name in histogram.variables:
         if name in options.get("choices", {}):
-            found.append(np.unique([1, *options["choices"][name]]))
+            choices = np.unique([1, *options["choices"][name]])
+            found.append(choices[choices <= options.get("ends", {}).get(name, side + 3)])
             continue
         step, (low, high) = options.get("interval", 1), options.get("ranges", {}).get(name, (1, side))
         limit = -(-high // step) * step if name in options.get("ranges", {}) else -(-(side + 3) // step) * step
-        found.append(np.arange(-(-low // step) * step, limit + 1, step))
+        sizes = np.arange(-(-low // step) * step, limit + 1, step)
+        if (end := options.get("ends", {}).get(name)) is not None:
+            sizes = np.union1d(sizes[sizes <= end], [end])[: None if end <= limit else -1]
+        found.append(sizes)
     return found
 
 
@@ -170,7 +176,7 @@ def check(seed: int) -> str:
     if not _allowed(options, plan.buckets, own).all() or not _within(options, plan.buckets, everything).all():
         return f"{plan.buckets.tolist()} keep to no limit"
     lattice = make_lattice(
-        histogram.variables, options.get("interval", 1), options.get("choices"), options.get("ranges")
+        histogram.variables, options.get("interval", 1), *(options.get(name) for name in ("choices", "ranges", "ends"))
     )
     if not (lattice.round(plan.buckets)[0] == plan.buckets).all():
         return f"{plan.buckets.tolist()} are not all allowed"
@@ -234,7 +240,7 @@ def _must(instance: Instance, own: NDArray[np.float64], inside: NDArray[np.bool_
     """Return which samples must be covered: those that fit some bucket, less those that may be dropped."""
     histogram, options = instance.histogram, instance.options
     lattice = make_lattice(
-        histogram.variables, options.get("interval", 1), options.get("choices"), options.get("ranges")
+        histogram.variables, options.get("interval", 1), *(options.get(name) for name in ("choices", "ranges", "ends"))
     )
     rounded = lattice.round(histogram.samples)[0]
     servable = inside & _allowed(options, rounded, np.asarray(instance.cost(rounded), dtype=float))

@@ -30,7 +30,9 @@ CACHE = TensorSpec("cache", (4, "past", 8), "float32")
         ((TOKENS, MASK, CACHE, TensorSpec("where", ("past",), "int64")), ()),
     ],
 )
-def test_a_state_whose_length_is_added_to_or_is_called_past_may_be_empty(inputs: tuple[TensorSpec, ...], empty: tuple[str, ...]) -> None:
+def test_a_state_whose_length_is_added_to_or_is_called_past_may_be_empty(
+    inputs: tuple[TensorSpec, ...], empty: tuple[str, ...]
+) -> None:
     assert Signature(inputs).may_be_empty == empty
 
 

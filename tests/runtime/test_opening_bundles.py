@@ -22,7 +22,7 @@ from tests.documents import resealed
 def test_a_bundle_without_manifest_or_backend_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"manifest\.json: cannot be read"):
         load_bundle(tmp_path)
-    (tmp_path / "manifest.json").write_text(resealed({"format": "scaling-tasks/manifest/5"}))
+    (tmp_path / "manifest.json").write_text(resealed({"format": "scaling-tasks/manifest/6"}))
     with pytest.raises(BundleError, match="does not hold what it should"):
         load_bundle(tmp_path)
 

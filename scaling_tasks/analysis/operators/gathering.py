@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling_tasks.analysis.axes import grid
+from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.operators.counted import every_position, every_vector
@@ -39,6 +39,7 @@ def follow_gather(op: Operation) -> Tensor:
                 return _from_end(op, place)
             from_start(op, 1, [op.input(0).known_axes[place].length])
     else:
+        _end_with(op, axis)
         safe_numbers(op, 1, [op.input(0).known_axes[place].length])
         indices = op.input(1)
     data = op.input(0)
@@ -48,6 +49,20 @@ def follow_gather(op: Operation) -> Tensor:
     if not indices.is_constant:
         fills |= {place + at: data.uniform for at in range(indices.rank) if data.uniform is not None}
     return op.result(axes, data.dtype, fills=fills, finite=data.finite, low=data.low, high=data.high)
+
+
+def _end_with(op: Operation, axis: Axis) -> None:
+    """Note at which sizes numbers that count positions point beyond the end of a table of fixed length."""
+    numbers, most = op.input(1), axis.constant
+    if most is None or numbers.position is None or op.around.place:
+        return
+    length = numbers.position.first + as_length(1)
+    for at, step in numbers.position.steps.items():
+        if not op.domain.at_most(as_length(0), step):
+            return
+        length = length + step * (numbers.known_axes[at].length - 1)
+    if length.variables.isdisjoint({op.rows}) and not any(name.startswith(DATA) for name in length.variables):
+        op.domain.end_at(length, most)
 
 
 def _from_end(op: Operation, place: int) -> Tensor:

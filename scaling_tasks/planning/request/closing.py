@@ -50,7 +50,8 @@ def _sizes(allowed: AllowedSizes, column: NDArray[np.int64], reach: int) -> NDAr
     if allowed.choices:
         return np.asarray([size for size in allowed.choices if size >= low], dtype=np.int64)
     end = high * reach if allowed.largest is None else max(high, allowed.largest)
-    return np.union1d(np.arange(low, end + 1, allowed.interval, dtype=np.int64), np.unique(column))
+    last = [] if allowed.end is None else [allowed.end]
+    return np.union1d(np.arange(low, end + 1, allowed.interval, dtype=np.int64), [*np.unique(column), *last])
 
 
 def _count(axes: Sequence[NDArray[np.int64]]) -> float:

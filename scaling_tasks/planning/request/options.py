@@ -25,6 +25,8 @@ class PlanOptions:
             ignores it.
         choices: The only sizes of some variables, 1 always among them, such as ``{"N": [1, 4, 8]}``.
         ranges: Least and largest size of some variables; samples beyond are not covered.
+        ends: Largest size of some variables, allowed though it be no multiple of ``interval``, such as where a model
+            stops running; samples beyond are not covered.
         min_buckets: Fewest buckets that the platform takes.
         product: Whether buckets must be the product of one list per variable.
         target_padding: With ``max_buckets="auto"``: the padding ratio that the fewest buckets shall reach.
@@ -56,6 +58,7 @@ class PlanOptions:
     interval: int | Mapping[str, int] = 1
     choices: Mapping[str, Sequence[int]] | None = None
     ranges: Mapping[str, tuple[int, int]] | None = None
+    ends: Mapping[str, int] | None = None
     min_buckets: int = 1
     product: bool = False
     target_padding: float | None = None
@@ -131,6 +134,7 @@ def _check_numbers(options: PlanOptions) -> None:
         "pad_percent": (options.pad_percent, 0, 100),
         "pad_max": (options.pad_max, 1, math.inf),
         "latency_limit": (options.latency_limit, 0, math.inf),
+        **{f"ends.{name}": (most, 1, math.inf) for name, most in (options.ends or {}).items()},
         **{f"buckets_per.{name}": (most, 1, math.inf) for name, most in (options.buckets_per or {}).items()},
         **{f"reachable.{text}": (most, 1, math.inf) for text, most in (options.reachable or {}).items()},
     }

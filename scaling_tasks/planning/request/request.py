@@ -110,7 +110,7 @@ def make_request(
     Raises:
         PlanError: No sample can be covered, or options do not fit the samples.
     """
-    lattice = make_lattice(histogram.variables, options.interval, options.choices, options.ranges)
+    lattice = make_lattice(histogram.variables, options.interval, options.choices, options.ranges, options.ends)
     rounded, servable = lattice.round(histogram.samples)
     caps = make_caps(histogram.variables, options.reachable, options.latency_limit)
     if caps.names and requests is None:

@@ -64,7 +64,7 @@ def rule_buckets(
         for (sizes, mass), count, allowed in zip(columns, counts, lattice.allowed, strict=True):
             step = {"step": allowed.interval, **(options or {})}
             values = np.asarray(RULES[name](sizes, mass, count, step), dtype=np.int64)
-            lists.append(np.unique(allowed.round(values)))
+            lists.append(np.unique(allowed.round(allowed.within(values))))
         served = np.stack([v[np.searchsorted(v, c)] for v, c in zip(lists, samples.T, strict=True)], axis=1)
         total = float(cost_of(model, served) @ weights)
         if best is None or total < best[0]:

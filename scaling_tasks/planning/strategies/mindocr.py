@@ -52,7 +52,9 @@ def _lists(request: PlanRequest, strategy: str, most: int) -> NDArray[np.int64]:
         lists = {index: side_values(bounds[index], allowed[index], steps[index], share) for index in sides}
     for index in set(range(len(names))) - set(sides):
         lists[index] = batch_values(columns[index], bounds[index], request.lattice.allowed[index].choices)
-    return product_of([np.asarray(lists[index], dtype=np.int64) for index in range(len(names))])
+    return product_of(
+        [sizes.within(np.asarray(lists[index], dtype=np.int64)) for index, sizes in enumerate(request.lattice.allowed)]
+    )
 
 
 def side_range(column: Column, strategy: str, n_std: float, expand_ratio: float) -> Interval:

@@ -35,7 +35,7 @@ def choose(request: PlanRequest, most: int) -> Choice:
         if not 1 <= low <= high:
             raise PlanError(f"[{low}, {high}] is no range of sizes", where=f"range_info.{name}")
         values = nncase_segments(low, high, count) if options.segments == "nncase" else equal_parts(low, high, count)
-        rounded = allowed.round(np.asarray(values, dtype=np.int64))
+        rounded = allowed.round(allowed.within(np.asarray(values, dtype=np.int64)))
         lists.append(np.unique(rounded[rounded > 0]).tolist())
     return Choice(combine_segments(lists, combine))
 

@@ -78,7 +78,7 @@ def _analysis(directory: Path) -> list[Path]:
     path = directory / "analysis.json"
     behaviour = manifest_of().behaviour
     payload = {"behaviour": behaviour.to_payload(), "places": 2, "original": DIGEST, "possible": behaviour.kind}
-    path.write_text(document_text("analysis", 4, payload), encoding="utf-8")
+    path.write_text(document_text("analysis", 5, payload), encoding="utf-8")
     return [path]
 
 

@@ -1,0 +1,67 @@
+"""Tables that end: numbers of positions beyond have no answer, while a bucket may be larger than any request."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from scaling_tasks.analysis.analyse import analyse_model
+from tests.analysis.drafts import Draft, assert_exact
+
+
+def _embedded(draft: Draft, table: int, *, scale: int = 1, branch: bool = False) -> str:
+    """Return vectors of positions that follow a past, averaged together with what was given."""
+    past, x = draft.input("past", [2, "past"]), draft.input("x", ["seq", 4])
+    start = draft.add("Squeeze", [draft.add("Shape", [past], start=1)])
+    length = draft.add("Squeeze", [draft.add("Shape", [x], end=1)])
+    numbers = draft.add("Range", [start, draft.add("Add", [start, length]), draft.constant(1)])
+    if scale != 1:
+        numbers = draft.add("Mul", [numbers, draft.constant(scale)])
+    kept = draft.add("Min", [numbers, draft.constant(table - 1)]) if branch else numbers
+    vectors = draft.add("Add", [draft.shifted(x), draft.add("Gather", [draft.weights(table, 4), kept])])
+    mean = draft.add("ReduceMean", [vectors], axes=[0])
+    return draft.add("Add", [mean, draft.add("ReduceSum", [draft.shifted(past)], keepdims=0)])
+
+
+@given(some.data())
+def test_positions_beyond_a_table(data: some.DataObject) -> None:
+    table, scale = data.draw(some.integers(4, 12)), data.draw(some.integers(1, 2))
+    draft = Draft(17)
+    model = draft.model(_embedded(draft, table, scale=scale))
+    bucket = {"past": data.draw(some.integers(1, 9)), "seq": data.draw(some.integers(1, 9))}
+    sizes = {name: data.draw(some.integers(int(name != "past"), size)) for name, size in bucket.items()}
+    behaviour = analyse_model(model).behaviour
+    assert behaviour.runs_at(sizes) == (scale * (sizes["past"] + sizes["seq"] - 1) < table)
+    assert behaviour.takes(bucket)
+    assert behaviour.most_of("past", 1 << 20) == (table - 1) // scale
+    assert behaviour.most_of("seq", 1 << 20) == (table - 1) // scale + 1
+    if behaviour.runs_at(sizes):
+        assert_exact(model, bucket, [sizes])
+    else:
+        options = onnxruntime.SessionOptions()
+        # Optimised, Range and Gather are one Slice, which reads less where there is no more.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.log_severity_level = 4
+        original = onnxruntime.InferenceSession(model.SerializeToString(), options)
+        zeros = {"past": np.zeros((2, sizes["past"]), np.float32), "x": np.zeros((sizes["seq"], 4), np.float32)}
+        with pytest.raises(Exception, match="out of data bounds"):
+            original.run(None, zeros)
+
+
+def test_numbers_that_the_model_keeps_within_the_table_end_nothing() -> None:
+    draft = Draft(17)
+    behaviour = analyse_model(draft.model(_embedded(draft, 6, branch=True))).behaviour
+    assert behaviour.limits == ()
+    assert behaviour.most_of("seq", 1 << 20) is None
+
+
+def test_what_is_accepted_is_compiled_as_it_is_and_has_to_run_at_its_buckets() -> None:
+    draft = Draft(17)
+    behaviour = analyse_model(draft.model(_embedded(draft, 6))).behaviour
+    bucket = {"past": 5, "seq": 5}
+    assert behaviour.takes(bucket)
+    assert not behaviour.accepted().takes(bucket)
+    assert behaviour.next_running(bucket, step=-1) in ({"past": 1, "seq": 5}, {"past": 5, "seq": 1})
