@@ -171,6 +171,11 @@ class Behaviour:
         """Return whether the original model runs at these sizes, as far as its own shapes say."""
         return bool(_all_equal((*self.requirements, *self.limits), sizes))
 
+    def tied_at(self, sizes: Mapping[str, int]) -> tuple[str, ...]:
+        """Return the variables that do not go together at these sizes: of the first requirement that is not met."""
+        failing = (pair for pair in self.requirements if not _all_equal([pair], sizes))
+        return tuple(sorted(frozenset().union(*(map(variables_of, next(failing, ()))))))
+
     def takes(self, bucket: Mapping[str, int]) -> bool:
         """Return whether the model can be compiled for a bucket: as it is only where the original runs there too."""
         cleaned = self.kind in ("exact", "cleaned")
@@ -187,7 +192,9 @@ class Behaviour:
         at = {**{name: int(name not in self.empty) for name in self.variables}, variable: sizes}
         runs = np.ones(largest, bool)
         for pair in (*self.requirements, *self.limits):
-            if variable in variables_of(pair[0]) | variables_of(pair[1]):
+            names = variables_of(pair[0]) | variables_of(pair[1])
+            # What is required of several together may be true again where the others are larger.
+            if names == {variable} or (variable in names and pair in self.limits):
                 holds = np.broadcast_to(_all_equal([pair], at), sizes.shape)
                 runs = runs & holds if holds.any() else runs
         found = np.flatnonzero(runs)

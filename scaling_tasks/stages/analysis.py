@@ -188,11 +188,8 @@ def check_buckets(
         sizes = dict(zip(variables, (int(size) for size in bucket), strict=True))
         below = behaviour.next_running(sizes, step=-1)
         if not (behaviour.takes(sizes) and behaviour.runs_at(below)):
-            near = behaviour.next_running(sizes)
-            fix = f"It does at {near}: set auto_scaling.interval accordingly." if near != sizes else ""
-            if not fix and below != sizes:
-                fix = f"The nearest at which it does is {below}: keep buckets within it with auto_scaling.reachable."
-            raise ModelError(f"the model does not run at the planned bucket {sizes}", where=where, fix=fix)
+            what = f"the model does not run at the planned bucket {sizes}"
+            raise ModelError(what, where=where, fix=_where_it_runs(behaviour, sizes, below))
     beyond = [int(size) for bucket in buckets for size in bucket if int(size) > LARGEST_SIZE]
     if beyond and behaviour.kind in ("exact", "cleaned") and behaviour.verdicts:
         raise ModelError(
@@ -205,6 +202,19 @@ def check_buckets(
     if planned.refusals:
         raise _refusal(planned, where)
     return planned
+
+
+def _where_it_runs(behaviour: Behaviour, sizes: Mapping[str, int], below: Mapping[str, int]) -> str:
+    """Return what to do about a bucket at which the model does not run."""
+    near = behaviour.next_running(sizes)
+    if near == sizes:
+        text = f"The nearest at which it does is {below}: keep buckets within it with auto_scaling.reachable."
+        return text if below != sizes else ""
+    tied = behaviour.tied_at(sizes)
+    if len(tied) > 1:
+        names = " and ".join(tied)
+        return f"It does at {near}: {names} go together, so let one follow in input_shape, such as 8*{tied[0]}."
+    return f"It does at {near}: set auto_scaling.interval accordingly."
 
 
 def check_split(target: Target, behaviour: Behaviour) -> None:

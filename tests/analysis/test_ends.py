@@ -58,6 +58,17 @@ def test_numbers_that_the_model_keeps_within_the_table_end_nothing() -> None:
     assert behaviour.most_of("seq", 1 << 20) is None
 
 
+def test_sizes_that_must_go_together_end_nothing() -> None:
+    draft = Draft(17)
+    audio, frames = draft.input("audio", ["samples"]), draft.input("frames", ["count", 8])
+    blocks = draft.add("Reshape", [audio, draft.constant([-1, 8])])
+    behaviour = analyse_model(draft.model(draft.add("Add", [blocks, frames]))).behaviour
+    assert behaviour.runs_at({"samples": 24, "count": 3})
+    assert not behaviour.runs_at({"samples": 24, "count": 4})
+    assert behaviour.tied_at({"samples": 24, "count": 4}) == ("count", "samples")
+    assert behaviour.most_of("samples", 1 << 20) is behaviour.most_of("count", 1 << 20) is None
+
+
 def test_what_is_accepted_is_compiled_as_it_is_and_has_to_run_at_its_buckets() -> None:
     draft = Draft(17)
     behaviour = analyse_model(draft.model(_embedded(draft, 6))).behaviour
