@@ -173,8 +173,8 @@ class Behaviour:
 
     def tied_at(self, sizes: Mapping[str, int]) -> tuple[str, ...]:
         """Return the variables that do not go together at these sizes: of the first requirement that is not met."""
-        failing = (pair for pair in self.requirements if not _all_equal([pair], sizes))
-        return tuple(sorted(frozenset().union(*(map(variables_of, next(failing, ()))))))
+        failing = (_names(pair) for pair in self.requirements if not _all_equal([pair], sizes))
+        return tuple(sorted(next(failing, ())))
 
     def takes(self, bucket: Mapping[str, int]) -> bool:
         """Return whether the model can be compiled for a bucket: as it is only where the original runs there too."""
@@ -188,16 +188,14 @@ class Behaviour:
         """
         import numpy as np
 
+        # What is required of several together may be true again where the others are larger.
+        pairs = [pair for pair in self.requirements if _names(pair) == {variable}]
+        pairs += [pair for pair in self.limits if variable in _names(pair)]
+        if not pairs:
+            return None
         sizes = np.arange(1, largest + 1)
         at = {**{name: int(name not in self.empty) for name in self.variables}, variable: sizes}
-        runs = np.ones(largest, bool)
-        for pair in (*self.requirements, *self.limits):
-            names = variables_of(pair[0]) | variables_of(pair[1])
-            # What is required of several together may be true again where the others are larger.
-            if names == {variable} or (variable in names and pair in self.limits):
-                holds = np.broadcast_to(_all_equal([pair], at), sizes.shape)
-                runs = runs & holds if holds.any() else runs
-        found = np.flatnonzero(runs)
+        found = np.flatnonzero(np.broadcast_to(_all_equal(pairs, at), sizes.shape))
         return int(sizes[found[-1]]) if len(found) and found[-1] < largest // 2 else None
 
     def next_running(self, sizes: Mapping[str, int], most: int = 4096, *, step: int = 1) -> dict[str, int]:
@@ -207,8 +205,7 @@ class Behaviour:
         several together; ``sizes`` come back where none are found within ``most`` steps.
         """
         found = dict(sizes)
-        pairs = (*self.requirements, *self.limits)
-        involved = [(pair, variables_of(pair[0]) | variables_of(pair[1])) for pair in pairs]
+        involved = [(pair, _names(pair)) for pair in (*self.requirements, *self.limits)]
         for variable in dict.fromkeys(name for _, names in involved for name in sorted(names)):
             alone = [pair for pair, names in involved if names == {variable}]
             _move(found, variable, alone, most, step)
@@ -286,6 +283,10 @@ class Behaviour:
 
 def _pairs(payload: Sequence[Sequence[Any]]) -> tuple[tuple[Expression, Expression], ...]:
     return tuple((parse_expression(left), parse_expression(right)) for left, right in payload)
+
+
+def _names(pair: tuple[Expression, Expression]) -> frozenset[str]:
+    return variables_of(pair[0]) | variables_of(pair[1])
 
 
 def _all_equal(pairs: Sequence[tuple[Expression, Expression]], sizes: Mapping[str, Any]) -> Any:
