@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scaling_tasks.analysis.axes import Axis, grid
 from scaling_tasks.analysis.cleaning import Cleaner
 from scaling_tasks.analysis.domain import Domain
+from scaling_tasks.analysis.element_types import held_by
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length, larger
 from scaling_tasks.analysis.order import Order
@@ -289,18 +290,19 @@ class Operation:
         for tensor in self.inputs:
             blames |= {key: value for key, value in (tensor.blames if tensor else {}).items() if key not in blames}
         blames |= {key: value for key, value in self.blames.items() if key not in blames}
+        element = dtype if dtype is not None else (first.dtype if first else 1)
         fills = known.pop("fills", {})
         kept = None if axes is None else tuple(axes)
         for axis in kept or ():
             if not axis.variables.isdisjoint(self.domain.limits) and not self.domain.grows(axis.length):
                 raise Refused(f"{axis.length} positions come of it, fewer at some larger sizes")
         if kept is not None:
+            held = {at: held_by(fill, element) for at, fill in fills.items() if fill is not None}
             fills = {
                 at: fill
-                for at, fill in fills.items()
+                for at, fill in held.items()
                 if fill is not None and not math.isnan(fill) and self.padded(kept[at])
             }
-        element = dtype if dtype is not None else (first.dtype if first else 1)
         name = self.node.output[output] if output < len(self.node.output) else ""
         known.setdefault("counts_rows", any(tensor is not None and tensor.counts_rows for tensor in self.inputs))
         return Tensor(name, element, kept, fills=fills, cleaned=cleaned, blames=blames, **known)

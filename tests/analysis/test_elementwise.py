@@ -124,3 +124,22 @@ def test_dropout_in_training_is_refused() -> None:
     from scaling_tasks.analysis.analyse import analyse_model
 
     assert [each.operator for each in analyse_model(draft.model(y)).behaviour.refusals] == ["Dropout", "Dropout"]
+
+
+@pytest.mark.parametrize("kind", ["floor of a float", "cast to unsigned", "difference of unsigned", "Shrink"])
+def test_padding_holds_what_its_element_type_makes_of_a_number(kind: str) -> None:
+    draft = Draft(17)
+    dtype = {"cast to unsigned": np.int32, "difference of unsigned": np.uint8}.get(kind, np.float32)
+    x = draft.input("x", ["N", "L"], dtype)
+    if kind == "floor of a float":
+        # Seven in single precision, a little less in double precision.
+        tenths = draft.add("Mul", [draft.add("Add", [x, draft.constant(0.7, np.float32)]), draft.constant(10.0, dtype)])
+        y = draft.add("Sub", [draft.add("Floor", [tenths]), draft.constant(6.0, np.float32)])
+    elif kind == "Shrink":
+        y = draft.add("Shrink", [x], lambd=-1.0, bias=0.5)
+    else:
+        less = draft.add("Sub", [x, draft.constant(5, dtype)])
+        bits = draft.add("Cast", [draft.add("Cast", [less], to=2)], to=1)
+        y = draft.add("Add", [bits, draft.constant(5.0, np.float32)])
+    y = draft.add("ReduceSum", [y, draft.constant([1])])
+    assert_exact(draft.model(y), {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}])

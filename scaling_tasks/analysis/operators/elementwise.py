@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from scaling_tasks.analysis.axes import Axis
+from scaling_tasks.analysis.element_types import FLOATS, cast, cast_bounds
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
@@ -17,7 +18,6 @@ from scaling_tasks.analysis.tensors import Tensor
 __all__ = ["broadcast"]
 
 _BOOL = 9
-_FLOATS = (1, 10, 11, 16)
 
 # Per operator what it does to one number; an interval is mapped by its ends where the function grows or falls.
 _GROWING: dict[str, Callable[[float], float]] = {
@@ -54,6 +54,7 @@ _FINITE = frozenset(
     }
 )
 """Of finite numbers these make finite ones."""
+_KEEP_ZERO = ("LeakyRelu", "Elu", "Selu", "Celu", "HardSwish", "Gelu", "Mish", "ThresholdedRelu", "Swish")
 _PER_POSITION = (
     *sorted(_FINITE - {"PRelu", "Dropout"}),
     *("Acosh", "Atanh", "Acos", "Asin", "Sinh", "Cosh", "Tan", "Exp", "Log", "Sqrt", "Reciprocal"),
@@ -71,12 +72,15 @@ def follow_unary(op: Operation) -> Tensor:
         op.kind in _FINITE or _is_safe(op, tensor) or (math.isfinite(low) and math.isfinite(high))
     )
     fills = {axis: _image(op, fill) for axis, fill in tensor.fills.items()}
-    dtype = _BOOL if op.kind in _TO_BOOL else tensor.dtype
-    if op.kind == "Cast":
-        dtype = int(op.attribute("to"))
-    elif op.kind == "CastLike":
-        dtype = op.input(1).dtype
+    dtype = _target(op)
     return op.result(tensor.known_axes, dtype, fills=fills, finite=finite, low=low, high=high)
+
+
+def _target(op: Operation) -> int:
+    """Return the element type of what an operator of one tensor gives."""
+    if op.kind == "Cast":
+        return int(op.attribute("to"))
+    return _BOOL if op.kind in _TO_BOOL else op.input(1 if op.kind == "CastLike" else 0).dtype
 
 
 @operator("BitCast")
@@ -105,9 +109,6 @@ def follow_dropout(op: Operation) -> Sequence[Tensor]:
         raise Refused("it drops numbers at random", "Export the model for inference.")
     return [op.like(tensor), op.result(tensor.known_axes, _BOOL, output=1)]
 
-
-_WHOLE = {2: (8, False), 3: (7, True), 4: (16, False), 5: (15, True), 6: (31, True), 12: (32, False)}
-"""Bits of the types of whole numbers that are not the widest, and whether they have negative ones."""
 
 _COMPARISONS = ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor")
 _BROADCASTING = (
@@ -176,7 +177,7 @@ def _image(op: Operation, fill: float) -> float | None:
     if op.kind in _GROWING:
         return _GROWING[op.kind](fill)
     if op.kind in ("Cast", "CastLike"):
-        return _cast(fill, int(op.attribute("to")) if op.kind == "Cast" else op.input(1).dtype)
+        return cast(fill, _target(op))
     if op.kind == "Not":
         return 1.0 - float(bool(fill))
     if op.kind == "Clip":
@@ -191,28 +192,9 @@ def _image(op: Operation, fill: float) -> float | None:
             "Sqrt": lambda x: math.sqrt(x) if x >= 0 else math.nan,
         }
         return known[op.kind](fill)
-    if fill == 0 and op.kind in (
-        "LeakyRelu",
-        "Elu",
-        "Selu",
-        "Celu",
-        "HardSwish",
-        "Gelu",
-        "Mish",
-        "ThresholdedRelu",
-        "Swish",
-        "Shrink",
-    ):
+    if fill == 0 and (op.kind in _KEEP_ZERO or (op.kind == "Shrink" and float(op.attribute("lambd", 0.5)) >= 0)):
         return 0.0
     return None
-
-
-def _cast(fill: float, dtype: int) -> float | None:
-    if dtype == _BOOL:
-        return float(bool(fill))
-    if dtype in _FLOATS:
-        return fill if abs(fill) < 6e4 or not math.isfinite(fill) else None
-    return float(math.trunc(fill)) if abs(fill) < 128 else None
 
 
 def _clip_bounds(op: Operation) -> tuple[float | None, float | None]:
@@ -236,7 +218,7 @@ def _interval(op: Operation, tensor: Tensor) -> tuple[float, float]:
         least, most = -math.inf if least is None else least, math.inf if most is None else most
         return min(max(low, least), most), max(min(high, most), least)
     if op.kind in ("Cast", "CastLike"):
-        return _cast_interval(int(op.attribute("to")) if op.kind == "Cast" else op.input(1).dtype, tensor)
+        return cast_bounds(low, high, tensor.dtype, _target(op), finite=tensor.finite)
     if op.kind == "Neg":
         return -high, -low
     if op.kind == "Sqrt":
@@ -246,21 +228,6 @@ def _interval(op: Operation, tensor: Tensor) -> tuple[float, float]:
     if op.kind in ("HardSwish", "Mish", "Gelu"):
         return -0.6, max(high, 0.0)
     return _LOWEST.get(op.kind, -math.inf), math.inf
-
-
-def _cast_interval(dtype: int, tensor: Tensor) -> tuple[float, float]:
-    if dtype == _BOOL:
-        return 0.0, 1.0
-    if dtype in _FLOATS:
-        return tensor.low, tensor.high
-    # Numbers that the type does not hold become others.
-    bits, signed = _WHOLE.get(dtype, (63, True))
-    least = -(2.0**bits) if signed else 0.0
-    low, high = ((math.trunc(end) if math.isfinite(end) else end) for end in (tensor.low, tensor.high))
-    if (tensor.finite and least <= low and high < 2.0**bits) or (tensor.dtype not in _FLOATS and bits == 63):
-        return low, high
-    # The least one stands for what is no number, or too small for the wider types.
-    return -math.inf, (high if bits in (31, 63) and high < 2.0**bits else math.inf)
 
 
 def _is_safe(op: Operation, tensor: Tensor) -> bool:
@@ -340,7 +307,7 @@ def _computed(op: Operation, numbers: Sequence[float]) -> float | None:
     function = _NUMPY.get(op.kind)
     if function is None:
         return sum(numbers) if op.kind == "Sum" else None
-    if op.kind == "Div" and op.input(0).dtype not in _FLOATS:
+    if op.kind == "Div" and op.input(0).dtype not in FLOATS:
         return None
     whole = numbers[0]
     with np.errstate(all="ignore"):
@@ -367,7 +334,7 @@ def _combined_interval(op: Operation, tensors: Sequence[Tensor]) -> tuple[float,
         if tensors[0].name == tensors[1].name:
             return 0.0, math.inf
         return _products(lows, highs)
-    if op.kind == "Div" and lows[1] > 0 and tensors[0].dtype in _FLOATS and all(map(math.isfinite, (*lows, *highs))):
+    if op.kind == "Div" and lows[1] > 0 and tensors[0].dtype in FLOATS and all(map(math.isfinite, (*lows, *highs))):
         return _products([lows[0], 1 / highs[1]], [highs[0], 1 / lows[1]])
     if op.kind == "Div" and lows[1] > 0:
         return (0.0 if lows[0] >= 0 else -math.inf), math.inf
