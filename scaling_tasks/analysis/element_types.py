@@ -8,10 +8,11 @@ import numpy as np
 
 from scaling_tasks.analysis.tensors import numpy_type
 
-__all__ = ["FLOATS", "cast", "cast_bounds", "held_by"]
+__all__ = ["FLOATS", "cast", "cast_bounds", "held_bounds", "held_by"]
 
 _INT32, _INT64, _BOOL = 6, 7, 9
 FLOATS = (1, 10, 11, 16)
+_LARGEST = {1: float(np.finfo(np.float32).max), 10: 65504.0, 11: float(np.finfo(np.float64).max), 16: 3.38953139e38}
 _WHOLE = {
     2: (0, 8),
     3: (7, 7),
@@ -35,6 +36,19 @@ def held_by(number: float, dtype: int) -> float | None:
     with np.errstate(all="ignore"):
         held = float(np.asarray(number, np.float64).astype(numpy_type(dtype)))
     return held if held == number or dtype not in _WHOLE else None
+
+
+def held_bounds(low: float, high: float, dtype: int) -> tuple[float, float]:
+    """Return the bounds of what an element type makes of numbers within bounds.
+
+    Floats beyond the largest are infinite; whole numbers beyond an end go on at the other one.
+    """
+    if dtype in _LARGEST:
+        most = _LARGEST[dtype]
+        return (low if low >= -most else -math.inf), (high if high <= most else math.inf)
+    least, most = _ends(dtype)
+    known = [end for end in (low, high) if math.isfinite(end)]
+    return (low, high) if all(least <= end <= most for end in known) else (-math.inf, math.inf)
 
 
 def _ends(dtype: int) -> tuple[float, float]:

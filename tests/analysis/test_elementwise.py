@@ -143,3 +143,14 @@ def test_padding_holds_what_its_element_type_makes_of_a_number(kind: str) -> Non
         y = draft.add("Add", [bits, draft.constant(5.0, np.float32)])
     y = draft.add("ReduceSum", [y, draft.constant([1])])
     assert_exact(draft.model(y), {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}])
+
+
+def test_what_padding_makes_infinite_is_not_taken_for_finite() -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", "L"])
+    y = draft.add(
+        "Clip", [draft.shifted(x, -1.0, 100.0), draft.constant(0.0, np.float32), draft.constant(200.0, np.float32)]
+    )
+    y = draft.add("ReduceSum", [draft.add("Exp", [y]), draft.constant([1])])
+    data = {"x": lambda shape, generator: generator.uniform(60, 90, shape).astype(np.float32)}
+    assert_exact(draft.model(y), {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}], data=data)

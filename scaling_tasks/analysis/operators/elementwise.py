@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from scaling_tasks.analysis.axes import Axis
-from scaling_tasks.analysis.element_types import FLOATS, cast, cast_bounds
+from scaling_tasks.analysis.element_types import FLOATS, cast, cast_bounds, held_bounds
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
@@ -67,12 +67,14 @@ _TO_BOOL = ("IsNaN", "IsInf", "Not")
 def follow_unary(op: Operation) -> Tensor:
     """Follow an operator of one tensor, with constants at most besides."""
     tensor = op.input(0)
-    low, high = _interval(op, tensor)
-    finite = tensor.finite and (
-        op.kind in _FINITE or _is_safe(op, tensor) or (math.isfinite(low) and math.isfinite(high))
+    dtype, ends = _target(op), _interval(op, tensor)
+    low, high = held_bounds(*ends, dtype)
+    finite = (
+        tensor.finite
+        and (low, high) == ends
+        and (op.kind in _FINITE or _is_safe(op, tensor) or (math.isfinite(low) and math.isfinite(high)))
     )
     fills = {axis: _image(op, fill) for axis, fill in tensor.fills.items()}
-    dtype = _target(op)
     return op.result(tensor.known_axes, dtype, fills=fills, finite=finite, low=low, high=high)
 
 
@@ -124,14 +126,15 @@ def follow_broadcasting(op: Operation) -> Tensor:
     if op.kind == "Mul" and any(op.input(at).uniform == 0 for at in (0, 1)):
         _forgive(op)
     tensors = [op.input(at) for at in range(len(op.inputs))]
-    low, high = _combined_interval(op, tensors)
+    dtype = _BOOL if op.kind in _COMPARISONS else tensors[1 if op.kind == "Where" else 0].dtype
+    ends = _combined_interval(op, tensors)
+    low, high = held_bounds(*ends, dtype)
     fills = {at: _combined_fill(op, tensors, at - len(axes)) for at in range(len(axes)) if op.padded(axes[at])}
-    finite = all(tensor.finite for tensor in tensors) and _combination_is_safe(op, tensors)
+    finite = all(tensor.finite for tensor in tensors) and (low, high) == ends and _combination_is_safe(op, tensors)
     if op.kind == "Where":
         finite = tensors[1].finite and tensors[2].finite
     if op.kind in _COMPARISONS:
         finite = True
-    dtype = _BOOL if op.kind in _COMPARISONS else tensors[1 if op.kind == "Where" else 0].dtype
     return op.result(axes, dtype, fills=fills, finite=finite, low=low, high=high)
 
 
