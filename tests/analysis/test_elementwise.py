@@ -154,3 +154,12 @@ def test_what_padding_makes_infinite_is_not_taken_for_finite() -> None:
     y = draft.add("ReduceSum", [draft.add("Exp", [y]), draft.constant([1])])
     data = {"x": lambda shape, generator: generator.uniform(60, 90, shape).astype(np.float32)}
     assert_exact(draft.model(y), {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}], data=data)
+
+
+@pytest.mark.parametrize("kind", ["Div", "Mod"])
+def test_whole_numbers_are_not_divided_by_zeros_that_padding_holds(kind: str) -> None:
+    draft = Draft(17)
+    x, z = draft.input("x", ["N", "L"], np.int64), draft.input("z", ["N", "L"], np.int64)
+    given = {"z": lambda shape, generator: generator.integers(1, 5, shape)}
+    model = draft.model(draft.add(kind, [x, z]))
+    assert_exact(model, {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}], data=given)

@@ -123,6 +123,8 @@ _BROADCASTING = (
 def follow_broadcasting(op: Operation) -> Tensor:
     """Follow an operator of several tensors that are broadcast against each other."""
     axes = broadcast(op)
+    if op.kind in ("Div", "Mod"):
+        _divide_by_no_zeros(op)
     if op.kind == "Mul" and any(op.input(at).uniform == 0 for at in (0, 1)):
         _forgive(op)
     tensors = [op.input(at) for at in range(len(op.inputs))]
@@ -136,6 +138,13 @@ def follow_broadcasting(op: Operation) -> Tensor:
     if op.kind in _COMPARISONS:
         finite = True
     return op.result(axes, dtype, fills=fills, finite=finite, low=low, high=high)
+
+
+def _divide_by_no_zeros(op: Operation) -> None:
+    """Let whole numbers be divided by ones beyond their end: zeros there end the run."""
+    divisor = op.input(1)
+    if divisor.dtype not in FLOATS and not divisor.is_constant and divisor.low <= 0 <= divisor.high:
+        op.clean(1, [at for at in range(divisor.rank) if divisor.fills.get(at, 0.0) == 0], 1.0)
 
 
 def _forgive(op: Operation) -> None:
