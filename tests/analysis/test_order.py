@@ -228,3 +228,15 @@ def test_ranges(data: Draw) -> None:
     z = draft.add("Softmax", [draft.add("Add", [y, draft.add("ReduceMax", [x], axes=[1, 2])])], axis=2)
     bucket, rows = requests(data, 2, 8, W=1)
     assert_exact(draft.model(z), bucket, rows)
+
+
+def test_states_and_lengths_of_rows_that_are_positions_of_an_image_lie_as_these_do() -> None:
+    draft = Draft(17)
+    x, before = draft.input("x", ["L", "H", "W", 3]), draft.input("before", [1, "P", 4])
+    lengths = draft.add("Expand", [draft.add("Shape", [x], end=1), draft.add("Shape", [before], start=1, end=2)])
+    rows = draft.add("Reshape", [x, draft.constant([0, -1, 3])])
+    weights = [draft.weights(1, 12, 3), draft.weights(1, 12, 4)]
+    layer = draft.add("GRU", [rows, *weights, "", draft.add("Cast", [lengths], to=6), before], hidden_size=4)
+    turned = draft.add("ReverseSequence", [rows, lengths])
+    model = draft.model(layer, turned)
+    assert_exact(model, {"L": 8, "H": 3, "W": 4, "P": 12}, [{"L": 5, "H": 2, "W": 3, "P": 6}])

@@ -207,7 +207,10 @@ def follow_gather_nd(op: Operation) -> Tensor:
 def follow_reverse_sequence(op: Operation) -> Tensor:
     """Follow ReverseSequence: it turns round what its lengths say, wherever the tensor ends."""
     tensor = op.input(0)
-    place = op.axis(int(op.attribute("time_axis", 0)), tensor.rank)
+    place, batch = (
+        op.axis(int(op.attribute(f"{kind}_axis", at)), tensor.rank) for at, kind in enumerate(("time", "batch"))
+    )
     op.mix(0, place)
+    op.same_axis(0, batch, 1, 0)
     tensor = op.input(0)
     return op.result(tensor.known_axes, tensor.dtype, finite=tensor.finite, low=tensor.low, high=tensor.high)

@@ -14,7 +14,7 @@ from scaling_tasks.analysis.tensors import Tensor, constant_tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
 
 _FLOAT, _INT32 = 1, 6
-_LENGTHS, _PEEPHOLES = 4, 7
+_LENGTHS, _STATES, _PEEPHOLES = 4, (5, 6), 7
 _SHUT = 1e4
 _SENSE = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 """Per direction of a layer whether it goes backwards."""
@@ -32,6 +32,9 @@ def follow_recurrent(op: Operation) -> Sequence[Tensor]:
     tensor = op.input(0)
     batch = tensor.known_axes[batch_at]
     hidden = grid(int(op.attribute("hidden_size") or (op.input(2).known_axes[-1].constant or 0)))
+    for at, place in ((_LENGTHS, 0), *((state, 1 - time_at) for state in _STATES)):
+        if op.has(at):
+            op.same_axis(0, batch_at, at, place)
     if op.has(_LENGTHS):
         op.clean(_LENGTHS, [0], 0.0)  # What belongs to no row may be no length at all.
     told = False
