@@ -322,3 +322,12 @@ def test_bounds_that_are_counted_from_either_end(start: int, end: int, turned: b
             assert_exact(draft.model(y), {"N": 2, "W": 12}, [{"N": 1, "W": width}] * 2, refusable=True)
         except UnsatisfiedAssumption:
             continue  # Nothing is left at this size.
+
+
+def test_one_hot_numbers_that_lie_before_the_first_place_are_none() -> None:
+    draft = Draft(17)
+    x, at = draft.input("x", ["N", "T"]), draft.input("at", ["N", 3], np.int64)
+    depth = draft.add("Shape", [x], start=1, end=2)
+    y = draft.add("OneHot", [at, depth, draft.constant([0.0, 1.0], np.float32)])
+    given = {"at": lambda shape, generator: np.array([[-6, -1, 7]])}
+    assert_exact(draft.model(y), {"N": 2, "T": 5}, [{"N": 1, "T": 5}] * 2, data=given)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from scaling_tasks.analysis.axes import Axis, grid, join
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operation import Operation, Refused, merged_fills
 from scaling_tasks.analysis.operators.gathering import from_start
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.shapes_of_data import wanted_lengths
-from scaling_tasks.analysis.tensors import Tensor
+from scaling_tasks.analysis.tensors import Tensor, numpy_type
 
 __all__ = ["concatenated"]
 
@@ -180,10 +182,20 @@ def follow_one_hot(op: Operation) -> Tensor:
             raise Refused("how many numbers it tells apart follows the sizes of the request")
         if op.input(0).low < 0:
             from_start(op, 0, [depth])
+            _tell_none_below(op)
     indices, values = op.input(0), op.input(2)
     axis = op.axis(int(op.attribute("axis", -1)), indices.rank + 1)
     axes = [*indices.known_axes[:axis], grid(depth), *indices.known_axes[axis:]]
     return op.result(axes, values.dtype, finite=values.finite, low=values.low, high=values.high)
+
+
+def _tell_none_below(op: Operation) -> None:
+    """Let numbers that are still negative stand for no position, which would be counted from the end once more."""
+    indices, emitter = op.input(0), op.emitter
+    kind = numpy_type(indices.dtype)
+    below = emitter.once("Less", [indices.name, emitter.constant(np.array(0, kind))])
+    none = emitter.constant(np.array(np.iinfo(kind).max, kind))
+    op.use(0, indices.changed(emitter.once("Where", [below, none, indices.name]), fills={}))
 
 
 @operator("DepthToSpace", "SpaceToDepth")
