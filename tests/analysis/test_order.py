@@ -240,3 +240,13 @@ def test_states_and_lengths_of_rows_that_are_positions_of_an_image_lie_as_these_
     turned = draft.add("ReverseSequence", [rows, lengths])
     model = draft.model(layer, turned)
     assert_exact(model, {"L": 8, "H": 3, "W": 4, "P": 12}, [{"L": 5, "H": 2, "W": 3, "P": 6}])
+
+
+@pytest.mark.parametrize("exclusive", [0, 1])
+def test_running_products_of_zeros_are_not_all_zeros(exclusive: int) -> None:
+    draft = Draft(26)
+    x = draft.input("x", ["N", "L", 3])
+    y = draft.add("CumProd", [x, draft.constant(2)], exclusive=exclusive)
+    total = draft.add("ReduceSum", [y, draft.constant([1])])
+    analysis = analyse_model(draft.model(total))
+    assert {v.kind for v in analysis.behaviour.verdicts if v.variable == "L"} == {"cleaned" if exclusive else "exact"}

@@ -28,7 +28,9 @@ def follow_running_sum(op: Operation) -> Tensor:
         op.clean(0, [place], 0.0 if op.kind == "CumSum" else 1.0)
     tensor = op.input(0)
     low = 0.0 if tensor.low >= 0 else float("-inf")
-    fills = {at: fill for at, fill in tensor.fills.items() if at != place and fill == 0}
+    # The product of none is 1.
+    keeps = op.kind == "CumSum" or not op.attribute("exclusive", 0)
+    fills = {at: fill for at, fill in tensor.fills.items() if at != place and fill == 0 and keeps}
     return op.result(tensor.known_axes, tensor.dtype, fills=fills, finite=tensor.finite, low=low)
 
 
