@@ -331,3 +331,11 @@ def test_one_hot_numbers_that_lie_before_the_first_place_are_none() -> None:
     y = draft.add("OneHot", [at, depth, draft.constant([0.0, 1.0], np.float32)])
     given = {"at": lambda shape, generator: np.array([[-6, -1, 7]])}
     assert_exact(draft.model(y), {"N": 2, "T": 5}, [{"N": 1, "T": 5}] * 2, data=given)
+
+
+def test_an_infinite_number_beside_what_is_finite_is_not_taken_for_finite() -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", "L", 2]))
+    whole = draft.add("Pad", [x, draft.constant([0, 0, 1, 0, 0, 0]), draft.constant(-np.inf, np.float32)])
+    y = draft.add("Exp", [draft.add("ReduceSum", [whole, draft.constant([1])])])
+    assert_exact(draft.model(y), {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -325,7 +326,8 @@ def follow_pad(op: Operation) -> Tensor:
         _only(op, places, pads, [at for at in range(len(places)) if at not in moved])
     tensor = op.input(0)
     ends = [tensor.low, tensor.high] if mode != "constant" else [min(tensor.low, value), max(tensor.high, value)]
-    return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=ends[0], high=ends[1])
+    finite = tensor.finite and (mode != "constant" or math.isfinite(value))
+    return op.result(axes, tensor.dtype, fills=fills, finite=finite, low=ends[0], high=ends[1])
 
 
 def _led(op: Operation, place: int, before: Length, after: Length, value: float) -> Axis:
