@@ -271,10 +271,14 @@ class Operation:
 
         Raises:
             Refused: The two are never equally long.
+            RowsMixed: One of them counts rows, the other something else that there are as many of.
         """
         left, right = self.input(index).known_axes[axis], self.input(other).known_axes[other_axis]
         if left.normal == right.normal:
             return richer(left, right)
+        if left.variables and right.variables and (self.rows in left.variables) != (self.rows in right.variables):
+            for found in (left, right):
+                self.mixes(found)
         if not self.domain.equal(left.length, right.length) and not self.domain.require(left.length, right.length):
             raise Refused(f"{left.length} and {right.length} are equal at no size")
         if (left.is_prefix and right.is_prefix) or (self.is_whole(left) and self.is_whole(right)):

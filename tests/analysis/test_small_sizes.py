@@ -109,3 +109,12 @@ def test_many_variables_are_looked_at_in_pairs_and_together(count: int) -> None:
         assert not domain.at_most(one, other)
     assert domain.grows(area)
     assert not domain.grows(as_length(names[0]) * 3 - as_length(names[-1]))
+
+
+@pytest.mark.parametrize("kind", ["Add", "MatMul"])
+def test_rows_that_meet_as_many_positions_are_not_independent(kind: str) -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", "L"])
+    y = draft.add(kind, [x, draft.add("Transpose", [x]) if kind == "Add" else x])
+    analysis = assert_exact(draft.model(y), {"N": 2, "L": 2}, [{"N": 1, "L": 1}] * 2)
+    assert analysis.behaviour.rows is None
