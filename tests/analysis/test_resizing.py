@@ -187,3 +187,13 @@ def test_what_the_sizes_come_of_is_named(numbers: str, said: str) -> None:
     reasons = {verdict.reason for verdict in analyse_model(model).behaviour.refusals}
     assert reasons
     assert all(said in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+def test_an_axis_that_is_scaled_by_less_than_makes_it_longer(mode: str) -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", 1, 4, "W"])
+    y = draft.add("Resize", [x, "", draft.constant([1, 1, 2, 1.01], np.float32)], mode=mode)
+    total = draft.add("ReduceSum", [y, draft.constant([3])])
+    model = draft.model(y, total)
+    assert_exact(model, {"N": 2, "W": 9}, [{"N": 1, "W": 5}, {"N": 1, "W": 7}], tolerance=1e-5, bucket_limits={"W": 64})

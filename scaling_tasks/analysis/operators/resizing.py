@@ -147,11 +147,11 @@ def _unchanged(op: Operation, lengths: list[Length], text: str) -> Tensor:
 
 def _resized(op: Operation, lengths: list[Length], factors: list[Fraction | None], how: Interpolation) -> Tensor:
     tensor = op.input(0)
-    changed = [
-        at
-        for at, (axis, length, factor) in enumerate(zip(tensor.known_axes, lengths, factors, strict=True))
-        if factor != 1 and not op.domain.equal(length, axis.length)
-    ]
+    # Where no length is another one runtimes copy; else an axis is read otherwise even if it stays as long.
+    copied = all(
+        op.domain.equal(*each) for each in zip(lengths, (axis.length for axis in tensor.known_axes), strict=True)
+    )
+    changed = [] if copied else [at for at, factor in enumerate(factors) if factor != 1]
     sized = [at for at in changed if tensor.known_axes[at].variables or lengths[at].variables]
     if changed and how.mode != "nearest" and not tensor.finite:
         # Engines interpolate along all axes, and a neighbour counts nothing only where it is a number.
