@@ -47,7 +47,8 @@ def held_bounds(low: float, high: float, dtype: int) -> tuple[float, float]:
         most = _LARGEST[dtype]
         return (low if low >= -most else -math.inf), (high if high <= most else math.inf)
     least, most = _ends(dtype)
-    known = [end for end in (low, high) if math.isfinite(end)]
+    # Sizes and counts are far from the ends of the widest two.
+    known = [end for end in (low, high) if math.isfinite(end) or dtype not in (_INT32, _INT64)]
     return (low, high) if all(least <= end <= most for end in known) else (-math.inf, math.inf)
 
 

@@ -163,3 +163,16 @@ def test_whole_numbers_are_not_divided_by_zeros_that_padding_holds(kind: str) ->
     given = {"z": lambda shape, generator: generator.integers(1, 5, shape)}
     model = draft.model(draft.add(kind, [x, z]))
     assert_exact(model, {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}], data=given)
+
+
+@pytest.mark.parametrize("kind", ["square", "Abs", "Add"])
+def test_whole_numbers_that_go_on_at_the_other_end_have_no_bounds(kind: str) -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", "L"], np.int8)
+    y = draft.add("Mul", [x, x]) if kind == "square" else draft.add("Abs", [x])
+    if kind == "Add":
+        y = draft.add("Add", [draft.add("Clip", [x, draft.constant(0, np.int8)]), draft.constant(5, np.int8)])
+    # What holds no negative numbers is cleaned with zeros.
+    y = draft.add("ReduceMax", [y], axes=[1])
+    data = {"x": lambda shape, generator: np.full(shape, {"square": 15, "Abs": -128, "Add": 127}[kind], np.int8)}
+    assert_exact(draft.model(y), {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}], data=data)

@@ -235,6 +235,9 @@ def _interval(op: Operation, tensor: Tensor) -> tuple[float, float]:
         return -high, -low
     if op.kind == "Sqrt":
         return (math.sqrt(low) if low > 0 else 0.0), math.inf
+    if op.kind == "Abs" and tensor.dtype not in FLOATS:
+        # The least whole number has none that is as far above zero.
+        return (0.0 if held_bounds(-low, high, tensor.dtype) == (-low, high) else -math.inf), math.inf
     if op.kind == "LeakyRelu" and low >= 0:
         return low, high
     if op.kind in ("HardSwish", "Mish", "Gelu"):
@@ -343,7 +346,7 @@ def _combined_interval(op: Operation, tensors: Sequence[Tensor]) -> tuple[float,
     if op.kind == "Max":
         return max(lows), max(highs)
     if op.kind == "Mul":
-        if tensors[0].name == tensors[1].name:
+        if tensors[0].name == tensors[1].name and tensors[0].dtype in FLOATS:
             return 0.0, math.inf
         return _products(lows, highs)
     if op.kind == "Div" and lows[1] > 0 and tensors[0].dtype in FLOATS and all(map(math.isfinite, (*lows, *highs))):
@@ -352,7 +355,7 @@ def _combined_interval(op: Operation, tensors: Sequence[Tensor]) -> tuple[float,
         return (0.0 if lows[0] >= 0 else -math.inf), math.inf
     if op.kind == "Pow":
         exponent = tensors[1].uniform
-        if exponent is not None and (exponent % 2 == 0 or lows[0] >= 0):
+        if exponent is not None and (exponent % 2 == 0 or lows[0] >= 0) and tensors[0].dtype in FLOATS:
             return 0.0, math.inf
     return -math.inf, math.inf
 
