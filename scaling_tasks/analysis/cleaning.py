@@ -352,7 +352,7 @@ class Cleaner:
         if fill == 0 and tensor.finite:
             mask = self._over_rows(tensor, axes, self.valid(tensor, axes))
             return emitter.node("Mul", [tensor.name, mask], kind="clean")
-        if math.isinf(fill) and tensor.finite and dtype.kind == "f":
+        if math.isinf(fill) and tensor.finite and dtype.kind == "f" and emitter.opset >= 8:
             # The smaller of the two is the value itself where it is valid; nothing is added or rounded.
             bound = self.valid(tensor, axes, on=-fill, off=fill)
             return emitter.node("Min" if fill < 0 else "Max", [tensor.name, bound], kind="clean")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling_tasks.analysis.refusal import Refused
 from scaling_tasks.shapes.expressions import variables_of
 from scaling_tasks.shapes.layouts import layout_variables
 from scaling_tasks.shapes.size_inputs import SizeInput
@@ -20,6 +21,8 @@ __all__ = ["PREFIX", "Emitter"]
 
 PREFIX = "st_"
 """What names of added tensors start with."""
+_MODERN = 13
+_NEWER = "Export the model with opset 13 or newer."
 
 
 class Emitter:
@@ -94,18 +97,41 @@ class Emitter:
         return self._made[key]
 
     def node(self, operator: str, inputs: Sequence[str], *, kind: str = "", **attributes: Any) -> str:
-        """Add a node of one output and return that output's name."""
+        """Add a node of one output and return that output's name.
+
+        Raises:
+            Refused: The model's version of the operators has none of that form.
+        """
         from onnx import helper
 
+        self._check(operator, inputs, attributes)
         name = self.fresh(kind or operator.lower())
         self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
         return name
 
     def into(self, output: str, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
-        """Add a node that computes a tensor of the original graph."""
+        """Add a node that computes a tensor of the original graph.
+
+        Raises:
+            Refused: The model's version of the operators has none of that form.
+        """
         from onnx import helper
 
+        self._check(operator, inputs, attributes)
         self.nodes.append(helper.make_node(operator, list(inputs), [output], name=self.fresh("node"), **attributes))
+
+    def _check(self, operator: str, inputs: Sequence[str], attributes: Mapping[str, Any]) -> None:
+        from onnx import defs
+
+        if attributes.get("domain") or self.opset >= _MODERN:
+            return
+        try:
+            schema = defs.get_schema(operator, self.opset)
+            known = len(inputs) <= schema.max_input and schema.attributes.keys() >= attributes.keys()
+        except defs.SchemaError:
+            known = False
+        if not known:
+            raise Refused(f"its cleaning needs {operator} as it is not in opset {self.opset}", _NEWER)
 
     def once(self, operator: str, inputs: Sequence[str], **attributes: Any) -> str:
         """Add a node unless the same is there already; return its output's name."""

@@ -183,7 +183,10 @@ class Walk:
         if not axes or any(name.startswith(DATA) for name in tensor.variables):
             return tensor
         variables = frozenset().union(*(tensor.known_axes[at].variables for at in axes)) - {self.cleaner.rows}
-        cleaned = self.cleaner.clean(tensor, axes, 0.0)
+        try:
+            cleaned = self.cleaner.clean(tensor, axes, 0.0)
+        except Refused:
+            return tensor
         return replace(cleaned, cleaned=cleaned.cleaned | variables)
 
     def _input(self, name: str) -> Tensor | None:

@@ -250,3 +250,14 @@ def test_running_products_of_zeros_are_not_all_zeros(exclusive: int) -> None:
     total = draft.add("ReduceSum", [y, draft.constant([1])])
     analysis = analyse_model(draft.model(total))
     assert {v.kind for v in analysis.behaviour.verdicts if v.variable == "L"} == {"cleaned" if exclusive else "exact"}
+
+
+@pytest.mark.parametrize(("opset", "kind"), [(7, "TopK"), (8, "Gather")])
+def test_what_old_operators_cannot_clean_is_refused(opset: int, kind: str) -> None:
+    draft = Draft(opset)
+    x = draft.shifted(draft.input("x", ["N", "W"]))
+    y = draft.add("Gather", [x, draft.constant([0, -1])], axis=1)
+    if kind == "TopK":
+        y = draft.add("TopK", [x], outputs=2, k=1)[0]
+    (refusal, *_) = analyse_model(draft.model(y)).behaviour.refusals
+    assert "opset" in refusal.fix

@@ -132,7 +132,13 @@ def _follows_sizes(length: Length) -> bool:
 
 
 def from_start(op: Operation, index: int, lengths: Sequence[Length]) -> None:
-    """Add the true lengths to negative numbers, but for lengths that data decides."""
+    """Add the true lengths to negative numbers, but for lengths that data decides.
+
+    Raises:
+        Refused: Whole numbers cannot be compared.
+    """
+    if op.opset < 9:
+        raise Refused("it counts from the end", "Export the model with opset 9 or newer.")
     emitter, indices = op.emitter, op.input(index)
     fixed = np.array(
         [0 if length.variables else int(length.constant or 0) for length in lengths], _numpy(indices.dtype)
