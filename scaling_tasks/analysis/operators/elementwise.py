@@ -87,9 +87,9 @@ def _target(op: Operation) -> int:
 
 @operator("BitCast")
 def follow_bits(op: Operation) -> Tensor:
-    """Follow BitCast, which reads the same bits as another type; those of zero are zero in each."""
+    """Follow BitCast, which reads the same bits as another type; those of a whole zero are zero in each."""
     tensor = op.input(0)
-    fills = {axis: 0.0 for axis, fill in tensor.fills.items() if fill == 0}
+    fills = {axis: 0.0 for axis, fill in tensor.fills.items() if fill == 0 and tensor.dtype not in FLOATS}
     return op.result(tensor.known_axes, int(op.attribute("to")), fills=fills, finite=False)
 
 
@@ -328,7 +328,8 @@ def _computed(op: Operation, numbers: Sequence[float]) -> float | None:
     with np.errstate(all="ignore"):
         for number in numbers[1:]:
             whole = float(function(whole, number))
-    return whole
+    # Zero may have either sign, and so has what is divided by it.
+    return None if op.kind in ("Div", "Pow") and math.isinf(whole) else whole
 
 
 def _combined_interval(op: Operation, tensors: Sequence[Tensor]) -> tuple[float, float]:
