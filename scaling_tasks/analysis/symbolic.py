@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling_tasks.analysis.element_types import FLOATS, held_bounds
+from scaling_tasks.analysis.floating_sizes import as_lengths, check_rounding, gives_floats, takes_floats
 from scaling_tasks.analysis.lengths import Length, as_length, larger, smaller
-from scaling_tasks.analysis.refusal import Refused
 from scaling_tasks.analysis.tensors import is_symbolic
 from scaling_tasks.shapes.behaviour import DATA
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["follow_sizes"]
 
-_FLOATS = (1, 10, 11, 16)
+_INT64 = 7
 
 _MOST = 4096
 """Elements; larger tensors hold data, not sizes."""
@@ -50,43 +51,9 @@ def follow_sizes(op: Operation) -> list[Array] | None:
     except (TypeError, ValueError, IndexError, ZeroDivisionError, _Undecided):
         return None
     outputs = found if isinstance(found, list) else [found]
-    if any(tensor is not None and tensor.dtype in _FLOATS for tensor in op.inputs):
-        _shadow(op, values, outputs[0])
+    if any(tensor is not None and tensor.dtype in FLOATS for tensor in op.inputs):
+        check_rounding(op, values, outputs[0])
     return [_plain(np.asarray(output), op) for output in outputs]
-
-
-def _shadow(op: Operation, values: list[Array], output: Array) -> None:
-    """Do the same in the model's floating-point numbers, which may round otherwise than exact arithmetic.
-
-    Raises:
-        Refused: They do at some size, so that a length would be another one than the expression says.
-    """
-    function = _FLOATING.get(op.kind)
-    if function is None or (op.kind == "Cast" and (_is_float(op) or not _is_float_input(op))):
-        return
-    kind = next(tensor.dtype for tensor in op.inputs if tensor is not None)
-    dtype = {10: np.float16, 11: np.float64}.get(kind, np.float32)
-    domain = op.domain
-    given = [np.broadcast_to(_exact(value), output.shape).reshape(-1) for value in values if value.size]
-    for at, element in enumerate(output.reshape(-1)):
-        floats = [domain.floats(value[at], dtype) for value in given]
-        with np.errstate(all="ignore"):
-            if op.kind == "Clip":
-                whole = _clipped(values, floats)
-            else:
-                whole = reduce(function, floats[1:], floats[0]) if len(floats) > 1 else function(floats[0])
-        length = as_length(element)
-        if op.kind in _ROUNDING and not np.array_equal(whole, domain.values(length)):
-            raise Refused(f"its floating-point arithmetic rounds {given[0][at]} otherwise at some sizes")
-        domain.note_floats(length, whole)
-
-
-def _clipped(values: list[Array], floats: list[Array]) -> Array:
-    steps = [step for step, bound in zip((np.maximum, np.minimum), values[1:], strict=False) if bound.size]
-    whole = floats[0]
-    for step, bound in zip(steps, floats[1:], strict=True):
-        whole = step(whole, bound)
-    return whole
 
 
 class _Undecided(Exception):  # noqa: N818
@@ -104,47 +71,20 @@ def _plain(array: Array, op: Operation) -> Array:
         lengths[:] = elements
         return lengths.reshape(array.shape)
     whole = all(Fraction(number).denominator == 1 for number in numbers if number is not None)
-    floating = _is_float(op)
+    floating = gives_floats(op)
     kind: Any = np.float32 if floating or not whole else np.int64
     return np.array([float(n) if kind is np.float32 else int(n) for n in numbers if n is not None], kind).reshape(
         array.shape
     )
 
 
-def _is_float(op: Operation) -> bool:
-    if op.kind == "Cast":
-        return op.attribute("to") in _FLOATS
-    return _is_float_input(op)
-
-
-def _is_float_input(op: Operation) -> bool:
-    first = next((tensor for tensor in op.inputs if tensor is not None), None)
-    return first is not None and first.dtype in _FLOATS
-
-
-def _exact(value: Array) -> Array:
-    """Return the elements as lengths, floating-point numbers as the fractions they are."""
-    out = np.empty(value.size, object)
-    for at, element in enumerate(value.reshape(-1)):
-        if isinstance(element, Length):
-            out[at] = element
-        elif isinstance(element, (float, np.floating)):
-            if not np.isfinite(element):
-                raise ValueError("not finite")
-            near = Fraction(float(element)).limit_denominator(4096)
-            out[at] = as_length(near if np.float32(float(near)) == np.float32(element) else Fraction(float(element)))
-        else:
-            out[at] = as_length(int(element))
-    return out.reshape(value.shape)
-
-
 def _binary(function: Callable[[Any, Any], Any]) -> Callable[[Operation, list[Array]], Array]:
     pairwise = np.frompyfunc(function, 2, 1)
 
     def apply(op: Operation, values: list[Array]) -> Array:
-        whole = _exact(values[0])
+        whole = as_lengths(values[0])
         for value in values[1:]:
-            whole = np.asarray(pairwise(whole, _exact(value)), object)
+            whole = np.asarray(pairwise(whole, as_lengths(value)), object)
         return whole
 
     return apply
@@ -152,11 +92,11 @@ def _binary(function: Callable[[Any, Any], Any]) -> Callable[[Operation, list[Ar
 
 def _unary(function: Callable[[Any], Any]) -> Callable[[Operation, list[Array]], Array]:
     each = np.frompyfunc(function, 1, 1)
-    return lambda op, values: np.asarray(each(_exact(values[0])), object)
+    return lambda op, values: np.asarray(each(as_lengths(values[0])), object)
 
 
 def _divide(op: Operation, values: list[Array]) -> Array:
-    floating = _is_float(op)
+    floating = gives_floats(op)
 
     def divide(left: Length, right: Length) -> Length:
         if not floating:
@@ -170,7 +110,7 @@ def _divide(op: Operation, values: list[Array]) -> Array:
             raise ValueError("no whole quotient")
         return exact
 
-    return np.asarray(np.frompyfunc(divide, 2, 1)(_exact(values[0]), _exact(values[1])), object)
+    return np.asarray(np.frompyfunc(divide, 2, 1)(as_lengths(values[0]), as_lengths(values[1])), object)
 
 
 def _truncated(op: Operation, left: Length, right: Length) -> Length:
@@ -186,6 +126,9 @@ def _truncated(op: Operation, left: Length, right: Length) -> Length:
 
 
 def _modulo(op: Operation, values: list[Array]) -> Array:
+    if takes_floats(op):
+        raise ValueError("a rest that floating-point numbers may round to another one")
+
     def modulo(left: Length, right: Length) -> Length:
         if op.attribute("fmod", 0) and not op.domain.at_most(as_length(0), left):
             raise ValueError("a rest that has the sign of what is divided")
@@ -193,14 +136,14 @@ def _modulo(op: Operation, values: list[Array]) -> Array:
         number = op.domain.constant(rest)
         return rest if number is None else as_length(number)
 
-    return np.asarray(np.frompyfunc(modulo, 2, 1)(_exact(values[0]), _exact(values[1])), object)
+    return np.asarray(np.frompyfunc(modulo, 2, 1)(as_lengths(values[0]), as_lengths(values[1])), object)
 
 
 def _power(op: Operation, values: list[Array]) -> Array:
     exponent = values[1].reshape(-1)
     if is_symbolic(exponent) or exponent.size != 1 or exponent[0] not in (1, 2, 3):
         raise ValueError("no small whole exponent")
-    whole = base = _exact(values[0])
+    whole = base = as_lengths(values[0])
     for _ in range(int(exponent[0]) - 1):
         whole = np.asarray(whole * base, object)
     return whole
@@ -216,7 +159,7 @@ def _compare(holds: Callable[[Any, Any], Any]) -> Callable[[Operation, list[Arra
                 raise _Undecided
             return bool(answers[0])
 
-        found = np.frompyfunc(decide, 2, 1)(_exact(values[0]), _exact(values[1]))
+        found = np.frompyfunc(decide, 2, 1)(as_lengths(values[0]), as_lengths(values[1]))
         return np.asarray(found).astype(bool)
 
     return apply
@@ -225,10 +168,10 @@ def _compare(holds: Callable[[Any, Any], Any]) -> Callable[[Operation, list[Arra
 def _clip(op: Operation, values: list[Array]) -> Array:
     if op.opset < 11:
         raise ValueError("bounds that are attributes")
-    whole = _exact(values[0])
+    whole = as_lengths(values[0])
     for bound, function in zip(values[1:], (larger, smaller), strict=False):
         if bound.size:
-            whole = np.asarray(np.frompyfunc(function, 2, 1)(whole, _exact(bound)), object)
+            whole = np.asarray(np.frompyfunc(function, 2, 1)(whole, as_lengths(bound)), object)
     return whole
 
 
@@ -238,7 +181,7 @@ def _one_hot(op: Operation, values: list[Array]) -> Array:
         raise ValueError("numbers that follow the sizes")
     depth, axis = int(values[1].reshape(-1)[0]), int(op.attribute("axis", -1))
     axis += values[0].ndim + 1 if axis < 0 else 0
-    off, on = _exact(values[2])
+    off, on = as_lengths(values[2])
     shape = [1] * (values[0].ndim + 1)
     shape[axis] = depth
     chosen = np.expand_dims(values[0] % depth, axis) == np.arange(depth).reshape(shape)
@@ -248,17 +191,25 @@ def _one_hot(op: Operation, values: list[Array]) -> Array:
 def _where(op: Operation, values: list[Array]) -> Array:
     if is_symbolic(values[0]):
         raise ValueError("an undecided condition")
-    return np.where(values[0], _exact(values[1]), _exact(values[2]))
+    return np.where(values[0], as_lengths(values[1]), as_lengths(values[2]))
 
 
 def _cast(op: Operation, values: list[Array]) -> Array:
     if op.attribute("to") == 9:
         raise ValueError("sizes as truth values")
-    if op.attribute("to") in _FLOATS:
-        return _exact(values[0])
-    if not _is_float_input(op):
-        return values[0]
-    return np.asarray(np.frompyfunc(Length.floor, 1, 1)(_exact(values[0])), object)
+    if op.attribute("to") in FLOATS:
+        return as_lengths(values[0])
+    found = values[0]
+    if takes_floats(op):
+        found = np.asarray(np.frompyfunc(Length.floor, 1, 1)(as_lengths(found)), object)
+    if op.attribute("to") != _INT64 and not all(_fits(op, as_length(each)) for each in found.reshape(-1)):
+        raise ValueError("a type that does not hold all of them")
+    return found
+
+
+def _fits(op: Operation, length: Length) -> bool:
+    low, high = (float(end) for end in (op.domain.values(length).min(), op.domain.values(length).max()))
+    return held_bounds(low, high, int(op.attribute("to"))) == (low, high)
 
 
 def _axes(op: Operation, values: list[Array], index: int = 1) -> list[int] | None:
@@ -305,7 +256,8 @@ def _split(op: Operation, values: list[Array]) -> list[Array]:
     parts = _axes(op, values) if len(values) > 1 else op.attribute("split")
     count = len(op.node.output)
     if not parts:
-        return list(np.array_split(values[0], count, axis))
+        each = -(-values[0].shape[axis] // count)
+        parts = [each] * count
     return np.split(values[0], np.cumsum(parts)[:-1].tolist(), axis)
 
 
@@ -314,10 +266,10 @@ def _reduce(combine: Callable[[Any, Any], Any], *start: int) -> Callable[[Operat
         axes = _axes(op, values)
         if axes is not None and values[0].ndim > 1:
             raise ValueError("more than one axis")
-        if _is_float_input(op) and not all(element.is_whole for element in _exact(values[0]).reshape(-1)):
+        if takes_floats(op) and not all(element.is_whole for element in as_lengths(values[0]).reshape(-1)):
             raise ValueError("parts, which floating-point numbers may round")
         whole = np.empty((1,), object)
-        whole[0] = reduce(combine, [*map(as_length, start), *_exact(values[0]).reshape(-1)])
+        whole[0] = reduce(combine, [*map(as_length, start), *as_lengths(values[0]).reshape(-1)])
         return whole if op.attribute("keepdims", 1) else whole.reshape(())
 
     return apply
@@ -337,26 +289,9 @@ def _gather(op: Operation, values: list[Array]) -> Array:
 def _scatter(op: Operation, values: list[Array]) -> Array:
     if op.attribute("reduction", "none") != "none":
         raise ValueError("sums")
-    written: Array = _exact(values[0]).copy()
-    np.put_along_axis(written, values[1].astype(np.int64), _exact(values[2]), int(op.attribute("axis", 0)))
+    written: Array = as_lengths(values[0]).copy()
+    np.put_along_axis(written, values[1].astype(np.int64), as_lengths(values[2]), int(op.attribute("axis", 0)))
     return written
-
-
-_ROUNDING = ("Floor", "Ceil", "Cast")
-_FLOATING: dict[str, Callable[..., Any]] = {
-    "Add": np.add,
-    "Sub": np.subtract,
-    "Mul": np.multiply,
-    "Div": np.divide,
-    "Neg": np.negative,
-    "Pow": np.power,
-    "Floor": np.floor,
-    "Ceil": np.ceil,
-    "Min": np.minimum,
-    "Max": np.maximum,
-    "Clip": np.clip,
-    "Cast": np.trunc,
-}
 
 
 _RULES: dict[str, Callable[[Operation, list[Array]], Any]] = {
@@ -376,7 +311,7 @@ _RULES: dict[str, Callable[[Operation, list[Array]], Any]] = {
     "Cast": _cast,
     "Identity": lambda op, values: values[0],
     "Gather": _gather,
-    "Concat": lambda op, values: np.concatenate([_exact(value) for value in values], int(op.attribute("axis", 0))),
+    "Concat": lambda op, values: np.concatenate([as_lengths(value) for value in values], int(op.attribute("axis", 0))),
     "Unsqueeze": _unsqueeze,
     "Squeeze": _squeeze,
     "Slice": _slice,

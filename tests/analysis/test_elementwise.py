@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -176,3 +177,24 @@ def test_whole_numbers_that_go_on_at_the_other_end_have_no_bounds(kind: str) -> 
     y = draft.add("ReduceMax", [y], axes=[1])
     data = {"x": lambda shape, generator: np.full(shape, {"square": 15, "Abs": -128, "Add": 127}[kind], np.int8)}
     assert_exact(draft.model(y), {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}], data=data)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_sizes_that_a_narrow_type_does_not_hold(dtype: type) -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", "L"])
+    narrow = draft.add(
+        "Cast", [draft.add("Shape", [x], start=1)], to=onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    )
+    y = draft.add("Add", [x, draft.add("Cast", [narrow], to=1)])
+    assert_exact(draft.model(y), {"N": 2, "L": 400}, [{"N": 1, "L": 300}, {"N": 1, "L": 260}])
+
+
+def test_what_is_divided_by_zero_is_infinite_with_either_sign() -> None:
+    draft = Draft(17)
+    x, z = draft.input("x", ["N", "L"]), draft.input("z", ["N", "L"])
+    y = draft.add("Mul", [x, draft.add("Sub", [z, draft.constant(1.0, np.float32)])])
+    y = draft.add("Atan", [draft.add("Div", [draft.constant(1.0, np.float32), y])])
+    y = draft.add("Sub", [y, draft.constant(np.pi / 2, np.float32)])
+    y = draft.add("ReduceSum", [y, draft.constant([1])])
+    assert_exact(draft.model(y), {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}])
