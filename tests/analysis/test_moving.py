@@ -339,3 +339,21 @@ def test_an_infinite_number_beside_what_is_finite_is_not_taken_for_finite() -> N
     whole = draft.add("Pad", [x, draft.constant([0, 0, 1, 0, 0, 0]), draft.constant(-np.inf, np.float32)])
     y = draft.add("Exp", [draft.add("ReduceSum", [whole, draft.constant([1])])])
     assert_exact(draft.model(y), {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}])
+
+
+def test_what_lies_beyond_an_axis_of_pieces_is_not_known_once_they_are_brought_together() -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", "L", "M"])
+    flat = draft.add("Reshape", [x, draft.constant([0, -1])])
+    led = draft.add("Pad", [draft.add("Concat", [flat, flat], axis=1), draft.constant([0, 1, 0, 0])])
+    y = draft.add("ReduceSum", [led, draft.constant([1])])
+    assert_exact(draft.model(y), {"N": 2, "L": 8, "M": 8}, [{"N": 1, "L": 5, "M": 7}] * 2)
+
+
+@pytest.mark.parametrize("mode", ["wrap", "edge"])
+def test_positions_taken_away_at_one_end_are_not_repeated_at_the_other(mode: str) -> None:
+    draft = Draft(21)
+    x = draft.shifted(draft.input("x", ["N", "L"]))
+    model = draft.model(draft.add("Pad", [x, draft.constant([0, -1, 0, 3])], mode=mode))
+    analysis = assert_exact(model, {"N": 2, "L": 8}, [{"N": 1, "L": 5}, {"N": 1, "L": 7}], refusable=True)
+    assert bool(analysis.behaviour.refusals) == (mode == "wrap")

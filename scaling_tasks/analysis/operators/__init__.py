@@ -13,6 +13,7 @@ def load_rules() -> None:
         contributed,
         convolution,
         creation,
+        cropping,
         elementwise,
         folding,
         fused_attention,

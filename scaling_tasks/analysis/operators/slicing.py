@@ -251,39 +251,6 @@ def _gathered(op: Operation, tensor: Tensor, place: int, parts: Sequence[tuple[A
     return found
 
 
-@operator("CenterCropPad", sizes=(1,))
-def follow_middle(op: Operation) -> Tensor:
-    """Follow CenterCropPad: the middle of an axis that is too long, zeros at either end of one that is too short."""
-    tensor, lengths = op.input(0), op.numbers(1) or []
-    given = op.attribute("axes")
-    places = [op.axis(axis, tensor.rank) for axis in (range(tensor.rank) if given is None else given)]
-    axes, left = list(tensor.known_axes), []
-    for place, wanted in zip(places, lengths, strict=True):
-        found = axes[place]
-        if not found.variables and not wanted.variables:
-            axes[place] = grid(wanted)
-            left += [] if op.domain.equal(found.length, wanted) else [(place, int(wanted.constant or 0))]
-            continue
-        if op.domain.equal(found.length, wanted):
-            continue
-        op.mix(0, place)
-        op.clean(0, [place], 0.0)
-        op.use(0, op.around.cleaner.extended(op.input(0), place, as_length(1), [1], 2, 0.0))
-        more = larger(found.length - wanted, as_length(0)) // 2 - larger(wanted - found.length, as_length(0)) // 2
-        axes[place] = grid(wanted)
-        op.realign(0, place, axes[place], first=more + 1, mode="edge")
-    tensor, emitter = op.input(0), op.emitter
-    if left:
-        shape = emitter.numbers([size for _, size in left])
-        emitter.into(op.node.output[0], "CenterCropPad", [tensor.name, shape], axes=[place for place, _ in left])
-    else:
-        emitter.into(op.node.output[0], "Identity", [tensor.name])
-    op.replaced = True
-    fills = {at: fill for at, fill in tensor.fills.items() if fill == 0 and at not in places}
-    low, high = min(tensor.low, 0.0), max(tensor.high, 0.0)
-    return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=low, high=high)
-
-
 @operator("Pad", sizes=(1, 3), domain="com.microsoft")
 @operator("Pad", sizes=(1, 3))
 def follow_pad(op: Operation) -> Tensor:
@@ -305,6 +272,7 @@ def follow_pad(op: Operation) -> Tensor:
         if op.rows is not None and op.rows in found.variables:
             op.mixes(found)
         if mode != "constant" and found.variables:
+            _mirrors_all(op, mode, before, after)
             target = grid(found.length + before + after)
             op.realign(0, place, target, first=-before, mode=str(mode))
             moved.append(at)
@@ -330,6 +298,16 @@ def follow_pad(op: Operation) -> Tensor:
     return op.result(axes, tensor.dtype, fills=fills, finite=finite, low=ends[0], high=ends[1])
 
 
+def _mirrors_all(op: Operation, mode: str, before: Length, after: Length) -> None:
+    """Make sure that positions which are cut off at one end are not what is repeated at the other.
+
+    Raises:
+        Refused: Some may be.
+    """
+    if mode != "edge" and not all(op.domain.at_most(as_length(0), each) for each in (before, after)):
+        raise Refused("it takes positions away, and those that are left are mirrored or repeated")
+
+
 def _led(op: Operation, place: int, before: Length, after: Length, value: float) -> Axis:
     """Add another number of positions at the start at each size: one at each end, read as often as is needed."""
     found = op.input(0).known_axes[place]
@@ -346,6 +324,8 @@ def _padded(op: Operation, place: int, before: Length, after: Length, value: flo
     found = op.input(0).known_axes[place]
     if found.variables:
         found = op.compact(0, place).known_axes[place]
+        if place not in op.input(0).fills:
+            fills.pop(place, None)
         if not op.domain.at_most(after, as_length(0)):
             op.clean(0, [place], value)
             fills[place] = value
