@@ -192,3 +192,11 @@ def test_a_kernel_that_is_larger_than_the_axis_where_lengths_are_rounded_up(
     assert behaviour.runs_at({"H": height, "W": 3}) == (room > -stride)
     if room > -stride:
         assert_exact(model, {"H": 9, "W": 4}, [{"H": height, "W": 3}])
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool", "LpPool"])
+def test_automatic_padding_of_dilated_pools_is_refused(kind: str) -> None:
+    draft = Draft(22)
+    x = draft.input("x", ["N", 2, "W"])
+    y = draft.add(kind, [x], kernel_shape=[4], strides=[3], dilations=[2], auto_pad="SAME_UPPER")
+    assert analyse_model(draft.model(y)).behaviour.refusals

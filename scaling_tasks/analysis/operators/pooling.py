@@ -24,6 +24,7 @@ from scaling_tasks.shapes.size_inputs import SizeInput
 @operator("MaxPool")
 def follow_max_pool(op: Operation) -> Sequence[Tensor]:
     """Follow MaxPool: padding must not be larger than what is valid."""
+    _one_by_one(op)
     even_out(op, [int(each) for each in op.attribute("kernel_shape")], -math.inf)
     found, lengths = _pooled(op)
     reached = _reached(op, found, lengths)
@@ -44,6 +45,7 @@ def follow_average_pool(op: Operation) -> Tensor:
     counted, image = bool(op.attribute("count_include_pad", 0)), op.input(0)
     automatic = Operation(type(op.node).FromString(op.node.SerializeToString()), [image], op.around)
     kernel = [int(each) for each in op.attribute("kernel_shape")]
+    _one_by_one(op)
     if even_out(op, kernel, 0.0):
         _count_zeros(op)
         found, lengths = _pooled(op)
@@ -154,6 +156,7 @@ def follow_quantised_average_pool(op: Operation) -> Tensor:
 @operator("LpPool")
 def follow_lp_pool(op: Operation) -> Tensor:
     """Follow LpPool: zeros add nothing to a norm."""
+    _one_by_one(op)
     even_out(op, [int(each) for each in op.attribute("kernel_shape")], 0.0)
     found, lengths = _pooled(op)
     tensor = op.clean(0, _reached(op, found, lengths), 0.0)
@@ -193,6 +196,18 @@ def _pooled(op: Operation) -> tuple[list[Window], list[Length]]:
             op.positive(axis.length - (window.dilation - 1), f"a step of {window.dilation} passes over {axis.length}")
         lengths.append(_length(op, window, axis.length))
     return found, lengths
+
+
+def _one_by_one(op: Operation) -> None:
+    """Make sure that automatic padding is not that of windows whose elements lie apart.
+
+    Raises:
+        Refused: It is.
+    """
+    if str(op.attribute("auto_pad", "")).startswith("SAME") and any(
+        each > 1 for each in op.attribute("dilations") or ()
+    ):
+        raise Refused("runtimes do not agree in what auto_pad adds to dilated windows", "Export it with explicit pads.")
 
 
 def _length(op: Operation, window: Window, length: Length) -> Length:
