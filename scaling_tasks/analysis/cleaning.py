@@ -210,7 +210,9 @@ class Cleaner:
         self.places += 1
         name = self._emitter.node("MatMul", [tensor.name, name] if turned else [name, tensor.name], kind="resized")
         fills = {at: 0.0 for at, fill in tensor.fills.items() if fill == 0 and at != axis} | {axis: 0.0}
-        return tensor.changed(name=name, axes=(*known[:axis], target, *known[axis + 1 :]), fills=fills)
+        # Some weights of a cubic curve are negative.
+        bounds = {"low": -math.inf, "high": math.inf} if how.mode == "cubic" else {}
+        return tensor.changed(name=name, axes=(*known[:axis], target, *known[axis + 1 :]), fills=fills, **bounds)
 
     def _known(self, spec: SizeInput) -> str:
         """Return an extra input, or a constant where it is the same at all sizes."""

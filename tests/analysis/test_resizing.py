@@ -197,3 +197,12 @@ def test_an_axis_that_is_scaled_by_less_than_makes_it_longer(mode: str) -> None:
     total = draft.add("ReduceSum", [y, draft.constant([3])])
     model = draft.model(y, total)
     assert_exact(model, {"N": 2, "W": 9}, [{"N": 1, "W": 5}, {"N": 1, "W": 7}], tolerance=1e-5, bucket_limits={"W": 64})
+
+
+def test_a_cubic_curve_has_other_bounds_than_its_points_on_the_way_too() -> None:
+    draft = Draft(13)
+    x = draft.add("Exp", [draft.shifted(draft.input("x", ["N", 1, "H", "W"]))])
+    known = {"mode": "cubic", "coordinate_transformation_mode": "asymmetric", "exclude_outside": 1}
+    y = draft.add("Resize", [x, "", draft.constant([1, 1, 2, 0.6], np.float32)], **known)
+    bucket = {"N": 2, "H": 4, "W": 15}
+    assert_exact(draft.model(y), bucket, [{"N": 1, "H": 4, "W": 5}, {"N": 1, "H": 2, "W": 6}], bucket_limits={"W": 200})
