@@ -261,3 +261,16 @@ def test_what_old_operators_cannot_clean_is_refused(opset: int, kind: str) -> No
         y = draft.add("TopK", [x], outputs=2, k=1)[0]
     (refusal, *_) = analyse_model(draft.model(y)).behaviour.refusals
     assert "opset" in refusal.fix
+
+
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+@pytest.mark.parametrize("state", [False, True])
+def test_states_that_grow_with_every_position_are_infinite_in_padding_alone(direction: str, state: bool) -> None:
+    draft = Draft(17)
+    count = 2 if direction == "bidirectional" else 1
+    x = draft.shifted(draft.input("x", ["L", "N", 3]))
+    growing = draft.constant(np.broadcast_to(1.6 * np.eye(4), (count, 4, 4)), np.float32)
+    known = {"hidden_size": 4, "direction": direction, "activations": ["Relu"] * count}
+    line, last = draft.add("RNN", [x, draft.weights(count, 4, 3), growing], outputs=2, **known)
+    y = last if state else draft.add("ReduceSum", [line, draft.constant([0])])
+    assert_exact(draft.model(y), {"N": 2, "L": 400}, [{"N": 1, "L": 5}, {"N": 1, "L": 7}])

@@ -16,6 +16,7 @@ from scaling_tasks.shapes.size_inputs import SizeInput
 _FLOAT, _INT32 = 1, 6
 _LENGTHS, _STATES, _PEEPHOLES = 4, (5, 6), 7
 _SHUT = 1e4
+_BOUNDED = ("sigmoid", "tanh", "hardsigmoid", "softsign", "scaledtanh")
 _SENSE = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 """Per direction of a layer whether it goes backwards."""
 
@@ -50,9 +51,16 @@ def follow_recurrent(op: Operation) -> Sequence[Tensor]:
     else:
         axes, state = [time, directions, batch, hidden], [directions, batch, hidden]
     fills = {axes.index(time): 0.0} if told else {}
-    outputs = [op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite)]
-    outputs += [op.result(state, tensor.dtype, output=at, finite=tensor.finite) for at in range(1, len(op.node.output))]
+    finite = tensor.finite and (op.has(_LENGTHS) or not op.padded(time) or _is_bounded(op))
+    outputs = [op.result(axes, tensor.dtype, fills=fills, finite=finite)]
+    outputs += [op.result(state, tensor.dtype, output=at, finite=finite) for at in range(1, len(op.node.output))]
     return outputs
+
+
+def _is_bounded(op: Operation) -> bool:
+    """Return whether states stay finite however long padding is: others may grow from turn to turn."""
+    names = [name.decode() if isinstance(name, bytes) else str(name) for name in op.attribute("activations") or ()]
+    return all(name.lower() in _BOUNDED for name in names)
 
 
 @operator("DynamicQuantizeLSTM", domain="com.microsoft")
@@ -74,7 +82,7 @@ def follow_quantised_recurrent(op: Operation) -> Tensor | Sequence[Tensor]:
 def _can_be_turned(op: Operation) -> bool:
     """Return whether the layer can be written without telling it lengths, for which compilers lack a fast form."""
     own = op.attribute("activation_alpha") or op.attribute("activation_beta") or op.node.domain
-    if own or op.attribute("layout", 0) or op.opset < 10:
+    if own or not _is_bounded(op) or op.attribute("layout", 0) or op.opset < 10:
         return False
     return not _has_cells(op) or _can_be_held(op)
 

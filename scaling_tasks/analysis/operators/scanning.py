@@ -31,7 +31,9 @@ def follow_running_sum(op: Operation) -> Tensor:
     # The product of none is 1.
     keeps = op.kind == "CumSum" or not op.attribute("exclusive", 0)
     fills = {at: fill for at, fill in tensor.fills.items() if at != place and fill == 0 and keeps}
-    return op.result(tensor.known_axes, tensor.dtype, fills=fills, finite=tensor.finite, low=low)
+    # Products of many numbers above 1 leave those that there are, though only in padding.
+    finite = tensor.finite and (op.kind == "CumSum" or max(abs(tensor.low), abs(tensor.high)) <= 1)
+    return op.result(tensor.known_axes, tensor.dtype, fills=fills, finite=finite, low=low)
 
 
 @operator("ArgMax", "ArgMin")
