@@ -73,12 +73,14 @@ def source_coordinates(how: Interpolation, positions: NDArray[Any], old: int, ne
         found = (place + half) / scale
     elif how.coordinates == "pytorch_half_pixel" and new <= 1:
         found = np.zeros_like(place)
-    else:
-        found = (place + half) / scale - half
-    if how.coordinates == "half_pixel_symmetric":
+    elif how.coordinates == "half_pixel_symmetric":
         # The centre stays in place although the new length is a rounded one (definition of the operator, version 19).
         adjustment = np.float32(new) / (scale * np.float32(old))
-        found = found + np.float32(old) / 2 * (1 - adjustment)
+        moved = np.float32(old) / 2 * (1 - adjustment)
+        # Only this is computed in double precision (found by comparing with onnxruntime at all lengths).
+        found = (float(moved) + (place.astype(np.float64) + 0.5) / float(scale) - 0.5).astype(np.float32)
+    else:
+        found = (place + half) / scale - half
     return np.asarray(found, np.float32)
 
 

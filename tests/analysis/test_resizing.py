@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from scaling_tasks.analysis.analyse import analyse_model
 from scaling_tasks.shapes.behaviour import BEHIND
-from scaling_tasks.shapes.interpolation import Interpolation
+from scaling_tasks.shapes.interpolation import Interpolation, nearest_positions, source_coordinates
 from scaling_tasks.shapes.size_inputs import SizeInput
-from tests.analysis.drafts import Draft, assert_exact
+from tests.analysis.drafts import Draft, assert_exact, session
 from tests.analysis.drawing import Draw, requests, thorough
 
 _COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
@@ -206,3 +206,17 @@ def test_a_cubic_curve_has_other_bounds_than_its_points_on_the_way_too() -> None
     y = draft.add("Resize", [x, "", draft.constant([1, 1, 2, 0.6], np.float32)], **known)
     bucket = {"N": 2, "H": 4, "W": 15}
     assert_exact(draft.model(y), bucket, [{"N": 1, "H": 4, "W": 5}, {"N": 1, "H": 2, "W": 6}], bucket_limits={"W": 200})
+
+
+@pytest.mark.parametrize("rounding", _ROUNDINGS)
+@pytest.mark.parametrize("scale", [0.6, 1.5, 2.3])
+def test_nearest_positions_around_a_steady_centre_are_those_of_onnxruntime(scale: float, rounding: str) -> None:
+    draft = Draft(19)
+    x = draft.input("x", [1, 1, "H", 2])
+    known = {"coordinate_transformation_mode": "half_pixel_symmetric", "nearest_mode": rounding, "axes": [2]}
+    resized = session(draft.model(draft.add("Resize", [x, "", draft.constant([scale], np.float32)], **known)))
+    how = Interpolation("nearest", "half_pixel_symmetric", rounding, scale)
+    for length in range(4, 80):
+        (found,) = resized.run(None, {"x": np.arange(length, dtype=np.float32)[None, None, :, None].repeat(2, 3)})
+        places = source_coordinates(how, np.arange(found.shape[2]), length, found.shape[2])
+        np.testing.assert_array_equal(nearest_positions(how, places, length), found[0, 0, :, 0])
