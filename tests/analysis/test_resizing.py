@@ -220,3 +220,12 @@ def test_nearest_positions_around_a_steady_centre_are_those_of_onnxruntime(scale
         (found,) = resized.run(None, {"x": np.arange(length, dtype=np.float32)[None, None, :, None].repeat(2, 3)})
         places = source_coordinates(how, np.arange(found.shape[2]), length, found.shape[2])
         np.testing.assert_array_equal(nearest_positions(how, places, length), found[0, 0, :, 0])
+
+
+@pytest.mark.parametrize(("scale", "refused"), [(1.25, True), (1.5, False), (2.0, False)])
+def test_scales_at_which_short_axes_are_copied_are_refused(scale: float, refused: bool) -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", 1, 4, "W"]))
+    model = draft.model(draft.add("Resize", [x, "", draft.constant([1, 1, 1, scale], np.float32)], mode="linear"))
+    analysis = assert_exact(model, {"N": 2, "W": 9}, [{"N": 1, "W": 3}, {"N": 1, "W": 1}], refusable=True)
+    assert bool(analysis.behaviour.refusals) == refused

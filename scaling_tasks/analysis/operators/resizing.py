@@ -152,6 +152,8 @@ def _resized(op: Operation, lengths: list[Length], factors: list[Fraction | None
         op.domain.equal(*each) for each in zip(lengths, (axis.length for axis in tensor.known_axes), strict=True)
     )
     changed = [] if copied else [at for at, factor in enumerate(factors) if factor != 1]
+    if changed and not (op.kind == "Resize" and op.has(3)):
+        _never_copied(op, lengths, changed)
     sized = [at for at in changed if tensor.known_axes[at].variables or lengths[at].variables]
     if changed and how.mode != "nearest" and not tensor.finite:
         # Engines interpolate along all axes, and a neighbour counts nothing only where it is a number.
@@ -173,6 +175,20 @@ def _resized(op: Operation, lengths: list[Length], factors: list[Fraction | None
     else:
         low, high = (tensor.low, tensor.high) if steady else (min(tensor.low, 0.0), max(tensor.high, 0.0))
     return op.result(axes, tensor.dtype, fills=fills, finite=tensor.finite, low=low, high=high)
+
+
+def _never_copied(op: Operation, lengths: Sequence[Length], changed: Sequence[int]) -> None:
+    """Make sure that scales change some length at every size, but for lengths of 1: else it is copied at that one.
+
+    Raises:
+        Refused: They do not.
+    """
+    axes = op.input(0).known_axes
+    same = np.ones(op.domain.count, bool)
+    for axis, length in zip(axes, lengths, strict=True):
+        same &= op.domain.values(axis.length) == op.domain.values(length)
+    if any(bool((same & (op.domain.values(axes[at].length) > 1)).any()) for at in changed):
+        raise Refused("at sizes at which its scales make nothing longer it copies", "Export it with sizes.")
 
 
 def _is_steady(op: Operation, at: int, length: Length, factor: Fraction | None, how: Interpolation) -> bool:
