@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaling_tasks.analysis.analyse import analyse_model
 from tests.analysis.drafts import Draft, assert_exact
 from tests.analysis.drawing import Draw, requests, thorough
 
@@ -176,3 +177,12 @@ def test_the_largest_of_what_may_be_nothing(length: int) -> None:
     most = draft.add("ReduceMax", [some], axes=[2])
     y = draft.add("ReduceMax", [draft.add("Concat", [most, draft.add("Neg", [x])], axis=2)], axes=[2])
     assert_exact(draft.model(most, y), {"N": 2, "W": 9}, [{"N": 1, "W": 4 + length}, {"N": 1, "W": 8}])
+
+
+def test_the_largest_of_nothing_is_no_zero_beyond_the_end_of_another_axis() -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", "L", "W"])
+    none = draft.add("Slice", [x, *(draft.constant([each]) for each in (1, 9, 2))])
+    y = draft.add("ReduceSum", [draft.add("ReduceMax", [none], axes=[2]), draft.constant([1])])
+    analysis = analyse_model(draft.model(y))
+    assert {each.kind for each in analysis.behaviour.verdicts if each.variable == "L"} == {"cleaned"}

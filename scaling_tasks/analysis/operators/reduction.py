@@ -67,8 +67,9 @@ def reduce_axes(op: Operation, axes: Sequence[int], *, keep: bool, how: How) -> 
     if over and not (how in ("max", "exponential") and all(tensor.fills.get(axis) == -math.inf for axis in over)):
         tensor = op.clean(0, over, fill)
     kept, remaining = _kept(tensor, axes, keep=keep)
-    fills = {remaining[at]: _reduced(op, value, how) for at, value in before.fills.items() if at in remaining}
-    # The largest of nothing is no bound of what there is.
+    # The largest of nothing is no bound of what there is, and nothing that padding of other axes holds.
+    known_fills = before.fills if filled or how == "sum" else {}
+    fills = {remaining[at]: _reduced(op, value, how) for at, value in known_fills.items() if at in remaining}
     low, high = _interval(op, before, how) if filled or how not in ("max", "min") else (-math.inf, math.inf)
     known: dict[str, Any] = {
         "fills": {at: value for at, value in fills.items() if value is not None},
