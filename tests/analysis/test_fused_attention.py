@@ -224,3 +224,23 @@ def test_lengths_of_a_cache_that_were_drawn_at_random_stay_so() -> None:
     model.graph.node.extend(copies)
     refused = {each.output for each in analyse_model(model).behaviour.refusals}
     assert refused == {value.name for value in model.graph.output}
+
+
+@pytest.mark.parametrize("kind", ["MultiHeadAttention", "Attention"])
+@pytest.mark.parametrize("past", [False, True])
+def test_causal_attention_to_another_number_of_new_keys_is_refused_where_it_is_counted_from_the_end(
+    kind: str, past: bool
+) -> None:
+    draft = Draft(23)
+    query, source = wide(draft), wide(draft, "z", "S")
+    parts = [draft.add("MatMul", [of, draft.weights(8, 8, seed=at)]) for at, of in enumerate((query, source, source))]
+    old = [draft.input(name, ["N", 2, "P", 4]) for name in ("keys", "values")] if past else []
+    if kind == "Attention":
+        extra = {"q_num_heads": 2, "kv_num_heads": 2, "is_causal": 1}
+        names = draft.add(kind, [*parts, "", *old] if past else parts, outputs=1 + 2 * past, **extra)
+    else:
+        names = draft.add(kind, [*parts, "", "", "", *old], outputs=1 + 2 * past, num_heads=2, unidirectional=1, **OWN)
+    model = draft.model(*(names if past else [names]))
+    rows = [{"N": 1, "T": 2, "S": 4, "P": 3}, {"N": 1, "T": 5, "S": 3, "P": 1}]
+    analysis = assert_exact(model, {**BUCKET, "S": 6, "P": 5}, rows, refusable=True)
+    assert bool(analysis.behaviour.refusals) == (past or kind == "MultiHeadAttention")

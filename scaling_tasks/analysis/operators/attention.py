@@ -76,6 +76,9 @@ def _sees_none(op: Operation, form: _Form, keys: Axis) -> bool:
         # With a past, padding lies between its keys and the new ones.
         if windowed and op.padded(op.input(_PAST_KEY).known_axes[2]):
             raise Refused("it sees a window of keys, of which padding in its past takes a part")
+        new = op.input(1).known_axes[form.positions]
+        if causal and not op.domain.equal(queries.length, new.length) and (op.padded(queries) or op.padded(keys)):
+            raise Refused("behind a past its last query sees its last key, and both lie elsewhere in a bucket")
         return False
     # A causal query sees nothing after its own position.
     return causal and not op.has(_MASK) and op.domain.at_most(queries.length, keys.length)

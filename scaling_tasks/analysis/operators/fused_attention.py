@@ -74,11 +74,18 @@ def hide(op: Operation, hiding: Hiding, keys: Axis, sources: Sequence[tuple[int,
         op: The operator, whose first input holds queries, ``[batch, positions, …]``.
         hiding: The inputs that hide keys.
         keys: The axis of keys, those of a past first.
-        sources: Inputs and axes that hold keys or values.
+        sources: Inputs and axes that hold keys or values, the new keys first.
+
+    Raises:
+        Refused: It is causal, and there are not as many new keys as queries.
     """
     causal = bool(op.attribute("unidirectional", 0))
     queries = op.mix(0, 1) if causal else op.input(0).known_axes[1]
     masked, added = op.has(hiding.mask), hiding.bias is not None and op.has(hiding.bias)
+    if causal and (op.padded(queries) or op.padded(keys)):
+        (index, axis), *_ = sources
+        if not op.domain.equal(queries.length, op.input(index).known_axes[axis].length):
+            raise Refused("its last query sees its last key, and both lie elsewhere in a bucket")
     if masked:
         _align(op, hiding.mask, keys, (1, 2, 3))
     if added:
