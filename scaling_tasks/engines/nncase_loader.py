@@ -41,9 +41,9 @@ def load(kmodel: str) -> Callable[[Arrays], Arrays]:
             simulator.set_input_tensor(index, nncase.RuntimeTensor.from_numpy(arrays[name].copy()))
         simulator.run()
         found = {name: simulator.get_output_tensor(index).to_numpy() for index, name in enumerate(names["outputs"])}
-        # After an error a simulator gives wrong answers, and of one element in one axis it gives the first for ever;
-        # only one that succeeded is kept, for its shapes alone.
-        if all(array.shape != (1,) for array in found.values()):
+        # After an error a simulator gives wrong answers, of one element in one axis it gives the first for ever, and of
+        # one in no axis it gives one only, and ends; only one that succeeded is kept, for its shapes alone.
+        if all(array.shape not in ((), (1,)) for array in found.values()):
             ready[shapes] = simulator
         return found
 

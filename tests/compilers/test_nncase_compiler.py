@@ -135,10 +135,14 @@ def test_a_wrong_size_is_refused_before_it_ends_the_simulator(tmp_path: Path):
     engine.close()
 
 
-def test_an_output_of_one_element_is_each_request_s_own(tmp_path: Path):
-    """The simulator gives the first request's answer again, where an output has one axis of length 1."""
-    total = helper.make_node("ReduceSum", ["x"], ["y"], keepdims=1)
-    values = [helper.make_tensor_value_info(name, 1, dims) for name, dims in (("x", ["length"]), ("y", [1]))]
+@pytest.mark.parametrize("shape", [[1], []], ids=str)
+def test_an_output_of_one_element_is_each_request_s_own(shape: list[int], tmp_path: Path):
+    """The simulator gives the first request's answer again, where an output has one axis of length 1.
+
+    Where it has none, its second request ends it.
+    """
+    total = helper.make_node("ReduceSum", ["x"], ["y"], keepdims=len(shape))
+    values = [helper.make_tensor_value_info(name, 1, dims) for name, dims in (("x", ["length"]), ("y", shape))]
     model = helper.make_model(
         helper.make_graph([total], "total", values[:1], values[1:]), opset_imports=[helper.make_opsetid("", 13)]
     )
@@ -146,7 +150,7 @@ def test_an_output_of_one_element_is_each_request_s_own(tmp_path: Path):
     case = ConformanceCase(tmp_path / "m.onnx", name_dimensions({"x": ["length"]}), ((4,),))
     _, files = compile_case(case, tmp_path, CPU)
     engine = load_engine("nncase", files[0], CPU)
-    found = [float(engine.run({"x": np.full(4, number, np.float32)})["y"][0]) for number in (1, 2, 3)]
+    found = [engine.run({"x": np.full(4, number, np.float32)})["y"].item() for number in (1, 2, 3)]
     engine.close()
     assert found == [4.0, 8.0, 12.0]
 
