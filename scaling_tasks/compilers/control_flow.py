@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scaling_tasks.compilers.ended_loops import write_out_ended_loops
-from scaling_tasks.compilers.graph_bodies import Body
+from scaling_tasks.compilers.graph_bodies import Body, chosen
 from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, replace_nodes, static_shapes
 from scaling_tasks.errors import CompileError
 from scaling_tasks.onnx_model.reading import opset_of
@@ -173,8 +173,7 @@ class _Loop(_Repeated):
         states = [self._constants.get(name) for name in self._states]
         turn = 0
         while most is not None and goes is not None and goes.item() and turn < most.item() and turn <= MOST_NODES:
-            told = [np.array(turn, np.int64), np.array(True), *states]
-            goes, *made = self.body.values(told, self._constants)
+            goes, *made = self.body.values([*self.body.turn(turn), *states], self._constants)
             states, turn = made[: len(states)], turn + 1
             if goes is None:
                 return 0
@@ -184,9 +183,9 @@ class _Loop(_Repeated):
         """Return the nodes that stand for it."""
         write, states = self._write, self._states
         columns: list[list[str]] = [[] for _ in self.body.outputs[1 + len(states) :]]
-        true = write.constant(np.array(True), "bool")
         for turn in range(turns):
-            made = self.body.copied(write.nodes, [write.constant(turn, "int64"), true, *states])
+            told = [write.constant(each, each.dtype.name) for each in self.body.turn(turn)]
+            made = self.body.copied(write.nodes, [*told, *states])
             states, rows = made[1 : 1 + len(states)], made[1 + len(states) :]
             for column, row in zip(columns, rows, strict=True):
                 column.append(row)
@@ -215,7 +214,7 @@ def _with_both(
     model: onnx.ModelProto, kept: Collection[str]
 ) -> tuple[onnx.ModelProto, dict[str, list[tuple[str, str]]]]:
     """Return the model with branches but for ``kept`` chosen by Where, and between what, by an If's first output."""
-    trial, pairs = type(model)(), {}
+    trial, pairs, shapes = type(model)(), {}, static_shapes(model)
     trial.CopyFrom(model)
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
@@ -223,10 +222,12 @@ def _with_both(
         if node.op_type != "If" or first in kept:
             return None
         write, given = Writer(trial, f"{first}/chosen"), attributes_of(node)
-        branches = (Body(trial, given[name], f"{first}/{name}") for name in ("then_branch", "else_branch"))
+        branches = [Body(trial, given[name], f"{first}/{name}") for name in ("then_branch", "else_branch")]
         pairs[first] = list(zip(*(branch.copied(write.nodes) for branch in branches), strict=True))
-        for name, pair in zip(node.output, pairs[first], strict=True):
-            write.node("Where", [node.input[0], *pair], name)
+        # What is chosen may have no dimension, which that by which it is chosen would add.
+        where = write.node("Squeeze", [node.input[0]]) if shapes.get(node.input[0]) else node.input[0]
+        for name, (one, other), kind in zip(node.output, pairs[first], branches[0].kinds, strict=True):
+            chosen(write, where, one, other, kind, name)
         return write.nodes
 
     replace_nodes(trial, replace)

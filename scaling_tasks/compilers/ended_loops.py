@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling_tasks.compilers.graph_bodies import Body
+from scaling_tasks.compilers.graph_bodies import Body, chosen
 from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, replace_nodes, static_shapes
 
 if TYPE_CHECKING:
@@ -90,19 +90,20 @@ class _Ended:
         if any(fill is None for fill in fills):
             return None
         most = self._constants.get(self._most) if self._most else None
-        told = write.node("Cast", [self._most], to=_FLOAT) if self._most and most is None else ""
-        runs, turn, states = self._go_on if self._go_on not in self._constants else "", 0, list(self._states)
+        told = write.node("Cast", [self._single(self._most)], to=_FLOAT) if self._most and most is None else ""
+        begins = self._go_on and self._go_on not in self._constants
+        runs, turn, states = self._single(self._go_on) if begins else "", 0, list(self._states)
         if self._go_on in self._constants and not self._constants[self._go_on].item():
             return None
         values: list[Array | None] = [self._constants.get(name) for name in states]
         columns: list[list[str]] = [[] for _ in fills]
         while most is None or turn < most.item():
-            index = np.array(turn, np.int64)
+            begun = body.turn(turn)
             seen: dict[str, Array] = {}
-            goes, *made = body.values([index, np.array(True), *values], self._constants, seen)
+            goes, *made = body.values([*begun, *values], self._constants, seen)
             if self._is_beyond(seen):
                 break
-            if (turn + 1) * len(body) > most_nodes:
+            if (turn + 1) * max(1, len(body)) > most_nodes:
                 return None
             if told:
                 runs = self._both(runs, write.node("Less", [write.constant(float(turn)), told]))
@@ -111,14 +112,16 @@ class _Ended:
                 state if value is None else write.constant(value, value.dtype.name)
                 for state, value in zip(states, values, strict=True)
             ]
-            results = body.copied(write.nodes, [write.constant(index, "int64"), self._true(), *given])
+            first = [write.constant(each, each.dtype.name) for each in begun]
+            results = body.copied(write.nodes, [*first, *given])
             new = results[1 : 1 + count]
             pairs += zip(new, states, strict=True)
-            states = [self._chosen(runs, *pair) for pair in zip(new, states, strict=True)]
+            triples = zip(new, states, body.kinds[1:], strict=False)
+            states = [chosen(write, runs, *each) if runs else each[0] for each in triples]
             for column, row, fill in zip(columns, results[1 + count :], fills, strict=True):
                 column.append(self._row(runs, row, fill))
             if goes is None:
-                runs = self._both(runs, results[0])
+                runs = self._both(runs, write.node("Squeeze", results[:1]) if body.is_listed else results[0])
             elif not goes.item():
                 turn += 1
                 break
@@ -137,11 +140,9 @@ class _Ended:
     def _both(self, one: str, other: str) -> str:
         return self._write.node("And", [one, other]) if one else other
 
-    def _true(self) -> str:
-        return self._write.constant(np.array(True), "bool")
-
-    def _chosen(self, runs: str, new: str, old: str) -> str:
-        return self._write.node("Where", [runs, new, old]) if runs else new
+    def _single(self, name: str) -> str:
+        """Return a number without dimensions: what it chooses may have none, and it would add its own."""
+        return self._write.node("Squeeze", [name]) if self._shapes.get(name) else name
 
     def _row(self, runs: str, row: str, fill: float | None) -> str:
         write = self._write

@@ -7,15 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scaling_tasks.compilers.node_writer import Writer
+
 if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
-__all__ = ["Body"]
+__all__ = ["Body", "chosen"]
 
 _MOST_NUMBERS = 4096
+_BOOL = 9
+
+
+def chosen(write: Writer, where: str, one: str, other: str, kind: int, output: str = "") -> str:
+    """Choose between two tensors of an element type: onnxruntime, which folds what comes of it, chooses no truth."""
+    if kind != _BOOL:
+        return write.node("Where", [where, one, other], output)
+    sides = write.node("And", [where, one]), write.node("And", [write.node("Not", [where]), other])
+    return write.node("Or", sides, output)
 
 
 class Body:
@@ -29,6 +40,8 @@ class Body:
     Attributes:
         inputs: The names of what it takes.
         outputs: The names of what it gives.
+        kinds: The element types of what it gives, 0 where that is not said.
+        is_listed: Whether the first of what it gives says that it has a dimension.
     """
 
     def __init__(self, model: onnx.ModelProto, graph: onnx.GraphProto, stem: str) -> None:
@@ -41,9 +54,20 @@ class Body:
         self._values: dict[str, Array] = {tensor.name: numpy_helper.to_array(tensor) for tensor in inside}
         self.inputs = [value.name for value in graph.input]
         self.outputs = [value.name for value in graph.output]
+        self.kinds = [value.type.tensor_type.elem_type for value in graph.output]
+        self.is_listed = any(value.type.tensor_type.shape.dim for value in graph.output[:1])
 
     def __len__(self) -> int:
         return _count(self._graph)
+
+    def turn(self, number: int) -> list[Array]:
+        """Return what a loop's body is given before its states: the number of a turn and that it runs.
+
+        They are of one dimension where it says so.
+        """
+        ranks = (len(value.type.tensor_type.shape.dim) for value in self._graph.input)
+        pairs = zip((np.array(number, np.int64), np.array(True)), ranks, strict=False)
+        return [each.reshape([1] * rank) for each, rank in pairs]
 
     def copied(self, nodes: list[onnx.NodeProto], given: Sequence[str] = ()) -> list[str]:
         """Add copies of its nodes that take ``given`` for its inputs; return the names of what they give."""
