@@ -45,15 +45,20 @@ def multiply_einsums(model: onnx.ModelProto) -> bool:
             return None
         terms, arrow, result = str(attributes_of(node)["equation"]).replace(" ", "").partition("->")
         operands = terms.split(",")
-        dims = {
-            label: size
-            for term, name in zip(operands, node.input, strict=True)
-            for label, size in zip(term, shapes[name], strict=False)
-        }
         known = arrow and "." not in terms and all(len(set(each)) == len(each) for each in (*operands, result))
-        if not known or any(set(one) - set(other) - set(result) for one, other in (operands, operands[::-1])):
+        if not known:
             return None
-        return _multiplied(Writer(model, f"{node.output[0]}/product"), node, operands, result, dims)
+        own = [dict(zip(term, shapes[name], strict=True)) for term, name in zip(operands, node.input, strict=True)]
+        dims = {label: max(each.get(label, 1) for each in own) for label in own[0] | own[1]}
+        # Of length 1 an axis is repeated along that of the other operand, as one is that it does not have.
+        operands = ["".join(label for label, size in sizes.items() if size == dims[label]) for sizes in own]
+        if any(set(one) - set(other) - set(result) for one, other in (operands, operands[::-1])):
+            return None
+        write, names = Writer(model, f"{node.output[0]}/product"), list(node.input)
+        for at, term in enumerate(operands):
+            if len(term) < len(own[at]):
+                names[at] = write.reshape(names[at], [dims[label] for label in term])
+        return _multiplied(write, names, node.output[0], operands, result, dims)
 
     return replace_nodes(model, replace)
 
@@ -77,7 +82,7 @@ def _two_at_a_time(model: onnx.ModelProto, node: onnx.NodeProto) -> list[onnx.No
 
 
 def _multiplied(
-    write: Writer, node: onnx.NodeProto, operands: Sequence[str], result: str, dims: Mapping[str, int]
+    write: Writer, names: Sequence[str], output: str, operands: Sequence[str], result: str, dims: Mapping[str, int]
 ) -> list[onnx.NodeProto]:
     """Write the product over ``[batch, rows, inner]`` and ``[batch, inner, columns]``."""
     first, second = operands
@@ -94,12 +99,12 @@ def _multiplied(
             return name
         return write.node("Transpose", [name], perm=[list(have).index(label) for label in want])
 
-    left = write.reshape(arranged(node.input[0], first, batch + rows + inner), [size(batch), size(rows), size(inner)])
-    right = arranged(node.input[1], second, batch + inner + columns)
+    left = write.reshape(arranged(names[0], first, batch + rows + inner), [size(batch), size(rows), size(inner)])
+    right = arranged(names[1], second, batch + inner + columns)
     right = write.reshape(right, [size(batch), size(inner), size(columns)])
     made = batch + rows + columns
     product = write.reshape(write.node("MatMul", [left, right]), [dims[label] for label in made])
-    write.node("Identity", [arranged(product, made, list(result))], node.output[0])
+    write.node("Identity", [arranged(product, made, list(result))], output)
     return write.nodes
 
 

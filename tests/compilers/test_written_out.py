@@ -51,6 +51,7 @@ SUMS = """
     left = CumSum <exclusive = 1, reverse = 1> (s, axis)
     heads = Einsum <equation = "bld,dhk->bhlk"> (s, kernel)
     chain = Einsum <equation = "bld,dhk,bk->lbh"> (s, kernel, rows)
+    shared = Einsum <equation = "bld,bdk->blk"> (s, once)
     larger = Resize <mode = "cubic", coordinate_transformation_mode = "pytorch_half_pixel"> (p, , scales)
     back = ReverseSequence <time_axis = 0, batch_axis = 1> (s, lengths)
     turned = Transpose <perm = [1, 0, 2]> (s)
@@ -184,12 +185,13 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
     "sums": (
         13,
         SUMS,
-        ["left", "heads", "chain", "larger", "back", "behind"],
+        ["left", "heads", "chain", "shared", "larger", "back", "behind"],
         {"s": numbers(6, 3, 4), "p": numbers(2, 3, 5, 7), "lengths": np.array([6, 1, 4])},
         {
             "axis": np.array(1),
             "kernel": numbers(4, 2, 5),
             "rows": numbers(6, 5),
+            "once": numbers(1, 4, 2),
             "scales": np.array([1, 1, 2, 1.5], np.float32),
         },
     ),
