@@ -94,14 +94,15 @@ def pool_pictures(model: onnx.ModelProto) -> bool:
             normal = node.op_type == "InstanceNormalization"
             write.reshape(made, shape if normal else [*shape[:2], *[1] * (len(shape) - 2)], node.output[0])
             return write.nodes
-        after, given = shapes.get(node.output[0]), attributes_of(node)
-        if len(shape) != 3 or after is None:
+        if len(shape) != 3:
             return None
+        given = attributes_of(node)
         pads = given.get("pads", [0, 0])
         given |= {name: [1, *given[name]] for name in ("kernel_shape", "strides", "dilations") if name in given}
         given |= {"pads": [0, pads[0], 0, pads[1]]} if "pads" in given else {}
         high = write.reshape(node.input[0], [*shape[:2], 1, shape[2]])
-        write.reshape(write.node(node.op_type, [high], **given), after, node.output[0])
+        # Of windows that are rounded up, ONNX before opset 22 counts one that there is not.
+        write.reshape(write.node(node.op_type, [high], **given), [*shape[:2], -1], node.output[0])
         return write.nodes
 
     return replace_nodes(model, replace)

@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
+from scaling_tasks.compilers.lite_operators import pool_pictures
 from scaling_tasks.compilers.pools import (
     mean_by_sums,
     pool_by_power,
@@ -71,6 +72,12 @@ POOLS: dict[str, tuple[Callable[[onnx.ModelProto], bool], tuple[int, ...], str]]
     "of cubes": (pool_by_power, ROWS, "LpPool <kernel_shape = [3], strides = [2], p = 3> (x)"),
     "of sizes": (pool_by_power, PICTURE, "LpPool <kernel_shape = [3, 3], dilations = [2, 3], p = 1> (x)"),
     "of the whole": (pool_by_power, PICTURE, "GlobalLpPool (x)"),
+    "rows as pictures": (pool_pictures, ROWS, "AveragePool <kernel_shape = [3], strides = [2], pads = [1, 1]> (x)"),
+    "no window begins behind them": (
+        pool_pictures,
+        ROWS,
+        "MaxPool <kernel_shape = [1], strides = [3], ceil_mode = 1> (x)",
+    ),
     "of whole rows": (pool_by_power, ROWS, "GlobalLpPool <p = 3> (x)"),
 }
 
