@@ -65,18 +65,17 @@ def cut_off_before_casts(model: onnx.ModelProto) -> bool:
     whole = {name for node in model.graph.node if node.op_type in _MAKE_WHOLE for name in node.output}
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        if node.op_type != "Cast" or types.get(node.input[0]) != _FLOAT or node.input[0] in whole:
+        kind = attributes_of(node)["to"] if node.op_type == "Cast" else None
+        if kind not in kinds or types.get(node.input[0]) != _FLOAT or (kind != _BOOL and node.input[0] in whole):
             return None
-        kind, write = attributes_of(node)["to"], Writer(model, f"{node.output[0]}/whole")
+        write = Writer(model, f"{node.output[0]}/whole")
         zero = write.constant(0.0)
         if kind == _BOOL:
             write.node("Not", [write.node("Equal", [node.input[0], zero])], node.output[0])
-        elif kind in _WHOLE:
+        else:
             below = write.node("Min", [write.node("Ceil", [node.input[0]]), zero])
             above = write.node("Max", [write.node("Floor", [node.input[0]]), zero])
             write.node("Cast", [write.node("Add", [above, below])], node.output[0], to=kind)
-        else:
-            return None
         return write.nodes
 
     return replace_nodes(model, replace)

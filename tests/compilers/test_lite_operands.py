@@ -147,6 +147,7 @@ CASTS = {
     "of several kinds": "a = Cast <to = 7> (x) b = Cast <to = 6> (a) c = Cast <to = 7> (b) y = Cast <to = 1> (c)",
     "to uint8 and back": "z = Abs (x) a = Cast <to = 2> (z) y = Cast <to = 1> (a)",
     "of what is whole": "z = Round (x) a = Cast <to = 7> (z) b = Add (a, one) y = Cast <to = 1> (b)",
+    "of what is whole to truth": "z = Floor (x) a = Cast <to = 9> (z) y = Cast <to = 1> (a)",
     "as an output": "y = Cast <to = 7> (x)",
 }
 
