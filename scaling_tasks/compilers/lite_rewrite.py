@@ -165,6 +165,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
     """Change the model where it must be; return whether it was."""
     changes = [_complete_convolution(model, node) for node in model.graph.node]
     changes += [
+        quantise_in_floats(model, directory),  # By what is the greatest, which is written otherwise below.
         write_out_recurrences(model, directory, importer="MindSpore Lite"),
         gather_reversed(model, directory),
         sum_by_products(model, directory),
@@ -187,7 +188,6 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
         reduce_plainly(model, ("ReduceL1", "ReduceL2", "ReduceMax", "ReduceSumSquare", *LOGARITHMS)),
         say_defaults(model),
         compare_with_itself(model),
-        quantise_in_floats(model, directory),
         store_as_bytes(model),
     ]
     if on_cpu:

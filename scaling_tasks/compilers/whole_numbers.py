@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["quantise_in_floats"]
 
 _PRODUCTS = {"MatMulInteger": "MatMul", "ConvInteger": "Conv"}
-_INT32 = 6
+_FLOAT, _INT32 = 1, 6
 
 
 def quantise_in_floats(model: onnx.ModelProto, directory: Path) -> bool:
@@ -58,19 +58,26 @@ def quantise_in_floats(model: onnx.ModelProto, directory: Path) -> bool:
 
 
 def _is_product(node: onnx.NodeProto, held: set[str], constants: Mapping[str, NDArray[Any]]) -> bool:
+    if node.op_type not in _PRODUCTS:
+        return False
     first, second, *points = node.input
     others = [name for name in (second, *points[1:]) if name]
-    known = node.op_type in _PRODUCTS and first in held and bool(points) and points[0] in held
+    known = first in held and bool(points) and points[0] in held
     return known and all(name in constants for name in others)
 
 
 def _quantised(write: Writer, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """Write ``round(x / scale) + zero``, where the scale is what 255 steps make of the range with zero in it."""
+    """Write ``round(x / scale) + zero``, where the scale is what 255 steps make of the range with zero in it.
+
+    It is 1 where there is nothing but zeros, of which nothing could be divided.
+    """
     (x,), (y, scale, point) = node.input, node.output
     nothing, most = write.constant(0.0), write.constant(255.0)
     low = write.node("Min", [write.node("ReduceMin", [x], keepdims=0), nothing])
     high = write.node("Max", [write.node("ReduceMax", [x], keepdims=0), nothing])
-    write.node("Div", [write.node("Sub", [high, low]), most], scale)
+    span = write.node("Sub", [high, low])
+    empty = write.node("Cast", [write.node("Equal", [span, nothing])], to=_FLOAT)
+    write.node("Add", [write.node("Div", [span, most]), empty], scale)
     start = write.node("Div", [write.node("Sub", [nothing, low]), scale])
     write.node("Round", [write.node("Clip", [start, nothing, most])], point)
     moved = write.node("Add", [write.node("Round", [write.node("Div", [x, scale])]), point])

@@ -86,6 +86,10 @@ QUANTISED = """
     sums = MatMulInteger (q, eight, zero, middle)
     real = Cast <to = 1> (sums)
     product = Mul (real, scale)
+    q0, scale0, zero0 = DynamicQuantizeLinear (nothing)
+    sums0 = MatMulInteger (q0, eight, zero0, middle)
+    real0 = Cast <to = 1> (sums0)
+    empty = Mul (real0, scale0)
     none = Div (s, s)
     isnt = IsNaN (none)
     filled = Where (isnt, low, none)
@@ -230,8 +234,11 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
     "quantised": (
         13,
         QUANTISED,
-        ["product", "filled"],
-        {"s": np.concatenate([numbers(6, 3, 4), np.zeros((1, 3, 4), np.float32)])},
+        ["product", "empty", "filled"],
+        {
+            "s": np.concatenate([numbers(6, 3, 4), np.zeros((1, 3, 4), np.float32)]),
+            "nothing": np.zeros((2, 4), np.float32),
+        },
         {
             "eight": RANDOM.integers(0, 256, (4, 5)).astype(np.uint8),
             "middle": np.uint8(120),
