@@ -12,7 +12,7 @@ import msgspec
 from scaling_tasks.config.load import load_target, parse_target
 from scaling_tasks.config.specs import TargetSpec
 from scaling_tasks.stages.analysis import analysed_now
-from scaling_tasks.stages.buckets import ends_of, make_plan
+from scaling_tasks.stages.buckets import make_plan
 from scaling_tasks.stages.target import Target
 from scaling_tasks.stages.target_signature import target_signature
 
@@ -40,7 +40,7 @@ def plan_target(configuration: Mapping[str, Any] | str | Path) -> BucketPlan:
         path = Path(configuration)
         target = Target(_rebase(load_target(path), path.resolve().parent), path.as_posix())
     analysed = analysed_now(target)[0] if target.compiles and target.spec.model else None
-    return make_plan(target, target_signature(target), _statistics(target), ends_of(analysed))
+    return make_plan(target, target_signature(target), _statistics(target), analysed)
 
 
 def _statistics(target: Target) -> DatasetStatistics | None:

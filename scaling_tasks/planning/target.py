@@ -45,6 +45,7 @@ def plan_statistics(
     model: Path | None = None,
     cost: CostModel | None = None,
     ends: Mapping[str, int] | None = None,
+    sums: Mapping[str, int] | None = None,
 ) -> BucketPlan:
     """Return a target's plan over ``signature.variables``.
 
@@ -62,6 +63,8 @@ def plan_statistics(
         model: The ONNX file, needed for ``cost: flops``.
         cost: A cost model to use in place of the configured one.
         ends: The largest sizes at which the model runs, where it does not run at any.
+        sums: Sums of several sizes and the most that each may come to, where the model does not run at any; rules do
+            not mind them.
 
     Raises:
         PlanError: No plan can be made.
@@ -79,6 +82,10 @@ def plan_statistics(
     if statistics is None or histogram is None:
         return _without_data(auto_scaling, variables, chosen_cost, limit, per_batch=most_buckets is not None)
     options = replace(_options(auto_scaling, variables, fewest_buckets, product_only), ends=ends or None)
+    if sums and "reachable" in find_strategy(auto_scaling.strategy).takes and not product_only:
+        given = options.reachable or {}
+        reachable = {**given, **{text: min(most, given.get(text, most)) for text, most in sums.items()}}
+        options = replace(options, reachable=reachable)
     notes: tuple[str, ...] = ()
     requests = statistics.requests if auto_scaling.batching == "partition" else None
     if signature.batch is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from scaling_tasks.shapes.expressions import Expression, evaluate, parse_expression, variables_of
+from scaling_tasks.shapes.expressions import Expression, as_text, evaluate, parse_expression, variables_of
 from scaling_tasks.shapes.layouts import Layout, is_plain, layout_variables, parse_layout
 from scaling_tasks.shapes.signature import TensorSpec
 from scaling_tasks.shapes.size_inputs import SizeInput, Sizes, fill_size_input
@@ -198,6 +198,17 @@ class Behaviour:
         found = np.flatnonzero(np.broadcast_to(_all_equal(pairs, at), sizes.shape))
         return int(sizes[found[-1]]) if len(found) and found[-1] < largest // 2 else None
 
+    def limited_sums(self) -> dict[str, int]:
+        """Return the sums of several sizes up to which the model runs, such as ``past+seq``, and the most of each."""
+        found: dict[str, int] = {}
+        for whole, part in [*self.requirements, *((right, left) for left, right in self.requirements)]:
+            if isinstance(part, tuple) and part[0] == "min" and whole in part[1:] and len(variables_of(whole)) > 1:
+                most = part[1] if part[2] == whole else part[2]
+                if isinstance(most, int) and _is_sum(whole):
+                    text = as_text(whole)
+                    found[text] = min(most, found.get(text, most))
+        return found
+
     def next_running(self, sizes: Mapping[str, int], most: int = 4096, *, step: int = 1) -> dict[str, int]:
         """Return the nearest sizes, each at least (``step`` 1) or at most (-1) as given, at which the model runs.
 
@@ -283,6 +294,15 @@ class Behaviour:
 
 def _pairs(payload: Sequence[Sequence[Any]]) -> tuple[tuple[Expression, Expression], ...]:
     return tuple((parse_expression(left), parse_expression(right)) for left, right in payload)
+
+
+def _is_sum(expression: Expression) -> bool:
+    """Return whether an expression is a sum of products of variables and numbers that are not negative."""
+    if not isinstance(expression, tuple):
+        return isinstance(expression, str) or expression >= 0
+    if expression[0] == "*" and any(isinstance(side, tuple) and side[0] != "*" for side in expression[1:]):
+        return False
+    return expression[0] in ("+", "*") and all(map(_is_sum, expression[1:]))
 
 
 def _names(pair: tuple[Expression, Expression]) -> frozenset[str]:

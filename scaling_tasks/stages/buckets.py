@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from scaling_tasks.shapes.dataset_statistics import DatasetStatistics
     from scaling_tasks.shapes.signature import ModelSignature
 
-__all__ = ["STAGE", "ends_of", "make_plan", "make_units", "tools", "work"]
+__all__ = ["STAGE", "make_plan", "make_units", "tools", "work"]
 
 
 _LATENCY, _TABLE = "latency.json", "latency_table.json"
@@ -124,7 +124,7 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
     statistics = DatasetStatistics.read(document) if document.exists() else None
     signature = target_signature(target)
     analysed = read_analysis(inputs / DOCUMENT) if target.compiles else None
-    plan = make_plan(target, signature, statistics, ends_of(analysed))
+    plan = make_plan(target, signature, statistics, analysed)
     told: dict[str, Any] = {}
     if analysed is not None:
         if parameters["cut"]:
@@ -148,12 +148,11 @@ def _with_table(target: Target, inputs: Path) -> Target:
     return msgspec.structs.replace(target, spec=msgspec.structs.replace(target.spec, auto_scaling=found))
 
 
-def ends_of(analysed: Analysed | None) -> dict[str, int]:
+def _ends(behaviour: Behaviour) -> dict[str, int]:
     """Return the largest sizes at which the model runs, of those variables of which there is one."""
     from scaling_tasks.analysis.analyse import LARGEST_SIZE
 
-    behaviour = analysed.behaviour if analysed else None
-    found = {name: behaviour.most_of(name, LARGEST_SIZE) for name in behaviour.variables} if behaviour else {}
+    found = {name: behaviour.most_of(name, LARGEST_SIZE) for name in behaviour.variables}
     return {name: most for name, most in sorted(found.items()) if most is not None}
 
 
@@ -161,7 +160,7 @@ def make_plan(
     target: Target,
     signature: ModelSignature,
     statistics: DatasetStatistics | None,
-    ends: Mapping[str, int] | None = None,
+    analysed: Analysed | None = None,
 ) -> BucketPlan:
     """Return the plan of a target within what its backend's platform takes.
 
@@ -169,12 +168,14 @@ def make_plan(
         target: The target.
         signature: Of its model.
         statistics: Of its data set, None where there is none.
-        ends: The largest sizes at which the model runs, of variables of which there is one.
+        analysed: Of its model, which may run up to some sizes only; None where nothing is compiled.
     """
     from scaling_tasks.planning.api import plan_statistics
 
     limits = _limits(target)
     scaling, cost, notes = _cost(target, signature)
+    ends = _ends(analysed.behaviour) if analysed else {}
+    sums = analysed.behaviour.limited_sums() if analysed else {}
     # A backend that compiles one bucket per unit has no limit on how many units it compiles.
     most = limits.most_buckets if limits.most_buckets > 1 else None
     ranges = _without_fixed(target.spec.shape_bucket)
@@ -191,13 +192,14 @@ def make_plan(
             model=target.model if target.spec.model else None,
             cost=cost,
             ends=ends,
+            sums=sums,
         )
 
     made_from = {
         "statistics": None if statistics is None else statistics.digest,
         "inputs": repr(signature.inputs),
         "scaling": [section(scaling), section(ranges)],
-        "limits": [limits.fewest_buckets, most, limits.product_only, dict(ends or {})],
+        "limits": [limits.fewest_buckets, most, limits.product_only, ends, sums],
         "model": digest_file(target.model) if scaling.cost == "flops" and target.spec.model else None,
     }
     try:
@@ -210,7 +212,10 @@ def make_plan(
             where=f"{target.config or target.name}: auto_scaling",
             fix="Choose larger buckets, or another strategy.",
         )
-    stops = () if statistics is None else _beyond(statistics, ends or {})
+    stops = () if statistics is None else _beyond(statistics, ends)
+    if plan.coverage < 1:
+        near = "the model runs up to {} {}, and buckets do: with auto_scaling.interval 1 they come closest to it."
+        stops += tuple(near.format(text, most) for text, most in sums.items())
     return replace(plan, warnings=(*plan.warnings, *stops, *notes, *_accepted(target)))
 
 

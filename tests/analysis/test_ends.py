@@ -69,6 +69,25 @@ def test_sizes_that_must_go_together_end_nothing() -> None:
     assert behaviour.most_of("samples", 1 << 20) is behaviour.most_of("count", 1 << 20) is None
 
 
+@given(some.data())
+def test_a_part_of_a_table_that_begins_where_sizes_say(data: some.DataObject) -> None:
+    draft = Draft(17)
+    past, x = draft.input("past", [2, "past"]), draft.input("x", ["seq", 4])
+    start, length = draft.add("Shape", [past], start=1), draft.add("Shape", [x], end=1)
+    table = data.draw(some.integers(4, 12))
+    part = draft.add("Slice", [draft.weights(table, 4), start, draft.add("Add", [start, length]), draft.constant([0])])
+    mean = draft.add("ReduceMean", [draft.add("Add", [draft.shifted(x), part])], axes=[0])
+    model = draft.model(draft.add("Add", [mean, draft.add("ReduceSum", [draft.shifted(past)], keepdims=0)]))
+    behaviour = analyse_model(model).behaviour
+    assert behaviour.limited_sums() == {"seq+past": table}
+    seq = data.draw(some.integers(1, table - 1))
+    bucket = {"past": data.draw(some.integers(1, table - seq)), "seq": seq}
+    sizes = {name: data.draw(some.integers(int(name != "past"), size)) for name, size in bucket.items()}
+    assert behaviour.takes(bucket)
+    assert not behaviour.takes({"past": table, "seq": 1})
+    assert_exact(model, bucket, [sizes])
+
+
 def test_what_is_accepted_is_compiled_as_it_is_and_has_to_run_at_its_buckets() -> None:
     draft = Draft(17)
     behaviour = analyse_model(draft.model(_embedded(draft, 6))).behaviour

@@ -70,6 +70,29 @@ def _decoder() -> onnx.ModelProto:
     return _with(model, tokens=_vectors(50), places=_vectors(24))
 
 
+def _masked_by_a_table() -> onnx.ModelProto:
+    """Return the same with the rows of a stored causal mask of 24 positions, as GPT-2 is exported."""
+    model = parser.parse_model(
+        OPSET
+        + """g (int64[1,seq] ids, float[1,past,8] kept) => (float[1,seq,8] y, float[1,all,8] keys)
+        <int64[1] rows = {0}, int64[1] columns = {1}, float low = {-1e30}> {
+        s = Shape <start = 1, end = 2> (ids)
+        e = Gather(tokens, ids)
+        keys = Concat <axis = 1> (kept, e)
+        end = Shape <start = 1, end = 2> (keys)
+        start = Sub(end, s)
+        part = Slice(mask, start, end, rows)
+        seen = Slice(part, rows, end, columns)
+        turned = Transpose <perm = [0, 2, 1]> (keys)
+        scores = MatMul(e, turned)
+        masked = Where(seen, scores, low)
+        weights = Softmax <axis = -1> (masked)
+        y = MatMul(weights, keys)
+    }"""
+    )
+    return _with(model, tokens=_vectors(50), mask=np.tril(np.ones((24, 24), bool)))
+
+
 def _vectors(count: int) -> Any:
     return np.random.default_rng(count).standard_normal((count, 8)).astype(np.float32)
 
@@ -120,6 +143,24 @@ def test_a_bucket_may_be_larger_than_what_is_left_of_a_table(
     with st.load_bundle(tmp_path / "build/net") as model:
         bucket = model.select({"past": 23, "seq": 1})
         assert bucket["past"] + bucket["seq"] > 24
+        with pytest.raises(RequestError, match=r"does not run at .*nearest sizes at which it does: .*'past': 22"):
+            model.run({"ids": np.zeros((1, 2), np.int64), "kept": np.zeros((1, 23, 8), np.float32)})
+
+
+def test_rows_of_a_stored_mask_bound_the_sum_of_sizes(build: Build, tmp_path: Path) -> None:
+    rows = ["0,6", *(f"{past},1" for past in range(6, 24)), "20,4", "8,16", "23,4"]
+    dataset = _table(tmp_path, "past,seq", rows)
+    scaling = {"max_scaling_num": 4, "interval": 1}
+    outcome = build(_masked_by_a_table(), [], backend="openvino", auto_scaling=scaling, dataset=dataset)
+    assert "the model runs up to seq+past 24" in outcome.output
+    outcome.check(
+        [
+            {"ids": np.arange(seq)[None] * 7 % 50, "kept": np.full((1, past, 8), 0.25 * seq, np.float32)}
+            for past, seq in [(0, 6), (7, 1), (20, 4), (23, 1), (8, 16)]
+        ]
+    )
+    with st.load_bundle(tmp_path / "build/net") as model:
+        assert all(sum(bucket) <= 24 for each in model.manifest.artefacts for bucket in each.buckets)
         with pytest.raises(RequestError, match=r"does not run at .*nearest sizes at which it does: .*'past': 22"):
             model.run({"ids": np.zeros((1, 2), np.int64), "kept": np.zeros((1, 23, 8), np.float32)})
 

@@ -133,7 +133,7 @@ def _bounds(op: Operation, length: Length, start: Length, end: Length, step: int
     """Return the first position and how many there are, as the operator's definition clamps them."""
     first, last = _counted(op, start, length), _counted(op, end, length)
     if step > 0:
-        first, last = _within(op, first, as_length(0), length), _within(op, last, as_length(0), length)
+        first, last = _inside(op, first, last, length)
         count = (last - first + (step - 1)) // step
     else:
         if (end.constant or 0) <= -_FAR:
@@ -141,6 +141,20 @@ def _bounds(op: Operation, length: Length, start: Length, end: Length, step: int
         first, last = _within(op, first, as_length(0), length - 1), _within(op, last, as_length(-1), length - 1)
         count = (first - last + (-step - 1)) // -step
     return first, count if op.domain.at_most(as_length(0), count) else larger(as_length(0), count)
+
+
+def _inside(op: Operation, first: Length, last: Length, length: Length) -> tuple[Length, Length]:
+    """Return two bounds as the operator's definition clamps them.
+
+    A part of a table that begins where sizes say, as rows of a causal mask do, has to lie within it: beyond, fewer
+    positions would come of larger sizes, which no bucket could hold.
+    """
+    zero = as_length(0)
+    found = _within(op, first, zero, length), _within(op, last, zero, length)
+    moves = first.variables and not length.variables and not op.around.place
+    if moves and not op.domain.grows(found[1] - found[0]) and op.domain.require(smaller(last, length), last):
+        found = _within(op, first, zero, length), _within(op, last, zero, length)
+    return found
 
 
 def _counted(op: Operation, bound: Length, length: Length) -> Length:
