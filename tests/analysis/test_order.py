@@ -274,3 +274,15 @@ def test_states_that_grow_with_every_position_are_infinite_in_padding_alone(dire
     line, last = draft.add("RNN", [x, draft.weights(count, 4, 3), growing], outputs=2, **known)
     y = last if state else draft.add("ReduceSum", [line, draft.constant([0])])
     assert_exact(draft.model(y), {"N": 2, "L": 400}, [{"N": 1, "L": 5}, {"N": 1, "L": 7}])
+
+
+@pytest.mark.parametrize(("factor", "refused"), [(0.3, True), (0.5, False)])
+def test_a_range_whose_end_is_rounded_to_another_number_is_refused(factor: float, refused: bool) -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", "L"])
+    length = draft.add("Cast", [draft.add("Gather", [draft.add("Shape", [x]), draft.constant(1)])], to=1)
+    end = draft.add("Mul", [length, draft.constant(factor, np.float32)])
+    counted = draft.add("Range", [draft.constant(0.0, np.float32), end, draft.constant(1.0, np.float32)])
+    model = draft.model(counted, draft.add("Identity", [x]))
+    analysis = assert_exact(model, {"N": 2, "L": 200}, [{"N": 1, "L": 170}], refusable=True)
+    assert bool(analysis.behaviour.refusals) == refused

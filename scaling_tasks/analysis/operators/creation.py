@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_tasks.analysis.axes import grid
+from scaling_tasks.analysis.element_types import FLOATS
 from scaling_tasks.analysis.lengths import Length, as_length, larger, product_of
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.refusal import no_data
@@ -80,12 +81,26 @@ def follow_range(op: Operation) -> Tensor:
         length = larger(as_length(0), length)
     axis = grid(length)
     dtype = op.input(0).dtype
+    if dtype in FLOATS:
+        _is_rounded_alike(op, start, limit, step, length)
     known: dict[str, Any] = {"counts_rows": op.rows is not None and op.rows in axis.variables}
     if first is None:
         _start_truly(op, start)
         return op.result([axis], dtype, **known)
     known["low"], known["high"] = (float(first), math.inf) if pace > 0 else (-math.inf, float(first))
     return op.result([axis], dtype, **known)
+
+
+def _is_rounded_alike(op: Operation, start: Length, limit: Length, step: Length, length: Length) -> None:
+    """Make sure that floating-point numbers make no other length than the fractions that are meant.
+
+    Raises:
+        Refused: They do at some size.
+    """
+    first, end, pace = (op.domain.floats(each, numpy_type(op.input(0).dtype)) for each in (start, limit, step))
+    counted = np.ceil((end - first).astype(np.float64) / pace.astype(np.float64))
+    if not np.array_equal(np.maximum(counted, 0), op.domain.values(length)):
+        raise Refused(f"its length is another one than {length} at some sizes, as its numbers are rounded")
 
 
 def _as_data_says(op: Operation) -> Tensor:
