@@ -17,10 +17,13 @@ from scaling_tasks.analysis.refusal import Refused
 if TYPE_CHECKING:
     from scaling_tasks.analysis.operation import Operation
 
-__all__ = ["as_lengths", "check_rounding", "gives_floats", "takes_floats"]
+__all__ = ["as_lengths", "check_rounding", "element_type", "gives_floats", "takes_floats"]
 
 Array = NDArray[Any]
 
+_NUMBERS = {"Where": 1, "OneHot": 2}
+"""The first input of which some numbers are given on, where it is not the first of all."""
+_INT64 = 7
 _ROUNDING = ("Floor", "Ceil", "Cast")
 _FLOATING: dict[str, Callable[..., Any]] = {
     "Add": np.add,
@@ -79,9 +82,15 @@ def gives_floats(op: Operation) -> bool:
     return takes_floats(op)
 
 
+def element_type(op: Operation) -> int:
+    """Return the element type of sizes that an operator gives."""
+    given = op.inputs[_NUMBERS.get(op.kind, 0)] if op.inputs else None
+    return int(op.attribute("to", _INT64 if given is None else given.dtype))
+
+
 def takes_floats(op: Operation) -> bool:
     """Return whether an operator is given floating-point numbers."""
-    first = next((tensor for tensor in op.inputs if tensor is not None), None)
+    first = op.inputs[_NUMBERS.get(op.kind, 0)] if op.inputs else None
     return first is not None and first.dtype in FLOATS
 
 

@@ -14,6 +14,7 @@ from scaling_tasks.analysis.cleaning import Cleaner
 from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.evaluation import evaluate_node
+from scaling_tasks.analysis.floating_sizes import element_type
 from scaling_tasks.analysis.growing import collect_what_grows
 from scaling_tasks.analysis.indicators import indicated, note_indicators
 from scaling_tasks.analysis.lengths import as_length
@@ -375,7 +376,4 @@ def _counted(tensor: Tensor) -> frozenset[str]:
 def _element_type(value: NDArray[Any], op: Operation) -> int:
     from onnx import helper
 
-    if value.dtype == object:
-        first = next((tensor.dtype for tensor in op.inputs if tensor is not None and tensor.value is not None), 7)
-        return int(op.attribute("to", first))
-    return int(helper.np_dtype_to_tensor_dtype(value.dtype))
+    return element_type(op) if value.dtype == object else int(helper.np_dtype_to_tensor_dtype(value.dtype))
