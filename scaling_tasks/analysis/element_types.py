@@ -12,7 +12,6 @@ __all__ = ["FLOATS", "cast", "cast_bounds", "held_bounds", "held_by"]
 
 _INT32, _INT64, _BOOL = 6, 7, 9
 FLOATS = (1, 10, 11, 16)
-_LARGEST = {1: float(np.finfo(np.float32).max), 10: 65504.0, 11: float(np.finfo(np.float64).max), 16: 3.38953139e38}
 _WHOLE = {
     2: (0, 8),
     3: (7, 7),
@@ -33,19 +32,22 @@ _WHOLE = {
 
 def held_by(number: float, dtype: int) -> float | None:
     """Return a number as an element type rounds it; None where a type of whole numbers makes another one of it."""
-    with np.errstate(all="ignore"):
-        held = float(np.asarray(number, np.float64).astype(numpy_type(dtype)))
+    held = _rounded(number, dtype)
     return held if held == number or dtype not in _WHOLE else None
+
+
+def _rounded(number: float, dtype: int) -> float:
+    with np.errstate(all="ignore"):
+        return float(np.asarray(number, np.float64).astype(numpy_type(dtype)))
 
 
 def held_bounds(low: float, high: float, dtype: int) -> tuple[float, float]:
     """Return the bounds of what an element type makes of numbers within bounds.
 
-    Floats beyond the largest are infinite; whole numbers beyond an end go on at the other one.
+    Floats are rounded, and infinite beyond the largest; whole numbers beyond an end go on at the other one.
     """
-    if dtype in _LARGEST:
-        most = _LARGEST[dtype]
-        return (low if low >= -most else -math.inf), (high if high <= most else math.inf)
+    if dtype in FLOATS:
+        return _rounded(low, dtype), _rounded(high, dtype)
     least, most = _ends(dtype)
     # Sizes and counts are far from the ends of the widest two.
     known = [end for end in (low, high) if math.isfinite(end) or dtype not in (_INT32, _INT64)]

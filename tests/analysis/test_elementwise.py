@@ -198,3 +198,22 @@ def test_what_is_divided_by_zero_is_infinite_with_either_sign() -> None:
     y = draft.add("Sub", [y, draft.constant(np.pi / 2, np.float32)])
     y = draft.add("ReduceSum", [y, draft.constant([1])])
     assert_exact(draft.model(y), {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}])
+
+
+def test_bounds_are_rounded_as_numbers_are() -> None:
+    """Six over a tenth is sixty in single precision, and a little less of the tenth that this holds."""
+    draft = Draft(17)
+    x = draft.input("x", ["N", "L"])
+    least = draft.add("Clip", [x, draft.constant(0.0, np.float32), draft.constant(6.0, np.float32)])
+    y = draft.add("Cast", [draft.add("Div", [least, draft.constant(0.1, np.float32)])], to=7)
+    data = {"x": lambda shape, generator: np.full(shape, 7, np.float32)}
+    assert_exact(draft.model(y), {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}], data=data)
+
+
+def test_sizes_that_are_chosen_are_of_the_type_that_is_chosen_from() -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", "L"])
+    size = draft.add("Shape", [x], start=1)
+    chosen = draft.add("Where", [draft.add("Equal", [size, draft.constant([-1])]), draft.constant([1]), size])
+    y = draft.add("Mul", [chosen, draft.add("Cast", [x], to=7)])
+    assert_exact(draft.model(y, draft.add("Identity", [x])), {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}])

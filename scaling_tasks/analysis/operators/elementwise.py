@@ -71,11 +71,16 @@ def follow_unary(op: Operation) -> Tensor:
     low, high = held_bounds(*ends, dtype)
     finite = (
         tensor.finite
-        and (low, high) == ends
+        and _are_held(ends, (low, high))
         and (op.kind in _FINITE or _is_safe(op, tensor) or (math.isfinite(low) and math.isfinite(high)))
     )
     fills = {axis: _image(op, fill) for axis, fill in tensor.fills.items()}
     return op.result(tensor.known_axes, dtype, fills=fills, finite=finite, low=low, high=high)
+
+
+def _are_held(ends: tuple[float, float], held: tuple[float, float]) -> bool:
+    """Return whether an element type holds what lies within bounds, as far as these are known."""
+    return all(math.isfinite(one) == math.isfinite(other) for one, other in zip(ends, held, strict=True))
 
 
 def _target(op: Operation) -> int:
@@ -132,7 +137,8 @@ def follow_broadcasting(op: Operation) -> Tensor:
     ends = _combined_interval(op, tensors)
     low, high = held_bounds(*ends, dtype)
     fills = {at: _combined_fill(op, tensors, at - len(axes)) for at in range(len(axes)) if op.padded(axes[at])}
-    finite = all(tensor.finite for tensor in tensors) and (low, high) == ends and _combination_is_safe(op, tensors)
+    finite = all(tensor.finite for tensor in tensors) and _are_held(ends, (low, high))
+    finite = finite and _combination_is_safe(op, tensors)
     if op.kind == "Where":
         finite = tensors[1].finite and tensors[2].finite
     if op.kind in _COMPARISONS:
