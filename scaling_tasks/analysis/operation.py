@@ -24,6 +24,8 @@ from scaling_tasks.shapes.behaviour import DATA
 if TYPE_CHECKING:
     import onnx
 
+_COPYING = ("Expand", "ConstantOfShape", "Tile")
+
 __all__ = ["Operation", "Refused", "Surroundings", "merged_fills"]
 
 
@@ -309,7 +311,14 @@ class Operation:
             }
         name = self.node.output[output] if output < len(self.node.output) else ""
         known.setdefault("counts_rows", any(tensor is not None and tensor.counts_rows for tensor in self.inputs))
+        known["counts_rows"] |= self._begins_rows(kept or ())
         return Tensor(name, element, kept, fills=fills, cleaned=cleaned, blames=blames, **known)
+
+    def _begins_rows(self, axes: Iterable[Axis]) -> bool:
+        """Return whether an axis of rows comes of what has none, so that rows differ by where they are in it."""
+        if self.rows is None or self.kind in _COPYING or not any(self.rows in axis.variables for axis in axes):
+            return False
+        return not any(tensor is not None and self.rows in tensor.variables for tensor in self.inputs)
 
     def like(self, tensor: Tensor, **changes: Any) -> Tensor:
         """Return the first output, which has the same axes and the same padding as ``tensor`` but for ``changes``."""

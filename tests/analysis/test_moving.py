@@ -357,3 +357,26 @@ def test_positions_taken_away_at_one_end_are_not_repeated_at_the_other(mode: str
     model = draft.model(draft.add("Pad", [x, draft.constant([0, -1, 0, 3])], mode=mode))
     analysis = assert_exact(model, {"N": 2, "L": 8}, [{"N": 1, "L": 5}, {"N": 1, "L": 7}], refusable=True)
     assert bool(analysis.behaviour.refusals) == (mode == "wrap")
+
+
+@pytest.mark.parametrize("kind", ["Slice", "Pad", "TopK", "Resize", "Expand"])
+def test_a_table_of_as_many_lines_as_there_are_rows_tells_which_row_is_which(kind: str) -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", 3])
+    rows, table = draft.add("Shape", [x], end=1), draft.weights(8, 3)
+    if kind == "Slice":
+        lines = draft.add("Slice", [table, draft.constant([0]), rows, draft.constant([0])])
+    elif kind == "Pad":
+        more = draft.add("Sub", [rows, draft.constant([1])])
+        pads = draft.add("Concat", [draft.constant([0, 0]), more, draft.constant([0])], axis=0)
+        lines = draft.add("Pad", [draft.weights(1, 3), pads])
+    elif kind == "TopK":
+        largest, _ = draft.add("TopK", [draft.weights(8), rows], outputs=2)
+        lines = draft.add("Unsqueeze", [largest, draft.constant([1])])
+    else:
+        size = draft.add("Concat", [rows, draft.constant([3])], axis=0)
+        given = {"Resize": [table, "", "", size], "Expand": [draft.weights(1, 3), size]}[kind]
+        lines = draft.add(kind, given)
+    model = draft.model(draft.add("Add", [x, lines]))
+    analysis = assert_exact(model, {"N": 3}, [{"N": 1}] * 3, bucket_limits={"N": 8})
+    assert analysis.behaviour.rows == ("N" if kind == "Expand" else None)

@@ -160,6 +160,7 @@ def _resized(op: Operation, lengths: list[Length], factors: list[Fraction | None
         op.clean(0, [at for at, axis in enumerate(tensor.known_axes) if at not in changed and axis.variables], 0.0)
     for at in sized:
         op.positive(lengths[at], "it leaves no position")
+        op.mixes(grid(lengths[at]))
         op.mix(0, at)
     steady = all(_is_steady(op, at, lengths[at], factors[at], how) for at in sized)
     fills = {at: fill for at, fill in op.input(0).fills.items() if at not in changed and (fill == 0 or not changed)}
