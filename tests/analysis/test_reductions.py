@@ -186,3 +186,10 @@ def test_the_largest_of_nothing_is_no_zero_beyond_the_end_of_another_axis() -> N
     y = draft.add("ReduceSum", [draft.add("ReduceMax", [none], axes=[2]), draft.constant([1])])
     analysis = analyse_model(draft.model(y))
     assert {each.kind for each in analysis.behaviour.verdicts if each.variable == "L"} == {"cleaned"}
+
+
+def test_zeros_beside_each_other_are_divided_by_a_bias_alone() -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", 3, "H", "W"])
+    y = draft.add("ReduceSum", [draft.add("LRN", [x], size=3, bias=0.0), draft.constant([3])])
+    assert_exact(draft.model(y), {"N": 2, "H": 4, "W": 6}, [{"N": 1, "H": 3, "W": 3}, {"N": 1, "H": 4, "W": 5}])

@@ -113,8 +113,9 @@ def follow_response_normalisation(op: Operation) -> Tensor:
     op.mix(0, 1)
     op.clean(0, [1], 0.0)
     tensor = op.input(0)
-    fills = {axis: 0.0 for axis, fill in tensor.fills.items() if fill == 0}
-    return op.result(tensor.known_axes, tensor.dtype, fills=fills, finite=tensor.finite)
+    divides = float(op.attribute("bias", 1.0)) > 0  # Else zero beside zeros is divided by zero.
+    fills = {axis: 0.0 for axis, fill in tensor.fills.items() if fill == 0 and divides}
+    return op.result(tensor.known_axes, tensor.dtype, fills=fills, finite=tensor.finite and divides)
 
 
 @operator("LpNormalization")
