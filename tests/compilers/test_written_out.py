@@ -195,7 +195,7 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
             "axis": np.array(1),
             "kernel": numbers(4, 2, 5),
             "rows": numbers(6, 5),
-            "once": numbers(1, 4, 2),
+            "once": np.arange(8, dtype=np.float32).reshape(1, 4, 2) / 4,
             "scales": np.array([1, 1, 2, 1.5], np.float32),
         },
     ),
