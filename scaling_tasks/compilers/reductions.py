@@ -132,9 +132,13 @@ def find_by_places(model: onnx.ModelProto) -> bool:
             return None
         axis = attributes_of(node).get("axis", 1 if old else -1) % len(shape)
         write = Writer(model, f"{node.output[0]}/place")
-        place = write.node("ArgMax", [node.input[0]], axis=axis, keepdims=0)
+        # A OneHot takes no place without an axis.
+        place = write.node("ArgMax", [node.input[0]], axis=axis, keepdims=int(len(shape) == 1))
         marks = [write.constant(shape[axis], "int64"), write.constant([0.0, 1.0])]
-        write.node("OneHot", [place, *marks], node.output[0], axis=axis)
+        if len(shape) > 1:
+            write.node("OneHot", [place, *marks], node.output[0], axis=axis)
+        else:
+            write.reshape(write.node("OneHot", [place, *marks], axis=1), shape, node.output[0])
         return write.nodes
 
     return replace_nodes(model, replace)

@@ -78,3 +78,11 @@ def test_the_greatest_is_marked_alike(axis: int):
     expected = answer(proto, x)
     assert find_by_places(proto)
     np.testing.assert_array_equal(answer(proto, x), expected)
+
+
+def test_the_greatest_of_a_row_is_marked_alike():
+    proto = model(13, "Hardmax (x)", "5")
+    x = np.array([1, 3, 2, 3, 0], np.float32)
+    expected = answer(proto, x)
+    assert find_by_places(proto)
+    np.testing.assert_array_equal(answer(proto, x), expected, strict=True)
