@@ -62,7 +62,7 @@ from scaling_tasks.compilers.products import multiply_einsums, multiply_resizes
 from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
 from scaling_tasks.compilers.reductions import LOGARITHMS, find_by_places, flatten_softmaxes, reduce_plainly
 from scaling_tasks.compilers.shared import made_once
-from scaling_tasks.compilers.whole_numbers import quantise_in_floats
+from scaling_tasks.compilers.whole_numbers import quantise_in_floats, round_to_even, take_remainders
 from scaling_tasks.compilers.windows import say_pads
 from scaling_tasks.errors import ModelError
 from scaling_tasks.files import link_or_copy
@@ -199,6 +199,8 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
             take_inputs(model),
             compute_by_halves(model),
             cut_off_before_casts(model),
+            round_to_even(model),
+            take_remainders(model),
         ]
     changes += [
         spell_out(model),

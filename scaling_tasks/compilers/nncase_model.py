@@ -37,7 +37,7 @@ from scaling_tasks.compilers.pools import (
 from scaling_tasks.compilers.products import multiply_einsums, multiply_resizes
 from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
 from scaling_tasks.compilers.reductions import flatten_softmaxes
-from scaling_tasks.compilers.whole_numbers import quantise_in_floats
+from scaling_tasks.compilers.whole_numbers import quantise_in_floats, round_to_even, take_remainders
 from scaling_tasks.compilers.windows import SAME, say_pads
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
 from scaling_tasks.onnx_model.tflite import output_names, write_fixed_tflite
@@ -95,6 +95,8 @@ def _write_out(source: Path) -> tuple[Path, list[str]]:
         multiply_einsums(model),
         multiply_resizes(model, source.parent),
         quantise_in_floats(model, source.parent),
+        round_to_even(model),
+        take_remainders(model),
         gather_padding(model, source.parent, ("wrap", "cut")),
         say_pads(model, _PADS_TAKEN_OTHERWISE),
         pool_by_power(model),

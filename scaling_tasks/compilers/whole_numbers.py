@@ -1,7 +1,9 @@
-"""Dynamic quantisation in floats, for importers that know none of its operators.
+"""Whole numbers as importers compute them: dynamic quantisation in floats, rounding, and remainders.
 
-MindSpore Lite 2.0.0 has no DynamicQuantizeLinear, MatMulInteger and ConvInteger. The numbers of eight bits are whole
-numbers in floats then, and products of them as exact as floats are.
+* MindSpore Lite 2.0.0 has no DynamicQuantizeLinear, MatMulInteger and ConvInteger. The numbers of eight bits are whole
+  numbers in floats then, and products of them as exact as floats are.
+* Neither it nor nncase 2.11.0 rounds a half to the even number: the one rounds it away from 0, the other -1.5 to 0.
+* Both give the remainder of whole numbers the sign of the dividend, where ONNX says that of the divisor.
 """
 
 from __future__ import annotations
@@ -12,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, replace_nodes
+from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, element_types, replace_nodes
 
 if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-__all__ = ["quantise_in_floats"]
+__all__ = ["quantise_in_floats", "round_to_even", "take_remainders"]
 
 _PRODUCTS = {"MatMulInteger": "MatMul", "ConvInteger": "Conv"}
-_FLOAT, _INT32 = 1, 6
+_FLOAT, _INT32, _INT64 = 1, 6, 7
 
 
 def quantise_in_floats(model: onnx.ModelProto, directory: Path) -> bool:
@@ -95,3 +97,44 @@ def _multiplied(write: Writer, node: onnx.NodeProto, constants: Mapping[str, NDA
     product = write.node(_PRODUCTS[node.op_type], [centred, write.constant(weights)], **given)
     write.node("Cast", [product], node.output[0], to=_INT32)
     return write.nodes
+
+
+def round_to_even(model: onnx.ModelProto) -> bool:
+    """Round halves to the even number, in place; return whether anything is rounded."""
+    if all(node.op_type != "Round" for node in model.graph.node):
+        return False
+    types = element_types(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type != "Round" or types.get(node.input[0]) != _FLOAT:
+            return None
+        write = Writer(model, f"{node.output[0]}/rounded")
+        half, two = write.constant(0.5), write.constant(2.0)
+        below = write.node("Floor", [node.input[0]])
+        rest = write.node("Sub", [node.input[0], below])
+        more, as_far = (
+            write.node("Cast", [write.node(kind, [rest, half])], to=_FLOAT) for kind in ("Greater", "Equal")
+        )
+        pairs = write.node("Mul", [write.node("Floor", [write.node("Mul", [below, half])]), two])
+        odd = write.node("Mul", [write.node("Sub", [below, pairs]), as_far])
+        write.node("Add", [write.node("Add", [below, more]), odd], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def take_remainders(model: onnx.ModelProto) -> bool:
+    """Take remainders of whole numbers twice, which have the divisor's sign then, in place; return whether any was."""
+    if all(node.op_type != "Mod" for node in model.graph.node):
+        return False
+    types = element_types(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type != "Mod" or attributes_of(node).get("fmod") or types.get(node.input[0]) not in (_INT32, _INT64):
+            return None
+        write, divisor = Writer(model, f"{node.output[0]}/remainder"), node.input[1]
+        once = write.node("Mod", [node.input[0], divisor])
+        write.node("Mod", [write.node("Add", [once, divisor]), divisor], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)

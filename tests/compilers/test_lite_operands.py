@@ -15,7 +15,6 @@ from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.lite import LiteBackend
 from scaling_tasks.compilers.lite_operands import bound_by_one, expand_where, lead_with_inputs, name_apart
 from scaling_tasks.compilers.lite_toolchain import find_toolchain
-from scaling_tasks.compilers.whole_numbers import quantise_in_floats
 from scaling_tasks.engines.registry import load_engine
 from scaling_tasks.errors import CompileError, EngineError
 from scaling_tasks.shapes.signature import Signature, TensorSpec
@@ -222,11 +221,3 @@ def test_a_where_and_whole_numbers_run_at_several_sizes(lite: None, tmp_path: Pa
         with pytest.raises(EngineError, match="beyond 32 bits"):
             engine.run({**feeds, "order": np.full(length, 1 << 40)})
         engine.close()
-
-
-def test_what_is_quantised_for_no_product_is_left(tmp_path: Path):
-    proto = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 13]> g (float[3] x) => (float[3] y) {
-        q, scale, zero = DynamicQuantizeLinear (x)
-        y = Cast <to = 1> (q)
-    }""")
-    assert not quantise_in_floats(proto, tmp_path)
