@@ -19,8 +19,11 @@ __all__ = ["Cropper", "Crops", "cut", "cut_rows", "widened"]
 Positions: TypeAlias = "slice | NDArray[np.int64] | PositionsOfData | None"
 """Which positions of an axis to keep; None for all that the engine gives."""
 
-Crops: TypeAlias = "Mapping[str, tuple[tuple[int, Positions], ...]]"
-"""Per output and axis: how long it is, -1 where that depends on data, and which positions to keep."""
+Crops: TypeAlias = "Mapping[str, tuple[tuple[int, Positions], ...] | None]"
+"""Per output and axis: how long it is, -1 where that depends on data, and which positions to keep.
+
+None for an output whose axes are not known, which is whole: a bundle of such a model never pads.
+"""
 
 
 class Cropper:
@@ -34,14 +37,17 @@ class Cropper:
 
     def __init__(self, behaviour: Behaviour, variables: Sequence[str], from_start: Collection[str] = ()) -> None:
         self._variables, self._from_start = tuple(variables), frozenset(from_start)
-        self._axes = {name: axes for name, axes in behaviour.layouts.items() if axes is not None}
+        self._axes = behaviour.layouts
         self.rows = {name: behaviour.row_axis(name) or 0 for name in self._axes}
 
     def crops(self, values: Sequence[int], bucket: Sequence[int]) -> Crops:
         """Return what to keep of every output for one value per variable, out of the bucket's."""
         exact = dict(zip(self._variables, values, strict=True))
         full = dict(zip(self._variables, bucket, strict=True))
-        return {name: tuple(self._crop(axis, exact, full) for axis in axes) for name, axes in self._axes.items()}
+        return {
+            name: None if axes is None else tuple(self._crop(axis, exact, full) for axis in axes)
+            for name, axes in self._axes.items()
+        }
 
     def _crop(self, axis: Layout, exact: Mapping[str, int], full: Mapping[str, int]) -> tuple[int, Positions]:
         if depends_on_data(axis):
@@ -75,12 +81,14 @@ def cut_rows(outputs: Arrays, crops: Crops, rows: Mapping[str, int], first: int,
     found = {}
     for name, axes in crops.items():
         at = rows[name]
-        kept = (*axes[:at], (count, slice(first, first + count)), *axes[at + 1 :])
+        kept = None if axes is None else (*axes[:at], (count, slice(first, first + count)), *axes[at + 1 :])
         found[name] = _cut(outputs[name], name, kept)
     return found
 
 
-def _cut(array: NDArray[Any], name: str, axes: Sequence[tuple[int, Positions]]) -> NDArray[Any]:
+def _cut(array: NDArray[Any], name: str, axes: Sequence[tuple[int, Positions]] | None) -> NDArray[Any]:
+    if axes is None:
+        return array
     if array.ndim == len(axes):
         for at, (length, positions) in enumerate(axes):
             if isinstance(positions, PositionsOfData):
