@@ -127,7 +127,11 @@ def _analysed(
         tuple(_expressions(each) for each in walk.domain.requirements if _is_of_sizes(each)),
         size_inputs,
         tuple(name for name in prepared.inputs.variables if lows.get(name, 1) == 0),
-        data_lengths=tuple(sorted(name for name in walk.domain.points if name.startswith(DATA))),
+        data_lengths=(
+            *sorted(name for name in walk.domain.points if name.startswith(DATA)),
+            # Nobody knows what decides those; who needs lengths that are fixed has to look.
+            *(f"{DATA}{name}" for name, axes in outputs.items() if axes is None),
+        ),
         limits=tuple(_expressions(each) for each in walk.domain.ends),
     )
     return Analysis(prepared.inputs, behaviour, walk.cleaner.places, cleaned)

@@ -70,9 +70,11 @@ def bound_lengths(model: onnx.ModelProto, longest: Mapping[str, int]) -> Bounded
             where="compile.options.longest",
             fix="Leave it out.",
         )
-    if not bounds.wanted:
-        return None
     outputs = {name: walk.tensors[name] for name in names}
+    if not bounds.wanted:
+        if any(tensor.axes is None for tensor in outputs.values()):
+            _refuse_open(prepared.model)
+        return None
     for name, tensor in outputs.items():
         for reason in tensor.blames.values():
             raise CompileError(f"output {name!r} can have no fixed length: {reason}", fix=reason.fix)
@@ -96,6 +98,27 @@ def bound_lengths(model: onnx.ModelProto, longest: Mapping[str, int]) -> Bounded
             layouts,
         ),
     )
+
+
+def _refuse_open(model: onnx.ModelProto) -> None:
+    """Refuse a model of which ONNX does not know the shape of an output either."""
+    import onnx
+
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    known = {value.name for value in (*inferred.output, *inferred.value_info) if _is_fixed(value)}
+    if all(value.name in known for value in inferred.output):
+        return
+    node = next((node for node in inferred.node if any(name not in known for name in node.output if name)), None)
+    by = f": {node.op_type} {node.name or node.output[0]!r} decides it by its data" if node is not None else ""
+    raise CompileError(
+        f"an output can have no fixed length{by}, in a way that is not followed",
+        fix="Leave it out of the model, or choose another backend.",
+    )
+
+
+def _is_fixed(value: onnx.ValueInfoProto) -> bool:
+    kind = value.type.tensor_type
+    return kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim)
 
 
 def _with_counts(model: onnx.ModelProto, counts: Iterable[str]) -> onnx.ModelProto:

@@ -69,7 +69,8 @@ class Behaviour:
         empty: Variables that may be 0; all others are 1 at least.
         mixed: Where requests may be cut into pieces: variables whose positions are not known to be answered each by
             itself, along which none is cut.
-        data_lengths: What stands for lengths that requests' content makes, anywhere in the model.
+        data_lengths: What stands for lengths that requests' content makes, anywhere in the model, or may make in
+            outputs whose shape is not known.
     """
 
     layouts: Mapping[str, tuple[Layout, ...] | None]

@@ -126,3 +126,26 @@ def test_a_loop_that_reads_by_its_turn_is_written_out_first(build: Build, sectio
     }""")
     outcome = build(model, [{"T": 8}], compile=dict(section))
     outcome.check([{"x": numbers(count, 4)} for count in (8, 5, 3)])
+
+
+def backwards() -> onnx.ModelProto:
+    """Rows from the one that a request names back to the first: nobody follows how many those are."""
+    model = parsed("""g (float[N,6,4] x, int64[1] last) => (float[N,K,4] y)
+        <int64[1] first = {-9999}, int64[1] axis = {1}, int64[1] step = {-1}> {
+        y = Slice(x, last, first, axis, step)
+    }""")
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    return model
+
+
+def test_lengths_that_are_not_followed_are_refused_where_there_is_one_size(
+    build: Build, section: Mapping[str, Any]
+) -> None:
+    outcome = build(backwards(), [{"N": 1}], compile=dict(section))
+    assert outcome.status != 0
+    assert "Slice 'y' decides it by its data, in a way that is not followed" in outcome.output
+
+
+def test_an_output_of_no_known_shape_is_whole_where_there_is_one_size(build: Build) -> None:
+    outcome = build(backwards(), [{"N": 1}])
+    outcome.check([{"x": numbers(1, 6, 4), "last": np.array([last])} for last in (5, 0, 2)])
