@@ -72,6 +72,8 @@ def padded(arrays: Sample, shapes: Mapping[str, tuple[int, ...]]) -> Sample:
 
     return {
         name: np.pad(arrays[name], [(0, room - have) for room, have in zip(shape, arrays[name].shape, strict=True)])
+        if shape
+        else arrays[name]
         for name, shape in shapes.items()
     }
 

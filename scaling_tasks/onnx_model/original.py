@@ -110,8 +110,8 @@ def random_inputs(signature: Signature, values: Mapping[str, int], seed: int) ->
 def _random(generator: np.random.Generator, tensor: TensorSpec, shape: tuple[int, ...]) -> NDArray[np.generic]:
     dtype = np.dtype(tensor.dtype)
     if dtype.kind in "iub":
-        return generator.integers(0, 2, shape).astype(dtype)
-    return (2 * generator.random(shape, dtype=np.float32) - 1).astype(dtype)
+        return np.asarray(generator.integers(0, 2, shape), dtype)
+    return np.asarray(2 * generator.random(shape, dtype=np.float32) - 1, dtype)
 
 
 def _last_line(cause: BaseException) -> str:

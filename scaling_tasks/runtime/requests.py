@@ -124,7 +124,7 @@ class RequestReader:
             return arrays, tuple(values)
         larger = self._behaviour.next_running(sizes)
         if self._round_up and larger != sizes:
-            for tensor in self._signature.inputs:
+            for tensor in filter(lambda each: each.dims, self._signature.inputs):
                 widths = zip(arrays[tensor.name].shape, tensor.shape(larger), strict=True)
                 arrays[tensor.name] = np.pad(arrays[tensor.name], [(0, room - have) for have, room in widths])
             return arrays, tuple(larger[name] for name in self._variables)

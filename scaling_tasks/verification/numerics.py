@@ -143,6 +143,8 @@ def _padded(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
     """Return inputs with zeros at the end up to a bucket's shapes."""
     return {
         name: np.pad(array, [(0, room - have) for room, have in zip(shapes[name], array.shape, strict=True)])
+        if array.ndim
+        else array
         for name, array in arrays.items()
     }
 

@@ -221,3 +221,9 @@ def test_numbers_that_point_outside_are_refused_as_the_original_does(build: Buil
         for number in (3, -4):
             with pytest.raises(BundleError, match=rf"idx={number}"):
                 served.run({"ids": np.array([[0, number, 1]])})
+
+
+def test_an_input_without_dimensions(build: Build) -> None:
+    model = parsed("g (float[L] x, float factor) => (float[L] y) { y = Mul(x, factor) }")
+    outcome = build(model, [{"L": 8}])
+    outcome.check([{"x": numbers(count), "factor": np.array(count, np.float32)} for count in (8, 3)])
