@@ -2,7 +2,7 @@
 
 * Its Tanh is a fraction of polynomials, off by 1e-4 where it is nearly 1.
 * Its Cos is off by 2e-3, where its Sin is right.
-* What a node leaves out of ``alpha`` and ``epsilon`` is 0.
+* What a node leaves out of ``alpha``, ``epsilon`` and ``keepdims`` is 0.
 * It takes a Cast to whole numbers or truth values and one back for nothing at all, though the first cuts off what is
   behind the point.
 """
@@ -21,7 +21,8 @@ __all__ = ["compute_by_halves", "cut_off_before_casts", "say_defaults"]
 _FLOAT, _BOOL = 1, 9
 _WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
 _MAKE_WHOLE = ("Ceil", "Floor", "Round", "Sign")
-_DEFAULTS = {
+_DEFAULTS: dict[str, tuple[str, float]] = {
+    "ArgMax": ("keepdims", 1),
     "BatchNormalization": ("epsilon", 1e-5),
     "Elu": ("alpha", 1.0),
     "InstanceNormalization": ("epsilon", 1e-5),
@@ -82,7 +83,7 @@ def cut_off_before_casts(model: onnx.ModelProto) -> bool:
 
 
 def say_defaults(model: onnx.ModelProto) -> bool:
-    """Say ``alpha`` and ``epsilon`` of every node that leaves them out, in place; return whether any did."""
+    """Say ``alpha``, ``epsilon`` and ``keepdims`` wherever they are left out, in place; return whether any was."""
     from onnx import helper
 
     changed = False

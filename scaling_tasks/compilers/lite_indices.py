@@ -102,7 +102,8 @@ def take_inputs(model: onnx.ModelProto) -> bool:
     stored = {tensor.name for tensor in model.graph.initializer}
     taken = {name for node in model.graph.node for name in node.input} | stored
     types = element_types(model)
-    idle = [value.name for value in model.graph.input if value.name not in taken and types[value.name] in _NUMBERS]
+    kinds = (*_NUMBERS, _BOOL)
+    idle = [value.name for value in model.graph.input if value.name not in taken and types[value.name] in kinds]
     outputs = {value.name for value in model.graph.output if types.get(value.name) == _FLOAT} - taken
     node = next((node for node in model.graph.node if len(node.output) == 1 and node.output[0] in outputs), None)
     if not idle or node is None:

@@ -42,7 +42,9 @@ from scaling_tasks.compilers.lite_operands import (
 from scaling_tasks.compilers.lite_operators import (
     DEFINED_BY_OTHERS,
     add_apart,
+    find_last_by_first,
     find_least_by_greatest,
+    find_least_of_many,
     multiply_pointwise,
     pool_pictures,
     pool_undilated,
@@ -183,6 +185,8 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
         split_by_attribute(model, directory),
         add_apart(model),
         find_least_by_greatest(model),
+        find_last_by_first(model),
+        find_least_of_many(model),
         flatten_softmaxes(model, ("Hardmax", "LogSoftmax", "Softmax")),
         find_by_places(model),
         reduce_plainly(model, ("ReduceL1", "ReduceL2", "ReduceMax", "ReduceSumSquare", *LOGARITHMS)),

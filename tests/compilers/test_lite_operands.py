@@ -163,6 +163,25 @@ def test_a_cast_cuts_off_what_is_behind_the_point(casts: str, lite: None, tmp_pa
     np.testing.assert_array_equal(*both_answers(source, feeds, tmp_path))
 
 
+ORDERS = {
+    "the last that is greatest": "i = ArgMax <axis = 1, select_last_index = 1> (x) y = Cast <to = 1> (i)",
+    "the last that is least": "i = ArgMin <axis = 0, keepdims = 0, select_last_index = 1> (x) y = Cast <to = 1> (i)",
+    "the least": "y, i = TopK <largest = 0> (x, two)",
+    "places of the least": "v, i = TopK <largest = 0, axis = 0> (x, two) y = Cast <to = 1> (i)",
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_last_and_the_least_are_found(order: str, lite: None, tmp_path: Path):
+    source = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["": 13]> g (float[3,4] x) => (float[a,b] y) '
+        f"<int64[1] two = {{2}}> {{ {ORDERS[order]} }}"
+    )
+    source.graph.output[0].type.tensor_type.ClearField("shape")
+    feeds = {"x": np.array([[1, 0, 0, 1], [0, 2, 2, 0], [3, 0, 1, 2]], np.float32)}
+    np.testing.assert_array_equal(*both_answers(source, feeds, tmp_path))
+
+
 def both_answers(source: onnx.ModelProto, feeds, directory: Path):
     """Return the first output as MindSpore Lite gives it and as onnxruntime does."""
     path = directory / "m.onnx"

@@ -333,7 +333,12 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
         13,
         "y = Relu (s)",
         ["y"],
-        {"s": numbers(2, 3), "whole": np.array([3, 1]), "none": np.full((2, 2), np.nan, np.float32)},
+        {
+            "s": numbers(2, 3),
+            "whole": np.array([3, 1]),
+            "none": np.full((2, 2), np.nan, np.float32),
+            "truth": np.array([True]),
+        },
         {},
     ),
     "constant": (13, CONSTANT, ["moved", "same"], {"s": numbers(2, 3)}, {"stored": numbers(3)}),
@@ -342,9 +347,7 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
 }
 
 
-WHOLE = {"shapes": ("least",), "places": ("same",)}
-"""Which outputs are whole numbers."""
-
+WHOLE = {"shapes": ("least",), "places": ("same",)}  # Which outputs are whole numbers.
 NNCASE = ("layers", "sums", "windows", "apart", "small", "quantised", "attention", "constant", "greatest", "padded")
 OPENVINO = ("reductions", "greatest", "greatest now", "old", "whole")
 """What is written out for these as well, or for them alone."""
