@@ -173,7 +173,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
         sum_by_products(model, directory),
         multiply_einsums(model),
         multiply_resizes(model, directory),
-        gather_padding(model, directory, ("edge", "wrap", "cut")),
+        gather_padding(model, directory, ("edge", "wrap", "cut", "constant")),
         say_pads(model, _PADS_TAKEN_OTHERWISE),
         pool_by_power(model),
         pool_by_slices(model),

@@ -28,7 +28,8 @@ def gather_padding(model: onnx.ModelProto, directory: Path, modes: Collection[st
     Args:
         model: The model, of one shape.
         directory: Where its external data is.
-        modes: Which modes are: ``edge``, ``reflect`` and ``wrap``, or ``cut`` for any of them that cuts.
+        modes: Which modes are: ``edge``, ``reflect`` and ``wrap``, or ``cut`` for any of them that cuts; ``constant``
+            for what is padded with numbers and cuts, which is cut first.
     """
     if all(node.op_type != "Pad" for node in model.graph.node):
         return False
@@ -39,9 +40,13 @@ def gather_padding(model: onnx.ModelProto, directory: Path, modes: Collection[st
         mode, shape = given.get("mode", "constant"), shapes.get(node.input[0], ())
         pads = given.get("pads", constants.get(node.input[1]) if len(node.input) > 1 else None)
         axes = constants.get(node.input[3]) if len(node.input) > 3 and node.input[3] else np.arange(len(shape))
-        if mode not in _MODES or not shape or pads is None or axes is None:
+        if node.op_type != "Pad" or not shape or pads is None or axes is None:
             return None
         cuts = min(pads, default=0) < 0
+        if mode == "constant" and cuts and mode in modes:
+            return _cut(Writer(model, f"{node.output[0]}/padded"), node, shape, np.reshape(pads, (2, -1)), axes)
+        if mode not in _MODES:
+            return None
         if mode not in modes and not (cuts and "cut" in modes):
             return None
         write, made = Writer(model, f"{node.output[0]}/padded"), node.input[0]
@@ -57,6 +62,22 @@ def gather_padding(model: onnx.ModelProto, directory: Path, modes: Collection[st
         return write.nodes
 
     return replace_nodes(model, replace)
+
+
+def _cut(write: Writer, node: onnx.NodeProto, shape: tuple[int, ...], pads: Any, axes: Any) -> list[onnx.NodeProto]:
+    """Cut where padding is less than nothing, and pad with numbers where it is more."""
+    made = node.input[0]
+    for axis, (begin, end) in zip(axes, np.minimum(pads, 0).T, strict=True):
+        if begin or end:
+            size = shape[axis]
+            places = write.constant(range(-begin, size + end), "int64")
+            made = write.node("Gather", [made, places], axis=int(axis) % len(shape))
+    rest, attributes = np.maximum(pads, 0).reshape(-1), attributes_of(node)
+    if "pads" in attributes:
+        write.node("Pad", [made], node.output[0], **attributes | {"pads": rest.tolist()})
+    else:
+        write.node("Pad", [made, write.constant(rest, "int64"), *node.input[2:]], node.output[0], **attributes)
+    return write.nodes
 
 
 def _places(size: int, begin: int, end: int, mode: Any) -> Any:

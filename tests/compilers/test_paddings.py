@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import numpy_helper
 
 from scaling_tasks.compilers.paddings import gather_padding
 
@@ -40,6 +41,16 @@ def test_axes_that_are_told(tmp_path: Path):
     proto = padded([1, 2, 3, 0], '<mode = "edge"> (x, pads, , axes)')
     expected = answer(proto)
     assert gather_padding(proto, tmp_path, ["edge"])
+    np.testing.assert_array_equal(answer(proto), expected)
+
+
+@pytest.mark.parametrize(("pads", "more"), [(PADS["less"], "(x, pads, seven)"), ([-1, 2, 3, -2], "(x, pads, , axes)")])
+def test_what_is_padded_with_numbers_is_cut_first(pads: list[int], more: str, tmp_path: Path):
+    proto = padded(pads, more)
+    proto.graph.initializer.append(numpy_helper.from_array(np.float32(7), "seven"))
+    expected = answer(proto)
+    assert gather_padding(proto, tmp_path, ["constant"])
+    assert not gather_padding(proto, tmp_path, ["constant"])
     np.testing.assert_array_equal(answer(proto), expected)
 
 

@@ -146,6 +146,7 @@ PADDED = """
     edges = Pad <mode = "edge"> (p, pads)
     cut = Pad <mode = "reflect"> (p, less)
     filled = Pad (p, pads, seven)
+    trimmed = Pad (p, less, seven)
     convolved = Conv <kernel_shape = [2, 2]> (filled, kernel)
     greatest = MaxPool <kernel_shape = [2, 2]> (filled)
     zeros = Pad (p, pads)
@@ -303,7 +304,7 @@ MODELS: dict[str, tuple[int, str, list[str], dict[str, np.ndarray], dict[str, np
     "padded": (
         19,
         PADDED,
-        ["around", "edges", "cut", "convolved", "greatest", "mean", "share"],
+        ["around", "edges", "cut", "trimmed", "convolved", "greatest", "mean", "share"],
         {"p": numbers(2, 3, 6, 7) - 2, "length": np.array([5])},
         {
             "pads": np.array([0, 0, 1, 2, 0, 0, 2, 1]),
