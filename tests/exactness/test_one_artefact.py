@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import numpy_helper, parser
 
 import scaling_tasks as st
 from tests.exactness.conftest import Build
@@ -29,3 +31,27 @@ def test_recognition_in_one_artefact(ocr_models: Path, build: Build, backend: st
         assert len(model.manifest.artefacts) == 1
         assert model.readiness.complete
         assert {verdict.kind for verdict in model.verdicts} == {"exact", "cleaned"}
+
+
+def test_every_bucket_of_one_artefact_is_compared_by_itself(build: Build) -> None:
+    places = np.random.default_rng(0).standard_normal((24, 8)).astype(np.float32)
+    model = parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        g (float[1,past,8] kept, float[1,seq,8] x) => (float[1,8] y) <int64 none = {0}, int64 step = {1}> {
+            all = Concat <axis = 1> (kept, x)
+            length = Shape <start = 1, end = 2> (all)
+            count = Squeeze(length)
+            row = Range(none, count, step)
+            place = Gather(places, row)
+            sum = Add(all, place)
+            y = ReduceMean <axes = [1], keepdims = 0> (sum)
+        }"""
+    )
+    model.graph.initializer.append(numpy_helper.from_array(places, "places"))
+    # The original runs at no size of the first beyond the second's that both are as large as they can be.
+    buckets = [{"past": 24, "seq": 4}, {"past": 20, "seq": 4}, {"past": 8, "seq": 4}]
+    outcome = build(model, buckets, compile={"backend": "onnxruntime", "options": {"dynamic": True}})
+    assert outcome.status == 0, outcome.output
+    (document,) = outcome.root.glob(".scaling/**/verification/*.json")
+    compared = [check["bucket"] for check in json.loads(document.read_text())["buckets"]]
+    assert all(compared.count(bucket) > 2 for bucket in buckets), compared
