@@ -318,7 +318,10 @@ def _mirrors_all(op: Operation, mode: str, before: Length, after: Length) -> Non
     Raises:
         Refused: Some may be.
     """
-    if mode != "edge" and not all(op.domain.at_most(as_length(0), each) for each in (before, after)):
+    zero = as_length(0)
+    taken = not all(op.domain.at_most(zero, each) for each in (before, after))
+    added = not all(op.domain.at_most(each, zero) for each in (before, after))
+    if mode != "edge" and taken and added:
         raise Refused("it takes positions away, and those that are left are mirrored or repeated")
 
 
