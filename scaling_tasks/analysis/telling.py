@@ -12,9 +12,10 @@ import numpy as np
 from scaling_tasks.analysis.axes import grid
 from scaling_tasks.analysis.cleaning import Cleaner, RowsMixed
 from scaling_tasks.analysis.domain import Domain
+from scaling_tasks.analysis.element_types import FLOATS
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.lengths import Length, as_length
-from scaling_tasks.analysis.refusal import no_data
+from scaling_tasks.analysis.refusal import Refused, no_data
 from scaling_tasks.analysis.tensors import Tensor, constant_tensor, is_symbolic, numpy_type
 from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.size_inputs import SizeInput
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from scaling_tasks.analysis.registry import Rule
 
 __all__ = ["Telling"]
+
+_STEPS = ("Round", "Sign", "Mod", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Floor", "Ceil", "Cast")
+"""Operators that may give another number for one that is rounded otherwise."""
 
 
 class Telling:
@@ -42,9 +46,26 @@ class Telling:
         """Tell an operator the exact sizes in place of those inputs that it takes as data."""
         for at, tensor in enumerate(op.inputs):
             if tensor is not None and is_symbolic(tensor.value) and at not in rule.sizes:
+                if op.kind in _STEPS and tensor.dtype in FLOATS:
+                    self._is_told_alike(tensor)
                 others = [t for i, t in enumerate(op.inputs) if i != at and t is not None and t.axes is not None]
                 like = max((t for t in others if rule.broadcasts), key=lambda t: t.rank, default=None)
                 op.use(at, self.told(tensor, like))
+
+    def _is_told_alike(self, tensor: Tensor) -> None:
+        """Make sure that fractions are told as the model's own floating-point arithmetic rounds them.
+
+        Raises:
+            Refused: They are not at some size, and what follows makes much of little.
+        """
+        assert tensor.value is not None
+        kind = numpy_type(tensor.dtype)
+        for element in map(as_length, tensor.value.reshape(-1)):
+            scale = _denominator(element)
+            if scale > 1 and not any(name.startswith(DATA) for name in element.variables):
+                told = self._domain.values(element * scale).astype(np.float32) * np.float32(1 / scale)
+                if not np.array_equal(told.astype(kind), self._domain.floats(element, kind)):
+                    raise Refused(f"floating-point arithmetic rounds {element} otherwise at some sizes")
 
     def told(self, tensor: Tensor, like: Tensor | None = None) -> Tensor:
         """Return a tensor of sizes with those of the request, which is another one than in the model as it is.
@@ -92,7 +113,7 @@ class Telling:
 
     def _scalar(self, element: Length, dtype: int, like: Tensor | None) -> str:
         """Return the name of a length at the exact size, as a number of the given type."""
-        scale = math.lcm(*(Fraction(factor).denominator for _, factor in element.terms))
+        scale = _denominator(element)
         whole = (element * scale).expression()
         spec = SizeInput("", "value", "float32" if scale > 1 else numpy_type(dtype).name, expressions=(whole,))
         if like is None:
@@ -105,3 +126,7 @@ class Telling:
             name = self._emitter.once("Mul", [name, self._emitter.constant(np.array(1 / scale, np.float32))])
             return name if dtype == 1 else self._emitter.cast(name, dtype)
         return name
+
+
+def _denominator(length: Length) -> int:
+    return math.lcm(*(Fraction(factor).denominator for _, factor in length.terms))

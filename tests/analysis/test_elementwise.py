@@ -217,3 +217,14 @@ def test_sizes_that_are_chosen_are_of_the_type_that_is_chosen_from() -> None:
     chosen = draft.add("Where", [draft.add("Equal", [size, draft.constant([-1])]), draft.constant([1]), size])
     y = draft.add("Mul", [chosen, draft.add("Cast", [x], to=7)])
     assert_exact(draft.model(y, draft.add("Identity", [x])), {"N": 2, "L": 6}, [{"N": 1, "L": 3}, {"N": 1, "L": 5}])
+
+
+@pytest.mark.parametrize(("factor", "refused"), [(0.3, True), (0.5, False)])
+def test_a_part_of_a_size_is_not_rounded_where_single_precision_rounds_it_before(factor: float, refused: bool) -> None:
+    draft = Draft(17)
+    x = draft.input("x", ["N", "L"])
+    size = draft.add("Cast", [draft.add("Shape", [x], start=1)], to=1)
+    y = draft.add("Add", [x, draft.add("Round", [draft.add("Mul", [size, draft.constant(factor, np.float32)])])])
+    rows = [{"N": 1, "L": 95}, {"N": 1, "L": 175}]
+    analysis = assert_exact(draft.model(y), {"N": 2, "L": 200}, rows, refusable=True)
+    assert bool(analysis.behaviour.refusals) == refused
