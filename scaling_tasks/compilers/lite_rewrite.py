@@ -53,6 +53,7 @@ from scaling_tasks.compilers.lite_operators import (
 from scaling_tasks.compilers.missing_operators import (
     compare_with_itself,
     count_axes_from_first,
+    count_places_from_first,
     squeeze_to_scalars,
     take_two_at_a_time,
 )
@@ -205,6 +206,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
             cut_off_before_casts(model),
             round_to_even(model),
             take_remainders(model),
+            count_places_from_first(model, ("GatherND", "ScatterND")),
         ]
     changes += [
         spell_out(model),

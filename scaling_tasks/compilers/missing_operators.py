@@ -8,6 +8,7 @@ run never ends, takes its empty shape for one that is not there yet.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from scaling_tasks.compilers.node_writer import Writer, attributes_of, element_types, replace_nodes, static_shapes
@@ -15,9 +16,17 @@ from scaling_tasks.compilers.node_writer import Writer, attributes_of, element_t
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compare_with_itself", "count_axes_from_first", "divide_one", "squeeze_to_scalars", "take_two_at_a_time"]
+__all__ = [
+    "compare_with_itself",
+    "count_axes_from_first",
+    "count_places_from_first",
+    "divide_one",
+    "squeeze_to_scalars",
+    "take_two_at_a_time",
+]
 
-_FLOAT = 1
+_FLOAT, _INT64 = 1, 7
+_COUNT_FROM_FIRST = ("ArgMax", "ArgMin", "NonMaxSuppression", "NonZero", "Shape", "TopK")
 _OF_MANY = {"Max": "Max", "Mean": "Add", "Min": "Min", "Sum": "Add"}
 
 
@@ -84,6 +93,46 @@ def count_axes_from_first(model: onnx.ModelProto) -> bool:
             node.attribute.append(helper.make_attribute("axis", len(shapes[node.input[0]]) + 1 + axis))
             changed = True
     return changed
+
+
+def count_places_from_first(model: onnx.ModelProto, kinds: Collection[str]) -> bool:
+    """Count places from the first that may be counted from the end, in place; return whether any may be.
+
+    Args:
+        model: The model; what has no shape of its own is left.
+        kinds: Which of GatherElements, GatherND and ScatterND.
+    """
+    from onnx import numpy_helper
+
+    if all(node.op_type not in kinds for node in model.graph.node):
+        return False
+    shapes = static_shapes(model)
+    # What lies in a side file is too much to be a list of places.
+    stored = [tensor for tensor in model.graph.initializer if not tensor.external_data]
+    never = {
+        tensor.name for tensor in stored if tensor.data_type == _INT64 and (numpy_helper.to_array(tensor) >= 0).all()
+    }
+    never |= {name for node in model.graph.node if node.op_type in _COUNT_FROM_FIRST for name in node.output}
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type not in kinds or node.input[1] in never or any(name not in shapes for name in node.input[:2]):
+            return None
+        shape, given = shapes[node.input[0]], attributes_of(node)
+        write, kept = Writer(model, f"{node.output[0]}/counted"), type(node)()
+        if node.op_type == "GatherElements":
+            lengths: list[int] = [shape[given.get("axis", 0)]]
+        else:
+            first = given.get("batch_dims", 0)
+            lengths = list(shape[first : first + shapes[node.input[1]][-1]])
+        places = write.node("Cast", [node.input[1]], to=_FLOAT)
+        behind = write.node("Cast", [write.node("Less", [places, write.constant(0.0)])], to=_FLOAT)
+        counted = write.node("Add", [places, write.node("Mul", [behind, write.constant(lengths)])])
+        kept.CopyFrom(node)
+        kept.input[1] = write.node("Cast", [counted], to=_INT64)
+        write.nodes.append(kept)
+        return write.nodes
+
+    return replace_nodes(model, replace)
 
 
 def squeeze_to_scalars(model: onnx.ModelProto) -> bool:

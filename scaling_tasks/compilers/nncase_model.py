@@ -12,6 +12,7 @@ from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
 from scaling_tasks.compilers.missing_operators import (
     compare_with_itself,
     count_axes_from_first,
+    count_places_from_first,
     divide_one,
     squeeze_to_scalars,
     take_two_at_a_time,
@@ -97,6 +98,7 @@ def _write_out(source: Path) -> tuple[Path, list[str]]:
         quantise_in_floats(model, source.parent),
         round_to_even(model),
         take_remainders(model),
+        count_places_from_first(model, ("GatherElements", "GatherND", "ScatterND")),
         gather_padding(model, source.parent, ("wrap", "cut")),
         say_pads(model, _PADS_TAKEN_OTHERWISE),
         pool_by_power(model),
