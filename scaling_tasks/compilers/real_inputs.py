@@ -68,14 +68,9 @@ def fits(arrays: Sample, shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 def padded(arrays: Sample, shapes: Mapping[str, tuple[int, ...]]) -> Sample:
     """Return a sample with zeros at the end up to the shapes, which contain it."""
-    import numpy as np
+    from scaling_tasks.shapes.rounding import padded_to
 
-    return {
-        name: np.pad(arrays[name], [(0, room - have) for room, have in zip(shape, arrays[name].shape, strict=True)])
-        if shape
-        else arrays[name]
-        for name, shape in shapes.items()
-    }
+    return {name: padded_to(arrays[name], shape) for name, shape in shapes.items()}
 
 
 def _sources(path: Path, where: str) -> tuple[tuple[Path, Points], ...]:

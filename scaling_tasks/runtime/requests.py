@@ -13,6 +13,7 @@ from scaling_tasks.errors import RequestError, one_line
 from scaling_tasks.runtime.policies import Padding
 from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.expressions import as_text, evaluate
+from scaling_tasks.shapes.rounding import padded_to
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 
 __all__ = ["Arrays", "RequestReader", "nearest"]
@@ -124,9 +125,8 @@ class RequestReader:
             return arrays, tuple(values)
         larger = self._behaviour.next_running(sizes)
         if self._round_up and larger != sizes:
-            for tensor in filter(lambda each: each.dims, self._signature.inputs):
-                widths = zip(arrays[tensor.name].shape, tensor.shape(larger), strict=True)
-                arrays[tensor.name] = np.pad(arrays[tensor.name], [(0, room - have) for have, room in widths])
+            for tensor in self._signature.inputs:
+                arrays[tensor.name] = padded_to(arrays[tensor.name], tensor.shape(larger))
             return arrays, tuple(larger[name] for name in self._variables)
         smaller = self._behaviour.next_running(sizes, step=-1)
         near = " and ".join(str(each) for each in (smaller, larger) if each != sizes)

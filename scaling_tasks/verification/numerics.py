@@ -19,6 +19,7 @@ from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.layouts import layout_variables
+from scaling_tasks.shapes.rounding import padded_to
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.verification.comparison import Difference, compare_outputs, worst
 from scaling_tasks.verification.verification_result import BucketCheck, VerificationResult
@@ -158,12 +159,7 @@ def _smaller_inputs(
 
 def _padded(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
     """Return inputs with zeros at the end up to a bucket's shapes."""
-    return {
-        name: np.pad(array, [(0, room - have) for room, have in zip(shapes[name], array.shape, strict=True)])
-        if array.ndim
-        else array
-        for name, array in arrays.items()
-    }
+    return {name: padded_to(array, shapes[name]) for name, array in arrays.items()}
 
 
 def smaller_sizes(

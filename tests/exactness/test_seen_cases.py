@@ -223,7 +223,10 @@ def test_numbers_that_point_outside_are_refused_as_the_original_does(build: Buil
                 served.run({"ids": np.array([[0, number, 1]])})
 
 
-def test_an_input_without_dimensions(build: Build) -> None:
-    model = parsed("g (float[L] x, float factor) => (float[L] y) { y = Mul(x, factor) }")
-    outcome = build(model, [{"L": 8}])
-    outcome.check([{"x": numbers(count), "factor": np.array(count, np.float32)} for count in (8, 3)])
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_an_input_without_axes(build: Build, backend: str) -> None:
+    model = parsed(
+        "g (float[length] x, float scale) => (float[length] y, float z) { y = Mul(x, scale) z = Exp(scale) }"
+    )
+    outcome = build(model, [{"length": 4}], backend=backend)
+    outcome.check([{"x": numbers(size), "scale": np.array(0.5, np.float32)} for size in (1, 3, 4)])
