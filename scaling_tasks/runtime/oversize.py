@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scaling_tasks.engines.contract import Engine
 from scaling_tasks.errors import BundleError, RequestError, reason_of
+from scaling_tasks.runtime.cropping import widened
 from scaling_tasks.runtime.loading import Loader, load_verified
 from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.requests import Arrays
@@ -82,7 +83,8 @@ class OversizeServer:
             if self._engine is None:
                 self._engine = self._load()
             try:
-                return dict(self._engine.run(arrays))
+                dtypes = {tensor.name: tensor.dtype for tensor in self._manifest.signature.outputs}
+                return widened(self._engine.run(arrays), dtypes)
             except Exception as cause:
                 what = f"the dynamic model failed ({reason_of(cause)})"
                 raise BundleError(what, where=self._manifest.model) from cause

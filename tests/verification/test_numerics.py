@@ -26,6 +26,7 @@ from scaling_tasks.runtime.cropping import widened
 from scaling_tasks.runtime.manifest import ArtefactFile, Manifest, make_manifest
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.verification.comparison import INCOMPARABLE, Difference, compare, compare_outputs
+from scaling_tasks.verification.fallback import verify_fallback
 from scaling_tasks.verification.numerics import verify_artefact
 from scaling_tasks.verification.verification_result import BucketCheck, VerificationResult
 
@@ -217,3 +218,27 @@ def test_a_tolerance_is_offered_only_where_it_helps(left: Any, right: Any, advic
     said = str(result.failure(["y"] if right.dtype.kind == "i" else []))
     assert advice in said
     assert ("accepted are" in said) != ("No tolerance" in said)
+
+
+def test_a_fallback_of_a_model_that_ends_is_compared_where_it_runs(tmp_path: Path) -> None:
+    def saved(name: str, scale: float) -> Path:
+        model = onnx.parser.parse_model(
+            """<ir_version: 8, opset_import: ["": 17]>
+            g (float[n,1] x) => (float[n,1] y) <int64 none = {0}, int64 step = {1}> {
+                length = Shape <start = 0, end = 1> (x)
+                count = Squeeze(length)
+                row = Range(none, count, step)
+                place = Gather(places, row)
+                y = Add(x, place)
+            }"""
+        )
+        places = np.arange(6, dtype=np.float32)[:, None] * scale
+        model.graph.initializer.append(numpy_helper.from_array(places, "places"))
+        onnx.save(model, str(tmp_path / name))
+        return tmp_path / name
+
+    path, other = saved("m.onnx", 1.0), saved("other.onnx", 1.5)
+    manifest = compile_one(path, "onnxruntime", (6,), tmp_path / "work")
+    verify_fallback(OriginalModel(path), "onnxruntime", path, manifest, TIGHT)
+    with pytest.raises(VerificationFailed, match=r"differs from the original model at \{'n': 6\}"):
+        verify_fallback(OriginalModel(path), "onnxruntime", other, manifest, TIGHT)
