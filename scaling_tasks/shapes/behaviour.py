@@ -218,13 +218,36 @@ class Behaviour:
         """
         found = dict(sizes)
         involved = [(pair, _names(pair)) for pair in (*self.requirements, *self.limits)]
-        for variable in dict.fromkeys(name for _, names in involved for name in sorted(names)):
-            alone = [pair for pair, names in involved if names == {variable}]
-            _move(found, variable, alone, most, step)
+        alone = {
+            variable: [pair for pair, names in involved if names == {variable}]
+            for variable in dict.fromkeys(name for _, names in involved for name in sorted(names))
+        }
+        for variable, pairs in alone.items():
+            found[variable] = next(iter(self._tried(found, variable, pairs, most, step)), found[variable])
         for pair, names in involved:
             for variable in sorted(names) if len(names) > 1 else ():
-                _move(found, variable, [pair], most, step)
+                tried = self._tried(found, variable, [pair, *alone[variable]], most, step)[:1]
+                if not tried and step < 0 and pair in self.limits:
+                    # Together they are too much whatever this one is: as small as it can be, it leaves most to others.
+                    tried = self._tried(found, variable, alone[variable], most, step)[-1:]
+                found[variable] = next(iter(tried), found[variable])
         return found if self.runs_at(found) else dict(sizes)
+
+    def _tried(
+        self,
+        sizes: Mapping[str, int],
+        variable: str,
+        pairs: Sequence[tuple[Expression, Expression]],
+        most: int,
+        step: int,
+    ) -> list[int]:
+        """Return the nearest and the furthest that one size may be so that all pairs are equal; nothing for none."""
+        import numpy as np
+
+        tried = np.arange(most) * step + sizes[variable]
+        tried = tried[tried >= int(variable not in self.empty)]
+        holds = np.broadcast_to(_all_equal(pairs, {**sizes, variable: tried}), tried.shape)
+        return tried[holds][[0, -1]].tolist() if holds.any() else []
 
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Return the extra inputs as inputs of the compiled model."""
@@ -316,19 +339,6 @@ def _all_equal(pairs: Sequence[tuple[Expression, Expression]], sizes: Mapping[st
     for left, right in pairs:
         holds = holds & (evaluate(left, sizes) == evaluate(right, sizes))
     return holds
-
-
-def _move(
-    sizes: dict[str, int], variable: str, pairs: Sequence[tuple[Expression, Expression]], most: int, step: int
-) -> None:
-    """Move one size to the nearest at which all pairs are equal; leave it where there is none."""
-    import numpy as np
-
-    tried = np.arange(most) * step + sizes[variable]
-    tried = tried[tried > 0]
-    holds = np.broadcast_to(_all_equal(pairs, {**sizes, variable: tried}), tried.shape)
-    if holds.any():
-        sizes[variable] = int(tried[int(np.argmax(holds))])
 
 
 def depends_on_data(layout: Layout) -> bool:

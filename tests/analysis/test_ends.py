@@ -95,3 +95,29 @@ def test_what_is_accepted_is_compiled_as_it_is_and_has_to_run_at_its_buckets() -
     assert behaviour.takes(bucket)
     assert not behaviour.accepted().takes(bucket)
     assert behaviour.next_running(bucket, step=-1) in ({"past": 1, "seq": 5}, {"past": 5, "seq": 1})
+
+
+def test_the_largest_sizes_that_go_together_where_one_smaller_size_is_not_enough() -> None:
+    draft = Draft(17)
+    parts = [draft.input(name, [name, 4]) for name in "abc"]
+    joined = draft.add("Concat", parts, axis=0)
+    length = draft.add("Squeeze", [draft.add("Shape", [joined], end=1)])
+    numbers = draft.add("Range", [draft.constant(0), length, draft.constant(1)])
+    vectors = draft.add("Add", [joined, draft.add("Gather", [draft.weights(24, 4), numbers])])
+    behaviour = analyse_model(draft.model(draft.add("ReduceMean", [vectors], axes=[0]))).behaviour
+    sizes = {"a": 20, "b": 20, "c": 20}
+    assert behaviour.next_running(sizes, step=-1) == {"a": 1, "b": 3, "c": 20}
+
+
+def test_an_empty_past_stays_empty_beside_another_size_that_does_not_run() -> None:
+    draft = Draft(17)
+    past, x = draft.input("past", [1, "past", 4]), draft.input("x", [1, "seq", 4])
+    length = draft.add("Squeeze", [draft.add("Shape", [past], start=1, end=2)])
+    numbers = draft.add("Range", [draft.constant(0), length, draft.constant(1)])
+    placed = draft.add("Add", [past, draft.add("Gather", [draft.weights(9, 4), numbers])])
+    blocks = draft.add("Reshape", [x, draft.constant([1, -1, 4, 4])])
+    joined = draft.add("Concat", [placed, draft.add("Reshape", [blocks, draft.constant([1, -1, 4])])], axis=1)
+    behaviour = analyse_model(draft.model(joined)).behaviour
+    assert behaviour.empty == ("past",)
+    assert behaviour.next_running({"past": 0, "seq": 5}) == {"past": 0, "seq": 8}
+    assert behaviour.next_running({"past": 12, "seq": 5}, step=-1) == {"past": 9, "seq": 4}
