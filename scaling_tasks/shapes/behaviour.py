@@ -183,7 +183,7 @@ class Behaviour:
         return bool(_all_equal(self.requirements, bucket)) if cleaned else self.runs_at(bucket)
 
     def most_of(self, variable: str, largest: int) -> int | None:
-        """Return the largest size up to ``largest`` at which the model runs, all others as small as they can be.
+        """Return the largest size up to ``largest`` at which the model runs, all others small or large.
 
         None where it runs at larger ones too, or at none.
         """
@@ -195,8 +195,14 @@ class Behaviour:
         if not pairs:
             return None
         sizes = np.arange(1, largest + 1)
-        at = {**{name: int(name not in self.empty) for name in self.variables}, variable: sizes}
-        found = np.flatnonzero(np.broadcast_to(_all_equal(pairs, at), sizes.shape))
+        # Where others leave less the larger they are, they leave most as small as they can be; else as large.
+        holds = np.zeros(sizes.shape, bool)
+        for others in (
+            {name: int(name not in self.empty) for name in self.variables},
+            dict.fromkeys(self.variables, largest),
+        ):
+            holds |= _all_equal(pairs, {**others, variable: sizes})
+        found = np.flatnonzero(holds)
         return int(sizes[found[-1]]) if len(found) and found[-1] < largest // 2 else None
 
     def limited_sums(self) -> dict[str, int]:
@@ -225,11 +231,14 @@ class Behaviour:
         for variable, pairs in alone.items():
             found[variable] = next(iter(self._tried(found, variable, pairs, most, step)), found[variable])
         for pair, names in involved:
-            for variable in sorted(names) if len(names) > 1 else ():
+            together = sorted(names) if len(names) > 1 else []
+            for variable in together:
+                tried = self._tried(found, variable, [pair, *alone[variable]], most, step)
+                found[variable] = next(iter(tried), found[variable])
+            # Too much together whatever each is: others are as small as they can be.
+            for variable in together if step < 0 and not _all_equal([pair], found) else ():
                 tried = self._tried(found, variable, [pair, *alone[variable]], most, step)[:1]
-                if not tried and step < 0 and pair in self.limits:
-                    # Together they are too much whatever this one is: as small as it can be, it leaves most to others.
-                    tried = self._tried(found, variable, alone[variable], most, step)[-1:]
+                tried = tried or self._tried(found, variable, alone[variable], most, step)[-1:]
                 found[variable] = next(iter(tried), found[variable])
         return found if self.runs_at(found) else dict(sizes)
 

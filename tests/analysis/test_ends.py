@@ -121,3 +121,17 @@ def test_an_empty_past_stays_empty_beside_another_size_that_does_not_run() -> No
     assert behaviour.empty == ("past",)
     assert behaviour.next_running({"past": 0, "seq": 5}) == {"past": 0, "seq": 8}
     assert behaviour.next_running({"past": 12, "seq": 5}, step=-1) == {"past": 9, "seq": 4}
+
+
+def test_positions_that_a_larger_past_makes_fewer() -> None:
+    draft = Draft(17)
+    old, x = draft.input("old", ["kept", 4]), draft.input("x", ["seq", 4])
+    start = draft.add("Sub", [draft.constant(24), draft.add("Squeeze", [draft.add("Shape", [old], end=1)])])
+    first = draft.add("Max", [start, draft.constant(0)])
+    length = draft.add("Squeeze", [draft.add("Shape", [x], end=1)])
+    numbers = draft.add("Range", [first, draft.add("Add", [first, length]), draft.constant(1)])
+    vectors = draft.add("Add", [draft.shifted(x), draft.add("Gather", [draft.weights(24, 4), numbers])])
+    behaviour = analyse_model(draft.model(vectors, draft.add("ReduceSum", [draft.shifted(old)], keepdims=0))).behaviour
+    assert behaviour.most_of("kept", 1 << 20) is None
+    assert behaviour.most_of("seq", 1 << 20) == 24
+    assert behaviour.next_running({"kept": 10, "seq": 11}, step=-1) == {"kept": 10, "seq": 10}
