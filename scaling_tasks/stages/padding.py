@@ -54,12 +54,12 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
         ``changed``: names of the outputs that padding changes; ``absolute``: the largest change.
 
     Raises:
-        VerificationFailed: ``verify.padding_tolerance`` is set and not met.
+        VerificationFailed: ``verify.padding_tolerance`` is set and not met, or padding could not be measured.
     """
     from scaling_tasks.compilers.contract import Tolerance
     from scaling_tasks.onnx_model.original import open_original
     from scaling_tasks.runtime.bundle import read_manifest
-    from scaling_tasks.verification.padding import compare_policies, measure_padding
+    from scaling_tasks.verification.padding import compare_policies, is_padded, measure_padding
 
     limit = parameters["tolerance"]
     tolerance = Tolerance(_NOTICEABLE if limit is None else limit, 0.0)
@@ -73,6 +73,12 @@ def work(inputs: Path, outputs: Path, parameters: Mapping[str, Any]) -> dict[str
             f"no bucket pads a sample in {parameters['samples']!r}, of {len(samples)}",
             where="verify.samples",
             fix="Add samples of sizes between the buckets'.",
+        )
+    if limit is not None and not result.probes and is_padded(bundle, manifest):
+        raise VerificationFailed(
+            "the original model ran at no size that was tried between the buckets, so that padding was not measured",
+            where="verify.padding_tolerance",
+            fix="Give inputs of such sizes in verify.samples, or leave it out.",
         )
     if limit is not None and (failure := result.failure()):
         raise failure

@@ -29,7 +29,7 @@ from scaling_tasks.verification.comparison import compare_outputs
 from scaling_tasks.verification.numerics import classes_of
 from scaling_tasks.verification.padding_result import PaddingProbe, PaddingResult
 
-__all__ = ["compare_policies", "measure_padding", "smooth_inputs"]
+__all__ = ["compare_policies", "is_padded", "measure_padding", "smooth_inputs"]
 
 InputMaker = Callable[[Signature, Mapping[str, int], int], Arrays]
 
@@ -150,6 +150,12 @@ def _smoothed(array: Any, axis: int) -> Any:
     return (np.sum(near, axis=0) / np.sqrt(len(near))).clip(-1, 1).astype(array.dtype)
 
 
+def is_padded(directory: Path, manifest: Manifest) -> bool:
+    """Return whether there are sizes between the buckets at which the model runs, as far as its own shapes say."""
+    with BucketedModel(directory, replace(manifest, oversize="error"), partial(load_engine, manifest.engine)) as model:
+        return any(sizes for bucket in model.buckets for sizes in _candidates(model, bucket))
+
+
 def _served(
     model: BucketedModel, original: Original, signature: Signature, makers: Mapping[str, InputMaker]
 ) -> Iterator[tuple[dict[str, int], dict[str, tuple[Arrays, Arrays]]]]:
@@ -158,7 +164,7 @@ def _served(
     for bucket in model.buckets:
         for candidates in _candidates(model, bucket):
             for sizes in candidates:
-                if tuple(sizes.values()) in seen or model.select(sizes) == sizes:
+                if tuple(sizes.values()) in seen:
                     continue
                 inputs = {name: make(signature, sizes, _SEED) for name, make in makers.items()}
                 try:
@@ -207,6 +213,12 @@ def _candidates(model: BucketedModel, bucket: Mapping[str, int]) -> Iterator[Seq
         smaller = max((other[name] for other in model.buckets if other[name] < size), default=0)
         from_above = [dict(bucket) | {name: size - step} for step in _BELOW if size - step > smaller]
         from_below = [dict(bucket) | {name: smaller + step} for step in _BELOW if smaller + step < size]
-        yield from_above
         # Nobody sends images of one pixel; without a smaller bucket half the size stands for "much smaller".
-        yield from_below if smaller else [dict(bucket) | {name: max(1, size // 2 // 32 * 32 or size // 2)}]
+        from_below = from_below if smaller else [dict(bucket) | {name: max(1, size // 2 // 32 * 32 or size // 2)}]
+        # Where the model runs at few sizes only and says so, these may be further away.
+        behaviour = model.manifest.behaviour
+        from_above += [behaviour.next_running(each, step=-1) for each in from_above[:1]]
+        from_below += [behaviour.next_running(each) for each in from_below[:1]]
+        for tried in (from_above, from_below):
+            inside = (each for each in tried if all(each[other] <= bucket[other] for other in bucket))
+            yield [each for each in inside if behaviour.runs_at(each) and model.select(each) != each]

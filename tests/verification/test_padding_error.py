@@ -15,7 +15,7 @@ from scaling_tasks.onnx_model.original import OriginalModel, random_inputs
 from scaling_tasks.runtime.policies import Padding
 from scaling_tasks.shapes.behaviour import plain_layouts
 from scaling_tasks.shapes.signature import Signature, TensorSpec
-from scaling_tasks.verification.padding import compare_policies, measure_padding, smooth_inputs
+from scaling_tasks.verification.padding import compare_policies, is_padded, measure_padding, smooth_inputs
 
 TIGHT = Tolerance(1e-4, 1e-3)
 
@@ -138,3 +138,23 @@ def test_one_bucket_is_probed_at_half_its_size(saved: Any, bundled: Any, text: s
     directory, manifest = bundled(path, [bucket])
     result = measure_padding(directory, manifest, OriginalModel(path), TIGHT)
     assert 32 in {size for probe in result.probes for size in probe.sizes.values()}
+
+
+def test_padding_is_measured_where_the_model_runs_at_few_sizes_only(saved: Any, bundled: Any) -> None:
+    text = """g (float[1,L] x) => (float[1] y) <int64[3] blocks = {1, -1, 64}, int64[2] flat = {1, -1}> {
+        r = Reshape(x, blocks)
+        e = Exp(r)
+        f = Reshape(e, flat)
+        y = ReduceMean <axes = [1], keepdims = 0> (f)
+    }"""
+    path = saved(text)
+    directory, manifest = bundled(path, [(64,), (256,)])
+    result = measure_padding(directory, manifest, OriginalModel(path), TIGHT)
+    assert {"L": 128} in result.changed["y"]
+    assert is_padded(directory, manifest)
+
+
+def test_buckets_at_all_sizes_at_which_the_model_runs_pad_nothing(saved: Any, bundled: Any) -> None:
+    blocks = "<int64[3] blocks = {1, -1, 64}> { r = Reshape(x, blocks) y = ReduceMean <axes = [1], keepdims = 0> (r) }"
+    directory, manifest = bundled(saved(f"g (float[1,L] x) => (float[1,64] y) {blocks}"), [(64,), (128,)])
+    assert not is_padded(directory, manifest)
