@@ -118,6 +118,8 @@ class VerificationResult(Findings):
                 f"the largest difference is {difference.absolute:.3g} ({difference.relative:.3g} of the largest "
                 f"value); accepted are {self.tolerance.absolute:g} + {self.tolerance.relative:g}·|value|"
             )
+            if difference.output in whole:
+                found += ", of whole numbers of 32 bits or more the first alone"
             fix = _WHOLE if difference.output in whole else _NUMBERS
         where = dict(check.sizes) or "its only shape"
         what = f"output {difference.output!r} differs from the original model at {where}: {found}"
