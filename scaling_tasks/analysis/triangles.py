@@ -246,6 +246,8 @@ def _count(op: Operation, output: Tensor) -> None:
 def _halved(op: Operation, output: Tensor) -> None:
     """Follow Trilu, which puts zeros on one side of a diagonal."""
     tensor = op.input(0)
+    if op.has(1) and op.value_of(1) is None:
+        return
     (shift,) = op.constants(1) or [0]
     whole = _bounds(op, tensor)
     mixed = min(whole[0], 0.0), max(whole[1], 0.0)

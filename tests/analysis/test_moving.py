@@ -263,6 +263,20 @@ def test_triangle(upper: int, shift: int) -> None:
     assert_exact(draft.model(y), {"N": 2, "T": 9}, [{"N": 1, "T": 5}, {"N": 1, "T": 8}])
 
 
+def test_a_triangle_from_a_diagonal_that_a_size_tells() -> None:
+    draft = Draft(17)
+    x, past = draft.shifted(draft.input("x", ["N", "T", 3])), draft.input("past", ["N", "P", 3])
+    keys = draft.add("Concat", [past, x], axis=1)
+    scores = draft.add("MatMul", [x, draft.add("Transpose", [keys], perm=[0, 2, 1])])
+    size = draft.add("Slice", [draft.add("Shape", [scores]), draft.constant([1]), draft.constant([3])])
+    lowest = draft.add("Expand", [draft.constant(-3e38, np.float32), size])
+    before = draft.add("Squeeze", [draft.add("Shape", [past], start=1, end=2)])
+    later = draft.add("Trilu", [lowest, draft.add("Add", [before, draft.constant(1)])], upper=1)
+    y = draft.add("MatMul", [draft.add("Softmax", [draft.add("Add", [scores, later])]), keys])
+    rows = [{"N": 1, "T": 5, "P": 2}, {"N": 1, "T": 5, "P": 2}]
+    assert_exact(draft.model(y), {"N": 2, "T": 9, "P": 4}, rows)
+
+
 @pytest.mark.parametrize("fixed", [True, False])
 def test_as_many_positions_added_at_the_start_as_the_size_says(fixed: bool) -> None:
     draft = Draft(17)

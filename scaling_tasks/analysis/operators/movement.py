@@ -148,8 +148,8 @@ def concatenated(op: Operation, indices: Sequence[int]) -> Tensor:
     )
 
 
-@operator("Trilu", sizes=(1,), domain="com.microsoft")
-@operator("Trilu", sizes=(1,))
+@operator("Trilu", domain="com.microsoft")
+@operator("Trilu")
 def follow_trilu(op: Operation) -> Tensor:
     """Follow Trilu: what it keeps is told by how far two positions are from their starts."""
     tensor = op.input(0)
@@ -158,9 +158,6 @@ def follow_trilu(op: Operation) -> Tensor:
     if not all(axis.is_prefix for axis in tensor.known_axes[-2:]):
         for axis in (tensor.rank - 2, tensor.rank - 1):
             tensor = op.compact(0, axis)
-    shift = op.constants(1)
-    if shift is None:
-        op.numbers(1)
     fills = {axis: fill for axis, fill in tensor.fills.items() if fill == 0}
     return op.result(
         tensor.known_axes,
