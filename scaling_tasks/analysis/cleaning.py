@@ -274,6 +274,9 @@ class Cleaner:
             if carrier is None:
                 self.agree(variables)
             else:
+                # Nothing is set along what the carrier counts besides: a softmax there would be of infinities alone.
+                joined = carrier not in places and bool(known[carrier].variables - {self.rows})
+                spec = replace(spec, whole_rows=spec.kind == "valid" and joined)
                 places.add(carrier)
         order = sorted(places)
         layouts: tuple[Layout, ...] = tuple(known[at].layout() for at in order)

@@ -57,6 +57,8 @@ class SizeInput:
         turned: See ``resize``.
         on: Of a ``valid``.
         off: Of a ``valid``.
+        whole_rows: Of a ``valid``: whether positions beyond the end of the axis that counts rows, where that counts
+            something else too, are as those of the same row within it.
     """
 
     name: str
@@ -71,6 +73,7 @@ class SizeInput:
     turned: bool = False
     on: float = 1.0
     off: float = 0.0
+    whole_rows: bool = False
 
     def shape(self, values: Mapping[str, int]) -> tuple[int, ...]:
         """Return its shape at a bucket."""
@@ -107,6 +110,7 @@ class SizeInput:
             bool(payload["turned"]),
             float(payload["on"]),
             float(payload["off"]),
+            bool(payload.get("whole_rows", False)),  # Bundles of earlier versions do not tell.
         )
 
 
@@ -132,7 +136,7 @@ def fill_size_input(
         return _finished(spec, np.broadcast_to(lines[0], spec.shape(bucket)))
     layout = spec.layouts[carrier]
     whole = lines[row_of_position(layout, bucket, str(rows))]
-    if spec.kind == "valid":
+    if spec.kind == "valid" and not spec.whole_rows:
         own = validity(layout, bucket, sizes, rows)[0]
         whole = whole * own.reshape(-1, *[1] * (whole.ndim - 1))
     return _finished(spec, np.moveaxis(whole, 0, carrier))

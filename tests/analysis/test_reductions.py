@@ -193,3 +193,16 @@ def test_zeros_beside_each_other_are_divided_by_a_bias_alone() -> None:
     x = draft.input("x", ["N", 3, "H", "W"])
     y = draft.add("ReduceSum", [draft.add("LRN", [x], size=3, bias=0.0), draft.constant([3])])
     assert_exact(draft.model(y), {"N": 2, "H": 4, "W": 6}, [{"N": 1, "H": 3, "W": 3}, {"N": 1, "H": 4, "W": 5}])
+
+
+@pytest.mark.parametrize("kind", ["Softmax", "ReduceMax", "ReduceMean"])
+def test_padded_lines_beside_those_of_a_row_are_no_lines_of_infinities(kind: str) -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", "H", "W"]))
+    lines = draft.add("Concat", [draft.constant([-1]), draft.add("Shape", [x], start=2)], axis=0)
+    y = draft.add("Reshape", [x, lines])
+    y = draft.add(kind, [y], axis=1) if kind == "Softmax" else draft.add(kind, [y], axes=[1])
+    last = draft.constant([1 if kind != "Softmax" else -1])
+    y = draft.add("Reshape", [y, draft.add("Concat", [draft.add("Shape", [x], end=2), last], axis=0)])
+    y = draft.add("ReduceSum", [y, draft.constant([1])])
+    assert_exact(draft.model(y), {"N": 2, "H": 6, "W": 9}, [{"N": 1, "H": 4, "W": 5}, {"N": 1, "H": 6, "W": 7}])
