@@ -39,8 +39,8 @@ def test_skip_normalisation(kind: str) -> None:
     draft = Draft(17)
     x = wide(draft)
     factors = [draft.weights(8)] + ([draft.weights(8, seed=1)] if kind == "SkipLayerNormalization" else [])
-    y = draft.add(kind, [x, draft.add("Tanh", [x]), *factors], **OWN)
-    assert_exact(draft.model(summed(draft, y)), BUCKET, ROWS)
+    y, *_, whole = draft.add(kind, [x, draft.add("Tanh", [x]), *factors], outputs=4, **OWN)
+    assert_exact(draft.model(summed(draft, y), summed(draft, whole)), BUCKET, ROWS)
 
 
 @pytest.mark.parametrize("left", [0, 1])

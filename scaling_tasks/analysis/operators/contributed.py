@@ -40,7 +40,11 @@ def follow_skip_normalisation(op: Operation) -> Sequence[Tensor]:
     if op.padded(axes[-1]):
         raise Refused("it normalises over an axis that follows the sizes")
     finite = op.input(0).finite and op.input(1).finite and has_epsilon(op)
-    return [op.result(axes, op.input(0).dtype, output=at, finite=finite) for at in range(len(op.node.output))]
+    dtype, single = op.input(0).dtype, [*axes[:-1], grid(1)]
+    # The second and third are the statistics that training needs.
+    forms = [(axes, dtype), (single, _FLOAT), (single, _FLOAT), (axes, dtype)]
+    used = enumerate(forms[: len(op.node.output)])
+    return [op.result(shape, kind, output=at, finite=finite) for at, (shape, kind) in used]
 
 
 @operator("FusedMatMul", "TransposeMatMul", domain=_OWN)
