@@ -58,6 +58,17 @@ def test_what_follows_chosen_rows_is_cleaned() -> None:
     assert_bounded(draft.model(rows, mean, weights, mixed, count, twice), _noise(12, 4))
 
 
+def test_the_last_states_of_nothing_are_zero() -> None:
+    draft = Draft()
+    x = draft.input("x", [None, 4])
+    first = draft.add("Gather", [x, draft.constant(0)], axis=1)
+    chosen = draft.add("Greater", [first, draft.constant(0.0, np.float32)])
+    steps = draft.add("Unsqueeze", [draft.add("Compress", [x, chosen], axis=0), draft.constant([1])])
+    weights = draft.weights(2, 12, 4), draft.weights(2, 12, 3), draft.weights(2, 24)
+    _, state = draft.add("LSTM", [steps, *weights], outputs=2, hidden_size=3, direction="bidirectional")
+    assert_bounded(draft.model(state), _noise(7, 4))
+
+
 def test_choosing_among_what_was_chosen() -> None:
     draft = Draft()
     x = draft.input("x", [10, 3])

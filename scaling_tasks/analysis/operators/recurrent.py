@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from scaling_tasks.analysis.axes import Axis, grid
+from scaling_tasks.analysis.lengths import as_length, smaller
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor, constant_tensor
@@ -200,11 +201,13 @@ def _attributes(op: Operation, at: int, count: int) -> dict[str, Any]:
 
 def _state(op: Operation, sequence: str, axes: tuple[Axis, ...], *, backwards: bool) -> str:
     """Return the last state of one direction, ``[1, N, H]``."""
-    emitter = op.emitter
-    if backwards:
+    emitter, length, one = op.emitter, axes[0].length, as_length(1)
+    if backwards and op.domain.at_most(one, length):
         return emitter.node("Gather", [sequence, emitter.constant(np.array(0, np.int64))], axis=0)
+    # The last state of nothing is zero.
+    last = smaller(length, one) if backwards else length
     known = Tensor(sequence, op.input(0).dtype, axes)
-    return op.around.cleaner.position(known, 0, axes[0].length - 1, keep=False)
+    return op.around.cleaner.position(known, 0, last - 1, keep=False)
 
 
 def _lengths(op: Operation, time: Axis, batch: Axis, dtype: str) -> str:
