@@ -14,6 +14,7 @@ from scaling_tasks.analysis.cleaning import Cleaner
 from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.emitter import Emitter
 from scaling_tasks.analysis.evaluation import evaluate_node
+from scaling_tasks.analysis.filling_up import pad_instead
 from scaling_tasks.analysis.floating_sizes import element_type
 from scaling_tasks.analysis.growing import collect_what_grows
 from scaling_tasks.analysis.indicators import indicated, note_indicators
@@ -167,6 +168,12 @@ class Walk:
         rewrite = _REWRITTEN.get(node.op_type)
         if rewrite and self._touched(op) and (turns := rewrite(original, self.emitter.fresh, self.tensors)):
             for each in turns:
+                self._follow(each)
+            return
+        if self.emitter.opset >= 13 and (
+            padding := pad_instead(original, self.emitter.fresh, self.tensors, self.steps)
+        ):
+            for each in padding:
                 self._follow(each)
             return
         outputs = self._outputs(op)

@@ -291,6 +291,29 @@ def test_as_many_positions_added_at_the_start_as_the_size_says(fixed: bool) -> N
     assert_exact(draft.model(draft.add("Add", [x, cut])), {"N": 2, "T": 9}, [{"N": 1, "T": 4}, {"N": 1, "T": 4}])
 
 
+@pytest.mark.parametrize("kind", ["Expand", "ConstantOfShape", "last", "Tile"])
+@pytest.mark.parametrize("behind", [True, False])
+def test_copies_that_fill_up_to_a_multiple(kind: str, behind: bool) -> None:
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["N", "T", 3]))
+    size = draft.add("Shape", [x], start=1, end=2)
+    more = draft.add("Sub", [draft.constant([4]), draft.add("Mod", [size, draft.constant([4])])])
+    more = draft.add("Mod", [more, draft.constant([4])])
+    shape = draft.add("Concat", [draft.add("Shape", [x], end=1), more, draft.constant([3])], axis=0)
+    if kind == "ConstantOfShape":
+        copies = draft.add("ConstantOfShape", [shape])
+    else:
+        ends = draft.add("Sub", [size, draft.constant([1])]), draft.constant([1 << 62]), draft.constant([1])
+        one = draft.constant(0.5, np.float32) if kind == "Expand" else draft.add("Slice", [x, *ends])
+        times = draft.add("Concat", [draft.constant([1]), more, draft.constant([1])], axis=0)
+        copies = draft.add("Tile", [one, times]) if kind == "Tile" else draft.add("Expand", [one, shape])
+    whole = draft.add("Concat", [x, copies] if behind else [copies, x], axis=1)
+    parts = draft.add("Reshape", [whole, draft.constant([0, -1, 4, 3])])
+    rows = [{"N": 1, "T": 5}, {"N": 1, "T": 8}, {"N": 1, "T": 2}]
+    y = draft.add("Softmax", [draft.add("ReduceMean", [parts], axes=[2])], axis=1)
+    assert_exact(draft.model(y), {"N": 3, "T": 9}, rows, refusable=not behind)
+
+
 def test_positions_as_many_as_data_says() -> None:
     draft = Draft(17)
     durations = draft.add("Ceil", [draft.add("Exp", [draft.input("x", ["T"])])])
