@@ -252,6 +252,9 @@ def _outputs(op: Operation, states: Sequence[Tensor], turn: _Turn, count: _Count
             tensor = replace(tensor, cleaned=tensor.cleaned | turns)
         fills = {place + 1: fill for place, fill in tensor.fills.items()}
         if count is not None and count.name and name:
+            if any(each.constant is None for each in tensor.known_axes):
+                # Of no turns a runtime cannot tell what shape each would have given.
+                op.positive(count.length, "it collects what it never makes")
             op.node.output[at] = op.emitter.fresh("collected")
             _filled_up(op, op.node.output[at], name, tensor.rank, count)
             fills = {place: fill for place, fill in fills.items() if fill == 0} | {0: 0.0}

@@ -56,6 +56,16 @@ def test_loop_over_positions(turns: int | None) -> None:
     assert_exact(draft.model(last, kept, summed), BUCKET, [{"N": 1, "T": 4}, {"N": 1, "T": 4}])
 
 
+def test_a_loop_collects_nothing_at_no_size() -> None:
+    draft = Draft(18)
+    x = draft.shifted(draft.input("x", ["N", "T", 3]))
+    count = draft.add("Sub", [length(draft, x), draft.constant(1)])
+    state = draft.add("ReduceMax", [x, draft.constant([1], np.int64)], keepdims=0)
+    _, kept = draft.add("Loop", [count, draft.constant(True), state], body=steps(x), outputs=2)
+    analysis = assert_exact(draft.model(kept), BUCKET, [{"N": 1, "T": 4}, {"N": 1, "T": 4}])
+    assert [analysis.behaviour.runs_at({"N": 1, "T": size}) for size in (1, 2)] == [False, True]
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_state_that_no_turn_changes_is_known_in_the_body(kept: bool) -> None:
     def write(inner: Draft) -> Sequence[tuple[str, int]]:
