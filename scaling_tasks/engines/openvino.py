@@ -33,6 +33,7 @@ __all__ = [
 
 _LOG = logging.getLogger(__name__)
 _LAST_LINE = 400  # Bytes; more than a file name can have.
+_WIDE, _GREATEST = frozenset(("int64", "uint32", "uint64")), 2**31 - 1
 _TYPES = threading.Lock()
 
 
@@ -58,11 +59,15 @@ class OpenVinoEngine:
         """Run at the bucket's shape.
 
         Raises:
-            EngineError: An input is missing; OpenVINO would take what happens to be in memory.
+            EngineError: An input is missing; OpenVINO would take what happens to be in memory. Or one holds whole
+                numbers beyond 32 bits, of which OpenVINO would take the nearest that it keeps, or the last 32.
         """
         if len(inputs) < len(self._inputs):
             wanted, found = ", ".join(self._inputs), ", ".join(inputs)
             raise EngineError(f"inputs are {wanted}, not {found}", where=str(self._path))
+        if beyond := [name for name, array in inputs.items() if _is_beyond(array)]:
+            what = f"input {beyond[0]!r} holds numbers beyond 32 bits, which is all that it keeps"
+            raise EngineError(what, where=str(self._path))
         results = self._request.infer(dict(inputs), share_inputs=True)
         return {name: results[index] for index, name in enumerate(self._outputs)}
 
@@ -72,6 +77,13 @@ class OpenVinoEngine:
 
 
 ENGINE = PackageEngine("openvino", OpenVinoEngine)
+
+
+def _is_beyond(array: NDArray[Any]) -> bool:
+    """Return whether an array holds whole numbers that OpenVINO does not keep: it computes those of 64 bits in 32."""
+    if str(array.dtype) not in _WIDE or not array.size:
+        return False
+    return bool(array.max() > _GREATEST or array.min() < -_GREATEST - 1)
 
 
 def _fill_tables() -> None:

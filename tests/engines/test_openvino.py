@@ -20,3 +20,14 @@ def test_an_input_that_is_not_given_is_an_error_and_not_what_was_in_memory(tmp_p
     assert engine.run({"x": row, "y": row})["z"].tolist() == [2, 2]
     with pytest.raises(EngineError, match=r"inputs are x, y, not x"):
         engine.run({"x": row})
+
+
+@pytest.mark.parametrize(("dtype", "number"), [("int64", 2**31), ("int64", -(2**31) - 1), ("uint32", 2**32 - 1)])
+def test_whole_numbers_that_it_does_not_keep_are_an_error(dtype: str, number: int, tmp_path: Path) -> None:
+    text = f'<ir_version: 8, opset_import: ["": 17]> g ({dtype}[2] x) => ({dtype}[2] y) {{ y = Max(x, x) }}'
+    onnx.save(onnx.parser.parse_model(text), str(tmp_path / "m.onnx"))
+    engine = OpenVinoEngine(tmp_path / "m.onnx", {})
+    kept = np.array([5, 2**31 - 1], dtype)
+    np.testing.assert_array_equal(engine.run({"x": kept})["y"], kept)
+    with pytest.raises(EngineError, match=r"input 'x' holds numbers beyond 32 bits"):
+        engine.run({"x": np.array([5, number], dtype)})
