@@ -20,9 +20,12 @@ from scaling_tasks.compilers.missing_operators import (
 from scaling_tasks.compilers.nncase_masks import choose_by_masks
 from scaling_tasks.compilers.nncase_operators import (
     compute_constants,
+    find_greatest_by_least,
     keep_pads_apart,
+    mark_by_comparing,
     reshape_without_zeros,
     say_axes_of_slices,
+    subtract_logarithms,
 )
 from scaling_tasks.compilers.nncase_options import quantizes
 from scaling_tasks.compilers.nncase_reshapes import keep_reshapes_apart
@@ -106,7 +109,10 @@ def _write_out(source: Path) -> tuple[Path, list[str]]:
         pool_over_edges(model),
         mean_by_sums(model, only_rounded_up=True),
         round_up_means(model),
-        flatten_softmaxes(model, ["Hardmax"]),
+        flatten_softmaxes(model, ["Hardmax", "LogSoftmax"]),
+        subtract_logarithms(model),
+        find_greatest_by_least(model),
+        mark_by_comparing(model, source.parent),
         take_two_at_a_time(model),
         divide_one(model),
         compare_with_itself(model),

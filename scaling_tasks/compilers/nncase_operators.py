@@ -3,6 +3,9 @@
 * It refuses a Reshape that says what it is to make of sizes of 0, though there be none.
 * It takes no constant for an output, and no Slice of some axes that leaves out which.
 * It makes one of a Pad and of what slides over it, and forgets with what was padded, and that a mean is to count it.
+* Of equal values its TopK finds the last of the greatest first, and of the least the first.
+* Its OneHot writes what lies beyond its places into the next row.
+* Its LogSoftmax is the logarithm of a Softmax: minus infinity from 104 below the greatest on.
 """
 
 from __future__ import annotations
@@ -13,13 +16,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, replace_nodes, static_shapes
+from scaling_tasks.compilers.node_writer import (
+    Writer,
+    attributes_of,
+    constants_of,
+    element_types,
+    ranks_of,
+    replace_nodes,
+    static_shapes,
+)
+from scaling_tasks.onnx_model.reading import opset_of
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compute_constants", "copied", "keep_pads_apart", "reshape_without_zeros", "say_axes_of_slices"]
+__all__ = [
+    "compute_constants",
+    "copied",
+    "find_greatest_by_least",
+    "keep_pads_apart",
+    "mark_by_comparing",
+    "reshape_without_zeros",
+    "say_axes_of_slices",
+    "subtract_logarithms",
+]
 
+_FLOAT, _WHOLE = 1, {6: "int32", 7: "int64"}
+_AXES_ARE_INPUTS = 18  # From this opset on those of a ReduceMax are.
 _CONVOLUTIONS, _POOLS = frozenset(("Conv", "ConvTranspose")), frozenset(("AveragePool", "LpPool", "MaxPool"))
 
 
@@ -96,6 +119,88 @@ def keep_pads_apart(model: onnx.ModelProto, directory: Path) -> bool:
         padded.output[0] = f"{name}/padded"
         write.nodes.append(padded)
         copied(write, padded.output[0], shapes[name], name)
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def find_greatest_by_least(model: onnx.ModelProto) -> bool:
+    """Look for the least of the opposite where a TopK looks for the greatest, in place; return whether any does.
+
+    The opposite of a whole number is the one that is as far below -1 as it is above 0, which every one has.
+    """
+    if all(node.op_type != "TopK" for node in model.graph.node):
+        return False
+    types = element_types(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        given = attributes_of(node) if node.op_type == "TopK" else {}
+        kind = types.get(node.input[0])
+        if not given.pop("largest", node.op_type == "TopK") or (kind != _FLOAT and kind not in _WHOLE):
+            return None
+        write = Writer(model, f"{next(filter(None, node.output))}/greatest")
+
+        def opposite(name: str, output: str = "") -> str:
+            if kind == _FLOAT:
+                return write.node("Neg", [name], output)
+            return write.node("Sub", [write.constant(-1, _WHOLE[kind]), name], output)
+
+        values, places = [*node.output, ""][:2]
+        found = write.several("TopK", [opposite(node.input[0]), *node.input[1:]], 2, **given, largest=0)
+        if values:
+            opposite(found[0], values)
+        if places:
+            write.node("Identity", [found[1]], places)
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def mark_by_comparing(model: onnx.ModelProto, directory: Path) -> bool:
+    """Compare places with those that a OneHot has, in place; return whether there was any of known places."""
+    if all(node.op_type != "OneHot" for node in model.graph.node):
+        return False
+    ranks, types, constants = ranks_of(model), element_types(model), constants_of(model, directory)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type != "OneHot" or node.input[0] not in ranks:
+            return None
+        depth, values = (constants.get(name) for name in node.input[1:])
+        dtype = _WHOLE.get(types.get(node.input[0], 0))
+        if depth is None or values is None or dtype is None:
+            return None
+        write, rank, many = Writer(model, f"{node.output[0]}/marked"), ranks[node.input[0]] + 1, int(depth.item())
+        axis = attributes_of(node).get("axis", -1) % rank
+        places = write.over("Unsqueeze", node.input[0], [axis])
+        shape = [many if at == axis else 1 for at in range(rank)]
+        hits = [
+            write.node("Equal", [places, write.constant(np.arange(first, first + many).reshape(shape), dtype)])
+            for first in (0, -many)
+        ]
+        off, on = (write.constant(each, str(values.dtype)) for each in values)
+        write.node("Where", [write.node("Or", hits), on, off], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def subtract_logarithms(model: onnx.ModelProto) -> bool:
+    """Subtract the logarithm of a sum of powers where a LogSoftmax is, in place; return whether there was any."""
+    if all(node.op_type != "LogSoftmax" for node in model.graph.node):
+        return False
+    types, opset = element_types(model), opset_of(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type != "LogSoftmax" or types.get(node.input[0]) != _FLOAT:
+            return None
+        write, axis = Writer(model, f"{node.output[0]}/logarithm"), attributes_of(node).get("axis", -1)
+        if opset < _AXES_ARE_INPUTS:
+            most = write.node("ReduceMax", [node.input[0]], axes=[axis])
+        else:
+            most = write.node("ReduceMax", [node.input[0], write.constant([axis], "int64")])
+        left = write.node("Sub", [node.input[0], most])
+        total = write.over("ReduceSum", write.node("Exp", [left]), [axis])
+        write.node("Sub", [left, write.node("Log", [total])], node.output[0])
         return write.nodes
 
     return replace_nodes(model, replace)
