@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.pools import pool_by_power
+from scaling_tasks.compilers.recurrent_layers import refuse_left_out
 from scaling_tasks.compilers.reductions import LOGARITHMS, flatten_softmaxes, reduce_plainly
 from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.onnx_model.fixing import link_external_data
@@ -29,6 +30,7 @@ def readable_model(job: CompileJob, workdir: Path) -> Path:
 
     Raises:
         ModelError: The model names external data outside its directory.
+        CompileError: A layer says what OpenVINO leaves out.
     """
     if job.model.suffix != ".onnx":
         return job.model
@@ -52,6 +54,7 @@ def _rewritten(source: Path) -> bytes:
         model = onnx.load(str(source), load_external_data=False)
     except Exception:  # OpenVINO says better what is wrong with it.
         return b""
+    refuse_left_out(model)
     if all(node.op_type not in _WRITTEN_OTHERWISE for node in model.graph.node):
         return b""
     changes = [pool_by_power(model, ["GlobalLpPool"]), flatten_softmaxes(model)]

@@ -2,7 +2,8 @@
 
 MindSpore Lite 2.0.0 knows no GRU and no RNN, and of LSTMs those alone that say all of bias and initial states; what it
 does not know of one (``sequence_lens``, other activations, the way it reads), it leaves out without a word. nncase
-2.11.0 knows neither, and its LSTM is another: off by a fifth in the plainest case.
+2.11.0 knows neither, and its LSTM is another: off by a fifth in the plainest case. OpenVINO 2026.4 leaves out
+peepholes and ``input_forget``, see ``refuse_left_out``.
 
 What is no LSTM as an importer takes it is written out step by step. Where rows end before the last step, a step there
 gives 0 and hands on the state that it was given, so that a layer that reads backwards begins at each row's own end.
@@ -11,7 +12,7 @@ gives 0 and hands on the state that it was given, so that a layer that reads bac
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-__all__ = ["MOST_STEPS", "write_out_recurrences"]
+__all__ = ["MOST_STEPS", "refuse_left_out", "write_out_recurrences"]
 
 MOST_STEPS = 256
 """How many steps of a model are written out: each is twenty nodes, and takes importers a fifth of a second or more."""
@@ -73,7 +74,8 @@ def write_out_recurrences(
 ) -> bool:
     """Replace recurrent layers of one shape, in place, by what an importer takes; return whether there was any.
 
-    A plain LSTM becomes one that reads forwards, with bias, states and all outputs. What has no form here is left.
+    A plain LSTM becomes one that reads forwards, with bias, states and all outputs. A layer of unknown shape or
+    computed weights is left.
 
     Args:
         model: The model.
@@ -83,7 +85,7 @@ def write_out_recurrences(
         most_steps: How many steps are written out, of all layers and directions together.
 
     Raises:
-        CompileError: There are more.
+        CompileError: There are more, or a layer says what has no form here.
     """
     if all(node.op_type not in _GATES for node in model.graph.node):
         return False
@@ -95,6 +97,7 @@ def write_out_recurrences(
         if node.op_type not in _GATES or node.domain not in ("", "ai.onnx"):
             return None
         found = _Recurrence(model, node, shapes, constants, has_lstm=has_lstm)
+        _refuse(node, found.unknown(), importer)
         if not found.is_known():
             return None
         total += found.steps
@@ -107,6 +110,32 @@ def write_out_recurrences(
         return found.written()
 
     return replace_nodes(model, replace)
+
+
+def refuse_left_out(model: onnx.ModelProto) -> None:
+    """Refuse what OpenVINO leaves out of an LSTM.
+
+    Raises:
+        CompileError: One has peepholes or ``input_forget``.
+    """
+    for node in model.graph.node:
+        if node.op_type == "LSTM":
+            _refuse(node, _left_out(node, ("input_forget",)), "OpenVINO")
+
+
+def _left_out(node: onnx.NodeProto, names: Collection[str]) -> list[str]:
+    """Return which of these attributes a node has, and peepholes."""
+    given = attributes_of(node)
+    return [name for name in names if given.get(name)] + ["peepholes"] * bool("".join(node.input[7:8]))
+
+
+def _refuse(node: onnx.NodeProto, unknown: Sequence[str], importer: str) -> None:
+    if unknown:
+        name = node.name or next(filter(None, node.output))
+        raise CompileError(
+            f"{importer} leaves out {unknown[0]} of the {node.op_type} {name!r}",
+            fix="Export the model otherwise, or choose another backend.",
+        )
 
 
 class _Recurrence:
@@ -138,11 +167,14 @@ class _Recurrence:
         found = self._attributes.get("activations") or _ACTIVATIONS[self._kind] * len(self._senses)
         return tuple(each.capitalize() for each in found)
 
+    def unknown(self) -> list[str]:
+        """Return what it says that has no form here."""
+        others = [f"the activation {name}" for name in self._activations if name not in _KNOWN]
+        return _left_out(self._node, _UNKNOWN) + others
+
     def is_known(self) -> bool:
         """Return whether there is a form of it here."""
-        if len(self.dims) != 3 or any(self._attributes.get(name) for name in _UNKNOWN):
-            return False
-        if self._inputs[7] or not set(self._activations) <= _KNOWN:
+        if len(self.dims) != 3:
             return False
         weights = [self._constants.get(name) for name in self._inputs[1:4] if name]
         return all(each is not None and each.dtype == np.float32 for each in weights)

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
+from scaling_tasks.compilers.recurrent_layers import refuse_left_out, write_out_recurrences
 from scaling_tasks.errors import CompileError
 
 STEPS, ROWS, WIDTH, HIDDEN = 5, 3, 4, 6
@@ -112,13 +112,28 @@ def test_lengths_that_leave_nothing_out_are_none(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "attributes", [{"clip": 3.0}, {"activations": ["HardSigmoid", "Tanh"]}, {"layout": 1}], ids=str
+    ("attributes", "said"),
+    [
+        ({"clip": 3.0}, "clip"),
+        ({"activations": ["HardSigmoid", "Tanh"]}, "the activation Hardsigmoid"),
+        ({"layout": 1}, "layout"),
+    ],
 )
-def test_what_has_no_form_is_left(attributes: dict[str, Any], tmp_path: Path):
-    model = layer("GRU", **attributes)
-    before = model.SerializeToString()
-    assert not write_out_recurrences(model, tmp_path, importer="it")
-    assert model.SerializeToString() == before
+def test_what_has_no_form_is_refused_by_name(attributes: dict[str, Any], said: str, tmp_path: Path):
+    with pytest.raises(CompileError, match=f"it leaves out {said} of the GRU 'y'"):
+        write_out_recurrences(layer("GRU", **attributes), tmp_path, importer="it")
+
+
+@pytest.mark.parametrize("said", ["peepholes", "input_forget"])
+def test_what_openvino_leaves_out_is_refused_by_name(said: str, tmp_path: Path):
+    model = layer("LSTM", "input", "input", **({} if said == "peepholes" else {said: 1}))
+    refuse_left_out(layer("LSTM", clip=3.0))
+    if said == "peepholes":
+        model.graph.node[0].input.append("p")
+    with pytest.raises(CompileError, match=f"OpenVINO leaves out {said} of the LSTM 'y'"):
+        refuse_left_out(model)
+    with pytest.raises(CompileError, match=f"it leaves out {said} of the LSTM 'y'"):
+        write_out_recurrences(model, tmp_path, importer="it")
 
 
 def test_a_layer_of_many_steps_is_refused_by_name(tmp_path: Path):
