@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling_tasks.engines.contract import backend_options
+from scaling_tasks.engines.openvino_numbers import first_beyond, most_kept
 from scaling_tasks.engines.packages import PackageEngine
 from scaling_tasks.engines.threads import thread_count
 from scaling_tasks.errors import EngineError
@@ -33,7 +34,6 @@ __all__ = [
 
 _LOG = logging.getLogger(__name__)
 _LAST_LINE = 400  # Bytes; more than a file name can have.
-_WIDE, _GREATEST = frozenset(("int64", "uint32", "uint64")), 2**31 - 1
 _TYPES = threading.Lock()
 
 
@@ -50,6 +50,7 @@ class OpenVinoEngine:
             # The plug-in gives an output also the names of what it turns out to be the same as; these are its own.
             self._outputs = tuple(port.get_any_name() for port in model.outputs)
             self._inputs = tuple(port.get_any_name() for port in model.inputs)
+            self._most = most_kept(model)
             compiled = _import(core, path, options) or _compile(core, model, options)
         except RuntimeError as cause:
             raise EngineError(f"does not load ({last_line(cause)})", where=str(path)) from cause
@@ -60,14 +61,14 @@ class OpenVinoEngine:
 
         Raises:
             EngineError: An input is missing; OpenVINO would take what happens to be in memory. Or one holds whole
-                numbers beyond 32 bits, of which OpenVINO would take the nearest that it keeps, or the last 32.
+                numbers that OpenVINO would take for others, see ``openvino_numbers``.
         """
         if len(inputs) < len(self._inputs):
             wanted, found = ", ".join(self._inputs), ", ".join(inputs)
             raise EngineError(f"inputs are {wanted}, not {found}", where=str(self._path))
-        if beyond := [name for name, array in inputs.items() if _is_beyond(array)]:
-            what = f"input {beyond[0]!r} holds numbers beyond 32 bits, which is all that it keeps"
-            raise EngineError(what, where=str(self._path))
+        if beyond := first_beyond(self._most, inputs):
+            what = f"input {beyond[0]!r} holds numbers beyond {beyond[1]}, which OpenVINO would take for others"
+            raise EngineError(what, where=str(self._path), fix="Choose the backend `onnxruntime`.")
         results = self._request.infer(dict(inputs), share_inputs=True)
         return {name: results[index] for index, name in enumerate(self._outputs)}
 
@@ -77,13 +78,6 @@ class OpenVinoEngine:
 
 
 ENGINE = PackageEngine("openvino", OpenVinoEngine)
-
-
-def _is_beyond(array: NDArray[Any]) -> bool:
-    """Return whether an array holds whole numbers that OpenVINO does not keep: it computes those of 64 bits in 32."""
-    if str(array.dtype) not in _WIDE or not array.size:
-        return False
-    return bool(array.max() > _GREATEST or array.min() < -_GREATEST - 1)
 
 
 def _fill_tables() -> None:

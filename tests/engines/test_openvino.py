@@ -29,5 +29,18 @@ def test_whole_numbers_that_it_does_not_keep_are_an_error(dtype: str, number: in
     engine = OpenVinoEngine(tmp_path / "m.onnx", {})
     kept = np.array([5, 2**31 - 1], dtype)
     np.testing.assert_array_equal(engine.run({"x": kept})["y"], kept)
-    with pytest.raises(EngineError, match=r"input 'x' holds numbers beyond 32 bits"):
+    with pytest.raises(EngineError, match=r"input 'x' holds numbers beyond 2147483647"):
         engine.run({"x": np.array([5, number], dtype)})
+
+
+@pytest.mark.parametrize(
+    ("body", "most"), [("z = Gather (x, i) y = Equal (z, i)", 2**24), ("y = Cast <to = 9> (x)", 2**31 - 1)]
+)
+def test_whole_numbers_that_it_computes_in_floats_are_smaller(body: str, most: int, tmp_path: Path) -> None:
+    text = f"""<ir_version: 8, opset_import: ["": 17]>
+        g (int64[2] x) => (bool[2] y) <int64[2] i = {{1, 0}}> {{ {body} }}"""
+    onnx.save(onnx.parser.parse_model(text), str(tmp_path / "m.onnx"))
+    engine = OpenVinoEngine(tmp_path / "m.onnx", {})
+    engine.run({"x": np.array([most, -most])})
+    with pytest.raises(EngineError, match=f"input 'x' holds numbers beyond {most}, .* `onnxruntime`"):
+        engine.run({"x": np.array([most + 1, 0])})
