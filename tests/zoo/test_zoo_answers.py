@@ -28,11 +28,16 @@ OF_DATA = ("nonzero_rows", "proposals", "spoken_durations", "yolo_suppressed")
 COMPILED = [model.name for model in ZOO if model.name != "proposals"][::3]
 """A third is compiled and run by each backend."""
 
-LASTS_MINUTES = {("nncase", "captcha_crnn"), ("nncase", "ppocr_v6_rec")}
-"""Left to `make zoo`, which runs everything."""
+LASTS_LONG = {
+    *product(["nncase"], ("captcha_crnn", "ddddocr", "ppocr_v4_det", "ppocr_v5_det", "ppocr_v6_rec")),
+    *product(["lite"], ("ddddocr", "packed_sequence", "ppocr_v6_rec")),
+}
+"""Left to `make zoo`, which runs everything: half a minute or more each."""
+IN_THEIR_PLACE = ("heat_map", "reductions", "stacked_frames", "text_cnn", "tiled")
 
 PAIRS = [
-    *(pair for pair in product(("onnxruntime", "openvino", "lite", "nncase"), COMPILED) if pair not in LASTS_MINUTES),
+    *(pair for pair in product(("onnxruntime", "openvino", "lite", "nncase"), COMPILED) if pair not in LASTS_LONG),
+    *product(("lite", "nncase"), IN_THEIR_PLACE),
     *(pair for pair in product(("lite", "nncase"), OF_DATA) if pair[1] not in COMPILED),
     # Its softmax fails where nothing of a row is valid, as of rows that a batch has and no request.
     ("lite", "bert_where"),
@@ -48,10 +53,7 @@ WRONG_BY_ITSELF = {
 }
 """Backends and models that differ from onnxruntime without any padding: nothing can be told of cleaning there."""
 
-NOT_TAKEN = {
-    ("lite", "packed_sequence"),  # It has no ScatterElements.
-    ("nncase", "packed_sequence"),
-}
+NOT_TAKEN = {("nncase", "packed_sequence")}
 """What a backend refuses to compile, as it must rather than give an answer."""
 
 
