@@ -110,7 +110,7 @@ class SizeInput:
             bool(payload["turned"]),
             float(payload["on"]),
             float(payload["off"]),
-            bool(payload.get("whole_rows", False)),  # Bundles of earlier versions do not tell.
+            bool(payload["whole_rows"]),
         )
 
 
