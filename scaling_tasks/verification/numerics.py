@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from scaling_tasks.compilers.contract import Tolerance
+from scaling_tasks.compilers.real_inputs import padded
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.engines.contract import Engine
 from scaling_tasks.engines.registry import load_engine
@@ -19,7 +20,6 @@ from scaling_tasks.runtime.manifest import Manifest
 from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.shapes.behaviour import Behaviour
 from scaling_tasks.shapes.layouts import layout_variables
-from scaling_tasks.shapes.rounding import padded_to
 from scaling_tasks.shapes.signature import Signature
 from scaling_tasks.verification.comparison import Difference, compare_outputs, worst
 from scaling_tasks.verification.verification_result import BucketCheck, VerificationResult
@@ -63,7 +63,7 @@ def verify_artefact(
     classes = classes_of(behaviour)
     engine = load_engine(manifest.engine, directory / artefact.files[0].name, manifest.options)
     checks: list[BucketCheck] = []
-    padded: list[BucketCheck] = []
+    of_smaller: list[BucketCheck] = []
     try:
         for number, bucket in enumerate(artefact.buckets):
             sizes = dict(zip(manifest.variables, bucket, strict=True))
@@ -73,7 +73,7 @@ def verify_artefact(
                 told = behaviour.feeds_of_one_size(sizes, sizes)
                 found: list[list[Difference]] = []
                 for arrays in real or [random_inputs(inputs, sizes, seed=_SEED + at) for at in range(rounds)]:
-                    arrays = _padded(arrays, inputs.shapes(sizes))
+                    arrays = padded(arrays, inputs.shapes(sizes))
                     # The reference runs first: an engine may write into what it was given.
                     reference = original.run(arrays)
                     answer = widened(engine.run({**arrays, **told}), given)
@@ -81,10 +81,10 @@ def verify_artefact(
                 checks.append(BucketCheck(sizes, sizes, _worst_of(found)))
             if behaviour.kind in ("exact", "cleaned") and smaller:
                 with BucketedModel(directory, _of_one_bucket(manifest, number), lambda *_: _Lent(engine)) as model:
-                    padded += _smaller(original, model, sizes, tolerance, smaller, real)
+                    of_smaller += _smaller(original, model, sizes, tolerance, smaller, real)
     finally:
         engine.close()
-    checks += padded
+    checks += of_smaller
     return VerificationResult(artefact.stem, manifest.backend, tolerance, tuple(checks))
 
 
@@ -155,11 +155,6 @@ def _smaller_inputs(
     generator = np.random.default_rng([_SEED, *bucket.values()])
     for number, sizes in enumerate(smaller_sizes(behaviour, bucket, generator, count)):
         yield sizes, random_inputs(inputs, sizes, seed=_SEED + number)
-
-
-def _padded(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
-    """Return inputs with zeros at the end up to a bucket's shapes."""
-    return {name: padded_to(array, shapes[name]) for name, array in arrays.items()}
 
 
 def smaller_sizes(
