@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaling_tasks.compilers.node_writer import attributes_of, element_types, ranks_of
-from scaling_tasks.onnx_model.reading import opset_of
+from scaling_tasks.compilers.node_writer import Writer, attributes_of, element_types, ranks_of, replace_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -20,7 +19,6 @@ FUSIONS = ("LayerNormFusion", "LayerNormFusionL1")
 """What in onnxruntime makes layer norms of what is spelt out; how that is called depends on its version."""
 
 _FLOAT, _EPSILON = 1, 1e-5
-_AXES_ARE_INPUTS = 18  # From this opset on ReduceMean takes them as an input.
 
 
 def spell_out(model: onnx.ModelProto) -> bool:
@@ -30,20 +28,16 @@ def spell_out(model: onnx.ModelProto) -> bool:
     operator: over which is told by ``axis``, not by the scale, which may be repeated along some. One whose mean or
     deviation is used as well is left.
     """
-    graph = model.graph
-    if all(node.op_type != "LayerNormalization" for node in graph.node):
+    if all(node.op_type != "LayerNormalization" for node in model.graph.node):
         return False
     types, ranks = element_types(model), ranks_of(model)
-    nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
         is_one = node.op_type == "LayerNormalization" and not any(node.output[1:])
         axes = _axes(node, ranks.get(node.input[0])) if is_one else []
-        is_float = bool(axes) and _FLOAT in map(types.get, node.input[:2])
-        nodes += _spelt_out(model, node, axes) if is_float else [node]
-    changed = len(nodes) != len(graph.node)
-    del graph.node[:]
-    graph.node.extend(nodes)
-    return changed
+        return _spelt_out(model, node, axes) if axes and _FLOAT in map(types.get, node.input[:2]) else None
+
+    return replace_nodes(model, replace)
 
 
 def _axes(node: onnx.NodeProto, rank: int | None) -> list[int]:
@@ -55,32 +49,13 @@ def _axes(node: onnx.NodeProto, rank: int | None) -> list[int]:
 
 
 def _spelt_out(model: onnx.ModelProto, node: onnx.NodeProto, axes: list[int]) -> list[onnx.NodeProto]:
-    from onnx import TensorProto, helper
-
-    content, (output, *_) = node.input[0], node.output
-    nodes: list[onnx.NodeProto] = []
-
-    def make(kind: str, inputs: list[str], part: str) -> str:
-        name = f"{output}/{part}" if part else output
-        nodes.append(helper.make_node(kind, inputs, [name], name=name))
-        return name
-
-    def mean(of: str, part: str) -> str:
-        name = make("ReduceMean", [of], part)
-        if opset_of(model) < _AXES_ARE_INPUTS:
-            nodes[-1].attribute.append(helper.make_attribute("axes", axes))
-        else:
-            model.graph.initializer.append(helper.make_tensor(f"{name}/axes", TensorProto.INT64, [len(axes)], axes))
-            nodes[-1].input.append(f"{name}/axes")
-        return name
-
-    epsilon, value = f"{output}/epsilon", attributes_of(node).get("epsilon", _EPSILON)
-    model.graph.initializer.append(helper.make_tensor(epsilon, TensorProto.FLOAT, [], [value]))
-    centred = make("Sub", [content, mean(content, "mean")], "centred")
-    variance = mean(make("Mul", [centred, centred], "squares"), "variance")
-    deviation = make("Sqrt", [make("Add", [variance, epsilon], "moved")], "deviation")
-    bias = node.input[2] if len(node.input) > 2 else ""
-    scaled = make("Mul", [make("Div", [centred, deviation], "whitened"), node.input[1]], "scaled" if bias else "")
-    if bias:
-        make("Add", [scaled, bias], "")
-    return nodes
+    write, (content, scale, *bias) = Writer(model, f"{node.output[0]}/spelt"), node.input
+    centred = write.node("Sub", [content, write.over("ReduceMean", content, axes)])
+    variance = write.over("ReduceMean", write.node("Mul", [centred, centred]), axes)
+    epsilon = write.constant(attributes_of(node).get("epsilon", _EPSILON))
+    whitened = write.node("Div", [centred, write.node("Sqrt", [write.node("Add", [variance, epsilon])])])
+    if any(bias):
+        write.node("Add", [write.node("Mul", [whitened, scale]), *bias], node.output[0])
+    else:
+        write.node("Mul", [whitened, scale], node.output[0])
+    return write.nodes

@@ -6,7 +6,7 @@
 * It loses its way where a Softmax is convolved that a Transpose and a convolution come before.
 * Of a Gemm it adds a constant row alone, and multiplies nothing by ``alpha`` and ``beta``.
 * It has no ArgMin, and no HardSwish that its own optimiser would not stumble over. Of several that are greatest its
-  ArgMax finds the first, whatever is asked for, and its TopK finds no least.
+  ArgMax finds the first, whatever is asked for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ __all__ = [
     "add_apart",
     "find_last_by_first",
     "find_least_by_greatest",
-    "find_least_of_many",
     "multiply_pointwise",
     "pool_pictures",
     "pool_undilated",
@@ -223,28 +222,6 @@ def find_last_by_first(model: onnx.ModelProto) -> bool:
         turned = write.node("Gather", [node.input[0], places], axis=given.get("axis", 0) % len(shape))
         first = write.node("ArgMax", [turned], **given)
         write.node("Sub", [write.constant(length - 1, "int64"), first], node.output[0])
-        return write.nodes
-
-    return replace_nodes(model, replace)
-
-
-def find_least_of_many(model: onnx.ModelProto) -> bool:
-    """Look for the greatest of the negative where a TopK looks for the least, in place; return whether any does."""
-    if all(node.op_type != "TopK" for node in model.graph.node):
-        return False
-    types = element_types(model)
-
-    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        given = attributes_of(node) if node.op_type == "TopK" else {}
-        if given.pop("largest", 1) or types.get(node.input[0]) != _FLOAT:
-            return None
-        write = Writer(model, f"{next(filter(None, node.output))}/least")
-        negative = write.node("Neg", [node.input[0]])
-        values, places = [*node.output, ""][:2]
-        found = write.several("TopK", [negative, *node.input[1:]], 2, **given)
-        for kind, made, name in zip(("Neg", "Identity"), found, (values, places), strict=True):
-            if name:
-                write.node(kind, [made], name)
         return write.nodes
 
     return replace_nodes(model, replace)

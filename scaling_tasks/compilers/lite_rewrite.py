@@ -44,7 +44,6 @@ from scaling_tasks.compilers.lite_operators import (
     add_apart,
     find_last_by_first,
     find_least_by_greatest,
-    find_least_of_many,
     multiply_pointwise,
     pool_pictures,
     pool_undilated,
@@ -63,7 +62,13 @@ from scaling_tasks.compilers.paddings import gather_padding
 from scaling_tasks.compilers.pools import mean_by_sums, pool_by_power, pool_by_slices
 from scaling_tasks.compilers.products import multiply_einsums, multiply_resizes
 from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
-from scaling_tasks.compilers.reductions import LOGARITHMS, find_by_places, flatten_softmaxes, reduce_plainly
+from scaling_tasks.compilers.reductions import (
+    LOGARITHMS,
+    find_by_opposites,
+    find_by_places,
+    flatten_softmaxes,
+    reduce_plainly,
+)
 from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.compilers.whole_numbers import quantise_in_floats, round_to_even, take_remainders
 from scaling_tasks.compilers.windows import say_pads
@@ -187,7 +192,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
         add_apart(model),
         find_least_by_greatest(model),
         find_last_by_first(model),
-        find_least_of_many(model),
+        find_by_opposites(model, ["float32"], greatest=False),
         flatten_softmaxes(model, ("Hardmax", "LogSoftmax", "Softmax")),
         find_by_places(model),
         reduce_plainly(model, ("ReduceL1", "ReduceL2", "ReduceMax", "ReduceSumSquare", *LOGARITHMS)),

@@ -20,7 +20,6 @@ from scaling_tasks.compilers.missing_operators import (
 from scaling_tasks.compilers.nncase_masks import choose_by_masks
 from scaling_tasks.compilers.nncase_operators import (
     compute_constants,
-    find_greatest_by_least,
     keep_pads_apart,
     mark_by_comparing,
     reshape_without_zeros,
@@ -40,7 +39,7 @@ from scaling_tasks.compilers.pools import (
 )
 from scaling_tasks.compilers.products import multiply_einsums, multiply_resizes
 from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
-from scaling_tasks.compilers.reductions import flatten_softmaxes
+from scaling_tasks.compilers.reductions import find_by_opposites, flatten_softmaxes
 from scaling_tasks.compilers.whole_numbers import quantise_in_floats, round_to_even, take_remainders
 from scaling_tasks.compilers.windows import SAME, say_pads
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
@@ -111,7 +110,7 @@ def _write_out(source: Path) -> tuple[Path, list[str]]:
         round_up_means(model),
         flatten_softmaxes(model, ["Hardmax", "LogSoftmax"]),
         subtract_logarithms(model),
-        find_greatest_by_least(model),
+        find_by_opposites(model, ["float32", "int32", "int64"], greatest=True),
         mark_by_comparing(model, source.parent),
         take_two_at_a_time(model),
         divide_one(model),

@@ -3,7 +3,6 @@
 * It refuses a Reshape that says what it is to make of sizes of 0, though there be none.
 * It takes no constant for an output, and no Slice of some axes that leaves out which.
 * It makes one of a Pad and of what slides over it, and forgets with what was padded, and that a mean is to count it.
-* Of equal values its TopK finds the last of the greatest first, and of the least the first.
 * Its OneHot writes what lies beyond its places into the next row.
 * Its LogSoftmax is the logarithm of a Softmax: minus infinity from 104 below the greatest on.
 """
@@ -25,7 +24,6 @@ from scaling_tasks.compilers.node_writer import (
     replace_nodes,
     static_shapes,
 )
-from scaling_tasks.onnx_model.reading import opset_of
 
 if TYPE_CHECKING:
     import onnx
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = [
     "compute_constants",
     "copied",
-    "find_greatest_by_least",
     "keep_pads_apart",
     "mark_by_comparing",
     "reshape_without_zeros",
@@ -42,7 +39,6 @@ __all__ = [
 ]
 
 _FLOAT, _WHOLE = 1, {6: "int32", 7: "int64"}
-_AXES_ARE_INPUTS = 18  # From this opset on those of a ReduceMax are.
 _CONVOLUTIONS, _POOLS = frozenset(("Conv", "ConvTranspose")), frozenset(("AveragePool", "LpPool", "MaxPool"))
 
 
@@ -124,38 +120,6 @@ def keep_pads_apart(model: onnx.ModelProto, directory: Path) -> bool:
     return replace_nodes(model, replace)
 
 
-def find_greatest_by_least(model: onnx.ModelProto) -> bool:
-    """Look for the least of the opposite where a TopK looks for the greatest, in place; return whether any does.
-
-    The opposite of a whole number is the one that is as far below -1 as it is above 0, which every one has.
-    """
-    if all(node.op_type != "TopK" for node in model.graph.node):
-        return False
-    types = element_types(model)
-
-    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        given = attributes_of(node) if node.op_type == "TopK" else {}
-        kind = types.get(node.input[0])
-        if not given.pop("largest", node.op_type == "TopK") or (kind != _FLOAT and kind not in _WHOLE):
-            return None
-        write = Writer(model, f"{next(filter(None, node.output))}/greatest")
-
-        def opposite(name: str, output: str = "") -> str:
-            if kind == _FLOAT:
-                return write.node("Neg", [name], output)
-            return write.node("Sub", [write.constant(-1, _WHOLE[kind]), name], output)
-
-        values, places = [*node.output, ""][:2]
-        found = write.several("TopK", [opposite(node.input[0]), *node.input[1:]], 2, **given, largest=0)
-        if values:
-            opposite(found[0], values)
-        if places:
-            write.node("Identity", [found[1]], places)
-        return write.nodes
-
-    return replace_nodes(model, replace)
-
-
 def mark_by_comparing(model: onnx.ModelProto, directory: Path) -> bool:
     """Compare places with those that a OneHot has, in place; return whether there was any of known places."""
     if all(node.op_type != "OneHot" for node in model.graph.node):
@@ -188,17 +152,13 @@ def subtract_logarithms(model: onnx.ModelProto) -> bool:
     """Subtract the logarithm of a sum of powers where a LogSoftmax is, in place; return whether there was any."""
     if all(node.op_type != "LogSoftmax" for node in model.graph.node):
         return False
-    types, opset = element_types(model), opset_of(model)
+    types = element_types(model)
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
         if node.op_type != "LogSoftmax" or types.get(node.input[0]) != _FLOAT:
             return None
         write, axis = Writer(model, f"{node.output[0]}/logarithm"), attributes_of(node).get("axis", -1)
-        if opset < _AXES_ARE_INPUTS:
-            most = write.node("ReduceMax", [node.input[0]], axes=[axis])
-        else:
-            most = write.node("ReduceMax", [node.input[0], write.constant([axis], "int64")])
-        left = write.node("Sub", [node.input[0], most])
+        left = write.node("Sub", [node.input[0], write.over("ReduceMax", node.input[0], [axis])])
         total = write.over("ReduceSum", write.node("Exp", [left]), [axis])
         write.node("Sub", [left, write.node("Log", [total])], node.output[0])
         return write.nodes

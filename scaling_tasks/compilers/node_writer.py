@@ -24,7 +24,9 @@ __all__ = [
     "store_as_bytes",
 ]
 
-_AXES_ARE_INPUTS = 13  # From this opset on those of ReduceSum, Squeeze and Unsqueeze are.
+_AXES_ARE_INPUTS = {"ReduceSum": 13, "Squeeze": 13, "Unsqueeze": 13}
+"""From which opset on, where that is not the one of all other reductions."""
+_OTHERS_ARE_INPUTS = 18
 
 
 class Writer:
@@ -69,11 +71,11 @@ class Writer:
         """Give a tensor another shape."""
         return self.node("Reshape", [name, self.constant(shape, "int64")], output)
 
-    def over(self, kind: str, name: str, axes: Sequence[int], **attributes: Any) -> str:
-        """Make a ReduceSum, Squeeze or Unsqueeze over ``axes``, which the opset has as an attribute or an input."""
-        if opset_of(self._model) < _AXES_ARE_INPUTS:
-            return self.node(kind, [name], axes=list(axes), **attributes)
-        return self.node(kind, [name, self.constant(axes, "int64")], **attributes)
+    def over(self, kind: str, name: str, axes: Sequence[int], output: str = "", **attributes: Any) -> str:
+        """Make a reduction, Squeeze or Unsqueeze over ``axes``, which the opset has as an attribute or an input."""
+        if opset_of(self._model) < _AXES_ARE_INPUTS.get(kind, _OTHERS_ARE_INPUTS):
+            return self.node(kind, [name], output, axes=list(axes), **attributes)
+        return self.node(kind, [name, self.constant(axes, "int64")], output, **attributes)
 
     def _fresh(self) -> str:
         self._count += 1

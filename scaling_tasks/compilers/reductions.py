@@ -3,6 +3,8 @@
 * MindSpore Lite 2.0.0 has no ReduceL1 and no Hardmax, and no ReduceLogSum and no ReduceLogSumExp where ONNX does not
   define them by others, before opset 18. Its ReduceMax is of no number below 0, and its ReduceL2 and ReduceSumSquare
   leave squares where their input was, for whoever takes that next.
+* The TopK of MindSpore Lite finds no least. Of equal values that of nncase 2.11.0 finds the last of the greatest first,
+  and of the least the first.
 * OpenVINO 2026.4 takes all axes for those of a ReduceL1, ReduceLogSum and ReduceLogSumExp before opset 18, and a
   softmax before opset 13, which is over all axes from one on, for one over that axis; so nncase 2.11.0 does a Hardmax.
 """
@@ -26,12 +28,12 @@ from scaling_tasks.onnx_model.reading import opset_of
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["LOGARITHMS", "find_by_places", "flatten_softmaxes", "reduce_plainly"]
+__all__ = ["LOGARITHMS", "find_by_opposites", "find_by_places", "flatten_softmaxes", "reduce_plainly"]
 
 LOGARITHMS = ("ReduceLogSum", "ReduceLogSumExp")
 """What is a sum's logarithm."""
 
-_FLOAT, _SUMS_TAKE_AXES, _OTHERS_TAKE_AXES = 1, 13, 18
+_FLOAT, _ORDERED = 1, {1: "float32", 6: "int32", 7: "int64"}
 _ONE_AXIS = 13  # From this opset on a softmax is over one axis.
 _LEAST = -3.4028234663852886e38
 
@@ -45,7 +47,7 @@ def reduce_plainly(model: onnx.ModelProto, kinds: Collection[str]) -> bool:
     """
     if all(node.op_type not in kinds for node in model.graph.node):
         return False
-    types, opset = element_types(model), opset_of(model)
+    types = element_types(model)
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
         if node.op_type not in kinds or types.get(node.input[0]) != _FLOAT:
@@ -57,9 +59,7 @@ def reduce_plainly(model: onnx.ModelProto, kinds: Collection[str]) -> bool:
             said = {name: value for name, value in given.items() if name != "keepdims"} | {"keepdims": keeps}
             if axes is None:
                 return write.node(kind, [name, *told], output, **said)
-            if opset < (_SUMS_TAKE_AXES if kind == "ReduceSum" else _OTHERS_TAKE_AXES):
-                return write.node(kind, [name], output, axes=axes, **said)
-            return write.node(kind, [name, write.constant(axes, "int64")], output, **said)
+            return write.over(kind, name, axes, output, **said)
 
         def greatest(name: str, keeps: int, output: str = "") -> str:
             if "ReduceMax" not in kinds:
@@ -139,6 +139,43 @@ def find_by_places(model: onnx.ModelProto) -> bool:
             write.node("OneHot", [place, *marks], node.output[0], axis=axis)
         else:
             write.reshape(write.node("OneHot", [place, *marks], axis=1), shape, node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def find_by_opposites(model: onnx.ModelProto, kinds: Collection[str], *, greatest: bool) -> bool:
+    """Look for the other end of the opposites in place of what a TopK looks for, in place; return whether any did.
+
+    The opposite of a whole number is the one that is as far below -1 as it is above 0, which every one has.
+
+    Args:
+        model: The model.
+        kinds: Of which element types: float32, int32 and int64, or some of them.
+        greatest: Whether those that look for the greatest are changed, or those that look for the least.
+    """
+    if all(node.op_type != "TopK" for node in model.graph.node):
+        return False
+    types = element_types(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        given = attributes_of(node) if node.op_type == "TopK" else {}
+        kind = _ORDERED.get(types.get(node.input[0], 0)) if node.op_type == "TopK" else None
+        if kind is None or kind not in kinds or bool(given.pop("largest", 1)) != greatest:
+            return None
+        write = Writer(model, f"{next(filter(None, node.output))}/opposite")
+
+        def opposite(name: str, output: str = "") -> str:
+            if kind == "float32":
+                return write.node("Neg", [name], output)
+            return write.node("Sub", [write.constant(-1, kind), name], output)
+
+        values, places = [*node.output, ""][:2]
+        found = write.several("TopK", [opposite(node.input[0]), *node.input[1:]], 2, **given, largest=int(not greatest))
+        if values:
+            opposite(found[0], values)
+        if places:
+            write.node("Identity", [found[1]], places)
         return write.nodes
 
     return replace_nodes(model, replace)
