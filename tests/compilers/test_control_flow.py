@@ -6,24 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.control_flow import choose_between_branches, write_out_loops
 from scaling_tasks.compilers.ended_loops import write_out_ended_loops
-from scaling_tasks.compilers.isolation import run_job
-from scaling_tasks.compilers.registry import get_backend
-from scaling_tasks.engines.registry import load_engine
-from scaling_tasks.errors import CompileError, EngineError
-from scaling_tasks.shapes.signature import Signature, TensorSpec
-from scaling_tasks.shapes.unit import Unit
+from scaling_tasks.errors import CompileError
+from tests.compilers.compiled import answer, compiled
 
-OPTIONS = {
-    "lite": {"backend": "lite", "device": "cpu"},
-    "nncase": {"backend": "nncase", "options": {"target": "cpu"}},
-}
 FLAG, NUMBER, ROW = (TensorProto.BOOL, []), (TensorProto.INT64, []), (TensorProto.FLOAT, [3, 4])
 ONE = (TensorProto.FLOAT, [])
 FEEDS = {"x": np.random.default_rng(3).normal(0, 1, (5, 3, 4)).astype(np.float32)}
@@ -225,11 +215,6 @@ def requests(proto: onnx.ModelProto) -> list[dict[str, np.ndarray]]:
     return found
 
 
-def answer(proto: onnx.ModelProto, feeds: dict[str, np.ndarray] = FEEDS) -> dict[str, np.ndarray]:
-    session = onnxruntime.InferenceSession(proto.SerializeToString())
-    return dict(zip((each.name for each in session.get_outputs()), session.run(None, feeds), strict=True))
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_they_are_alike_under_onnxruntime(name: str, tmp_path: Path):
     proto = onnx.ModelProto()
@@ -247,25 +232,13 @@ def test_they_are_alike_under_onnxruntime(name: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("backend", OPTIONS)
+@pytest.mark.parametrize("backend", ["lite", "nncase"])
 def test_they_compile(backend: str, name: str, tmp_path: Path):
-    options = OPTIONS[backend]
-    try:
-        get_backend(backend).identity(options)
-    except (CompileError, EngineError) as error:
-        pytest.skip(str(error))
-    path = tmp_path / "m.onnx"
-    onnx.save(MODELS[name], str(path))
-    specs = [TensorSpec(key, value.shape, str(value.dtype)) for key, value in requests(MODELS[name])[0].items()]
-    signature = Signature(tuple(specs))
-    job = CompileJob(path, signature, Unit("all", "m_static", (), ((),)), options)
-    files = run_job(job, tmp_path / "made", log=tmp_path / "m.log", timeout=100).artefact.files
-    engine = load_engine(get_backend(backend).engine, files[0], options)
-    for feeds in requests(MODELS[name]):
-        found = engine.run(feeds)
-        for key, value in answer(MODELS[name], feeds).items():
-            np.testing.assert_allclose(found[key], value, atol=5e-6, err_msg=key, strict=True)
-    engine.close()
+    with compiled(backend, MODELS[name], requests(MODELS[name])[0], tmp_path) as engine:
+        for feeds in requests(MODELS[name]):
+            found = engine.run(feeds)
+            for key, value in answer(MODELS[name], feeds).items():
+                np.testing.assert_allclose(found[key], value, atol=5e-6, err_msg=key, strict=True)
 
 
 def test_loops_of_which_no_last_turn_is_known_are_left(tmp_path: Path):

@@ -7,22 +7,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
-from scaling_tasks.compilers.contract import CompileJob
-from scaling_tasks.compilers.isolation import run_job
-from scaling_tasks.compilers.registry import get_backend
-from scaling_tasks.engines.registry import load_engine
-from scaling_tasks.errors import CompileError, EngineError
-from scaling_tasks.shapes.signature import Signature, TensorSpec
-from scaling_tasks.shapes.unit import Unit
+from tests.compilers.compiled import OPTIONS, answer, compiled
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "openvino": {"backend": "openvino"},
-    "lite": {"backend": "lite", "device": "cpu"},
-    "nncase": {"backend": "nncase", "options": {"target": "cpu"}},
-}
 LEVELS = np.random.default_rng(3).integers(-2, 3, (6, 40))
 TIES = """<ir_version: 8, opset_import: ["": 17]>
     g (float[6,40] x, int64[6,40] n) => (float[6,9] most, int64[6,9] of_most, int64[6,40] of_least, int64[6,9] of_whole)
@@ -51,19 +39,8 @@ MODELS: dict[str, tuple[str, list[str], dict[str, Any]]] = {
 @pytest.mark.parametrize(("backend", "name"), [(each, name) for name, row in MODELS.items() for each in row[1]])
 def test_it_answers_as_onnxruntime_does(backend: str, name: str, tmp_path: Path):
     text, _, feeds = MODELS[name]
-    options = OPTIONS[backend]
-    try:
-        get_backend(backend).identity(options)
-    except (CompileError, EngineError) as error:
-        pytest.skip(str(error))
-    path = tmp_path / "m.onnx"
-    onnx.save(onnx.parser.parse_model(text), str(path))
-    specs = tuple(TensorSpec(key, value.shape, str(value.dtype)) for key, value in feeds.items())
-    job = CompileJob(path, Signature(specs), Unit("all", "m_static", (), ((),)), options)
-    files = run_job(job, tmp_path / "made", log=tmp_path / "m.log", timeout=100).artefact.files
-    engine = load_engine(get_backend(backend).engine, files[0], options)
-    found = engine.run(feeds)
-    engine.close()
-    original = onnxruntime.InferenceSession(str(path))
-    for output, value in zip(original.get_outputs(), original.run(None, feeds), strict=True):
-        np.testing.assert_allclose(found[output.name], value, rtol=1e-5, atol=1e-6, err_msg=output.name)
+    proto = onnx.parser.parse_model(text)
+    with compiled(backend, proto, feeds, tmp_path) as engine:
+        found = engine.run(feeds)
+    for key, value in answer(proto, feeds).items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-5, atol=1e-6, err_msg=key)

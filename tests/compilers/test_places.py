@@ -6,22 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
-from scaling_tasks.compilers.contract import CompileJob
-from scaling_tasks.compilers.isolation import run_job
 from scaling_tasks.compilers.missing_operators import count_places_from_first
-from scaling_tasks.compilers.registry import get_backend
-from scaling_tasks.engines.registry import load_engine
-from scaling_tasks.errors import CompileError, EngineError
-from scaling_tasks.shapes.signature import Signature, TensorSpec
-from scaling_tasks.shapes.unit import Unit
+from tests.compilers.compiled import answer, compiled
 
-OPTIONS = {
-    "lite": {"backend": "lite", "device": "cpu"},
-    "nncase": {"backend": "nncase", "options": {"target": "cpu"}},
-}
 X = np.random.default_rng(7).normal(0, 1, (4, 6)).astype(np.float32)
 FEEDS = {
     "x": X,
@@ -40,17 +29,12 @@ TEXT = """<ir_version: 8, opset_import: ["": 13]>
 KINDS = ("GatherElements", "GatherND", "ScatterND")
 
 
-def answer(proto: onnx.ModelProto) -> dict[str, np.ndarray]:
-    session = onnxruntime.InferenceSession(proto.SerializeToString())
-    return dict(zip((each.name for each in session.get_outputs()), session.run(None, FEEDS), strict=True))
-
-
 def test_they_are_alike():
     proto = onnx.parser.parse_model(TEXT)
-    expected = answer(proto)
+    expected = answer(proto, FEEDS)
     assert count_places_from_first(proto, KINDS)
     assert len(proto.graph.node) > len(KINDS)
-    for key, value in answer(proto).items():
+    for key, value in answer(proto, FEEDS).items():
         np.testing.assert_array_equal(value, expected[key])
 
 
@@ -58,10 +42,9 @@ def test_points_of_each_row_are_counted_within_it():
     proto = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 13]>
         g (float[4,6] x, int64[4,1] each) => (float[4] y) { y = GatherND <batch_dims = 1> (x, each) }""")
     feeds = {"x": X, "each": np.array([[-1], [2], [-6], [5]])}
-    expected = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, feeds)[0]
+    expected = answer(proto, feeds)["y"]
     assert count_places_from_first(proto, KINDS)
-    found = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, feeds)[0]
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(answer(proto, feeds)["y"], expected)
 
 
 def test_those_that_are_known_to_be_counted_from_the_first_are_left():
@@ -77,20 +60,10 @@ def test_those_that_are_known_to_be_counted_from_the_first_are_left():
     assert proto.SerializeToString() == before
 
 
-@pytest.mark.parametrize("backend", OPTIONS)
+@pytest.mark.parametrize("backend", ["lite", "nncase"])
 def test_they_compile(backend: str, tmp_path: Path):
-    options = OPTIONS[backend]
-    try:
-        get_backend(backend).identity(options)
-    except (CompileError, EngineError) as error:
-        pytest.skip(str(error))
-    proto, path = onnx.parser.parse_model(TEXT), tmp_path / "m.onnx"
-    onnx.save(proto, str(path))
-    specs = tuple(TensorSpec(key, value.shape, str(value.dtype)) for key, value in FEEDS.items())
-    job = CompileJob(path, Signature(specs), Unit("all", "m_static", (), ((),)), options)
-    files = run_job(job, tmp_path / "made", log=tmp_path / "m.log", timeout=100).artefact.files
-    engine = load_engine(get_backend(backend).engine, files[0], options)
-    found = engine.run(FEEDS)
-    engine.close()
-    for key, value in answer(proto).items():
+    proto = onnx.parser.parse_model(TEXT)
+    with compiled(backend, proto, FEEDS, tmp_path) as engine:
+        found = engine.run(FEEDS)
+    for key, value in answer(proto, FEEDS).items():
         np.testing.assert_array_equal(found[key], value, err_msg=key)

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from scaling_tasks.compilers.contract import CompileJob
-from scaling_tasks.compilers.isolation import run_job
-from scaling_tasks.compilers.registry import get_backend
-from scaling_tasks.engines.registry import load_engine
-from scaling_tasks.errors import CompileError, EngineError
-from scaling_tasks.shapes.signature import Signature, TensorSpec
-from scaling_tasks.shapes.unit import Unit
+from tests.compilers.compiled import answer, compiled
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "openvino": {"backend": "openvino"},
-    "lite": {"backend": "lite", "device": "cpu"},
-    "nncase": {"backend": "nncase", "options": {"target": "cpu"}},
-}
 RANDOM = np.random.default_rng(5)
 
 
@@ -379,22 +366,9 @@ def model(name: str) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     ],
 )
 def test_it_answers_as_the_original(backend: str, name: str, tmp_path: Path):
-    options = OPTIONS[backend]
-    try:
-        get_backend(backend).identity(options)
-    except (CompileError, EngineError) as error:
-        pytest.skip(str(error))
     proto, feeds = model(name)
-    path = tmp_path / "m.onnx"
-    onnx.save(proto, str(path))
-    session = onnxruntime.InferenceSession(str(path))
-    expected = dict(zip((each.name for each in session.get_outputs()), session.run(None, feeds), strict=True))
-    specs = tuple(TensorSpec(key, value.shape, str(value.dtype)) for key, value in feeds.items())
-    job = CompileJob(path, Signature(specs), Unit("all", "m_static", (), ((),)), options)
-    files = run_job(job, tmp_path / "made", log=tmp_path / "m.log", timeout=100).artefact.files
-    engine = load_engine(get_backend(backend).engine, files[0], options)
-    found = engine.run(feeds)
-    engine.close()
-    for key, value in expected.items():
+    with compiled(backend, proto, feeds, tmp_path) as engine:
+        found = engine.run(feeds)
+    for key, value in answer(proto, feeds).items():
         # Within its LSTM, MindSpore Lite's tanh is as it is.
         np.testing.assert_allclose(found[key], value, atol=1e-4 if name == "layers" else 5e-6, err_msg=key)
