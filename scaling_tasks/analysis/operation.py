@@ -44,6 +44,7 @@ class Surroundings:
         shapes: Of shapes of which data decides a part what they are made of, by name.
         elements: Of small vectors of which data decides some elements all of them, by name.
         indicators: Of comparisons of sizes when they hold, by name.
+        subtracted: Names of what is subtracted from something.
         place: Names of the operators in whose bodies the walk is.
     """
 
@@ -57,6 +58,7 @@ class Surroundings:
     shapes: dict[str, list[Any]] = field(default_factory=dict)
     elements: dict[str, list[Any]] = field(default_factory=dict)
     indicators: dict[str, Any] = field(default_factory=dict)
+    subtracted: frozenset[str] = frozenset()
     place: tuple[str, ...] = ()
 
     @contextlib.contextmanager

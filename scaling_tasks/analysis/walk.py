@@ -53,6 +53,8 @@ _RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLi
 
 _SEQUENCE = "it is a sequence, which no bucket gives"
 
+_RESHAPING = ("Unsqueeze", "Expand", "Reshape", "Identity")
+
 _REWRITTEN = {"Scan": scan_as_loop, "Loop": collect_what_grows}
 _WITH_BODIES = {"Loop": follow_loop, "If": follow_branches}
 
@@ -112,6 +114,7 @@ class Walk:
             if initializer.name not in self.tensors:
                 value = numpy_helper.to_array(initializer)
                 self.tensors[initializer.name] = constant_tensor(initializer.name, initializer.data_type, value)
+        self._around.subtracted = _subtracted(graph)
         for node in graph.node:
             self._follow(node)
 
@@ -372,6 +375,15 @@ def _carrying(tensor: Tensor, op: Operation) -> Tensor:
         return tensor
     known = op.result(None)
     return replace(tensor, cleaned=tensor.cleaned | known.cleaned, blames={**known.blames, **tensor.blames})
+
+
+def _subtracted(graph: onnx.GraphProto) -> frozenset[str]:
+    """Return what is subtracted from something, also what becomes that in another shape."""
+    found: set[str] = set()
+    for node in reversed(graph.node):
+        if node.op_type == "Sub" or (node.op_type in _RESHAPING and not found.isdisjoint(node.output)):
+            found |= {name for name in node.input if name}
+    return frozenset(found)
 
 
 def _counted(tensor: Tensor) -> frozenset[str]:

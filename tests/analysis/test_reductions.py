@@ -195,6 +195,23 @@ def test_zeros_beside_each_other_are_divided_by_a_bias_alone() -> None:
     assert_exact(draft.model(y), {"N": 2, "H": 4, "W": 6}, [{"N": 1, "H": 3, "W": 3}, {"N": 1, "H": 4, "W": 5}])
 
 
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("opset", [13, 18])
+def test_of_equal_numbers_nothing_is_left_without_their_mean(opset: int, keepdims: int) -> None:
+    draft = Draft(opset)
+    x = draft.input("x", ["N", 3, "T"])
+    mean = reduced(draft, "ReduceMean", x, [2], keepdims=keepdims)
+    if not keepdims:
+        mean = draft.add("Unsqueeze", [mean, draft.constant([2])])
+    away = draft.add("Sub", [x, mean])
+    variance = reduced(draft, "ReduceMean", draft.add("Mul", [away, away]), [2], keepdims=1)
+    deviation = draft.add("Add", [draft.add("Sqrt", [variance]), draft.constant(1e-8, np.float32)])
+    model = draft.model(draft.add("Div", [away, deviation]))
+    data = {"x": lambda shape, _: np.full(shape, 0.1, np.float32)}
+    for length in (1, 2, 4):
+        assert_exact(model, {"N": 1, "T": 49}, [{"N": 1, "T": length}], data=data)
+
+
 @pytest.mark.parametrize("kind", ["Softmax", "ReduceMax", "ReduceMean"])
 def test_padded_lines_beside_those_of_a_row_are_no_lines_of_infinities(kind: str) -> None:
     draft = Draft(17)

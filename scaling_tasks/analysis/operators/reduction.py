@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from scaling_tasks.analysis.axes import Axis, grid
-from scaling_tasks.analysis.lengths import as_length
+from scaling_tasks.analysis.lengths import Length, as_length
 from scaling_tasks.analysis.operation import Operation, Refused
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.size_inputs import SizeInput
 
-__all__ = ["reduce_axes", "scale_output"]
+__all__ = ["reduce_axes"]
 
 How = Literal["sum", "mean", "max", "min", "product", "exponential"]
 
@@ -77,25 +77,48 @@ def reduce_axes(op: Operation, axes: Sequence[int], *, keep: bool, how: How) -> 
         "low": low,
         "high": high,
     }
+    result = op.result(kept, tensor.dtype, **known)
     if how == "mean" and over:
-        return scale_output(op, op.result(kept, tensor.dtype, **known), [tensor.known_axes[at] for at in over], keep)
-    return op.result(kept, tensor.dtype, **known)
+        if op.node.output[0] in op.around.subtracted and tensor.dtype == 1:
+            _divide_sum(op, result, axes, keep=keep)
+        else:
+            _scale_mean(op, result, [tensor.known_axes[at] for at in over])
+    return result
 
 
-def scale_output(op: Operation, result: Tensor, over: Sequence[Axis], keep: bool) -> Tensor:
-    """Multiply the operator's output by the padded over the true number of positions of the axes it went over."""
+def _scale_mean(op: Operation, result: Tensor, over: Sequence[Axis]) -> None:
+    """Multiply the operator's output by the padded over the true number of positions of the axes it went over.
+
+    Where half precision is computed in, a sum over as many positions as an image has could overflow.
+    """
     emitter = op.emitter
-    count = as_length(1)
-    for axis in over:
-        count = count * axis.length
     raw = emitter.fresh("mean")
     op.node.output[0] = raw
     emitter.nodes.append(op.node)
     op.replaced = True
-    spec = SizeInput("", "ratio", "float32", expressions=(count.expression(),))
-    ratio = op.around.cleaner.companion(result, [], spec)
-    emitter.into(result.name, "Mul", [raw, ratio])
-    return result
+    spec = SizeInput("", "ratio", "float32", expressions=(_positions(over).expression(),))
+    emitter.into(result.name, "Mul", [raw, op.around.cleaner.companion(result, [], spec)])
+
+
+def _divide_sum(op: Operation, result: Tensor, axes: Sequence[int], *, keep: bool) -> None:
+    """Divide the sum by the true number of positions.
+
+    Of one position that is the position itself. A mean that is scaled may be off by a rounding, and what is left of
+    the position without it is divided by something as small where numbers are normalised.
+    """
+    tensor = op.input(0)
+    total = op.emitter.reduce("ReduceSum", tensor.name, axes, keepdims=int(keep))
+    count = _positions(tensor.known_axes[at] for at in axes)
+    spec = SizeInput("", "value", "float32", expressions=(count.expression(),))
+    op.emitter.into(result.name, "Div", [total, op.around.cleaner.companion(result, [], spec)])
+    op.replaced = True
+
+
+def _positions(axes: Iterable[Axis]) -> Length:
+    count = as_length(1)
+    for axis in axes:
+        count = count * axis.length
+    return count
 
 
 def _kept(tensor: Tensor, axes: Sequence[int], *, keep: bool) -> tuple[list[Axis], dict[int, int]]:
