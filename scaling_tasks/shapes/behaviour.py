@@ -172,6 +172,11 @@ class Behaviour:
         """Return whether the original model runs at these sizes, as far as its own shapes say."""
         return bool(_all_equal((*self.requirements, *self.limits), sizes))
 
+    def within_limits(self, sizes: Mapping[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+        """Return which of many requests, arrays [n] of sizes, read within the model's tables; at least one limits."""
+        holds: NDArray[np.bool_] = _all_equal(self.limits, sizes)
+        return holds
+
     def tied_at(self, sizes: Mapping[str, int]) -> tuple[str, ...]:
         """Return the variables that do not go together at these sizes: of the first requirement that is not met."""
         failing = (_names(pair) for pair in self.requirements if not _all_equal([pair], sizes))

@@ -212,22 +212,33 @@ def make_plan(
             where=f"{target.config or target.name}: auto_scaling",
             fix="Choose larger buckets, or another strategy.",
         )
-    stops = () if statistics is None else _beyond(statistics, ends)
+    stops = _beyond(statistics, ends, analysed.behaviour) if statistics is not None and analysed else ()
     if plan.coverage < 1:
         near = "the model runs up to {} {}, and buckets do: with auto_scaling.interval 1 they come closest to it."
         stops += tuple(near.format(text, most) for text, most in sums.items())
     return replace(plan, warnings=(*plan.warnings, *stops, *notes, *_accepted(target)))
 
 
-def _beyond(statistics: DatasetStatistics, ends: Mapping[str, int]) -> tuple[str, ...]:
-    """Return what to tell where the data set has sizes at which the model does not run."""
+def _beyond(statistics: DatasetStatistics, ends: Mapping[str, int], behaviour: Behaviour) -> tuple[str, ...]:
+    """Return what to tell where the data set has sizes at which the model does not run, one by one or together."""
     histogram = statistics.histogram
-    largest = dict(zip(histogram.variables, histogram.samples.max(axis=0).tolist(), strict=True))
-    return tuple(
-        f"the model runs up to {name} {most}, the data set has {largest[name]}."
-        for name, most in ends.items()
-        if largest.get(name, 0) > most
-    )
+    sizes = dict(zip(histogram.variables, histogram.samples.T, strict=True))
+    beyond = {name: most for name, most in ends.items() if name in sizes and sizes[name].max() > most}
+    notes = [
+        f"the model runs up to {name} {most}, the data set has {sizes[name].max()}." for name, most in beyond.items()
+    ]
+    if not behaviour.limits:
+        return tuple(notes)
+    together = ~behaviour.within_limits(sizes)
+    for name, most in beyond.items():
+        together &= sizes[name] <= most
+    if together.any():
+        share = histogram.weights[together].sum() / histogram.total
+        named = ", ".join(f"{name} {sizes[name][together.argmax()]}" for name in sorted(sizes))
+        notes.append(
+            f"the model does not run at {share:.2%} of the samples, such as {named}: such requests are errors."
+        )
+    return tuple(notes)
 
 
 def _key(target: Target, option: str) -> str:

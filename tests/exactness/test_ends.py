@@ -127,12 +127,13 @@ def test_a_bucket_may_be_larger_than_what_is_left_of_a_table(
 ) -> None:
     if backend == "lite":
         request.getfixturevalue("lite_python")
-    rows = ["0,6", *(f"{past},1" for past in range(6, 24)), "20,4", "8,16"]
+    rows = ["0,6", *(f"{past},1" for past in range(6, 24)), "20,4", "8,16", "22,3"]
     dataset = _table(tmp_path, "past,seq", rows)
     options = {"lite": {"device": "cpu"}, "nncase": {"options": {"target": "cpu"}}}.get(backend, {})
     scaling = {"max_scaling_num": 3, "interval": 4}
     compiled = {"backend": backend, **options}
     outcome = build(_decoder(), [], compile=compiled, auto_scaling=scaling, dataset=dataset)
+    assert "does not run at 4.55% of the samples, such as past 22, seq 3: such requests are errors" in outcome.output
     sizes = [(0, 6), (7, 1), (20, 4), (23, 1), (8, 16), (22, 2)]
     outcome.check(
         [
