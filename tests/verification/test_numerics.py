@@ -125,6 +125,7 @@ def arrays(*values: float) -> Any:
         (arrays(np.nan, 2), arrays(np.nan, 2), True),
         (arrays(np.nan, 2), arrays(1, 2), False),
         (np.array([5001, 2]), np.array([5000, 2]), False),
+        (np.array([2**62 + 1]), np.array([2**62]), False),
         (arrays(np.inf, 2), arrays(np.inf, 2), True),
         (arrays(np.inf, 2), arrays(-np.inf, 2), False),
         (arrays(1, 2, 3), arrays(1, 2), False),
