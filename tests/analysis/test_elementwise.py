@@ -228,3 +228,15 @@ def test_a_part_of_a_size_is_not_rounded_where_single_precision_rounds_it_before
     rows = [{"N": 1, "L": 95}, {"N": 1, "L": 175}]
     analysis = assert_exact(draft.model(y), {"N": 2, "L": 200}, rows, refusable=True)
     assert bool(analysis.behaviour.refusals) == refused
+
+
+@pytest.mark.parametrize(("end", "number"), [("min", 1.5), ("max", -1.5)])
+def test_what_is_clipped_at_an_end_that_data_decides_may_lie_beyond_its_own_bounds(end: str, number: float) -> None:
+    """What was not negative becomes so, and a maximum of that needs more than zeros beyond the end."""
+    draft = Draft(17)
+    x, bound = draft.input("x", ["N", 2, "L"]), draft.input("bound", [])
+    x = draft.add("Sigmoid", [draft.shifted(x)])
+    y = draft.add("Clip", [x, bound] if end == "min" else [x, "", bound])
+    y = draft.add("MaxPool", [y], kernel_shape=[3], pads=[1, 1])
+    data = {"bound": lambda shape, generator: np.full(shape, number, np.float32)}
+    assert_exact(draft.model(y), {"N": 1, "L": 9}, [{"N": 1, "L": 4}], data=data)

@@ -70,7 +70,8 @@ def follow_unary(op: Operation) -> Tensor:
     dtype, ends = _target(op), _interval(op, tensor)
     low, high = held_bounds(*ends, dtype)
     finite = (
-        tensor.finite
+        all(each.finite or each.is_constant for each in op.inputs if each is not None)
+        and tensor.finite
         and _are_held(ends, (low, high))
         and (op.kind in _FINITE or _is_safe(op, tensor) or (math.isfinite(low) and math.isfinite(high)))
     )
@@ -199,8 +200,8 @@ def _image(op: Operation, fill: float) -> float | None:
     if op.kind == "Not":
         return 1.0 - float(bool(fill))
     if op.kind == "Clip":
-        low, high = _clip_bounds(op)
-        return None if low is None or high is None else min(max(fill, low), high)
+        (low, least), (most, high) = _clip_bounds(op)
+        return min(max(fill, low), most) if low == least and most == high else None
     if op.kind in ("Neg", "Abs", "Sin", "Cos", "Sqrt"):
         known: dict[str, Callable[[float], float]] = {
             "Neg": lambda x: -x,
@@ -215,14 +216,15 @@ def _image(op: Operation, fill: float) -> float | None:
     return None
 
 
-def _clip_bounds(op: Operation) -> tuple[float | None, float | None]:
+def _clip_bounds(op: Operation) -> list[tuple[float, float]]:
+    """Return the ends between which either bound of a Clip lies, which data may decide."""
     if op.opset < 11:
-        return float(op.attribute("min", -math.inf)), float(op.attribute("max", math.inf))
-    found: list[float | None] = []
-    for index, default in ((1, -math.inf), (2, math.inf)):
-        bound = op.inputs[index] if index < len(op.inputs) else None
-        found.append(default if bound is None else bound.uniform)
-    return found[0], found[1]
+        return [(float(op.attribute(name, end)),) * 2 for name, end in (("min", -math.inf), ("max", math.inf))]
+    given = [op.inputs[index] if index < len(op.inputs) else None for index in (1, 2)]
+    return [
+        (end, end) if bound is None else (bound.low, bound.high)
+        for bound, end in zip(given, (-math.inf, math.inf), strict=True)
+    ]
 
 
 def _interval(op: Operation, tensor: Tensor) -> tuple[float, float]:
@@ -232,9 +234,8 @@ def _interval(op: Operation, tensor: Tensor) -> tuple[float, float]:
     if op.kind in _GROWING:
         return _GROWING[op.kind](low), _GROWING[op.kind](high)
     if op.kind == "Clip":
-        least, most = _clip_bounds(op)
-        least, most = -math.inf if least is None else least, math.inf if most is None else most
-        return min(max(low, least), most), max(min(high, most), least)
+        (least, greatest_least), (least_most, most) = _clip_bounds(op)
+        return min(max(low, least), least_most), min(max(high, greatest_least), most)
     if op.kind in ("Cast", "CastLike"):
         return cast_bounds(low, high, tensor.dtype, _target(op), finite=tensor.finite)
     if op.kind == "Neg":
