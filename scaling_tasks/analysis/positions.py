@@ -36,6 +36,12 @@ def _range(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Posi
     return (Positions({0: as_length(step.reshape(-1)[0])}, as_length(start.reshape(-1)[0])),)
 
 
+def _listed(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions | None, ...]:
+    """Follow NonZero of a vector that holds no zeros."""
+    every = given[0].rank == 1 and result.known_axes[1].length == given[0].known_axes[0].length
+    return (Positions({1: as_length(1)}, as_length(0)),) if every else ()
+
+
 def _same(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions | None, ...]:
     return given[0].positions if given[0].dtype in _INTEGERS else ()
 
@@ -46,6 +52,22 @@ def _unsqueezed(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple
     added = {op.axis(axis, result.rank) for axis in op.constants(1, "axes") or []}
     kept = [axis for axis in range(result.rank) if axis not in added]
     return (told.moved(dict(enumerate(kept))),)
+
+
+def _squeezed(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions | None, ...]:
+    if (told := given[0].position) is None:
+        return ()
+    axes = op.constants(1, "axes")
+    gone = [at for at in range(given[0].rank) if given[0].known_axes[at].constant == 1] if axes is None else axes
+    kept = [at for at in range(given[0].rank) if at not in {op.axis(axis, given[0].rank) for axis in gone}]
+    return (told.moved({old: new for new, old in enumerate(kept)}),) if set(told.steps) <= set(kept) else ()
+
+
+def _transposed(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions | None, ...]:
+    if (told := given[0].position) is None:
+        return ()
+    order = op.attribute("perm") or range(result.rank - 1, -1, -1)
+    return (told.moved({int(old): new for new, old in enumerate(order)}),)
 
 
 def _expanded(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Positions | None, ...]:
@@ -93,9 +115,12 @@ def _product(op: Operation, given: Sequence[Tensor], result: Tensor) -> tuple[Po
 
 _RULES = {
     "Range": _range,
+    "NonZero": _listed,
     "Cast": _same,
     "Identity": _same,
     "Unsqueeze": _unsqueezed,
+    "Squeeze": _squeezed,
+    "Transpose": _transposed,
     "Expand": _expanded,
     "Concat": _concatenated,
     "Add": _sum,

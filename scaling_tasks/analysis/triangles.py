@@ -243,6 +243,12 @@ def _count(op: Operation, output: Tensor) -> None:
         op.around.order.counts[output.name] = -1
 
 
+def _listed(op: Operation, output: Tensor) -> None:
+    """Follow NonZero of a vector that holds no zeros, which counts."""
+    if op.input(0).rank == 1 and op.input(0).known_axes[0].length == output.known_axes[1].length:
+        op.around.order.counts[output.name] = -1
+
+
 def _halved(op: Operation, output: Tensor) -> None:
     """Follow Trilu, which puts zeros on one side of a diagonal."""
     tensor = op.input(0)
@@ -282,6 +288,7 @@ _RULES: dict[str, Callable[[Operation, Tensor], None]] = {
     "Expand": _moved(_expanded),
     "Slice": _moved(_cut),
     "Range": _count,
+    "NonZero": _listed,
     "Trilu": _halved,
     "Softmax": _softmax,
 }

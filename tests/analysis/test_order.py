@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 
 from scaling_tasks.analysis.analyse import analyse_model
 from tests.analysis.drafts import Draft, assert_exact
@@ -159,6 +160,29 @@ def test_numbers_of_what_is_not_zero_are_those_of_the_exact_size() -> None:
     draft = Draft(17)
     x = draft.add("Relu", [draft.shifted(draft.input("x", ["H", "W"]))])
     assert_exact(draft.model(draft.add("NonZero", [x])), {"H": 8, "W": 9}, [{"H": 5, "W": 6}])
+
+
+@pytest.mark.parametrize("opset", [9, 17])
+def test_positions_of_ones_count_as_a_range_does(opset: int) -> None:
+    """As torch exports ``arange`` for operator sets that have no Range: places of a table, and a causal mask."""
+    draft = Draft(opset)
+    ids = draft.input("ids", ["N", "T"], np.int64)
+
+    def moved(kind: str, name: str, axes: list[int]) -> str:
+        return str(draft.add(kind, [name, draft.constant(axes)]) if opset > 12 else draft.add(kind, [name], axes=axes))
+
+    length = moved("Unsqueeze", draft.add("Gather", [draft.add("Shape", [ids]), draft.constant(1)]), [0])
+    ones = helper.make_tensor("value", TensorProto.INT64, [1], [1])
+    listed = draft.add("NonZero", [draft.add("ConstantOfShape", [length], value=ones)])
+    places = moved("Squeeze", draft.add("Transpose", [listed], perm=[1, 0]), [1])
+    x = draft.add("Add", [draft.add("Gather", [draft.weights(4, 8), ids]), draft.weights(8)])
+    x = draft.add("Add", [x, draft.add("Gather", [draft.weights(20, 8), places])])
+    later = draft.add("Greater", [moved("Unsqueeze", places, [0]), moved("Unsqueeze", places, [1])])
+    scores = draft.add("MatMul", [x, draft.add("Transpose", [x], perm=[0, 2, 1])])
+    scores = draft.add("Where", [later, draft.constant(-np.inf, np.float32), scores])
+    y = draft.add("MatMul", [draft.add("Softmax", [scores], axis=2), x])
+    analysis = assert_exact(draft.model(y), {"N": 2, "T": 12}, [{"N": 1, "T": 5}, {"N": 1, "T": 5}])
+    assert analysis.behaviour.limits == ((("min", "T", 20), "T"),)
 
 
 def test_what_depends_on_data_beside_what_follows_sizes() -> None:

@@ -82,7 +82,13 @@ def follow_top(op: Operation) -> Sequence[Tensor]:
 
 @operator("NonZero")
 def follow_non_zero(op: Operation) -> Tensor:
-    """Follow NonZero: padding must be zero; how many there are depends on data."""
+    """Follow NonZero: padding must be zero; how many there are depends on data, unless none of a vector is zero.
+
+    Of ones, as many as positions, exporters that know no Range make one so.
+    """
+    if op.input(0).rank == 1 and (op.input(0).low > 0 or op.input(0).high < 0):
+        axis = op.compact(0, 0).known_axes[0]
+        return op.result([grid(1), axis], _INT64, low=0.0, counts_rows=op.rows in axis.variables)
     for at in range(op.input(0).rank):
         op.mix(0, at)
     tensor = op.clean(0, range(op.input(0).rank), 0.0)
