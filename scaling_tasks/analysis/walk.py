@@ -362,7 +362,9 @@ class Walk:
         """Let later operators start from what was cleaned to zero: it is as valid, and need not be cleaned again."""
         for name, tensor in zip(original.input, op.inputs, strict=False):
             before = self.tensors.get(name)
-            if before is None or tensor is None or tensor.name == before.name or tensor.axes != before.axes:
+            if before is None or tensor is None or tensor.name == before.name:
+                continue
+            if (tensor.dtype, tensor.axes) != (before.dtype, before.axes):
                 continue
             added = {at: fill for at, fill in tensor.fills.items() if before.fills.get(at) != fill}
             if added and all(fill == 0 for fill in added.values()):

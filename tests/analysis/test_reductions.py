@@ -167,6 +167,17 @@ def test_half_precision_is_normalised_over_sizes_in_single_precision(kind: str) 
     assert_exact(draft.model(draft.add("Cast", [y], to=1)), {"N": 2, "T": 9}, rows, tolerance=3e-3)
 
 
+@pytest.mark.parametrize("kind", ["InstanceNormalization", "LayerNormalization"])
+def test_half_precision_that_is_normalised_stays_so_beside_it(kind: str) -> None:
+    draft = Draft(17)
+    x = draft.add("Cast", [draft.shifted(draft.input("x", ["N", 3, "L"]))], to=10)
+    factors = [draft.constant([1.5, 0.5, 2.0][: 3 if kind[0] == "I" else 1], np.float16)]
+    factors.append(draft.constant([0.5, 0.0, -1.0][: 3 if kind[0] == "I" else 1], np.float16))
+    y = draft.add("Add", [x, draft.add(kind, [x, *factors])])
+    highest = draft.add("ReduceMax", [x], axes=[2])
+    assert_exact(draft.model(y, highest), {"N": 2, "L": 9}, [{"N": 1, "L": 4}, {"N": 1, "L": 7}], tolerance=5e-3)
+
+
 @pytest.mark.parametrize("length", [0, 3])
 def test_the_largest_of_what_may_be_nothing(length: int) -> None:
     draft = Draft(13)
