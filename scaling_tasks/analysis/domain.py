@@ -80,7 +80,8 @@ class Domain:
         if length.constant is not None:
             return np.full(self.count, float(length.constant), dtype)
         found = self._floats.get(length)
-        return self.values(length).astype(dtype) if found is None else found.astype(dtype)
+        with np.errstate(over="ignore"):  # Half precision holds no large sizes.
+            return self.values(length).astype(dtype) if found is None else found.astype(dtype)
 
     def note_floats(self, length: Length, values: NDArray[Any]) -> None:
         """Remember what floating-point arithmetic gave for a length."""

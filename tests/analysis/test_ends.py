@@ -135,3 +135,28 @@ def test_positions_that_a_larger_past_makes_fewer() -> None:
     assert behaviour.most_of("kept", 1 << 20) is None
     assert behaviour.most_of("seq", 1 << 20) == 24
     assert behaviour.next_running({"kept": 10, "seq": 11}, step=-1) == {"kept": 10, "seq": 10}
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_the_end_of_a_table_that_is_as_long_as_a_request(step: int) -> None:
+    """As of relative positions: from ``20 - length`` on, which would count from the end where requests are longer."""
+    draft = Draft(17)
+    x = draft.input("x", ["N", "L", 4])
+    length = draft.add("Mul", [draft.add("Shape", [x], start=1, end=2), draft.constant([step])])
+    start = draft.add("Sub", [draft.constant([20]), length])
+    part = draft.add("Slice", [draft.weights(20, 4), start, draft.constant([20]), draft.constant([0])])
+    scores = draft.add("MatMul", [draft.shifted(x), draft.add("Transpose", [part], perm=[1, 0])])
+    y = draft.add("ReduceMax", [draft.add("Softmax", [scores], axis=1)], axes=[2])
+    model = draft.model(y)
+    analysis = assert_exact(model, {"N": 2, "L": 20 // step}, [{"N": 1, "L": 3}, {"N": 1, "L": 3}])
+    assert [analysis.behaviour.runs_at({"N": 1, "L": size}) for size in (1, 20 // step, 20 // step + 1)] == [1, 1, 0]
+
+
+def test_the_end_of_a_table_that_is_as_long_as_a_past_that_may_be_empty() -> None:
+    draft = Draft(17)
+    past = draft.input("past", ["N", "past", 4])
+    start = draft.add("Neg", [draft.add("Shape", [past], start=1, end=2)])
+    ends = draft.constant([1 << 40]), draft.constant([0])
+    y = draft.add("ReduceSum", [draft.add("Slice", [draft.weights(20, 4), start, *ends]), draft.constant([0])])
+    y = draft.add("Add", [y, draft.add("ReduceSum", [draft.shifted(past), draft.constant([1])], keepdims=0)])
+    assert_exact(draft.model(y), {"N": 2, "past": 20}, [{"N": 1, "past": 3}, {"N": 1, "past": 3}])

@@ -131,11 +131,11 @@ def _count_from_start(op: Operation, index: int, length: Length) -> None:
 
 def _bounds(op: Operation, length: Length, start: Length, end: Length, step: int) -> tuple[Length, Length]:
     """Return the first position and how many there are, as the operator's definition clamps them."""
-    first, last = _counted(op, start, length), _counted(op, end, length)
     if step > 0:
-        first, last = _inside(op, first, last, length)
+        first, last = _inside(op, start, end, length)
         count = (last - first + (step - 1)) // step
     else:
+        first, last = _counted(op, start, length), _counted(op, end, length)
         if (end.constant or 0) <= -_FAR:
             last = as_length(-1)
         first, last = _within(op, first, as_length(0), length - 1), _within(op, last, as_length(-1), length - 1)
@@ -143,18 +143,26 @@ def _bounds(op: Operation, length: Length, start: Length, end: Length, step: int
     return first, count if op.domain.at_most(as_length(0), count) else larger(as_length(0), count)
 
 
-def _inside(op: Operation, first: Length, last: Length, length: Length) -> tuple[Length, Length]:
+def _inside(op: Operation, start: Length, end: Length, length: Length) -> tuple[Length, Length]:
     """Return two bounds as the operator's definition clamps them.
 
     A part of a table that begins where sizes say, as rows of a causal mask do, has to lie within it: beyond, fewer
-    positions would come of larger sizes, which no bucket could hold.
+    positions would come of larger sizes, which no bucket could hold. The same goes for one that ends where the table
+    does, and begins before its start from one size on.
     """
-    zero = as_length(0)
-    found = _within(op, first, zero, length), _within(op, last, zero, length)
-    moves = first.variables and not length.variables and not op.around.place
-    if moves and not op.domain.grows(found[1] - found[0]) and op.domain.require(smaller(last, length), last):
-        found = _within(op, first, zero, length), _within(op, last, zero, length)
-    return found
+
+    def clamped() -> tuple[Length, Length]:
+        first, last = (_counted(op, bound, length) for bound in (start, end))
+        return _within(op, first, as_length(0), length), _within(op, last, as_length(0), length)
+
+    first, last = clamped()
+    if not start.variables or length.variables or op.around.place:
+        return first, last
+    beyond, falls = _counted(op, end, length), op.domain.grows(-start) and bool((op.domain.values(start) > 0).any())
+    for held, bound in ((smaller(beyond, length), beyond), *([(larger(start, as_length(0)), start)] if falls else [])):
+        if not op.domain.grows(last - first) and op.domain.require(held, bound):
+            first, last = clamped()
+    return first, last
 
 
 def _counted(op: Operation, bound: Length, length: Length) -> Length:
