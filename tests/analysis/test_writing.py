@@ -285,3 +285,22 @@ def test_rows_that_write_where_they_are_numbered_are_not_alike() -> None:
     updates = draft.add("Expand", [draft.constant(0.5, np.float32), draft.add("Shape", [rows])])
     y = draft.add("ScatterND", [x, draft.add("Concat", parts, axis=-1), updates])
     assert analyse_model(draft.model(y)).behaviour.rows is None
+
+
+@pytest.mark.parametrize("form", ["own", "first", "turned", "both"])
+def test_a_place_that_data_chooses_in_each_row_keeps_rows_apart(form: str) -> None:
+    """As of the last token of each row, ``x[arange(rows), lengths - 1]``; it may be counted from the end."""
+    draft = Draft(17)
+    x, chosen = draft.shifted(draft.input("x", ["N", "T", 3])), draft.input("at", ["N"], np.int64)
+    (rows,) = sizes(draft, x, 0)
+    number = counted(draft, rows)
+    if form == "first":
+        number = draft.add("Mul", [chosen, draft.constant(0)])
+    if form == "turned":
+        number = draft.add("Sub", [draft.add("Sub", [rows, draft.constant(1)]), number])
+    place = draft.add("Mul", [number, draft.constant(1)]) if form == "both" else chosen
+    places = draft.add("Concat", [unsqueezed(draft, number, 1), unsqueezed(draft, place, 1)], axis=1)
+    model = draft.model(draft.add("GatherND", [x, places]))
+    data = {"at": lambda shape, generator: generator.integers(-4, 4, shape)}
+    analysis = assert_exact(model, {"N": 3, "T": 9}, [{"N": 1, "T": 4}, {"N": 1, "T": 7}, {"N": 1, "T": 9}], data=data)
+    assert (analysis.behaviour.rows == "N") == (form == "own")

@@ -17,7 +17,7 @@ from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.size_inputs import SizeInput
 
-__all__ = ["alike", "from_start", "safe_numbers"]
+__all__ = ["alike", "from_start", "own_rows", "safe_numbers"]
 
 
 @operator("Gather")
@@ -201,12 +201,29 @@ def follow_gather_nd(op: Operation) -> Tensor:
         return found
     for at in range(batch):
         op.same_axis(0, at, 1, at)
-    for at in range(batch, batch + depth):
+    alone = batch == 0 and own_rows(op, indices.rank - 1) is not None
+    places = range(batch, batch + depth)
+    for at in places[int(alone) :]:
         op.mix(0, at)
-    safe_numbers(op, 1, [op.input(0).known_axes[at].length for at in range(batch, batch + depth)])
+    # A row's own number is never counted from the end.
+    lengths = [as_length(0) if alone and not at else op.input(0).known_axes[at].length for at in places]
+    safe_numbers(op, 1, lengths, clamp=not alone)
     data, indices = op.input(0), op.input(1)
     axes = [*indices.known_axes[:-1], *data.known_axes[batch + depth :]]
-    return op.result(axes, data.dtype, finite=data.finite, low=data.low, high=data.high)
+    found = op.result(axes, data.dtype, finite=data.finite, low=data.low, high=data.high)
+    return replace(found, counts_rows=data.counts_rows) if alone else found
+
+
+def own_rows(op: Operation, last: int) -> int | None:
+    """Return the axis of numbers that counts rows where each reads or writes itself: ``x[arange(rows), places]``."""
+    data, indices = op.input(0), op.input(1)
+    told = indices.positions[0] if indices.positions else None
+    if op.rows is None or told is None or told.first.terms or len(told.steps) != 1:
+        return None
+    ((at, step),) = told.steps.items()
+    same = at < last and indices.known_axes[at] == data.known_axes[0] == grid(op.rows)
+    others = (other for other in indices.positions[1:] if other is not None)
+    return at if same and step.constant == 1 and not any(at in other.steps for other in others) else None
 
 
 @operator("ReverseSequence")

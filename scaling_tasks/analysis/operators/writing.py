@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from scaling_tasks.analysis.axes import grid
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operation import Operation, Refused
-from scaling_tasks.analysis.operators.gathering import alike, from_start, safe_numbers
+from scaling_tasks.analysis.operators.gathering import alike, from_start, own_rows, safe_numbers
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 
@@ -25,7 +24,7 @@ def follow_scatter_nd(op: Operation) -> Tensor:
     depth = op.input(1).known_axes[last].constant
     if depth is None:
         raise Refused("how many axes it writes along follows the sizes of the request")
-    rows = _own_rows(op, last)
+    rows = own_rows(op, last)
     for at in range(last):
         if at != rows:
             op.mixes(op.input(1).known_axes[at])
@@ -37,18 +36,6 @@ def follow_scatter_nd(op: Operation) -> Tensor:
     numbered = any(op.input(at).counts_rows for at in (0, 2))
     found = _written(op, list(range(depth)), [at for at in range(last) if at != rows], alone=True)
     return replace(found, counts_rows=numbered)
-
-
-def _own_rows(op: Operation, last: int) -> int | None:
-    """Return the axis of numbers that counts rows where each row writes into itself: ``x[arange(rows), places]``."""
-    data, indices = op.input(0), op.input(1)
-    told = indices.positions[0] if indices.positions else None
-    if op.rows is None or told is None or told.first.terms or len(told.steps) != 1:
-        return None
-    ((at, step),) = told.steps.items()
-    same = at < last and indices.known_axes[at] == data.known_axes[0] == grid(op.rows)
-    others = (other for other in indices.positions[1:] if other is not None)
-    return at if same and step.constant == 1 and not any(at in other.steps for other in others) else None
 
 
 @operator("ScatterElements", "Scatter")
