@@ -9,6 +9,7 @@ import yaml
 
 from scaling_tasks.errors import ConfigError
 from scaling_tasks.files import publish, write_if_changed
+from scaling_tasks.shapes.expressions import as_text
 from scaling_tasks.shapes.signature import BATCH, HEIGHT, WIDTH, Signature
 
 __all__ = ["SCHEMA_NAME", "configuration_text", "write_configuration"]
@@ -72,7 +73,7 @@ def _shapes(inputs: Signature) -> Iterator[str]:
     yield "input_shape:"
     for tensor in inputs.inputs:
         image = BATCH in tensor.dims or HEIGHT in tensor.dims or WIDTH in tensor.dims
-        dims = [-1 if isinstance(dim, str) and image else dim for dim in tensor.dims]
+        dims = [dim if isinstance(dim, int) else -1 if image else as_text(dim) for dim in tensor.dims]
         yield f"  {_scalar(tensor.name)}: {_flow(dims)}"
 
 

@@ -22,6 +22,7 @@ from scaling_tasks.shapes.signature import Signature, name_dimensions
 IMAGE = name_dimensions({"x": [-1, 3, -1, -1]})
 TOKENS = name_dimensions({"ids": ["batch", "seq len"], "mask": ["batch", "seq len"]})
 STATIC = name_dimensions({"x": [1, 3, 8, 8]})
+CACHE = name_dimensions({"ids": ["batch", "seq"], "mask": ["batch", "past + 2*(seq - 1)"], "past": ["batch", "past", 8]})
 
 
 def write(directory: Path, target: str, defaults: str) -> TargetSpec:
@@ -155,7 +156,7 @@ def test_the_schema_refuses_what_the_loader_refuses() -> None:
     assert not matches({"dataset": {"path": 3}}, schema, schema)
 
 
-@pytest.mark.parametrize("inputs", [IMAGE, TOKENS, STATIC], ids=["image", "tokens", "static"])
+@pytest.mark.parametrize("inputs", [IMAGE, TOKENS, STATIC, CACHE], ids=["image", "tokens", "static", "cache"])
 @pytest.mark.parametrize("dataset", ["datasets/pages: 2", None])
 def test_a_written_configuration_loads(tmp_path: Path, inputs: Signature, dataset: str | None) -> None:
     path = write_configuration(tmp_path, "net", "models/my net.onnx", inputs, dataset, "onnxruntime", schema_text())
@@ -163,7 +164,8 @@ def test_a_written_configuration_loads(tmp_path: Path, inputs: Signature, datase
     assert spec.model == "models/my net.onnx"
     assert spec.compile is not None
     assert spec.compile.backend == "onnxruntime"
-    assert name_dimensions(spec.input_shape or {}).variables == inputs.variables
+    named = name_dimensions(spec.input_shape or {})
+    assert [tensor.dims for tensor in named.inputs] == [tensor.dims for tensor in inputs.inputs]
     if inputs.variables and dataset:
         assert spec.dataset is not None
         assert spec.dataset.path == dataset
