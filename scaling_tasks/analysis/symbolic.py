@@ -153,7 +153,7 @@ def _compare(holds: Callable[[Any, Any], Any]) -> Callable[[Operation, list[Arra
     def apply(op: Operation, values: list[Array]) -> Array:
         def decide(left: Length, right: Length) -> bool:
             if any(name.startswith(DATA) for name in (left - right).variables):
-                raise _Undecided
+                return bool(holds(_sign(left - right), 0))
             answers = holds(op.domain.values(left), op.domain.values(right))
             if not (answers == answers[0]).all():
                 raise _Undecided
@@ -163,6 +163,16 @@ def _compare(holds: Callable[[Any, Any], Any]) -> Callable[[Operation, list[Arra
         return np.asarray(found).astype(bool)
 
     return apply
+
+
+def _sign(length: Length) -> int:
+    """Return 1 of what is positive and -1 of what is negative however much data chooses, which is nothing at least."""
+    for sign in (1, -1):
+        parts = {product: factor * sign for product, factor in length.terms}
+        sizes_alone = all(isinstance(atom, str) for product in parts for atom in product)
+        if sizes_alone and parts.get((), 0) > 0 and min(parts.values()) > 0:
+            return sign
+    raise _Undecided
 
 
 def _clip(op: Operation, values: list[Array]) -> Array:

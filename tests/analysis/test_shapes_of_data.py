@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import numpy_helper
 
 from scaling_tasks.analysis.analyse import analyse_model
 from tests.analysis.drafts import Draft, assert_exact
@@ -112,6 +113,21 @@ def test_an_axis_is_not_expanded_to_as_many_as_data_says() -> None:
     x, count = draft.input("x", ["T"]), draft.input("count", [1], np.int64)
     (refusal,) = analyse_model(draft.model(draft.add("Expand", [x, count]))).behaviour.refusals
     assert refusal.reason == "T is expanded to as many as data says"
+
+
+@pytest.mark.parametrize("wanted", [-1, 0])
+def test_how_many_data_chose_is_no_negative_number(wanted: int) -> None:
+    """Exporters look for -1 in the shape of an expand: torchvision's pools of regions, by level."""
+    draft = Draft(17)
+    x = draft.shifted(draft.input("x", ["T"]))
+    found = draft.add("NonZero", [draft.add("Relu", [x])])
+    column = draft.add("Reshape", [found, draft.constant([-1, 1])])
+    shape = draft.add("Concat", [draft.add("Shape", [column], end=1), draft.constant([3])], axis=0)
+    ones = draft.add("ConstantOfShape", [draft.add("Shape", [shape])], value=numpy_helper.from_array(np.array([1])))
+    open_ones = draft.add("Equal", [shape, draft.add("Mul", [ones, draft.constant(wanted)])])
+    copies = draft.add("Expand", [column, draft.add("Where", [open_ones, ones, shape])])
+    analysis = assert_exact(draft.model(copies), {"T": 9}, [{"T": 4}], refusable=wanted == 0)
+    assert bool(analysis.behaviour.refusals) == (wanted == 0)
 
 
 def test_two_lengths_that_data_decides_are_not_taken_for_equal() -> None:
