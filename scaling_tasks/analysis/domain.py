@@ -139,6 +139,7 @@ class Domain:
         if not keep.any():
             return False
         if not keep.all():
+            left, right = self._without_shared(left, right)
             self.requirements.append((left, right))
             # What floating-point arithmetic gave is known at these sizes only.
             more = [] if self._floats else [*self._made_equal(left, right), *self._made_equal(right, left)]
@@ -147,6 +148,14 @@ class Domain:
             self._floats = {length: values[keep] for length, values in self._floats.items()}
             self._cache.clear()
         return True
+
+    def _without_shared(self, left: Length, right: Length) -> Requirement:
+        """Return two lengths divided by what all their terms share, where that is never 0: ``n*t`` and ``8*n`` by n."""
+        shared = left.shared(right)
+        if shared == as_length(1) or not (np.asarray(self.values(shared)) > 0).all():
+            return left, right
+        one, other = left.divided(shared), right.divided(shared)
+        return (left, right) if one is None or other is None else (one, other)
 
     def _made_equal(self, own: Length, other: Length) -> list[dict[str, NDArray[np.int64]]]:
         """Return the sizes that are looked at with one of them made what it has to be, where that is admissible.

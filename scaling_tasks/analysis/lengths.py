@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -134,6 +135,17 @@ class Length:
                 return None
             terms[tuple(rest)] = int(quotient)
         return _normal(terms)
+
+    def shared(self, other: Length) -> Length:
+        """Return the largest product that divides every term of both: ``4*n`` of ``4*n*t`` and ``8*n``."""
+        terms = (*self.terms, *other.terms)
+        if not terms:
+            return as_length(1)
+        atoms = Counter(terms[0][0])
+        for product, _ in terms:
+            atoms &= Counter(product)
+        factor = math.gcd(*(int(factor) for _, factor in terms)) if self.is_whole and other.is_whole else 1
+        return Length(((tuple(sorted(atoms.elements(), key=_key)), factor),))
 
     def _divided_by_sum(self, other: Length) -> Length | None:
         """Divide by a sum as one divides by hand, leading product first."""

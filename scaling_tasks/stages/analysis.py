@@ -206,15 +206,25 @@ def check_buckets(
 
 def _where_it_runs(behaviour: Behaviour, sizes: Mapping[str, int], below: Mapping[str, int]) -> str:
     """Return what to do about a bucket at which the model does not run."""
-    near = behaviour.next_running(sizes)
+    near, tied = behaviour.next_running(sizes), behaviour.tied_at(sizes)
+    found = below if near == sizes else near
+    if len(tied) == 1 and behaviour.runs_at(found) and not _runs_beside(behaviour, found, tied[0]):
+        only = f"{tied[0]} {found[tied[0]]}"
+        return f"It does at {only} alone, which its exporter took for fixed: export it again, or fix it in input_shape."
     if near == sizes:
         text = f"The nearest at which it does is {below}: keep buckets within it with auto_scaling.reachable."
         return text if below != sizes else ""
-    tied = behaviour.tied_at(sizes)
     if len(tied) > 1:
         names = " and ".join(tied)
         return f"It does at {near}: {names} go together, so let one follow in input_shape, such as 8*{tied[0]}."
     return f"It does at {near}: set auto_scaling.interval accordingly."
+
+
+def _runs_beside(behaviour: Behaviour, sizes: Mapping[str, int], variable: str) -> bool:
+    """Return whether the model runs at another size of a variable."""
+    tried = ({**sizes, variable: sizes[variable] + step} for step in (1, -1))
+    found = (behaviour.next_running(each, step=step) for each, step in zip(tried, (1, -1), strict=True))
+    return any(behaviour.runs_at(each) for each in found)
 
 
 def check_split(target: Target, behaviour: Behaviour) -> None:

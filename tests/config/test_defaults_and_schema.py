@@ -22,7 +22,9 @@ from scaling_tasks.shapes.signature import Signature, name_dimensions
 IMAGE = name_dimensions({"x": [-1, 3, -1, -1]})
 TOKENS = name_dimensions({"ids": ["batch", "seq len"], "mask": ["batch", "seq len"]})
 STATIC = name_dimensions({"x": [1, 3, 8, 8]})
-CACHE = name_dimensions({"ids": ["batch", "seq"], "mask": ["batch", "past + 2*(seq - 1)"], "past": ["batch", "past", 8]})
+CACHE = name_dimensions(
+    {"ids": ["batch", "seq"], "mask": ["batch", "past + 2*(seq - 1)"], "past": ["batch", "past", 8]}
+)
 
 
 def write(directory: Path, target: str, defaults: str) -> TargetSpec:

@@ -173,6 +173,24 @@ def test_an_explicit_bucket_beyond_is_refused_with_the_nearest(build: Build) -> 
     assert "The nearest at which it does is {'batch': 1, 'seq': 77}" in outcome.output
 
 
+@pytest.mark.parametrize("seq", [20, 57])
+def test_a_size_that_an_exporter_took_for_fixed_is_told(build: Build, seq: int) -> None:
+    """As of ``nn.MultiheadAttention``, whose length becomes a number of a Reshape."""
+    model = parser.parse_model(
+        OPSET
+        + """g (float[batch,seq,8] x) => (float[batch,33,4,2] y)
+        <int64[3] rest = {33, 4, 2}> {
+        rows = Shape <start = 0, end = 1> (x)
+        shape = Concat <axis = 0> (rows, rest)
+        y = Reshape(x, shape)
+    }"""
+    )
+    outcome = build(model, [{"batch": 2, "seq": seq}])
+    assert outcome.status == 1
+    assert f"does not run at the planned bucket {{'batch': 2, 'seq': {seq}}}" in outcome.output
+    assert "It does at seq 33 alone, which its exporter took for fixed" in outcome.output
+
+
 def test_a_sum_of_sizes_is_limited(build: Build, tmp_path: Path) -> None:
     dataset = _table(tmp_path, "past,seq", ["4,4", "16,4", "12,12", "20,4"])
     scaling = {"max_scaling_num": 3, "interval": 4, "reachable": {"past+seq": 20}}
