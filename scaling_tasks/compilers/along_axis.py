@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["gather_reversed", "sum_by_products"]
 
-_FLOAT, _INT32 = 1, 6
+_FLOAT, _INT32, _INT64 = 1, 6, 7
 _EXACT = 1 << 24  # Up to here every whole number is a float.
 
 
@@ -89,7 +89,7 @@ def _computed_places(write: Writer, lengths: str, steps: int, rows: int, time_fi
 
 
 def sum_by_products(model: onnx.ModelProto, directory: Path) -> bool:
-    """Replace exclusive and reversed CumSum of floats of one shape by products, in place; return whether there was any.
+    """Replace exclusive and reversed CumSum of one shape by products of floats, in place; return whether there was any.
 
     Args:
         model: The model.
@@ -101,28 +101,35 @@ def sum_by_products(model: onnx.ModelProto, directory: Path) -> bool:
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
         said = node.op_type == "CumSum" and any(attributes_of(node).get(name) for name in ("exclusive", "reverse"))
-        if not said or types.get(node.input[0]) != _FLOAT:
+        element = types.get(node.input[0])
+        if not said or element not in (_FLOAT, _INT32, _INT64):
             return None
         shape, axis = shapes.get(node.input[0], ()), constants.get(node.input[1])
         if axis is None or not shape:
             return None
-        return _summed(Writer(model, f"{node.output[0]}/summed"), node, shape, int(axis.item()) % len(shape))
+        write = Writer(model, f"{node.output[0]}/summed")
+        return _summed(write, node, shape, int(axis.item()) % len(shape), element)
 
     return replace_nodes(model, replace)
 
 
-def _summed(write: Writer, node: onnx.NodeProto, shape: tuple[int, ...], axis: int) -> list[onnx.NodeProto]:
+def _summed(
+    write: Writer, node: onnx.NodeProto, shape: tuple[int, ...], axis: int, element: int
+) -> list[onnx.NodeProto]:
     given = attributes_of(node)
     length = shape[axis]
     ones = np.triu(np.ones((length, length)), 1 if given.get("exclusive") else 0)
     triangle = write.constant(ones.T if given.get("reverse") else ones)
     # Before the axis, the axis, behind it.
     before, behind = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
-    flat = node.input[0]
+    flat = node.input[0] if element == _FLOAT else write.node("Cast", [node.input[0]], to=_FLOAT)
     if behind > 1:
         flat = write.node("Transpose", [write.reshape(flat, [before, length, behind])], perm=[0, 2, 1])
     total = write.node("MatMul", [write.reshape(flat, [before * behind, length]), triangle])
     if behind > 1:
         total = write.node("Transpose", [write.reshape(total, [before, behind, length])], perm=[0, 2, 1])
-    write.reshape(total, shape, node.output[0])
+    if element == _FLOAT:
+        write.reshape(total, shape, node.output[0])
+    else:
+        write.node("Cast", [write.reshape(total, shape)], node.output[0], to=element)
     return write.nodes

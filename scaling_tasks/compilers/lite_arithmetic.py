@@ -1,24 +1,30 @@
 """Functions of numbers that MindSpore Lite 2.0.0 computes roughly on a CPU, in others that it computes to rounding.
 
-* Its Tanh is a fraction of polynomials, off by 1e-4 where it is nearly 1.
+* Its Tanh is a fraction of polynomials, off by 1e-4 where it is nearly 1, and -1 or 0 where these are infinite.
 * Its Cos is off by 2e-3, where its Sin is right.
 * What a node leaves out of ``alpha``, ``epsilon`` and ``keepdims`` is 0.
 * It takes a Cast to whole numbers or truth values and one back for nothing at all, though the first cuts off what is
-  behind the point.
+  behind the point. Those of eight bits it casts from and to floats alone.
+* It divides whole numbers of one shape by none of the same.
+* Its Pow takes a whole number for a float of the same bits, and a power of a constant stops it. It has no Sign.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling_tasks.compilers.node_writer import Writer, attributes_of, element_types, replace_nodes
+import numpy as np
+
+from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, element_types, replace_nodes
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compute_by_halves", "cut_off_before_casts", "say_defaults"]
+__all__ = ["compute_by_halves", "cut_off_before_casts", "divide_in_floats", "raise_plainly", "say_defaults"]
 
-_FLOAT, _BOOL = 1, 9
+_FLOAT, _UINT8, _BOOL = 1, 2, 9
+_FLAT = 10.0  # From here on a Tanh is 1 in single precision.
 _WHOLE = (2, 3, 4, 5, 6, 7, 12, 13)
 _MAKE_WHOLE = ("Ceil", "Floor", "Round", "Sign")
 _DEFAULTS: dict[str, tuple[str, float]] = {
@@ -46,7 +52,11 @@ def compute_by_halves(model: onnx.ModelProto) -> bool:
         write = Writer(model, f"{node.output[0]}/halved")
         one, two = write.constant(1.0), write.constant(2.0)
         half = write.node("Mul", [node.input[0], write.constant(0.5)])
-        part = write.node("Tanh" if node.op_type == "Tanh" else "Sin", [half])
+        if node.op_type == "Tanh":
+            below = write.node("Min", [half, write.constant(_FLAT)])
+            part = write.node("Tanh", [write.node("Max", [below, write.constant(-_FLAT)])])
+        else:
+            part = write.node("Sin", [half])
         square = write.node("Mul", [part, part])
         if node.op_type == "Tanh":
             write.node("Div", [write.node("Mul", [part, two]), write.node("Add", [square, one])], node.output[0])
@@ -77,6 +87,68 @@ def cut_off_before_casts(model: onnx.ModelProto) -> bool:
             below = write.node("Min", [write.node("Ceil", [node.input[0]]), zero])
             above = write.node("Max", [write.node("Floor", [node.input[0]]), zero])
             write.node("Cast", [write.node("Add", [above, below])], node.output[0], to=kind)
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def divide_in_floats(model: onnx.ModelProto) -> bool:
+    """Divide whole numbers, and cast those of eight bits, as floats, in place; return whether any were.
+
+    What is behind the point is cut off by ``cut_off_before_casts``.
+    """
+    if all(node.op_type not in ("Cast", "Div") for node in model.graph.node):
+        return False
+    types = element_types(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type not in ("Cast", "Div"):
+            return None
+        source = types.get(node.input[0])
+        kind = attributes_of(node)["to"] if node.op_type == "Cast" else source
+        write = Writer(model, f"{node.output[0]}/floats")
+        if node.op_type == "Cast":
+            if _UINT8 not in (source, kind) or not {source, kind} <= {*_WHOLE, _BOOL}:
+                return None
+            made = write.node("Cast", [node.input[0]], to=_FLOAT)
+        elif kind in _WHOLE:
+            made = write.node("Div", [write.node("Cast", [name], to=_FLOAT) for name in node.input])
+        else:
+            return None
+        write.node("Cast", [made], node.output[0], to=kind)
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def raise_plainly(model: onnx.ModelProto, directory: Path) -> bool:
+    """Raise floats to floats, compute ``exp(x log(c))`` for powers of a constant, and compare for signs, in place.
+
+    Returns whether there was any such.
+    """
+    if all(node.op_type not in ("Pow", "Sign") for node in model.graph.node):
+        return False
+    types, constants = element_types(model), constants_of(model, directory)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type not in ("Pow", "Sign") or types.get(node.input[0]) != _FLOAT:
+            return None
+        write = Writer(model, f"{node.output[0]}/power")
+        if node.op_type == "Sign":
+            nothing = write.constant(0.0)
+            sides = [write.node(kind, [node.input[0], nothing]) for kind in ("Greater", "Less")]
+            write.node("Sub", [write.node("Cast", [side], to=_FLOAT) for side in sides], node.output[0])
+            return write.nodes
+        base, exponent = constants.get(node.input[0]), constants.get(node.input[1])
+        is_float = types.get(node.input[1]) == _FLOAT
+        if exponent is None and base is not None and (base > 0).all():
+            name = node.input[1] if is_float else write.node("Cast", [node.input[1]], to=_FLOAT)
+            write.node("Exp", [write.node("Mul", [name, write.constant(np.log(base))])], node.output[0])
+            return write.nodes
+        if is_float:
+            return None
+        floats = write.node("Cast", [node.input[1]], to=_FLOAT) if exponent is None else write.constant(exponent)
+        write.node("Pow", [node.input[0], floats], node.output[0])
         return write.nodes
 
     return replace_nodes(model, replace)

@@ -5,8 +5,7 @@
 * It pools pictures alone, which have four dimensions, and normalises no other instances.
 * It loses its way where a Softmax is convolved that a Transpose and a convolution come before.
 * Of a Gemm it adds a constant row alone, and multiplies nothing by ``alpha`` and ``beta``.
-* It has no ArgMin, and no HardSwish that its own optimiser would not stumble over. Of several that are greatest its
-  ArgMax finds the first, whatever is asked for.
+* It has no ArgMin, no HardSwish that its own optimiser would not stumble over, and no Gelu but with its rough Tanh.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFINED_BY_OTHERS",
     "add_apart",
-    "find_last_by_first",
     "find_least_by_greatest",
     "multiply_pointwise",
     "pool_pictures",
@@ -43,6 +41,7 @@ DEFINED_BY_OTHERS = frozenset(
         "Attention",
         "CastLike",
         "Celu",
+        "Gelu",
         "GreaterOrEqual",
         "GroupNormalization",
         "HardSwish",
@@ -197,31 +196,6 @@ def find_least_by_greatest(model: onnx.ModelProto) -> bool:
         write = Writer(model, f"{node.output[0]}/least")
         negative = write.node("Neg", [node.input[0]])
         write.node("ArgMax", [negative], node.output[0], **attributes_of(node))
-        return write.nodes
-
-    return replace_nodes(model, replace)
-
-
-def find_last_by_first(model: onnx.ModelProto) -> bool:
-    """Look from the end for the first where an ArgMax looks for the last that is greatest, in place.
-
-    Its axis must have one length. Returns whether any did.
-    """
-    if all(node.op_type != "ArgMax" for node in model.graph.node):
-        return False
-    shapes = static_shapes(model)
-
-    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        given = attributes_of(node) if node.op_type == "ArgMax" else {}
-        shape = shapes.get(node.input[0], ())
-        if not given.pop("select_last_index", 0) or not shape:
-            return None
-        write = Writer(model, f"{node.output[0]}/last")
-        length = shape[given.get("axis", 0)]
-        places = write.constant(range(length - 1, -1, -1), "int64")
-        turned = write.node("Gather", [node.input[0], places], axis=given.get("axis", 0) % len(shape))
-        first = write.node("ArgMax", [turned], **given)
-        write.node("Sub", [write.constant(length - 1, "int64"), first], node.output[0])
         return write.nodes
 
     return replace_nodes(model, replace)

@@ -25,7 +25,13 @@ from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.control_flow import without_bodies
 from scaling_tasks.compilers.fixed_lengths import with_fixed_lengths
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
-from scaling_tasks.compilers.lite_arithmetic import compute_by_halves, cut_off_before_casts, say_defaults
+from scaling_tasks.compilers.lite_arithmetic import (
+    compute_by_halves,
+    cut_off_before_casts,
+    divide_in_floats,
+    raise_plainly,
+    say_defaults,
+)
 from scaling_tasks.compilers.lite_indices import (
     compare_with_nothing,
     compute_outputs,
@@ -42,13 +48,13 @@ from scaling_tasks.compilers.lite_operands import (
 from scaling_tasks.compilers.lite_operators import (
     DEFINED_BY_OTHERS,
     add_apart,
-    find_last_by_first,
     find_least_by_greatest,
     multiply_pointwise,
     pool_pictures,
     pool_undilated,
     split_by_attribute,
 )
+from scaling_tasks.compilers.logarithms import add_logarithms, choose_of_nothing
 from scaling_tasks.compilers.missing_operators import (
     compare_with_itself,
     count_axes_from_first,
@@ -66,6 +72,7 @@ from scaling_tasks.compilers.reductions import (
     LOGARITHMS,
     find_by_opposites,
     find_by_places,
+    find_last_by_first,
     flatten_softmaxes,
     reduce_plainly,
 )
@@ -192,7 +199,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
         add_apart(model),
         find_least_by_greatest(model),
         find_last_by_first(model),
-        find_by_opposites(model, ["float32"], greatest=False),
+        find_by_opposites(model, ["float32", "int32", "int64"], greatest=False),
         flatten_softmaxes(model, ("Hardmax", "LogSoftmax", "Softmax")),
         find_by_places(model),
         reduce_plainly(model, ("ReduceL1", "ReduceL2", "ReduceMax", "ReduceSumSquare", *LOGARITHMS)),
@@ -208,6 +215,10 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
             compute_outputs(model),
             take_inputs(model),
             compute_by_halves(model),
+            choose_of_nothing(model),
+            add_logarithms(model),
+            raise_plainly(model, directory),
+            divide_in_floats(model),
             cut_off_before_casts(model),
             round_to_even(model),
             take_remainders(model),

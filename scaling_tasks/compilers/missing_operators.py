@@ -3,7 +3,7 @@
 Neither MindSpore Lite 2.0.0 nor nncase 2.11.0 has an IsNaN; nncase has no Reciprocal. MindSpore Lite takes no sum, no
 least and no greatest of three, of which nncase leaves some out, and neither takes them of one. Both lose
 their way in a OneHot whose new axis is counted from the end, and in a Reshape to no dimensions: MindSpore Lite, whose
-run never ends, takes its empty shape for one that is not there yet.
+run never ends, takes its empty shape for one that is not there yet. It counts no axis of a softmax from the end either.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from scaling_tasks.compilers.node_writer import Writer, attributes_of, element_types, replace_nodes, static_shapes
+from scaling_tasks.compilers.node_writer import (
+    Writer,
+    attributes_of,
+    element_types,
+    ranks_of,
+    replace_nodes,
+    static_shapes,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -27,6 +34,7 @@ __all__ = [
 
 _FLOAT, _INT64 = 1, 7
 _COUNT_FROM_FIRST = ("ArgMax", "ArgMin", "NonMaxSuppression", "NonZero", "Shape", "TopK")
+_SOFTMAXES = ("Hardmax", "LogSoftmax", "Softmax")
 _OF_MANY = {"Max": "Max", "Mean": "Add", "Min": "Min", "Sum": "Add"}
 
 
@@ -80,17 +88,21 @@ def take_two_at_a_time(model: onnx.ModelProto) -> bool:
 
 
 def count_axes_from_first(model: onnx.ModelProto) -> bool:
-    """Count the new axis of a OneHot from the first, in place; return whether any was counted from the last."""
+    """Count the axis of a softmax, and the new one of a OneHot, from the first, in place; return whether any was not.
+
+    That of a softmax may be the last of all.
+    """
     from onnx import helper
 
-    if all(node.op_type != "OneHot" for node in model.graph.node):
+    if all(node.op_type not in ("OneHot", *_SOFTMAXES) for node in model.graph.node):
         return False
-    shapes, changed = static_shapes(model), False
+    ranks, changed = ranks_of(model), False
     for node in model.graph.node:
-        axis = attributes_of(node).get("axis", -1) if node.op_type == "OneHot" else 0
-        if axis < 0 and node.input[0] in shapes:
+        is_new = node.op_type == "OneHot"
+        axis = attributes_of(node).get("axis", -1) if is_new or node.op_type in _SOFTMAXES else 0
+        if node.input and node.input[0] in ranks and axis < (0 if is_new else -1):
             del node.attribute[:]
-            node.attribute.append(helper.make_attribute("axis", len(shapes[node.input[0]]) + 1 + axis))
+            node.attribute.append(helper.make_attribute("axis", ranks[node.input[0]] + is_new + axis))
             changed = True
     return changed
 

@@ -9,6 +9,7 @@ from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.control_flow import without_bodies
 from scaling_tasks.compilers.fixed_lengths import with_fixed_lengths
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
+from scaling_tasks.compilers.logarithms import add_logarithms, choose_of_nothing
 from scaling_tasks.compilers.missing_operators import (
     compare_with_itself,
     count_axes_from_first,
@@ -39,7 +40,13 @@ from scaling_tasks.compilers.pools import (
 )
 from scaling_tasks.compilers.products import multiply_einsums, multiply_resizes
 from scaling_tasks.compilers.recurrent_layers import write_out_recurrences
-from scaling_tasks.compilers.reductions import find_by_opposites, flatten_softmaxes
+from scaling_tasks.compilers.reductions import (
+    LOGARITHMS,
+    find_by_opposites,
+    find_last_by_first,
+    flatten_softmaxes,
+    reduce_plainly,
+)
 from scaling_tasks.compilers.whole_numbers import quantise_in_floats, round_to_even, take_remainders
 from scaling_tasks.compilers.windows import SAME, say_pads
 from scaling_tasks.onnx_model.fixing import link_external_data, write_fixed_model
@@ -48,7 +55,19 @@ from scaling_tasks.onnx_model.tflite import output_names, write_fixed_tflite
 __all__ = ["named_model", "static_model"]
 
 # Operators that nncase does not have, and that ONNX defines by others that it has.
-_DEFINED_BY_OTHERS = frozenset(("Attention", "Mish", "RMSNormalization", "RotaryEmbedding", "SwiGLU", "Swish"))
+_DEFINED_BY_OTHERS = frozenset(
+    (
+        "Attention",
+        "Gelu",
+        "Mish",
+        "RMSNormalization",
+        "RotaryEmbedding",
+        "Shrink",
+        "SwiGLU",
+        "Swish",
+        "ThresholdedRelu",
+    )
+)
 
 
 _PADS_TAKEN_OTHERWISE = frozenset(
@@ -108,7 +127,11 @@ def _write_out(source: Path) -> tuple[Path, list[str]]:
         pool_over_edges(model),
         mean_by_sums(model, only_rounded_up=True),
         round_up_means(model),
-        flatten_softmaxes(model, ["Hardmax", "LogSoftmax"]),
+        flatten_softmaxes(model, ["Hardmax", "LogSoftmax", "Softmax"]),
+        find_last_by_first(model),
+        reduce_plainly(model, LOGARITHMS),
+        choose_of_nothing(model),
+        add_logarithms(model),
         subtract_logarithms(model),
         find_by_opposites(model, ["float32", "int32", "int64"], greatest=True),
         mark_by_comparing(model, source.parent),

@@ -5,8 +5,10 @@
   leave squares where their input was, for whoever takes that next.
 * The TopK of MindSpore Lite finds no least. Of equal values that of nncase 2.11.0 finds the last of the greatest first,
   and of the least the first.
+* Where the last that is greatest is asked for, MindSpore Lite finds the first, and nncase one that is nearly as great.
 * OpenVINO 2026.4 takes all axes for those of a ReduceL1, ReduceLogSum and ReduceLogSumExp before opset 18, and a
-  softmax before opset 13, which is over all axes from one on, for one over that axis; so nncase 2.11.0 does a Hardmax.
+  softmax before opset 13, which is over all axes from one on, for one over that axis; so nncase does a Hardmax. The
+  ReduceLogSumExp of nncase is infinite where a number is 89 or more.
 """
 
 from __future__ import annotations
@@ -28,7 +30,14 @@ from scaling_tasks.onnx_model.reading import opset_of
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["LOGARITHMS", "find_by_opposites", "find_by_places", "flatten_softmaxes", "reduce_plainly"]
+__all__ = [
+    "LOGARITHMS",
+    "find_by_opposites",
+    "find_by_places",
+    "find_last_by_first",
+    "flatten_softmaxes",
+    "reduce_plainly",
+]
 
 LOGARITHMS = ("ReduceLogSum", "ReduceLogSumExp")
 """What is a sum's logarithm."""
@@ -176,6 +185,32 @@ def find_by_opposites(model: onnx.ModelProto, kinds: Collection[str], *, greates
             opposite(found[0], values)
         if places:
             write.node("Identity", [found[1]], places)
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def find_last_by_first(model: onnx.ModelProto) -> bool:
+    """Look from the end for the first where an ArgMax or ArgMin looks for the last, in place.
+
+    Its axis must have one length. Returns whether any did.
+    """
+    kinds = ("ArgMax", "ArgMin")
+    if all(node.op_type not in kinds for node in model.graph.node):
+        return False
+    shapes = static_shapes(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        given = attributes_of(node) if node.op_type in kinds else {}
+        shape = shapes.get(node.input[0], ())
+        if not given.pop("select_last_index", 0) or not shape:
+            return None
+        write = Writer(model, f"{node.output[0]}/last")
+        length = shape[given.get("axis", 0)]
+        places = write.constant(range(length - 1, -1, -1), "int64")
+        turned = write.node("Gather", [node.input[0], places], axis=given.get("axis", 0) % len(shape))
+        first = write.node(node.op_type, [turned], **given)
+        write.node("Sub", [write.constant(length - 1, "int64"), first], node.output[0])
         return write.nodes
 
     return replace_nodes(model, replace)

@@ -69,3 +69,13 @@ def test_sums_are_alike(form: str, tmp_path: Path):
     expected = answer(model)
     assert sum_by_products(model, tmp_path)
     np.testing.assert_allclose(answer(model), expected, atol=1e-6)
+
+
+def test_sums_of_whole_numbers_are_alike(tmp_path: Path):
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 13]>
+        g (int64[3,4] x) => (int64[3,4] y) <int64 axis = {1}> { y = CumSum <exclusive = 1> (x, axis) }""")
+    feeds = {"x": np.arange(-6, 6).reshape(3, 4)}
+    expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feeds)[0]
+    assert sum_by_products(model, tmp_path)
+    found = onnxruntime.InferenceSession(model.SerializeToString()).run(None, feeds)[0]
+    np.testing.assert_array_equal(found, expected, strict=True)

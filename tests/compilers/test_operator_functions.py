@@ -12,7 +12,16 @@ from scaling_tasks.compilers.lite_operators import DEFINED_BY_OTHERS
 from scaling_tasks.compilers.operator_functions import inline_operators
 
 # Of most, definitions hold another of these operators, and numbers that the operator may leave out.
-KINDS = {"Selu": 18, "Swish": 24, "Celu": 13, "Mish": 18, "Shrink": 18, "Softsign": 18, "ThresholdedRelu": 18}
+KINDS = {
+    "Gelu": 20,
+    "Selu": 18,
+    "Swish": 24,
+    "Celu": 13,
+    "Mish": 18,
+    "Shrink": 18,
+    "Softsign": 18,
+    "ThresholdedRelu": 18,
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)

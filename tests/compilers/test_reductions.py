@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
-from scaling_tasks.compilers.reductions import find_by_places, flatten_softmaxes, reduce_plainly
+from scaling_tasks.compilers.reductions import find_by_places, find_last_by_first, flatten_softmaxes, reduce_plainly
+from tests.compilers.compiled import compiled
 
 KINDS = ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceSumSquare")
 FORMS = {
@@ -86,3 +89,30 @@ def test_the_greatest_of_a_row_is_marked_alike():
     expected = answer(proto, x)
     assert find_by_places(proto)
     np.testing.assert_array_equal(answer(proto, x), expected, strict=True)
+
+
+def test_the_last_is_found_from_the_end():
+    proto, feeds = last_of_near(), {"x": np.array([[1, 3, 3, 0], [2, 2, 2, 2]], np.float32)}
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    assert find_last_by_first(proto)
+    for found, expected in zip(
+        onnxruntime.InferenceSession(proto.SerializeToString()).run(None, feeds), session.run(None, feeds), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("backend", ["lite", "nncase"])
+def test_the_last_of_nearly_equal_numbers_compiles(backend: str, tmp_path: Path):
+    proto, feeds = last_of_near(), {"x": np.array([[1, 3, 2, 1], [2, 2, 1, 2]], np.float32) * np.float32(1e-7)}
+    with compiled(backend, proto, feeds, tmp_path) as engine:
+        found = engine.run(feeds)
+    np.testing.assert_array_equal(found["y"].ravel(), [1, 3])
+    np.testing.assert_array_equal(found["z"].ravel(), [3, 2])
+
+
+def last_of_near() -> onnx.ModelProto:
+    return onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 13]>
+        g (float[2,4] x) => (int64[2,1] y, int64[2] z) {
+            y = ArgMax <axis = 1, select_last_index = 1> (x)
+            z = ArgMin <axis = 1, select_last_index = 1, keepdims = 0> (x)
+        }""")

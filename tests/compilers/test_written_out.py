@@ -154,7 +154,7 @@ REDUCTIONS = """
     of_powers = ReduceLogSumExp <axes = [1], keepdims = 0> (s)
     of_all = ReduceLogSumExp (s)
 """
-GREATEST = "soft = Softmax <axis = 1> (s)  hard = Hardmax <axis = 1> (s)  one = Hardmax <axis = 2> (s)"
+GREATEST = "soft = Softmax <axis = -2> (s)  hard = Hardmax <axis = 1> (s)  one = Hardmax <axis = 2> (s)"
 CONSTANT = "moved = Add (s, stored)  same = Identity (stored)"
 OLD = "over_all = Softmax <axis = 1> (s)  logarithm = LogSoftmax (s)"
 ATTENTION = "y = Attention <q_num_heads = 2, kv_num_heads = 2> (s, s, s)  z = RMSNormalization (y, norm)"
