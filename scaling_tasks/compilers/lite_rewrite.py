@@ -185,7 +185,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
         gather_reversed(model, directory),
         sum_by_products(model, directory),
         multiply_einsums(model),
-        multiply_resizes(model, directory),
+        multiply_resizes(model, directory, finds_nearest=False),
         gather_padding(model, directory, ("edge", "wrap", "cut", "constant")),
         say_pads(model, _PADS_TAKEN_OTHERWISE),
         pool_by_power(model),

@@ -115,7 +115,7 @@ def _write_out(source: Path) -> tuple[Path, list[str]]:
         write_out_recurrences(model, source.parent, importer="nncase", has_lstm=False),
         gather_reversed(model, source.parent),
         multiply_einsums(model),
-        multiply_resizes(model, source.parent),
+        multiply_resizes(model, source.parent, finds_nearest=True),
         quantise_in_floats(model, source.parent),
         round_to_even(model),
         take_remainders(model),

@@ -1,6 +1,8 @@
-"""Sums of products as matrix products, for importers that know nothing else: Einsum, and cubic interpolation.
+"""Sums of products as matrix products, for importers that know nothing else: Einsum, and interpolation.
 
-MindSpore Lite 2.0.0 knows few forms of Einsum and takes a cubic Resize for another; nncase 2.11.0 knows neither.
+MindSpore Lite 2.0.0 knows few forms of Einsum and takes a cubic Resize for another; nncase 2.11.0 knows neither. Of the
+nearest MindSpore Lite finds those alone that lie below. Neither smooths, nor knows pixels that lie symmetrically; for
+scales they take what the sizes are to each other, which is something else where these are rounded.
 """
 
 from __future__ import annotations
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["multiply_einsums", "multiply_resizes"]
 
 _FLOAT = 1
-_NOT_STEADY = ("axes", "antialias")  # What the axes are and how they are smoothed is taken for granted.
 _MOST_SIZE = 1024
 """Up to which size an axis is interpolated by a matrix, most numbers of which are 0."""
 
@@ -108,14 +109,16 @@ def _multiplied(
     return write.nodes
 
 
-def multiply_resizes(model: onnx.ModelProto, directory: Path) -> bool:
-    """Replace cubic Resizes of pictures of one shape by products with what they weigh, in place; return whether any.
+def multiply_resizes(model: onnx.ModelProto, directory: Path, *, finds_nearest: bool) -> bool:
+    """Replace Resizes of pictures of one shape by products with what they weigh, in place; return whether any was.
 
-    Height and width are a product with a matrix each, which onnxruntime says itself: what it makes of unit vectors.
+    These are all that importers take otherwise, see above. Height and width are a product with a matrix each, which
+    onnxruntime says itself: what it makes of unit vectors.
 
     Args:
         model: The model.
         directory: Where its external data is.
+        finds_nearest: Whether the importer knows all ways to find the nearest, or only the one that lies below.
     """
     if all(node.op_type != "Resize" for node in model.graph.node):
         return False
@@ -123,13 +126,15 @@ def multiply_resizes(model: onnx.ModelProto, directory: Path) -> bool:
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
         given = attributes_of(node)
-        if node.op_type != "Resize" or given.get("mode") != "cubic" or types.get(node.input[0]) != _FLOAT:
+        if node.op_type != "Resize" or types.get(node.input[0]) != _FLOAT:
             return None
         before, after = (shapes.get(name, ()) for name in (node.input[0], node.output[0]))
         told = [constants.get(name) if name else None for name in node.input[2:4]]
         if len(before) != 4 or len(after) != 4 or before[:2] != after[:2]:
             return None
-        if any(given.get(name) for name in _NOT_STEADY):
+        if not _is_other(given, finds_nearest=finds_nearest) and not _rounds(told, before, after):
+            return None
+        if given.get("axes") or given.get("keep_aspect_ratio_policy", "stretch") != "stretch":
             return None
         if given.get("coordinate_transformation_mode") == "tf_crop_and_resize" or all(each is None for each in told):
             return None
@@ -138,6 +143,23 @@ def multiply_resizes(model: onnx.ModelProto, directory: Path) -> bool:
         return _interpolated(Writer(model, f"{node.output[0]}/resized"), node, before, after, told, model.opset_import)
 
     return replace_nodes(model, replace)
+
+
+def _is_other(given: Mapping[str, Any], *, finds_nearest: bool) -> bool:
+    """Return whether a Resize with these attributes is taken for another."""
+    way = given.get("coordinate_transformation_mode", "half_pixel")
+    if given.get("mode") == "cubic" or given.get("antialias") or way == "half_pixel_symmetric":
+        return True
+    below = way == "asymmetric" and given.get("nearest_mode") == "floor"
+    return not finds_nearest and given.get("mode", "nearest") == "nearest" and not below
+
+
+def _rounds(told: Sequence[NDArray[Any] | None], before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Return whether a scale that is told makes no whole number of positions."""
+    scales = next((each for each in told if each is not None and each.size), None)
+    if scales is None or scales.dtype != np.float32 or scales.size != len(before):
+        return False
+    return not np.allclose(scales * before, after, rtol=1e-6, atol=0)
 
 
 def _interpolated(
