@@ -74,6 +74,7 @@ from scaling_tasks.compilers.reductions import (
     find_by_places,
     find_last_by_first,
     flatten_softmaxes,
+    normalise_plainly,
     reduce_plainly,
 )
 from scaling_tasks.compilers.shared import made_once
@@ -199,6 +200,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
         add_apart(model),
         find_least_by_greatest(model),
         find_last_by_first(model),
+        normalise_plainly(model),
         find_by_opposites(model, ["float32", "int32", "int64"], greatest=False),
         flatten_softmaxes(model, ("Hardmax", "LogSoftmax", "Softmax")),
         find_by_places(model),

@@ -45,6 +45,7 @@ from scaling_tasks.compilers.reductions import (
     find_by_opposites,
     find_last_by_first,
     flatten_softmaxes,
+    normalise_plainly,
     reduce_plainly,
 )
 from scaling_tasks.compilers.whole_numbers import quantise_in_floats, round_to_even, take_remainders
@@ -129,6 +130,7 @@ def _write_out(source: Path) -> tuple[Path, list[str]]:
         round_up_means(model),
         flatten_softmaxes(model, ["Hardmax", "LogSoftmax", "Softmax"]),
         find_last_by_first(model),
+        normalise_plainly(model),
         reduce_plainly(model, LOGARITHMS),
         choose_of_nothing(model),
         add_logarithms(model),

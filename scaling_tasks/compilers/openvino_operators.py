@@ -11,7 +11,7 @@ from pathlib import Path
 from scaling_tasks.compilers.contract import CompileJob
 from scaling_tasks.compilers.pools import pool_by_power
 from scaling_tasks.compilers.recurrent_layers import refuse_left_out
-from scaling_tasks.compilers.reductions import LOGARITHMS, flatten_softmaxes, reduce_plainly
+from scaling_tasks.compilers.reductions import LOGARITHMS, flatten_softmaxes, normalise_plainly, reduce_plainly
 from scaling_tasks.compilers.shared import made_once
 from scaling_tasks.onnx_model.fixing import link_external_data
 from scaling_tasks.onnx_model.reading import opset_of
@@ -20,7 +20,7 @@ __all__ = ["readable_model"]
 
 _AXES_ARE_INPUTS = 18
 _READABLE = "readable.onnx"
-_WRITTEN_OTHERWISE = frozenset(("GlobalLpPool", "LogSoftmax", "ReduceL1", "Softmax", *LOGARITHMS))
+_WRITTEN_OTHERWISE = frozenset(("GlobalLpPool", "LogSoftmax", "LpNormalization", "ReduceL1", "Softmax", *LOGARITHMS))
 
 
 def readable_model(job: CompileJob, workdir: Path) -> Path:
@@ -57,7 +57,7 @@ def _rewritten(source: Path) -> bytes:
     refuse_left_out(model)
     if all(node.op_type not in _WRITTEN_OTHERWISE for node in model.graph.node):
         return b""
-    changes = [pool_by_power(model, ["GlobalLpPool"]), flatten_softmaxes(model)]
+    changes = [pool_by_power(model, ["GlobalLpPool"]), flatten_softmaxes(model), normalise_plainly(model)]
     if opset_of(model) < _AXES_ARE_INPUTS:
         changes.append(reduce_plainly(model, ("ReduceL1", *LOGARITHMS)))
     return bytes(model.SerializeToString(deterministic=True)) if any(changes) else b""

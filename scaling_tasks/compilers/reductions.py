@@ -9,6 +9,7 @@
 * OpenVINO 2026.4 takes all axes for those of a ReduceL1, ReduceLogSum and ReduceLogSumExp before opset 18, and a
   softmax before opset 13, which is over all axes from one on, for one over that axis; so nncase does a Hardmax. The
   ReduceLogSumExp of nncase is infinite where a number is 89 or more.
+* The LpNormalization of OpenVINO adds something to the norm, which is 0.1 off where numbers are near 1e-6.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ __all__ = [
     "find_by_places",
     "find_last_by_first",
     "flatten_softmaxes",
+    "normalise_plainly",
     "reduce_plainly",
 ]
 
@@ -92,6 +94,26 @@ def reduce_plainly(model: onnx.ModelProto, kinds: Collection[str]) -> bool:
             powers = write.node("Exp", [write.node("Sub", [x, write.node("Max", [greatest(x, 1), least])])])
             total = write.node("Log", [reduced("ReduceSum", powers, keeps)])
             write.node("Add", [total, write.node("Max", [greatest(x, keeps), least])], y)
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def normalise_plainly(model: onnx.ModelProto) -> bool:
+    """Divide by the norm where an LpNormalization is, by 1 where that is 0, in place; return whether there was any."""
+    if all(node.op_type != "LpNormalization" for node in model.graph.node):
+        return False
+    types = element_types(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type != "LpNormalization" or types.get(node.input[0]) != _FLOAT:
+            return None
+        write, given, (x,) = Writer(model, f"{node.output[0]}/norm"), attributes_of(node), node.input
+        total = write.node("Abs", [x]) if given.get("p", 2) == 1 else write.node("Mul", [x, x])
+        norm = write.over("ReduceSum", total, [given.get("axis", -1)], keepdims=1)
+        norm = norm if given.get("p", 2) == 1 else write.node("Sqrt", [norm])
+        nothing = write.node("Cast", [write.node("Equal", [norm, write.constant(0.0)])], to=_FLOAT)
+        write.node("Div", [x, write.node("Add", [norm, nothing])], node.output[0])
         return write.nodes
 
     return replace_nodes(model, replace)

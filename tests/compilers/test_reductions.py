@@ -116,3 +116,18 @@ def last_of_near() -> onnx.ModelProto:
             y = ArgMax <axis = 1, select_last_index = 1> (x)
             z = ArgMin <axis = 1, select_last_index = 1, keepdims = 0> (x)
         }""")
+
+
+@pytest.mark.parametrize("backend", ["lite", "nncase", "openvino"])
+def test_norms_of_tiny_numbers_and_of_nothing_compile(backend: str, tmp_path: Path):
+    proto = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 13]>
+        g (float[4,3] x) => (float[4,3] y, float[4,3] z) {
+            y = LpNormalization <axis = 1> (x)
+            z = LpNormalization <axis = -1, p = 1> (x)
+        }""")
+    feeds = {"x": np.array([[1, -2, 3], [1e-6, 2e-6, 0], [0, 0, 0], [-1e4, 1e3, 2]], np.float32)}
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    with compiled(backend, proto, feeds, tmp_path) as engine:
+        found = engine.run(feeds)
+    for name, expected in zip("yz", session.run(["y", "z"], feeds), strict=True):
+        np.testing.assert_allclose(found[name], expected, rtol=1e-5, err_msg=name)
