@@ -5,18 +5,26 @@
 * What a node leaves out of ``alpha``, ``epsilon`` and ``keepdims`` is 0.
 * It takes a Cast to whole numbers or truth values and one back for nothing at all, though the first cuts off what is
   behind the point. Those of eight bits it casts from and to floats alone.
-* It divides whole numbers of one shape by none of the same.
+* It divides whole numbers by one, but not by several.
 * Its Pow takes a whole number for a float of the same bits, and a power of a constant stops it. It has no Sign.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, element_types, replace_nodes
+from scaling_tasks.compilers.node_writer import (
+    Writer,
+    attributes_of,
+    constants_of,
+    element_types,
+    replace_nodes,
+    static_shapes,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -93,13 +101,13 @@ def cut_off_before_casts(model: onnx.ModelProto) -> bool:
 
 
 def divide_in_floats(model: onnx.ModelProto) -> bool:
-    """Divide whole numbers, and cast those of eight bits, as floats, in place; return whether any were.
+    """Divide whole numbers by several, and cast those of eight bits, as floats, in place; return whether any were.
 
     What is behind the point is cut off by ``cut_off_before_casts``.
     """
     if all(node.op_type not in ("Cast", "Div") for node in model.graph.node):
         return False
-    types = element_types(model)
+    types, shapes = element_types(model), static_shapes(model)
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
         if node.op_type not in ("Cast", "Div"):
@@ -111,7 +119,7 @@ def divide_in_floats(model: onnx.ModelProto) -> bool:
             if _UINT8 not in (source, kind) or not {source, kind} <= {*_WHOLE, _BOOL}:
                 return None
             made = write.node("Cast", [node.input[0]], to=_FLOAT)
-        elif kind in _WHOLE:
+        elif kind in _WHOLE and math.prod(shapes.get(node.input[1], (0,))) != 1:
             made = write.node("Div", [write.node("Cast", [name], to=_FLOAT) for name in node.input])
         else:
             return None

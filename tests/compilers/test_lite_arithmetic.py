@@ -18,16 +18,20 @@ FEEDS = {
     "b": np.array([2, 2, -2, -2, 3, 3, 1]),
     "p": np.array([0, 1, 250], np.uint8),
 }
-OUTPUTS = "float[13] bent, float[13] side, float[9] gate, float[9] square, float[9] power, int64[7] quotient"
+OUTPUTS = (
+    "float[13] bent, float[13] side, float[9] gate, float[9] square, float[9] power, int64[7] quotient, int64[3] row"
+)
 TEXT = f"""<ir_version: 10, opset_import: ["": 20]>
     g (float[13] x, float[9] y, int64[7] a, int64[7] b, uint8[3] p) => ({OUTPUTS}, uint8[7] bytes, int64[3] whole)
-    <int64 two = {{2}}, float three = {{3.0}}> {{
+    <int64 two = {{2}}, int64[1] many = {{3}}, float three = {{3.0}}> {{
         bent = Tanh (x)
         side = Sign (x)
         gate = Gelu <approximate = "tanh"> (y)
         square = Pow (y, two)
         power = Pow (three, y)
         quotient = Div (a, b)
+        places, at = TopK (x, many)
+        row = Div (at, two)
         positive = Abs (a)
         bytes = Cast <to = 2> (positive)
         whole = Cast <to = 7> (p)
