@@ -31,13 +31,21 @@ class Cropper:
 
     Args:
         behaviour: With the layout of every output axis.
+        outputs: Their names in the model's order, in which answers have them.
         variables: The columns of the values.
         from_start: Variables whose inputs are padded at the start; their axes are cut there too.
     """
 
-    def __init__(self, behaviour: Behaviour, variables: Sequence[str], from_start: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        outputs: Sequence[str],
+        variables: Sequence[str],
+        from_start: Collection[str] = (),
+    ) -> None:
         self._variables, self._from_start = tuple(variables), frozenset(from_start)
-        self._axes = behaviour.layouts
+        # A document has them in alphabetical order.
+        self._axes = {name: behaviour.layouts[name] for name in outputs}
         self.rows = {name: behaviour.row_axis(name) or 0 for name in self._axes}
 
     def crops(self, values: Sequence[int], bucket: Sequence[int]) -> Crops:

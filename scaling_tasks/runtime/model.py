@@ -98,7 +98,9 @@ class BucketedModel:
             self._table,
             None if column is None else Batcher(self._table, column),
             column,
-            Cropper(manifest.behaviour, self.variables, started),
+            Cropper(
+                manifest.behaviour, [tensor.name for tensor in manifest.signature.outputs], self.variables, started
+            ),
             self._traffic,
             self._oversize,
             manifest.behaviour,

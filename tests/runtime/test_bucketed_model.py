@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from scaling_tasks.errors import BundleError
 from scaling_tasks.files import digest_file
 from scaling_tasks.runtime.buffers import PaddedBuffer
-from scaling_tasks.runtime.manifest import ArtefactFile, Fallback
+from scaling_tasks.runtime.manifest import ArtefactFile, Fallback, Manifest
+from scaling_tasks.runtime.model import BucketedModel
 from scaling_tasks.runtime.policies import Padding
 
 Answer = Callable[[Any], dict[str, Any]]
@@ -48,6 +49,13 @@ def test_every_request_gets_the_exact_answer_alone_and_together(
             assert_same(model.run(request), result)
         for got, result in zip(model.run_many(requests), wanted, strict=True):
             assert_same(got, result)
+
+
+def test_answers_name_outputs_in_the_order_of_the_model(opened: Any, tmp_path: Path) -> None:
+    _, log = opened([(1, 32), (4, 32)])
+    model = BucketedModel(tmp_path, Manifest.from_json((tmp_path / "manifest.json").read_text()), log.load)
+    for answer in (model.run(request_of(30)), model.run(request_of(30, 9)), *model.run_many([request_of(32)] * 3)):
+        assert list(answer) == ["y", "top"]
 
 
 def test_padding_is_zero_after_a_larger_request(opened: Any) -> None:
