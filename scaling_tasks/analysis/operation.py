@@ -15,7 +15,7 @@ from scaling_tasks.analysis.cleaning import Cleaner
 from scaling_tasks.analysis.domain import Domain
 from scaling_tasks.analysis.element_types import held_by
 from scaling_tasks.analysis.emitter import Emitter
-from scaling_tasks.analysis.lengths import Length, as_length, larger
+from scaling_tasks.analysis.lengths import Length, as_length, larger, smaller
 from scaling_tasks.analysis.order import Order
 from scaling_tasks.analysis.refusal import NotKnown, Refused
 from scaling_tasks.analysis.tensors import Reason, Tensor
@@ -193,6 +193,12 @@ class Operation:
         if not self.domain.at_most(one, length) and not self.domain.require(larger(length, one), length):
             raise Refused(text)
         return length
+
+    def needs(self, least: Length | int, length: Length) -> None:
+        """Note that the model runs only where a length is so much at least; nothing of a body, which may not run."""
+        low = as_length(least)
+        if not self.around.place and not self.domain.at_most(low, length):
+            self.domain.require(smaller(low, length), low)
 
     def padded(self, axis: Axis) -> frozenset[str]:
         """Return the variables because of which an axis may hold padding that matters."""

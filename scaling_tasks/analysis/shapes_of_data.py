@@ -41,7 +41,10 @@ def wanted_lengths(op: Operation, index: int) -> list[Length | None]:
     """
     tensor = op.inputs[index]
     if tensor is None or tensor.value is not None:
-        return list(op.numbers(index) or [])
+        known = op.numbers(index) or []
+        for length in known:
+            op.needs(0, length)
+        return list(known)
     parts = parts_of(op, index)
     if len(parts) > 1:
         op.node.input[index] = op.emitter.once("Concat", [name for name, _ in parts], axis=0)

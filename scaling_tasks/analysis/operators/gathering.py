@@ -17,7 +17,7 @@ from scaling_tasks.analysis.tensors import Tensor
 from scaling_tasks.shapes.behaviour import DATA
 from scaling_tasks.shapes.size_inputs import SizeInput
 
-__all__ = ["alike", "from_start", "own_rows", "safe_numbers"]
+__all__ = ["alike", "from_start", "needs_numbers", "own_rows", "safe_numbers"]
 
 
 @operator("Gather")
@@ -34,6 +34,7 @@ def follow_gather(op: Operation) -> Tensor:
             data = op.compact(0, place)
     if indices.is_constant and indices.value is not None:
         numbers = indices.value.reshape(-1)
+        needs_numbers(op, 1, [axis.length])
         if op.padded(axis) and bool((numbers < 0).any()):
             if numbers.size == 1 and indices.value.ndim < 2:
                 return _from_end(op, place)
@@ -49,6 +50,20 @@ def follow_gather(op: Operation) -> Tensor:
     if not indices.is_constant:
         fills |= {place + at: data.uniform for at in range(indices.rank) if data.uniform is not None}
     return op.result(axes, data.dtype, fills=fills, finite=data.finite, low=data.low, high=data.high)
+
+
+def needs_numbers(op: Operation, index: int, lengths: Sequence[Length]) -> None:
+    """Note that the model runs only where constant numbers lie within axes of the given lengths.
+
+    Args:
+        op: The operator.
+        index: The input that may hold them.
+        lengths: Where there are several, the last axis of the numbers has one coordinate for each.
+    """
+    known = op.value_of(index)
+    if known is not None and known.size:
+        for length, numbers in zip(lengths, known.reshape(-1, len(lengths)).T, strict=True):
+            op.needs(int(max(numbers.max() + 1, -numbers.min())), length)
 
 
 def _end_with(op: Operation, axis: Axis) -> None:
@@ -169,6 +184,7 @@ def follow_gather_elements(op: Operation) -> Tensor:
     place = op.axis(int(op.attribute("axis", 0)), data.rank)
     op.mix(0, place)
     alike(op, 0, 1, place)
+    needs_numbers(op, 1, [op.input(0).known_axes[place].length])
     safe_numbers(op, 1, [op.input(0).known_axes[place].length])
     data, indices = op.input(0), op.input(1)
     return op.result(indices.known_axes, data.dtype, finite=data.finite, low=data.low, high=data.high)
@@ -207,6 +223,8 @@ def follow_gather_nd(op: Operation) -> Tensor:
         op.mix(0, at)
     # A row's own number is never counted from the end.
     lengths = [as_length(0) if alone and not at else op.input(0).known_axes[at].length for at in places]
+    if not alone:
+        needs_numbers(op, 1, lengths)
     safe_numbers(op, 1, lengths, clamp=not alone)
     data, indices = op.input(0), op.input(1)
     axes = [*indices.known_axes[:-1], *data.known_axes[batch + depth :]]

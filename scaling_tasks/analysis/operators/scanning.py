@@ -41,6 +41,7 @@ def follow_argument(op: Operation) -> Tensor:
     """Follow ArgMax and ArgMin: padding must not be chosen, and positions are numbered from the start."""
     place = op.axis(int(op.attribute("axis", 0)), op.input(0).rank)
     axis = op.mix(0, place)
+    op.needs(1, axis.length)
     op.clean(0, [place], -math.inf if op.kind == "ArgMax" else math.inf)
     axes = list(op.input(0).known_axes)
     axes[place : place + 1] = [grid(1)] if op.attribute("keepdims", 1) else []
@@ -67,6 +68,7 @@ def follow_top(op: Operation) -> Sequence[Tensor]:
     (count,) = op.numbers(1, "k") or [as_length(1)]
     place = op.axis(int(op.attribute("axis", -1)), tensor.rank)
     axis = op.mix(0, place)
+    op.needs(count, axis.length)
     if op.padded(axis):
         if not op.attribute("sorted", 1):
             op.blame(op.padded(axis), "it gives its entries in no order")

@@ -236,6 +236,8 @@ def follow_split(op: Operation) -> Sequence[Tensor]:
     if lengths is None:
         each = (axis.length + (outputs - 1)) // outputs
         lengths = [*[each] * (outputs - 1), axis.length - each * (outputs - 1)]
+    elif not op.around.place:
+        op.domain.require(sum(lengths, as_length(0)), axis.length)
     parts: list[tuple[Axis, Length, bool]] = []
     start = as_length(0)
     for length in lengths:
@@ -293,6 +295,10 @@ def follow_pad(op: Operation) -> Tensor:
         found = axes[place]
         if op.rows is not None and op.rows in found.variables:
             op.mixes(found)
+        op.needs(0, found.length + before + after)
+        if mode == "reflect":
+            op.needs(before + 1, found.length)
+            op.needs(after + 1, found.length)
         if mode != "constant" and found.variables:
             _mirrors_all(op, mode, before, after)
             target = grid(found.length + before + after)

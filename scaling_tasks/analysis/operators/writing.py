@@ -10,7 +10,7 @@ import numpy as np
 
 from scaling_tasks.analysis.lengths import as_length
 from scaling_tasks.analysis.operation import Operation, Refused
-from scaling_tasks.analysis.operators.gathering import alike, from_start, own_rows, safe_numbers
+from scaling_tasks.analysis.operators.gathering import alike, from_start, needs_numbers, own_rows, safe_numbers
 from scaling_tasks.analysis.registry import operator
 from scaling_tasks.analysis.tensors import Tensor
 
@@ -89,6 +89,8 @@ def _written(op: Operation, places: Sequence[int], loose: Sequence[int], *, alon
     lengths = [as_length(0) if alone and not at else data.known_axes[at].length for at in places]
     padded = [at for at in loose if op.padded(op.input(1).known_axes[at])]
     known = op.input(1).is_constant
+    if not alone:
+        needs_numbers(op, 1, lengths)
     if not known:
         safe_numbers(op, 1, lengths, clamp=False)
     if op.input(1).low < 0 and (known or padded):
