@@ -189,7 +189,8 @@ def check_buckets(
         below = behaviour.next_running(sizes, step=-1)
         if not (behaviour.takes(sizes) and behaviour.runs_at(below)):
             what = f"the model does not run at the planned bucket {sizes}"
-            raise ModelError(what, where=where, fix=_where_it_runs(behaviour, sizes, below))
+            listed_there = target.spec.auto_scaling.strategy == "explicit"
+            raise ModelError(what, where=where, fix=_where_it_runs(behaviour, sizes, below, listed_there=listed_there))
     beyond = [int(size) for bucket in buckets for size in bucket if int(size) > LARGEST_SIZE]
     if beyond and behaviour.kind in ("exact", "cleaned") and behaviour.verdicts:
         raise ModelError(
@@ -204,20 +205,30 @@ def check_buckets(
     return planned
 
 
-def _where_it_runs(behaviour: Behaviour, sizes: Mapping[str, int], below: Mapping[str, int]) -> str:
-    """Return what to do about a bucket at which the model does not run."""
+def _where_it_runs(
+    behaviour: Behaviour, sizes: Mapping[str, int], below: Mapping[str, int], *, listed_there: bool
+) -> str:
+    """Return what to do about a bucket at which the model does not run.
+
+    Args:
+        behaviour: Of the model.
+        sizes: The bucket.
+        below: The nearest smaller size at which it does run, or the bucket itself.
+        listed_there: Whether the user lists the buckets, so that nothing else changes them.
+    """
     near, tied = behaviour.next_running(sizes), behaviour.tied_at(sizes)
     found = below if near == sizes else near
     if len(tied) == 1 and behaviour.runs_at(found) and not _runs_beside(behaviour, found, tied[0]):
         only = f"{tied[0]} {found[tied[0]]}"
         return f"It does at {only} alone, which its exporter took for fixed: export it again, or fix it in input_shape."
     if near == sizes:
-        text = f"The nearest at which it does is {below}: keep buckets within it with auto_scaling.reachable."
-        return text if below != sizes else ""
+        way = "list it" if listed_there else "keep buckets within it with auto_scaling.reachable"
+        return f"The nearest at which it does is {below}: {way}." if below != sizes else ""
     if len(tied) > 1:
-        names = " and ".join(tied)
-        return f"It does at {near}: {names} go together, so let one follow in input_shape, such as 8*{tied[0]}."
-    return f"It does at {near}: set auto_scaling.interval accordingly."
+        names, first = " and ".join(tied), tied[0]
+        how = f"let one follow in input_shape, such as 8*{first}, or call both {first} where they are equal"
+        return f"It does at {near}: {names} go together, so {how}."
+    return f"It does at {near}: {'list that' if listed_there else 'set auto_scaling.interval accordingly'}."
 
 
 def _runs_beside(behaviour: Behaviour, sizes: Mapping[str, int], variable: str) -> bool:

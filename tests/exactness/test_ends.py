@@ -170,7 +170,7 @@ def test_an_explicit_bucket_beyond_is_refused_with_the_nearest(build: Build) -> 
     outcome = build(_encoder("slice"), [{"batch": 1, "seq": 96}])
     assert outcome.status == 1
     assert "does not run at the planned bucket {'batch': 1, 'seq': 96}" in outcome.output
-    assert "The nearest at which it does is {'batch': 1, 'seq': 77}" in outcome.output
+    assert "The nearest at which it does is {'batch': 1, 'seq': 77}: list it." in outcome.output
 
 
 @pytest.mark.parametrize("seq", [20, 57])

@@ -155,7 +155,13 @@ def test_more_buckets_than_distinct_samples_and_an_interval_above_all_sizes_have
         ({"strategy": "explicit", "buckets": [[1, 2, 3]]}, "bucket 0"),
         ({"strategy": "explicit", "buckets": [[0, 2]]}, "bucket 0"),
         ({"ranges": {"W": (9, 2)}}, "no range"),
-        ({"ranges": {"W": (1, 2)}}, "every sample is above"),
+        (
+            {"ranges": {"W": (1, 2)}},
+            "^width_range: every sample is above the allowed sizes: W is .* at most in a bucket",
+        ),
+        ({"ends": {"W": 2}}, "^dataset: every sample is above .*The model runs up to W 2"),
+        ({"choices": {"W": [2]}}, "^batch_choices: every sample is above"),
+        ({"reachable": {"H*W": 2}}, "^reachable: every sample comes to more"),
         ({"strategy": "segments", "range_info": {"X": (1, 2)}}, "'X' is no variable"),
     ],
 )

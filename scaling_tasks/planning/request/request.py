@@ -112,11 +112,14 @@ def make_request(
     """
     lattice = make_lattice(histogram.variables, options.interval, options.choices, options.ranges, options.ends)
     rounded, servable = lattice.round(histogram.samples)
+    if not servable.any():
+        raise _none_fits(histogram, lattice, options)
     caps = make_caps(histogram.variables, options.reachable, options.latency_limit)
     if caps.names and requests is None:
         servable &= caps.allowed(rounded, model)
     if not servable.any():
-        raise PlanError("every sample is above the allowed sizes", where="ranges", fix="Widen the range.")
+        where = "latency_limit" if not options.reachable else "reachable"
+        raise PlanError("every sample comes to more than is allowed", where=where, fix="Raise it.")
     kept = servable & ~_dropped(histogram, model, options.drop_quantile)
     if not kept.any():
         kept = servable
@@ -131,6 +134,25 @@ def make_request(
         requests, axes, certain, caps,
     )  # fmt: skip
     return request, _notes(histogram, servable)
+
+
+def _none_fits(histogram: ShapeHistogram, lattice: Lattice, options: PlanOptions) -> PlanError:
+    """Return what to raise where no sample is within the allowed sizes: a limit that all are beyond."""
+    where, fix = "ranges", "Widen the range."
+    for name, sizes, least in zip(histogram.variables, lattice.allowed, histogram.samples.min(axis=0), strict=True):
+        most = sizes.largest
+        if most is not None and least > most:
+            beyond = (
+                f"every sample is above the allowed sizes: {name} is {least} at least, and {most} at most in a bucket"
+            )
+            if sizes.end == most:
+                fix = f"The model runs up to {name} {most}: take smaller data, or another model."
+                return PlanError(beyond, where="dataset", fix=fix)
+            if sizes.choices:
+                return PlanError(beyond, where="batch_choices", fix="Give larger ones.")
+            where = {"H": "height_range", "W": "width_range"}.get(name, where)
+            return PlanError(beyond, where=where, fix=fix)
+    return PlanError("every sample is above the allowed sizes", where=where, fix=fix)
 
 
 def problem_of(request: PlanRequest, most: int, *, priced: bool = True) -> Problem:
