@@ -35,7 +35,9 @@ class PaddedBuffer:
         self.array = self._rows_first(self._whole)
         shape = self.array.shape
         self._policy = policy
-        self.array.fill(policy.fill)
+        # Texts have no zero.
+        self._fill: Any = "" if self.array.dtype.hasobject else policy.fill
+        self.array.fill(self._fill)
         self._extents = [(0,) * (len(shape) - 1)] * shape[0]
 
     def fill(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
@@ -64,7 +66,7 @@ class PaddedBuffer:
         block = self.array[row:end]
         extents = part.shape[1:]
         if self._policy.side == "start":
-            block.fill(self._policy.fill)
+            block.fill(self._fill)
         elif not self._policy.repeats:
             self._clear(block, self._extents[row:end], extents)
         block[self._region(extents)] = part
@@ -83,7 +85,7 @@ class PaddedBuffer:
         for axis, size in enumerate(extents):
             old = max(row[axis] for row in before)
             if size < old:
-                block[(slice(None),) * (axis + 1) + (slice(size, old),)] = self._policy.fill
+                block[(slice(None),) * (axis + 1) + (slice(size, old),)] = self._fill
 
     def _repeat(self, block: NDArray[Any], extents: tuple[int, ...]) -> None:
         """Repeat the outermost real slice along one axis after another."""
@@ -92,7 +94,7 @@ class PaddedBuffer:
         for axis, size in enumerate(extents, start=1):
             full = block.shape[axis]
             if not size:  # There is nothing to repeat.
-                block.fill(self._policy.fill)
+                block.fill(self._fill)
                 return
             if size < full:
                 outer = slice(size - 1, size) if at_end else slice(full - size, full - size + 1)
@@ -107,6 +109,8 @@ def _with(region: Sequence[slice], axis: int, window: slice) -> tuple[slice, ...
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return an array that starts where vector instructions and zero-copy engines want it."""
+    if dtype.hasobject:
+        return np.empty(shape, dtype)
     size = math.prod(shape) * dtype.itemsize
     raw = np.empty(size + _ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT

@@ -92,7 +92,9 @@ def compare(
         return _incomparable(name, f"the element type is {found.dtype}, not {reference.dtype}")
     if found.shape != reference.shape:
         return _incomparable(name, f"the shape is {list(found.shape)}, not {list(reference.shape)}")
-    if reference.size == 0:
+    if reference.dtype.hasobject and (count := int((found != reference).sum())):
+        return _incomparable(name, f"{count} of {reference.size} texts are others")
+    if reference.size == 0 or reference.dtype.hasobject:
         return Difference(name, 0.0, 0.0, None, 0.0)
     # The 5,000th of a list is not nearly the 5,001st; 8 and 16 bits are amounts more often.
     counts = reference.dtype.kind in "iu" and reference.dtype.itemsize >= 4
