@@ -145,6 +145,22 @@ def inputs_only(model: onnx.ModelProto) -> onnx.ModelProto:
     return shell
 
 
+def _as_given(value: Any, dtype: np.dtype[Any], *, where: str) -> np.ndarray[Any, Any]:
+    """Return a value as an array of the element type that holds it.
+
+    Raises:
+        ModelError: None of that type does: a half would become a whole number unseen.
+    """
+    what = f"{one_line(repr(value), 60)} is no {dtype.name}"
+    try:
+        array = np.asarray(value, dtype)
+    except (TypeError, ValueError, OverflowError) as cause:
+        raise ModelError(what, where=where, fix="Write a value of that type.") from cause
+    if dtype.kind in "iub" and not np.array_equal(array, np.asarray(value)):
+        raise ModelError(what, where=where, fix="Write a value of that type.")
+    return array
+
+
 def fix_inputs(model: onnx.ModelProto, values: Mapping[str, Any], *, where: str) -> None:
     """Turn inputs of ``model`` into constants, in place.
 
@@ -169,17 +185,14 @@ def fix_inputs(model: onnx.ModelProto, values: Mapping[str, Any], *, where: str)
             what = f"the input {one_line(repr(name), 60)} is no tensor of a known type"
             raise ModelError(what, where=f"{where}: inputs.{name}", fix="Leave its value out.") from cause
         dims = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
-        try:
-            array = np.asarray(value, dtype)
-        except (TypeError, ValueError, OverflowError) as cause:
-            raise ModelError(
-                f"{one_line(repr(value), 60)} is no {dtype.name}", where=f"{where}: inputs.{name}"
-            ) from cause
+        array = _as_given(value, dtype, where=f"{where}: inputs.{name}")
         if array.ndim == 0 and len(dims) and all(dim in (1, None) for dim in dims):
             array = array.reshape([1] * len(dims))
         if len(dims) != array.ndim or any(d is not None and d != s for d, s in zip(dims, array.shape, strict=False)):
             raise ModelError(
-                f"the value has the shape {list(array.shape)}, the input {dims}", where=f"{where}: inputs.{name}"
+                f"the value has the shape {list(array.shape)}, the input {dims}",
+                where=f"{where}: inputs.{name}",
+                fix="Write a value of the input's shape; one that varies with the request stays an input.",
             )
         model.graph.input.remove(inputs[name])
         model.graph.initializer.append(numpy_helper.from_array(array, name))

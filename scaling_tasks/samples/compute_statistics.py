@@ -32,7 +32,8 @@ def compute_statistics(
         DatasetError: The data has no column for a variable, unusable values, or does not fit the preprocessing.
     """
     if not signature.variables:
-        raise DatasetError("the model has no dynamic dimension, so no data is needed", where=dataset.path)
+        what = "the model has no dynamic dimension, so no data is needed"
+        raise DatasetError(what, where=dataset.path, fix="Leave `dataset` out, or input_shape less fixed.")
     matched = match_columns(measurements, signature, dataset)
     items = _items(matched, signature, auto_scaling, dataset)
     names = signature.size_variables

@@ -160,6 +160,7 @@ def test_more_buckets_than_distinct_samples_and_an_interval_above_all_sizes_have
             "^width_range: every sample is above the allowed sizes: W is .* at most in a bucket",
         ),
         ({"ends": {"W": 2}}, "^dataset: every sample is above .*The model runs up to W 2"),
+        ({"ends": {"W": 2}, "choices": {"W": [4]}}, "^dataset: every sample is above .*The model runs up to W 2"),
         ({"choices": {"W": [2]}}, "^batch_choices: every sample is above"),
         ({"reachable": {"H*W": 2}}, "^reachable: every sample comes to more"),
         ({"strategy": "segments", "range_info": {"X": (1, 2)}}, "'X' is no variable"),

@@ -20,6 +20,7 @@ from scaling_tasks.planning.solver.effort import EFFORTS, Effort
 from scaling_tasks.planning.solver.problem import Problem
 from scaling_tasks.shapes.dataset_statistics import Column, ItemRequests
 from scaling_tasks.shapes.histogram import ShapeHistogram
+from scaling_tasks.shapes.signature import HEIGHT, WIDTH
 
 __all__ = ["Choice", "NoPlanError", "PlanRequest", "largest_shape", "make_request", "problem_of"]
 
@@ -138,21 +139,20 @@ def make_request(
 
 def _none_fits(histogram: ShapeHistogram, lattice: Lattice, options: PlanOptions) -> PlanError:
     """Return what to raise where no sample is within the allowed sizes: a limit that all are beyond."""
-    where, fix = "ranges", "Widen the range."
     for name, sizes, least in zip(histogram.variables, lattice.allowed, histogram.samples.min(axis=0), strict=True):
-        most = sizes.largest
-        if most is not None and least > most:
-            beyond = (
-                f"every sample is above the allowed sizes: {name} is {least} at least, and {most} at most in a bucket"
-            )
-            if sizes.end == most:
-                fix = f"The model runs up to {name} {most}: take smaller data, or another model."
-                return PlanError(beyond, where="dataset", fix=fix)
-            if sizes.choices:
-                return PlanError(beyond, where="batch_choices", fix="Give larger ones.")
-            where = {"H": "height_range", "W": "width_range"}.get(name, where)
-            return PlanError(beyond, where=where, fix=fix)
-    return PlanError("every sample is above the allowed sizes", where=where, fix=fix)
+        end = (options.ends or {}).get(name)
+        most = sizes.largest if end is None or sizes.largest is None else min(end, sizes.largest)
+        if most is None or least <= most:
+            continue
+        what = f"every sample is above the allowed sizes: {name} is {least} at least, and {most} at most in a bucket"
+        if end is not None and least > end:
+            fix = f"The model runs up to {name} {end}: take smaller data, or another model."
+            return PlanError(what, where="dataset", fix=fix)
+        if sizes.choices:
+            return PlanError(what, where="batch_choices", fix="Give larger ones.")
+        where = {HEIGHT: "height_range", WIDTH: "width_range"}.get(name, "ranges")
+        return PlanError(what, where=where, fix="Widen the range.")
+    return PlanError("every sample is above the allowed sizes", where="ranges", fix="Widen the range.")
 
 
 def problem_of(request: PlanRequest, most: int, *, priced: bool = True) -> Problem:
