@@ -19,7 +19,7 @@ __all__ = ["load_model", "opset_of", "read_signature", "signature_of", "whole_mo
 Dims = Sequence[int | str | None]
 
 # Exporters write these for unnamed dimensions: Paddle ``?`` and ``p2o.DynamicDimension.7``, TensorFlow ``unk__7``.
-_ANONYMOUS = re.compile(r"\s*|\?|-?\d+|None|unk__\d+|p2o\.DynamicDimension\.\d+")
+_ANONYMOUS = re.compile(r"\s*|\?.*|-?\d+|None|unk__\d+|p2o\.DynamicDimension\.\d+")
 
 
 def read_signature(path: Path, input_shape: Mapping[str, Dims] | None = None) -> ModelSignature:

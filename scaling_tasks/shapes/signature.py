@@ -202,7 +202,9 @@ def name_dimensions(
 def _check_dims(name: str, dims: Sequence[int | str | None]) -> None:
     for axis, dim in enumerate(dims):
         number = isinstance(dim, int) and not isinstance(dim, bool)
-        if not (number or dim is None or isinstance(dim, str)) or (isinstance(dim, int) and (dim == 0 or dim < -1)):
+        # Names that begin so are those of lengths that data decides.
+        text = isinstance(dim, str) and not dim.startswith("?")
+        if not (number or dim is None or text) or (isinstance(dim, int) and (dim == 0 or dim < -1)):
             raise ConfigError(
                 f"dimension {axis} is {dim!r}",
                 where=f"input_shape.{name}",

@@ -92,6 +92,7 @@ def test_a_bare_path_is_a_data_set() -> None:
         ),
         ("model: m\ninput_shape: {x: [1, 0]}\n", ":2: input_shape.x", "dimension 1 is 0"),
         ("model: m\ninput_shape: {x: [1, -2]}\n", ":2: input_shape.x", "dimension 1 is -2"),
+        ("model: m\ninput_shape: {x: [1, '?t']}\n", ":2: input_shape.x", "dimension 1 is '?t'"),
         ("model: m\nmodel: n\n", ":2: model", "first in line 1"),
         ("model: [m\n", "example.yaml:2", "not YAML"),
         ("- a\n", "example.yaml", "not a mapping"),

@@ -34,7 +34,7 @@ def test_input_shape_fixes_the_height(ocr_models: Path) -> None:
 
 
 def test_names_survive_and_unnamed_dimensions_get_one(tmp_path: Path) -> None:
-    path = save_identity(tmp_path / "m.onnx", ids=["batch", None], mask=["batch", "?"], table=[7, "unk__4"])
+    path = save_identity(tmp_path / "m.onnx", ids=["batch", None], mask=["batch", "?t"], table=[7, "unk__4"])
     inputs = read_signature(path).inputs
     assert inputs.variables == ("batch", "ids_1", "mask_1", "table_1")
     assert inputs.inputs[2].dims == (7, "table_1")
