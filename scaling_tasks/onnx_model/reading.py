@@ -12,7 +12,15 @@ from typing import Any
 from scaling_tasks.errors import ConfigError, ModelError, one_line
 from scaling_tasks.onnx_model.model_file import MOST_BYTES, read_model
 from scaling_tasks.onnx_model.side_files import take_in_weights
-from scaling_tasks.shapes.signature import ModelSignature, Signature, TensorSpec, looks_like_image, name_dimensions
+from scaling_tasks.shapes.expressions import parse_sum
+from scaling_tasks.shapes.signature import (
+    ModelSignature,
+    Signature,
+    TensorSpec,
+    image_names,
+    looks_like_image,
+    name_dimensions,
+)
 
 __all__ = ["load_model", "opset_of", "read_signature", "signature_of", "whole_model"]
 
@@ -46,7 +54,8 @@ def signature_of(model: Any, input_shape: Mapping[str, Dims], *, where: str) -> 
     given = [_tensor(value, where, input_shape) for value in graph.input if value.name not in initialised]
     if not given:
         raise ModelError("the model takes no input", where=where)
-    dims = {name: _unnamed(shape) if looks_like_image(shape) else shape for name, shape, _ in given}
+    meant = image_names(shape for _, shape, _ in given)
+    dims = {name: _unnamed(shape) if looks_like_image(shape) else _renamed(shape, meant) for name, shape, _ in given}
     _check_names(input_shape, dims, where)
     merged = {name: _merge(where, name, shape, input_shape.get(name)) for name, shape in dims.items()}
     try:
@@ -80,6 +89,16 @@ def _is_typed(value: Any) -> bool:
 def _unnamed(dims: Dims) -> list[int | str | None]:
     """Return an image's dimensions without the names that exporters give them, which all mean N, H and W."""
     return [dim if isinstance(dim, int) else None for dim in dims]
+
+
+def _renamed(dims: Dims, meant: Mapping[str, str]) -> list[int | str | None]:
+    """Return dimensions of another input with those names, and sums and products of such, made N, H and W too."""
+    found: list[int | str | None] = []
+    for dim in dims:
+        if isinstance(dim, str) and isinstance(parse_sum(dim), tuple):
+            dim = re.sub(r"[A-Za-z_]\w*", lambda name: meant.get(name[0], name[0]), dim)
+        found.append(meant.get(dim, dim) if isinstance(dim, str) else dim)
+    return found
 
 
 def _read_tflite(path: Path, input_shape: Mapping[str, Dims]) -> ModelSignature:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ __all__ = [
     "Signature",
     "TensorSpec",
     "batch_variable",
+    "image_names",
     "is_batch",
     "looks_like_image",
     "name_dimensions",
@@ -187,10 +188,19 @@ def name_dimensions(
     """
     tensors = []
     known = {dim for dims in input_shape.values() for dim in dims if isinstance(dim, str)}
+    images = {
+        name: {} if any(isinstance(dim, str) for dim in dims) else _image_axes(dims)
+        for name, dims in input_shape.items()
+    }
+    known |= {
+        variable
+        for name, image in images.items()
+        for variable, axis in image.items()
+        if input_shape[name][axis] in (None, -1)
+    }
     for name, dims in input_shape.items():
         _check_dims(name, dims)
-        image = {} if any(isinstance(dim, str) for dim in dims) else _image_axes(dims)
-        names = {axis: variable for variable, axis in image.items()}
+        names = {axis: variable for variable, axis in images[name].items()}
         named = tuple(
             dim if isinstance(dim, int) and dim > 0 else names.get(axis) or _text(dim, known) or f"{name}_{axis}"
             for axis, dim in enumerate(dims)
@@ -227,6 +237,13 @@ def looks_like_image(dims: Sequence[int | str | None]) -> bool:
         not isinstance(dims[axis], str) or str(dims[axis]).lower() in _IMAGE_NAMES[variable]
         for variable, axis in axes.items()
     )
+
+
+def image_names(shapes: Iterable[Sequence[int | str | None]]) -> dict[str, str]:
+    """Return by the name that an exporter gave a dimension of an image what it is: N, H or W."""
+    images = [dims for dims in shapes if looks_like_image(dims)]
+    named = ((dims[axis], variable) for dims in images for variable, axis in _image_axes(dims).items())
+    return {dim: variable for dim, variable in named if isinstance(dim, str)}
 
 
 def _image_axes(dims: Sequence[Expression | None]) -> dict[str, int]:

@@ -41,6 +41,16 @@ def test_names_survive_and_unnamed_dimensions_get_one(tmp_path: Path) -> None:
     assert inputs.inputs[0].dtype == "int64"
 
 
+def test_an_image_names_what_other_inputs_share_with_it(tmp_path: Path) -> None:
+    image, mask = ["batch", 3, "height", "width"], ["batch", "height", "2*width"]
+    path = save_identity(tmp_path / "m.onnx", pixels=image, mask=mask, ids=["batch", "length"])
+    inputs = read_signature(path).inputs
+    dims = [("N", 3, "H", "W"), ("N", "H", ("*", 2, "W")), ("N", "length")]
+    assert [t.dims for t in inputs.inputs] == dims
+    fixed = read_signature(path, {"pixels": [-1, 3, 224, 224], "mask": [-1, 224, 448]}).inputs
+    assert set(fixed.variables) == {"N", "length"}
+
+
 def test_a_text_in_input_shape_names_a_dimension(tmp_path: Path) -> None:
     path = save_identity(tmp_path / "m.onnx", ids=["batch", None], mask=["batch", None])
     inputs = read_signature(path, {"ids": [-1, "length"], "mask": [1, "length"]}).inputs
