@@ -3,6 +3,7 @@
 * A pool that says how it is dilated is refused, though it say that it is not.
 * Of a Split it reads the sizes as the attribute alone that they were before opset 13; without it, parts are equal.
 * It pools pictures alone, which have four dimensions, and normalises no other instances.
+* It leaves out a Transpose of a shape that stays the same, such as of as many heads as positions, before a Reshape.
 * It loses its way where a Softmax is convolved that a Transpose and a convolution come before.
 * Of a Gemm it adds a constant row alone, and multiplies nothing by ``alpha`` and ``beta``.
 * It has no ArgMin, no HardSwish that its own optimiser would not stumble over, and no Gelu but with its rough Tanh.
@@ -30,6 +31,7 @@ __all__ = [
     "DEFINED_BY_OTHERS",
     "add_apart",
     "find_least_by_greatest",
+    "keep_transposes",
     "multiply_pointwise",
     "pool_pictures",
     "pool_undilated",
@@ -104,6 +106,26 @@ def pool_pictures(model: onnx.ModelProto) -> bool:
         high = write.reshape(node.input[0], [*shape[:2], 1, shape[2]])
         # Of windows that are rounded up, ONNX before opset 22 counts one that there is not.
         write.reshape(write.node(node.op_type, [high], **given), [*shape[:2], -1], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
+def keep_transposes(model: onnx.ModelProto) -> bool:
+    """Flatten what a Transpose gives before a Reshape, where its shape stays the same, in place; return whether any."""
+    made = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Transpose"}
+    if not any(node.op_type == "Reshape" and node.input[0] in made for node in model.graph.node):
+        return False
+    shapes = static_shapes(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        source = made.get(node.input[0]) if node.op_type == "Reshape" else None
+        shape = shapes.get(node.input[0])
+        if source is None or shape != shapes.get(source, ()) or node.output[0] not in shapes:
+            return None
+        write = Writer(model, f"{node.output[0]}/flat")
+        flat = write.node("Flatten", [node.input[0]], axis=1)
+        write.reshape(flat, shapes[node.output[0]], node.output[0])
         return write.nodes
 
     return replace_nodes(model, replace)

@@ -49,6 +49,7 @@ from scaling_tasks.compilers.lite_operators import (
     DEFINED_BY_OTHERS,
     add_apart,
     find_least_by_greatest,
+    keep_transposes,
     multiply_pointwise,
     pool_pictures,
     pool_undilated,
@@ -212,6 +213,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
     if on_cpu:
         changes += [
             multiply_pointwise(model),
+            keep_transposes(model),
             gather_plainly(model),
             compare_with_nothing(model),
             compute_outputs(model),

@@ -372,3 +372,21 @@ def test_it_answers_as_the_original(backend: str, name: str, tmp_path: Path):
     for key, value in answer(proto, feeds).items():
         # Within its LSTM, MindSpore Lite's tanh is as it is.
         np.testing.assert_allclose(found[key], value, atol=1e-4 if name == "layers" else 5e-6, err_msg=key)
+
+
+def test_what_is_turned_and_keeps_its_shape_is_turned(tmp_path: Path):
+    proto = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 13]>
+        g (float[2,4,4,4] x) => (float[2,4,16] y, float[1,8,16] z)
+        <int64[3] shape = {0, 0, -1}, int64[3] rows = {1, -1, 16}> {
+            a = Relu (x)
+            heads = Transpose <perm = [0, 2, 1, 3]> (a)
+            y = Reshape (heads, shape)
+            b = Sigmoid (x)
+            turned = Transpose <perm = [0, 1, 3, 2]> (b)
+            z = Reshape (turned, rows)
+        }""")
+    feeds = {"x": numbers(2, 4, 4, 4)}
+    with compiled("lite", proto, feeds, tmp_path) as engine:
+        found = engine.run(feeds)
+    for key, value in answer(proto, feeds).items():
+        np.testing.assert_allclose(found[key], value, atol=1e-6, err_msg=key)
