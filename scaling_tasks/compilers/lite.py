@@ -89,6 +89,13 @@ class LiteBackend(BackendBase):
         if "precision_mode" in own:
             where = "compile.options.precision_mode"
             check_choice(own["precision_mode"], PRECISION_MODES, where=where, kind="precision mode")
+        halves = [each for each in signature.inputs if each.dtype in ("float16", "float64")]
+        if _device(options) == "cpu" and halves:
+            raise CompileError(
+                f"MindSpore Lite takes the input {halves[0].name!r} of {halves[0].dtype} for one of float32",
+                where="compile.backend",
+                fix="Export the model in float32, or choose another backend.",
+            )
         if "insert_op_conf" in own and len(signature.inputs) > 1 and signature.variables:
             raise CompileError(
                 "excludes gears of several inputs, which a model needs that is told exact sizes",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -147,7 +147,8 @@ def raise_plainly(model: onnx.ModelProto, directory: Path) -> bool:
             sides = [write.node(kind, [node.input[0], nothing]) for kind in ("Greater", "Less")]
             write.node("Sub", [write.node("Cast", [side], to=_FLOAT) for side in sides], node.output[0])
             return write.nodes
-        base, exponent = constants.get(node.input[0]), constants.get(node.input[1])
+        base: Any = constants.get(node.input[0])
+        exponent = constants.get(node.input[1])
         is_float = types.get(node.input[1]) == _FLOAT
         if exponent is None and base is not None and (base > 0).all():
             name = node.input[1] if is_float else write.node("Cast", [node.input[1]], to=_FLOAT)

@@ -57,9 +57,11 @@ from scaling_tasks.compilers.lite_operators import (
 )
 from scaling_tasks.compilers.logarithms import add_logarithms, choose_of_nothing
 from scaling_tasks.compilers.missing_operators import (
+    bound_whole_numbers,
     compare_with_itself,
     count_axes_from_first,
     count_places_from_first,
+    refuse_reductions,
     squeeze_to_scalars,
     take_two_at_a_time,
 )
@@ -193,6 +195,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
         pool_by_power(model),
         pool_by_slices(model),
         mean_by_sums(model),
+        bound_whole_numbers(model),
         take_two_at_a_time(model),
         count_axes_from_first(model),
         pool_undilated(model),
@@ -211,6 +214,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
         store_as_bytes(model),
     ]
     if on_cpu:
+        refuse_reductions(model, "MindSpore Lite")
         changes += [
             multiply_pointwise(model),
             keep_transposes(model),

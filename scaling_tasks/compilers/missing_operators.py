@@ -4,6 +4,7 @@ Neither MindSpore Lite 2.0.0 nor nncase 2.11.0 has an IsNaN; nncase has no Recip
 least and no greatest of three, of which nncase leaves some out, and neither takes them of one. Both lose
 their way in a OneHot whose new axis is counted from the end, and in a Reshape to no dimensions: MindSpore Lite, whose
 run never ends, takes its empty shape for one that is not there yet. It counts no axis of a softmax from the end either.
+Neither limits whole numbers on both sides.
 """
 
 from __future__ import annotations
@@ -19,20 +20,23 @@ from scaling_tasks.compilers.node_writer import (
     replace_nodes,
     static_shapes,
 )
+from scaling_tasks.errors import CompileError
 
 if TYPE_CHECKING:
     import onnx
 
 __all__ = [
+    "bound_whole_numbers",
     "compare_with_itself",
     "count_axes_from_first",
     "count_places_from_first",
     "divide_one",
+    "refuse_reductions",
     "squeeze_to_scalars",
     "take_two_at_a_time",
 ]
 
-_FLOAT, _INT64 = 1, 7
+_FLOAT, _INT32, _INT64 = 1, 6, 7
 _COUNT_FROM_FIRST = ("ArgMax", "ArgMin", "NonMaxSuppression", "NonZero", "Shape", "TopK")
 _SOFTMAXES = ("Hardmax", "LogSoftmax", "Softmax")
 _OF_MANY = {"Max": "Max", "Mean": "Add", "Min": "Min", "Sum": "Add"}
@@ -67,6 +71,24 @@ def divide_one(model: onnx.ModelProto) -> bool:
     return replace_nodes(model, replace)
 
 
+def bound_whole_numbers(model: onnx.ModelProto) -> bool:
+    """Compare a whole number with its bounds one by one where a Clip is, in place; return whether there was any."""
+    if all(node.op_type != "Clip" for node in model.graph.node):
+        return False
+    types = element_types(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type != "Clip" or types.get(node.input[0]) not in (_INT32, _INT64):
+            return None
+        write, made = Writer(model, f"{node.output[0]}/bounded"), node.input[0]
+        for kind, bound in zip(("Max", "Min"), node.input[1:], strict=False):
+            made = write.node(kind, [made, bound]) if bound else made
+        write.node("Identity", [made], node.output[0])
+        return write.nodes
+
+    return replace_nodes(model, replace)
+
+
 def take_two_at_a_time(model: onnx.ModelProto) -> bool:
     """Compute sums, means, the least and the greatest of two at a time, in place; return whether any was of others."""
 
@@ -85,6 +107,21 @@ def take_two_at_a_time(model: onnx.ModelProto) -> bool:
         return write.nodes
 
     return replace_nodes(model, replace)
+
+
+def refuse_reductions(model: onnx.ModelProto, importer: str) -> None:
+    """Refuse a ScatterND that adds to what there is, or the like, which importers let write over it.
+
+    Raises:
+        CompileError: Naming it.
+    """
+    for node in model.graph.node:
+        reduction = attributes_of(node).get("reduction", "none") if node.op_type == "ScatterND" else "none"
+        if reduction != "none":
+            raise CompileError(
+                f"{importer} leaves out the reduction {reduction!r} of the ScatterND {node.name or node.output[0]!r}",
+                fix="Export the model otherwise, or choose another backend.",
+            )
 
 
 def count_axes_from_first(model: onnx.ModelProto) -> bool:

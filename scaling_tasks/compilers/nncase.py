@@ -80,6 +80,12 @@ class NncaseBackend(BackendBase):
         """Refuse unknown options and those that would make the compiler abort."""
         super().check(signature, options)
         check_options(signature, options)
+        if doubles := [each.name for each in signature.inputs if each.dtype == "float64"]:
+            raise CompileError(
+                f"nncase cannot compute what the input {doubles[0]!r} holds in double precision",
+                where="compile.backend",
+                fix="Export the model in float32, or choose another backend.",
+            )
         if quantizes(options):
             check_calibration(options)
 

@@ -11,10 +11,12 @@ from scaling_tasks.compilers.fixed_lengths import with_fixed_lengths
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
 from scaling_tasks.compilers.logarithms import add_logarithms, choose_of_nothing
 from scaling_tasks.compilers.missing_operators import (
+    bound_whole_numbers,
     compare_with_itself,
     count_axes_from_first,
     count_places_from_first,
     divide_one,
+    refuse_reductions,
     squeeze_to_scalars,
     take_two_at_a_time,
 )
@@ -112,6 +114,7 @@ def _write_out(source: Path) -> tuple[Path, list[str]]:
 
     model = onnx.load(str(source), load_external_data=False)
     outputs = [value.name for value in model.graph.output]
+    refuse_reductions(model, "nncase")
     changes = [
         write_out_recurrences(model, source.parent, importer="nncase", has_lstm=False),
         gather_reversed(model, source.parent),
@@ -137,6 +140,7 @@ def _write_out(source: Path) -> tuple[Path, list[str]]:
         subtract_logarithms(model),
         find_by_opposites(model, ["float32", "int32", "int64"], greatest=True),
         mark_by_comparing(model, source.parent),
+        bound_whole_numbers(model),
         take_two_at_a_time(model),
         divide_one(model),
         compare_with_itself(model),

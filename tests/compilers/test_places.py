@@ -8,8 +8,11 @@ import numpy as np
 import onnx
 import pytest
 
-from scaling_tasks.compilers.missing_operators import count_places_from_first
-from tests.compilers.compiled import answer, compiled
+from scaling_tasks.compilers.missing_operators import count_places_from_first, refuse_reductions
+from scaling_tasks.compilers.registry import get_backend
+from scaling_tasks.errors import CompileError
+from scaling_tasks.shapes.signature import Signature, TensorSpec
+from tests.compilers.compiled import OPTIONS, answer, compiled
 
 X = np.random.default_rng(7).normal(0, 1, (4, 6)).astype(np.float32)
 FEEDS = {
@@ -67,3 +70,27 @@ def test_they_compile(backend: str, tmp_path: Path):
         found = engine.run(FEEDS)
     for key, value in answer(proto, FEEDS).items():
         np.testing.assert_array_equal(found[key], value, err_msg=key)
+
+
+def test_what_adds_to_what_there_is_is_refused_where_importers_write_over_it():
+    proto = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 16]>
+        g (float[4,6] x, int64[2,1] rows, float[2,6] new) => (float[4,6] y) {
+            y = ScatterND <reduction = "add"> (x, rows, new)
+        }""")
+    with pytest.raises(CompileError, match="'add' of the ScatterND 'y'"):
+        refuse_reductions(proto, "nncase")
+
+
+@pytest.mark.parametrize(("backend", "dtype"), [("lite", "float16"), ("lite", "float64"), ("nncase", "float64")])
+def test_numbers_that_an_importer_takes_for_others_are_refused(backend: str, dtype: str):
+    with pytest.raises(CompileError, match=f"the input 'x'.*{'double' if backend == 'nncase' else dtype}"):
+        get_backend(backend).check(Signature((TensorSpec("x", (1, 4), dtype),)), OPTIONS[backend])
+
+
+@pytest.mark.parametrize("backend", ["lite", "nncase"])
+def test_places_are_limited_on_both_sides(backend: str, tmp_path: Path):
+    proto = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 13]>
+        g (int64[5] a) => (int64[5] y) <int64 low = {-2}, int64 high = {5}> { y = Clip (a, low, high) }""")
+    feeds = {"a": np.array([-9, -2, 0, 5, 70])}
+    with compiled(backend, proto, feeds, tmp_path) as engine:
+        np.testing.assert_array_equal(engine.run(feeds)["y"], [-2, -2, 0, 5, 5])
