@@ -33,11 +33,30 @@ def arrays_of(request: InferRequest) -> dict[str, NDArray[Any]]:
         if to_np_dtype(tensor.datatype) is None:
             raise InvalidInput(f"input {tensor.name!r}: there is no datatype {tensor.datatype!r}.")
         try:
-            arrays[tensor.name] = tensor.as_numpy()
-        except (TypeError, ValueError) as cause:
+            arrays[tensor.name] = _array_of(tensor)
+        except (TypeError, ValueError, OverflowError) as cause:
             what = f"its data is no {tensor.datatype} of shape {list(tensor.shape)}"
             raise InvalidInput(f"input {tensor.name!r}: {what}.") from cause
     return arrays
+
+
+def _array_of(tensor: InferInput) -> NDArray[Any]:
+    """Return what a tensor holds: texts as such where they came as bytes, and numbers that its type holds.
+
+    Raises:
+        TypeError: Its data is of another kind.
+        ValueError: It does not fit the shape, or its type: a half would become a whole number unseen.
+        OverflowError: A number is beyond the type's.
+    """
+    array: NDArray[Any] = tensor.as_numpy()
+    if array.dtype.hasobject:
+        texts = [each.decode() if isinstance(each, bytes) else each for each in array.reshape(-1)]
+        return np.array(texts, object).reshape(array.shape)
+    if array.dtype.kind in "iub" and isinstance(tensor.data, list):
+        given = np.asarray(tensor.data)
+        if given.dtype.kind == "f" and not np.array_equal(given.reshape(-1), array.reshape(-1)):
+            raise ValueError("numbers that are not whole")
+    return array
 
 
 def with_raw_inputs(model: str, head: Mapping[str, Any], data: bytes) -> InferRequest:
