@@ -10,6 +10,7 @@ from hypothesis import strategies as some
 
 from scaling_tasks.analysis.analyse import analyse_model
 from tests.analysis.drafts import Draft, assert_exact
+from tests.analysis.drawing import thorough
 
 
 def _embedded(draft: Draft, table: int, *, scale: int = 1, branch: bool = False) -> str:
@@ -27,6 +28,7 @@ def _embedded(draft: Draft, table: int, *, scale: int = 1, branch: bool = False)
 
 
 @given(some.data())
+@thorough
 def test_positions_beyond_a_table(data: some.DataObject) -> None:
     table, scale = data.draw(some.integers(4, 12)), data.draw(some.integers(1, 2))
     draft = Draft(17)
@@ -70,6 +72,7 @@ def test_sizes_that_must_go_together_end_nothing() -> None:
 
 
 @given(some.data())
+@thorough
 def test_a_part_of_a_table_that_begins_where_sizes_say(data: some.DataObject) -> None:
     draft = Draft(17)
     past, x = draft.input("past", [2, "past"]), draft.input("x", ["seq", 4])

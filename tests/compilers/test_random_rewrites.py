@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,10 @@ from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature, TensorSpec
 from scaling_tasks.shapes.unit import Unit
 from tests.analysis.drafts import session
+from tests.analysis.drawing import thorough
 from tests.analysis.random_graphs import RandomModel, random_models
+
+EXAMPLES = int(os.environ.get("ANALYSIS_EXAMPLES", "60"))
 
 
 def of_nncase(job: CompileJob, workdir: Path) -> Path:
@@ -28,7 +32,7 @@ def of_nncase(job: CompileJob, workdir: Path) -> Path:
 
 @pytest.mark.parametrize("rewritten", [lite_rewrite.static_model, of_nncase], ids=["lite", "nncase"])
 def test_they_answer_as_the_original(rewritten: Callable[[CompileJob, Path], Path]) -> None:
-    @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(thorough, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(random_models(), st.integers(0, 1000), st.booleans())
     def answer(random: RandomModel, seed: int, in_halves: bool) -> None:
         feeds = random.inputs(random.sizes(seed), seed)

@@ -18,7 +18,7 @@ from tests.doit_plugin.repository import Repository
 
 MARK = "SCALING_TASKS_TEST_RUN"
 SIZES = ((16, 24), (24, 40), (32, 64))
-ROUNDS, STOPS = 6, 5
+ROUNDS, STOPS = 4, 5
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 WAYS = ((), ("-n", "2"), ("-n", "2", "-P", "process"))
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-CASES = 1200
+CASES = 600
 
 
 def test_no_reader_is_hurt_by_a_spoiled_file() -> None:
