@@ -23,13 +23,21 @@ from scaling_tasks.compilers.node_writer import (
     constants_of,
     element_types,
     replace_nodes,
+    rewrite_floats,
     static_shapes,
 )
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compute_by_halves", "cut_off_before_casts", "divide_in_floats", "raise_plainly", "say_defaults"]
+__all__ = [
+    "compare_for_signs",
+    "compute_by_halves",
+    "cut_off_before_casts",
+    "divide_in_floats",
+    "raise_plainly",
+    "say_defaults",
+]
 
 _FLOAT, _UINT8, _BOOL = 1, 2, 9
 _FLAT = 10.0  # From here on a Tanh is 1 in single precision.
@@ -50,14 +58,8 @@ def compute_by_halves(model: onnx.ModelProto) -> bool:
     What is off in ``t = tanh(x / 2)`` hardly shows in ``tanh(x) = 2 t / (1 + t²)``: where t is nearly 1, that is flat.
     ``cos(x) = 1 - 2 sin²(x / 2)`` moves no number, as adding a quarter turn would.
     """
-    if all(node.op_type not in ("Tanh", "Cos") for node in model.graph.node):
-        return False
-    types = element_types(model)
 
-    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        if node.op_type not in ("Tanh", "Cos") or types.get(node.input[0]) != _FLOAT:
-            return None
-        write = Writer(model, f"{node.output[0]}/halved")
+    def write_out(write: Writer, node: onnx.NodeProto) -> None:
         one, two = write.constant(1.0), write.constant(2.0)
         half = write.node("Mul", [node.input[0], write.constant(0.5)])
         if node.op_type == "Tanh":
@@ -70,9 +72,8 @@ def compute_by_halves(model: onnx.ModelProto) -> bool:
             write.node("Div", [write.node("Mul", [part, two]), write.node("Add", [square, one])], node.output[0])
         else:
             write.node("Sub", [one, write.node("Mul", [square, two])], node.output[0])
-        return write.nodes
 
-    return replace_nodes(model, replace)
+    return rewrite_floats(model, ["Cos", "Tanh"], "halved", write_out)
 
 
 def cut_off_before_casts(model: onnx.ModelProto) -> bool:
@@ -110,43 +111,47 @@ def divide_in_floats(model: onnx.ModelProto) -> bool:
     types, shapes = element_types(model), static_shapes(model)
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        if node.op_type not in ("Cast", "Div"):
-            return None
-        source = types.get(node.input[0])
-        kind = attributes_of(node)["to"] if node.op_type == "Cast" else source
-        write = Writer(model, f"{node.output[0]}/floats")
+        source = types.get(node.input[0]) if node.op_type in ("Cast", "Div") else None
         if node.op_type == "Cast":
-            if _UINT8 not in (source, kind) or not {source, kind} <= {*_WHOLE, _BOOL}:
-                return None
-            made = write.node("Cast", [node.input[0]], to=_FLOAT)
-        elif kind in _WHOLE and math.prod(shapes.get(node.input[1], (0,))) != 1:
-            made = write.node("Div", [write.node("Cast", [name], to=_FLOAT) for name in node.input])
+            kind = attributes_of(node)["to"]
+            fails = _UINT8 in (source, kind) and {source, kind} <= {*_WHOLE, _BOOL}
         else:
+            kind, fails = source, source in _WHOLE and math.prod(shapes.get(node.input[1], (0,))) != 1
+        if not fails:
             return None
+        write = Writer(model, f"{node.output[0]}/floats")
+        floats = [write.node("Cast", [name], to=_FLOAT) for name in node.input]
+        made = write.node("Div", floats) if node.op_type == "Div" else floats[0]
         write.node("Cast", [made], node.output[0], to=kind)
         return write.nodes
 
     return replace_nodes(model, replace)
 
 
+def compare_for_signs(model: onnx.ModelProto) -> bool:
+    """Compare with 0 where a Sign is, in place; return whether there was any."""
+
+    def write_out(write: Writer, node: onnx.NodeProto) -> None:
+        nothing = write.constant(0.0)
+        sides = [write.node(kind, [node.input[0], nothing]) for kind in ("Greater", "Less")]
+        write.node("Sub", [write.node("Cast", [side], to=_FLOAT) for side in sides], node.output[0])
+
+    return rewrite_floats(model, ["Sign"], "sign", write_out)
+
+
 def raise_plainly(model: onnx.ModelProto, directory: Path) -> bool:
-    """Raise floats to floats, compute ``exp(x log(c))`` for powers of a constant, and compare for signs, in place.
+    """Raise floats to floats, and compute ``exp(x log(c))`` for powers of a constant, in place.
 
     Returns whether there was any such.
     """
-    if all(node.op_type not in ("Pow", "Sign") for node in model.graph.node):
+    if all(node.op_type != "Pow" for node in model.graph.node):
         return False
     types, constants = element_types(model), constants_of(model, directory)
 
     def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        if node.op_type not in ("Pow", "Sign") or types.get(node.input[0]) != _FLOAT:
+        if node.op_type != "Pow" or types.get(node.input[0]) != _FLOAT:
             return None
         write = Writer(model, f"{node.output[0]}/power")
-        if node.op_type == "Sign":
-            nothing = write.constant(0.0)
-            sides = [write.node(kind, [node.input[0], nothing]) for kind in ("Greater", "Less")]
-            write.node("Sub", [write.node("Cast", [side], to=_FLOAT) for side in sides], node.output[0])
-            return write.nodes
         base: Any = constants.get(node.input[0])
         exponent = constants.get(node.input[1])
         is_float = types.get(node.input[1]) == _FLOAT

@@ -21,6 +21,7 @@ from scaling_tasks.compilers.node_writer import (
     constants_of,
     element_types,
     replace_nodes,
+    rewrite_floats,
     static_shapes,
 )
 
@@ -208,16 +209,9 @@ def add_apart(model: onnx.ModelProto) -> bool:
 
 def find_least_by_greatest(model: onnx.ModelProto) -> bool:
     """Look for the greatest of the negative where ArgMin looks for the least, in place; return whether any does."""
-    if all(node.op_type != "ArgMin" for node in model.graph.node):
-        return False
-    types = element_types(model)
 
-    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        if node.op_type != "ArgMin" or types.get(node.input[0]) != _FLOAT:
-            return None
-        write = Writer(model, f"{node.output[0]}/least")
+    def write_out(write: Writer, node: onnx.NodeProto) -> None:
         negative = write.node("Neg", [node.input[0]])
         write.node("ArgMax", [negative], node.output[0], **attributes_of(node))
-        return write.nodes
 
-    return replace_nodes(model, replace)
+    return rewrite_floats(model, ["ArgMin"], "least", write_out)

@@ -26,6 +26,7 @@ from scaling_tasks.compilers.control_flow import without_bodies
 from scaling_tasks.compilers.fixed_lengths import with_fixed_lengths
 from scaling_tasks.compilers.layer_norms import FUSIONS, spell_out
 from scaling_tasks.compilers.lite_arithmetic import (
+    compare_for_signs,
     compute_by_halves,
     cut_off_before_casts,
     divide_in_floats,
@@ -226,6 +227,7 @@ def _spell_out(model: onnx.ModelProto, directory: Path, *, on_cpu: bool) -> bool
             choose_of_nothing(model),
             add_logarithms(model),
             raise_plainly(model, directory),
+            compare_for_signs(model),
             divide_in_floats(model),
             cut_off_before_casts(model),
             round_to_even(model),

@@ -18,6 +18,7 @@ from scaling_tasks.compilers.node_writer import (
     element_types,
     ranks_of,
     replace_nodes,
+    rewrite_floats,
     static_shapes,
 )
 from scaling_tasks.errors import CompileError
@@ -57,18 +58,11 @@ def compare_with_itself(model: onnx.ModelProto) -> bool:
 
 def divide_one(model: onnx.ModelProto) -> bool:
     """Divide one by what a Reciprocal is of, in place; return whether there was any."""
-    if all(node.op_type != "Reciprocal" for node in model.graph.node):
-        return False
-    types = element_types(model)
 
-    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        if node.op_type != "Reciprocal" or types.get(node.input[0]) != _FLOAT:
-            return None
-        write = Writer(model, f"{node.output[0]}/quotient")
+    def write_out(write: Writer, node: onnx.NodeProto) -> None:
         write.node("Div", [write.constant(1.0), node.input[0]], node.output[0])
-        return write.nodes
 
-    return replace_nodes(model, replace)
+    return rewrite_floats(model, ["Reciprocal"], "quotient", write_out)
 
 
 def bound_whole_numbers(model: onnx.ModelProto) -> bool:

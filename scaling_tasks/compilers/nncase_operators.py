@@ -22,6 +22,7 @@ from scaling_tasks.compilers.node_writer import (
     element_types,
     ranks_of,
     replace_nodes,
+    rewrite_floats,
     static_shapes,
 )
 
@@ -38,7 +39,7 @@ __all__ = [
     "subtract_logarithms",
 ]
 
-_FLOAT, _WHOLE = 1, {6: "int32", 7: "int64"}
+_WHOLE = {6: "int32", 7: "int64"}
 _CONVOLUTIONS, _POOLS = frozenset(("Conv", "ConvTranspose")), frozenset(("AveragePool", "LpPool", "MaxPool"))
 
 
@@ -150,17 +151,11 @@ def mark_by_comparing(model: onnx.ModelProto, directory: Path) -> bool:
 
 def subtract_logarithms(model: onnx.ModelProto) -> bool:
     """Subtract the logarithm of a sum of powers where a LogSoftmax is, in place; return whether there was any."""
-    if all(node.op_type != "LogSoftmax" for node in model.graph.node):
-        return False
-    types = element_types(model)
 
-    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        if node.op_type != "LogSoftmax" or types.get(node.input[0]) != _FLOAT:
-            return None
-        write, axis = Writer(model, f"{node.output[0]}/logarithm"), attributes_of(node).get("axis", -1)
+    def write_out(write: Writer, node: onnx.NodeProto) -> None:
+        axis = attributes_of(node).get("axis", -1)
         left = write.node("Sub", [node.input[0], write.over("ReduceMax", node.input[0], [axis])])
         total = write.over("ReduceSum", write.node("Exp", [left]), [axis])
         write.node("Sub", [left, write.node("Log", [total])], node.output[0])
-        return write.nodes
 
-    return replace_nodes(model, replace)
+    return rewrite_floats(model, ["LogSoftmax"], "logarithm", write_out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,12 @@ __all__ = [
     "element_types",
     "ranks_of",
     "replace_nodes",
+    "rewrite_floats",
     "static_shapes",
     "store_as_bytes",
 ]
 
+_FLOAT = 1
 _AXES_ARE_INPUTS = {"ReduceSum": 13, "Squeeze": 13, "Unsqueeze": 13}
 """From which opset on, where that is not the one of all other reductions."""
 _OTHERS_ARE_INPUTS = 18
@@ -94,6 +96,31 @@ def replace_nodes(model: onnx.ModelProto, replace: Callable[[onnx.NodeProto], li
         del model.graph.node[:]
         model.graph.node.extend(nodes)
     return changed
+
+
+def rewrite_floats(
+    model: onnx.ModelProto, kinds: Collection[str], mark: str, write_out: Callable[[Writer, onnx.NodeProto], object]
+) -> bool:
+    """Write nodes of some kinds otherwise where their first input is of floats, in place; return whether any was.
+
+    Args:
+        model: The model.
+        kinds: Of the nodes.
+        mark: What the names of what is written end with, behind that of the node's output and before a number.
+        write_out: Writes what stands for a node.
+    """
+    if all(node.op_type not in kinds for node in model.graph.node):
+        return False
+    types = element_types(model)
+
+    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.op_type not in kinds or types.get(node.input[0]) != _FLOAT:
+            return None
+        write = Writer(model, f"{node.output[0]}/{mark}")
+        write_out(write, node)
+        return write.nodes
+
+    return replace_nodes(model, replace)
 
 
 def store_as_bytes(model: onnx.ModelProto) -> bool:

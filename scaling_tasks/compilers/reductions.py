@@ -24,6 +24,7 @@ from scaling_tasks.compilers.node_writer import (
     element_types,
     ranks_of,
     replace_nodes,
+    rewrite_floats,
     static_shapes,
 )
 from scaling_tasks.onnx_model.reading import opset_of
@@ -56,14 +57,9 @@ def reduce_plainly(model: onnx.ModelProto, kinds: Collection[str]) -> bool:
         model: The model.
         kinds: Which of ReduceL1, ReduceL2, ReduceLogSum, ReduceLogSumExp, ReduceMax and ReduceSumSquare.
     """
-    if all(node.op_type not in kinds for node in model.graph.node):
-        return False
-    types = element_types(model)
 
-    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        if node.op_type not in kinds or types.get(node.input[0]) != _FLOAT:
-            return None
-        write, given = Writer(model, f"{node.output[0]}/reduced"), attributes_of(node)
+    def write_out(write: Writer, node: onnx.NodeProto) -> None:
+        given = attributes_of(node)
         axes, told = given.pop("axes", None), list(node.input[1:])
 
         def reduced(kind: str, name: str, keeps: int, output: str = "") -> str:
@@ -94,29 +90,22 @@ def reduce_plainly(model: onnx.ModelProto, kinds: Collection[str]) -> bool:
             powers = write.node("Exp", [write.node("Sub", [x, write.node("Max", [greatest(x, 1), least])])])
             total = write.node("Log", [reduced("ReduceSum", powers, keeps)])
             write.node("Add", [total, write.node("Max", [greatest(x, keeps), least])], y)
-        return write.nodes
 
-    return replace_nodes(model, replace)
+    return rewrite_floats(model, kinds, "reduced", write_out)
 
 
 def normalise_plainly(model: onnx.ModelProto) -> bool:
     """Divide by the norm where an LpNormalization is, by 1 where that is 0, in place; return whether there was any."""
-    if all(node.op_type != "LpNormalization" for node in model.graph.node):
-        return False
-    types = element_types(model)
 
-    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        if node.op_type != "LpNormalization" or types.get(node.input[0]) != _FLOAT:
-            return None
-        write, given, (x,) = Writer(model, f"{node.output[0]}/norm"), attributes_of(node), node.input
+    def write_out(write: Writer, node: onnx.NodeProto) -> None:
+        given, (x,) = attributes_of(node), node.input
         total = write.node("Abs", [x]) if given.get("p", 2) == 1 else write.node("Mul", [x, x])
         norm = write.over("ReduceSum", total, [given.get("axis", -1)], keepdims=1)
         norm = norm if given.get("p", 2) == 1 else write.node("Sqrt", [norm])
         nothing = write.node("Cast", [write.node("Equal", [norm, write.constant(0.0)])], to=_FLOAT)
         write.node("Div", [x, write.node("Add", [norm, nothing])], node.output[0])
-        return write.nodes
 
-    return replace_nodes(model, replace)
+    return rewrite_floats(model, ["LpNormalization"], "norm", write_out)
 
 
 def flatten_softmaxes(model: onnx.ModelProto, kinds: Collection[str] = ("LogSoftmax", "Softmax")) -> bool:

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling_tasks.compilers.node_writer import Writer, attributes_of, constants_of, element_types, replace_nodes
+from scaling_tasks.compilers.node_writer import (
+    Writer,
+    attributes_of,
+    constants_of,
+    element_types,
+    replace_nodes,
+    rewrite_floats,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -101,14 +108,8 @@ def _multiplied(write: Writer, node: onnx.NodeProto, constants: Mapping[str, NDA
 
 def round_to_even(model: onnx.ModelProto) -> bool:
     """Round halves to the even number, in place; return whether anything is rounded."""
-    if all(node.op_type != "Round" for node in model.graph.node):
-        return False
-    types = element_types(model)
 
-    def replace(node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        if node.op_type != "Round" or types.get(node.input[0]) != _FLOAT:
-            return None
-        write = Writer(model, f"{node.output[0]}/rounded")
+    def write_out(write: Writer, node: onnx.NodeProto) -> None:
         half, two = write.constant(0.5), write.constant(2.0)
         below = write.node("Floor", [node.input[0]])
         rest = write.node("Sub", [node.input[0], below])
@@ -118,9 +119,8 @@ def round_to_even(model: onnx.ModelProto) -> bool:
         pairs = write.node("Mul", [write.node("Floor", [write.node("Mul", [below, half])]), two])
         odd = write.node("Mul", [write.node("Sub", [below, pairs]), as_far])
         write.node("Add", [write.node("Add", [below, more]), odd], node.output[0])
-        return write.nodes
 
-    return replace_nodes(model, replace)
+    return rewrite_floats(model, ["Round"], "rounded", write_out)
 
 
 def take_remainders(model: onnx.ModelProto) -> bool:
