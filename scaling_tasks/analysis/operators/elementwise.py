@@ -70,8 +70,8 @@ def follow_unary(op: Operation) -> Tensor:
     dtype, ends = _target(op), _interval(op, tensor)
     low, high = held_bounds(*ends, dtype)
     finite = (
-        all(each.finite or each.is_constant for each in op.inputs if each is not None)
-        and tensor.finite
+        tensor.finite
+        and all(each.finite or each.is_constant for each in op.inputs[1:] if each is not None)
         and _are_held(ends, (low, high))
         and (op.kind in _FINITE or _is_safe(op, tensor) or (math.isfinite(low) and math.isfinite(high)))
     )

@@ -184,8 +184,9 @@ def follow_gather_elements(op: Operation) -> Tensor:
     place = op.axis(int(op.attribute("axis", 0)), data.rank)
     op.mix(0, place)
     alike(op, 0, 1, place)
-    needs_numbers(op, 1, [op.input(0).known_axes[place].length])
-    safe_numbers(op, 1, [op.input(0).known_axes[place].length])
+    lengths = [op.input(0).known_axes[place].length]
+    needs_numbers(op, 1, lengths)
+    safe_numbers(op, 1, lengths)
     data, indices = op.input(0), op.input(1)
     return op.result(indices.known_axes, data.dtype, finite=data.finite, low=data.low, high=data.high)
 
@@ -223,8 +224,7 @@ def follow_gather_nd(op: Operation) -> Tensor:
         op.mix(0, at)
     # A row's own number is never counted from the end.
     lengths = [as_length(0) if alone and not at else op.input(0).known_axes[at].length for at in places]
-    if not alone:
-        needs_numbers(op, 1, lengths)
+    needs_numbers(op, 1, lengths)
     safe_numbers(op, 1, lengths, clamp=not alone)
     data, indices = op.input(0), op.input(1)
     axes = [*indices.known_axes[:-1], *data.known_axes[batch + depth :]]

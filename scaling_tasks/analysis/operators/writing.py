@@ -89,9 +89,9 @@ def _written(op: Operation, places: Sequence[int], loose: Sequence[int], *, alon
     lengths = [as_length(0) if alone and not at else data.known_axes[at].length for at in places]
     padded = [at for at in loose if op.padded(op.input(1).known_axes[at])]
     known = op.input(1).is_constant
-    if not alone:
+    if known:
         needs_numbers(op, 1, lengths)
-    if not known:
+    else:
         safe_numbers(op, 1, lengths, clamp=False)
     if op.input(1).low < 0 and (known or padded):
         from_start(op, 1, lengths)
