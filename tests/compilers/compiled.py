@@ -35,6 +35,23 @@ def answer(proto: onnx.ModelProto, feeds: Feeds) -> dict[str, np.ndarray]:
     return dict(zip((each.name for each in session.get_outputs()), session.run(None, dict(feeds)), strict=True))
 
 
+def assert_compiled(backend: str, proto: onnx.ModelProto, feeds: Feeds, directory: Path, **tolerance: float) -> None:
+    """Assert that the model, compiled for the shapes of ``feeds``, answers as onnxruntime does.
+
+    Args:
+        backend: Its name; the test is skipped where it is missing.
+        proto: The model.
+        feeds: Its inputs.
+        directory: For what is made.
+        tolerance: ``rtol`` and ``atol`` of numpy's comparison; without either, numbers are the same.
+    """
+    compare = np.testing.assert_allclose if tolerance else np.testing.assert_array_equal
+    with compiled(backend, proto, feeds, directory) as engine:
+        found = engine.run(feeds)
+    for key, value in answer(proto, feeds).items():
+        compare(found[key], value, err_msg=key, **tolerance)
+
+
 @contextlib.contextmanager
 def compiled(backend: str, proto: onnx.ModelProto, feeds: Feeds, directory: Path) -> Iterator[Engine]:
     """Load the model, compiled for the shapes of ``feeds``; the test is skipped where the backend is missing."""

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from scaling_tasks.compilers.logarithms import add_logarithms, choose_of_nothing
-from tests.compilers.compiled import answer, compiled
+from tests.compilers.compiled import answer, assert_compiled, compiled
 
 ENDS = [0, -0.0, 1e-30, 1e-7, 0.5, 1, 20, 87, 88, 89, 100, 3e4, 1e38, -1e-7, -1, -20, -88, -104, -1e38]
 FEEDS = {"x": np.array(ENDS, np.float32), "seen": np.array([[1, 0, 1, 1], [0, 0, 1, 0]], np.float32)}
@@ -36,10 +36,7 @@ def test_they_are_alike():
 @pytest.mark.parametrize("backend", ["lite", "nncase", "openvino"])
 def test_they_compile(backend: str, tmp_path: Path):
     proto = onnx.parser.parse_model(TEXT)
-    with compiled(backend, proto, FEEDS, tmp_path) as engine:
-        found = engine.run(FEEDS)
-    for key, value in answer(proto, FEEDS).items():
-        np.testing.assert_allclose(found[key], value, rtol=1e-5, atol=1e-5, err_msg=key)
+    assert_compiled(backend, proto, FEEDS, tmp_path, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", ["lite", "nncase"])

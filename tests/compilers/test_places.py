@@ -12,7 +12,7 @@ from scaling_tasks.compilers.missing_operators import count_places_from_first, r
 from scaling_tasks.compilers.registry import get_backend
 from scaling_tasks.errors import CompileError
 from scaling_tasks.shapes.signature import Signature, TensorSpec
-from tests.compilers.compiled import OPTIONS, answer, compiled
+from tests.compilers.compiled import OPTIONS, answer, assert_compiled, compiled
 
 X = np.random.default_rng(7).normal(0, 1, (4, 6)).astype(np.float32)
 FEEDS = {
@@ -66,10 +66,7 @@ def test_those_that_are_known_to_be_counted_from_the_first_are_left():
 @pytest.mark.parametrize("backend", ["lite", "nncase"])
 def test_they_compile(backend: str, tmp_path: Path):
     proto = onnx.parser.parse_model(TEXT)
-    with compiled(backend, proto, FEEDS, tmp_path) as engine:
-        found = engine.run(FEEDS)
-    for key, value in answer(proto, FEEDS).items():
-        np.testing.assert_array_equal(found[key], value, err_msg=key)
+    assert_compiled(backend, proto, FEEDS, tmp_path)
 
 
 def test_what_adds_to_what_there_is_is_refused_where_importers_write_over_it():

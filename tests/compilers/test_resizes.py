@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from scaling_tasks.compilers.products import multiply_resizes
-from tests.compilers.compiled import answer, compiled
+from tests.compilers.compiled import answer, assert_compiled
 
 FEEDS = {"x": np.random.default_rng(3).normal(0, 1, (2, 3, 6, 7)).astype(np.float32)}
 TEXT = """<ir_version: 9, opset_import: ["": 19]>
@@ -48,7 +48,4 @@ def test_one_that_keeps_the_ratio_of_its_sides_is_left(tmp_path: Path):
 @pytest.mark.parametrize("backend", ["lite", "nncase"])
 def test_they_compile(backend: str, tmp_path: Path):
     proto = onnx.parser.parse_model(TEXT)
-    with compiled(backend, proto, FEEDS, tmp_path) as engine:
-        found = engine.run(FEEDS)
-    for key, value in answer(proto, FEEDS).items():
-        np.testing.assert_allclose(found[key], value, atol=1e-5, err_msg=key)
+    assert_compiled(backend, proto, FEEDS, tmp_path, atol=1e-5)

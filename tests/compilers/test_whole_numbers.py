@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from scaling_tasks.compilers.whole_numbers import quantise_in_floats, round_to_even, take_remainders
-from tests.compilers.compiled import answer, compiled
+from tests.compilers.compiled import answer, assert_compiled
 
 HALVES = [0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 0.49999997, 8388607.5, -4194303.5, 1e-10, -1e-10, 0, 7, 1e9]
 FEEDS = {
@@ -38,10 +38,7 @@ def test_halves_and_remainders_are_alike():
 @pytest.mark.parametrize("backend", ["lite", "nncase"])
 def test_halves_and_remainders_compile(backend: str, tmp_path: Path):
     proto = onnx.parser.parse_model(WHOLE)
-    with compiled(backend, proto, FEEDS, tmp_path) as engine:
-        found = engine.run(FEEDS)
-    for key, value in answer(proto, FEEDS).items():
-        np.testing.assert_array_equal(found[key], value, err_msg=key)
+    assert_compiled(backend, proto, FEEDS, tmp_path)
 
 
 def test_what_is_quantised_for_no_product_is_left(tmp_path: Path):

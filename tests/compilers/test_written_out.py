@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.compilers.compiled import answer, compiled
+from tests.compilers.compiled import assert_compiled
 
 RANDOM = np.random.default_rng(5)
 
@@ -367,11 +367,8 @@ def model(name: str) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
 )
 def test_it_answers_as_the_original(backend: str, name: str, tmp_path: Path):
     proto, feeds = model(name)
-    with compiled(backend, proto, feeds, tmp_path) as engine:
-        found = engine.run(feeds)
-    for key, value in answer(proto, feeds).items():
-        # Within its LSTM, MindSpore Lite's tanh is as it is.
-        np.testing.assert_allclose(found[key], value, atol=1e-4 if name == "layers" else 5e-6, err_msg=key)
+    # Within its LSTM, MindSpore Lite's tanh is as it is.
+    assert_compiled(backend, proto, feeds, tmp_path, atol=1e-4 if name == "layers" else 5e-6)
 
 
 def test_what_is_turned_and_keeps_its_shape_is_turned(tmp_path: Path):
@@ -386,7 +383,4 @@ def test_what_is_turned_and_keeps_its_shape_is_turned(tmp_path: Path):
             z = Reshape (turned, rows)
         }""")
     feeds = {"x": numbers(2, 4, 4, 4)}
-    with compiled("lite", proto, feeds, tmp_path) as engine:
-        found = engine.run(feeds)
-    for key, value in answer(proto, feeds).items():
-        np.testing.assert_allclose(found[key], value, atol=1e-6, err_msg=key)
+    assert_compiled("lite", proto, feeds, tmp_path, atol=1e-6)
